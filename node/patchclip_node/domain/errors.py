@@ -1,0 +1,47 @@
+"""The node's errors. Their type says what to do with them: try again, tell the sender, or fix the program."""
+
+from __future__ import annotations
+
+
+class NodeError(Exception):
+    """Base of every error that the node raises on purpose. Its text is read by an administrator."""
+
+
+class RetryableError(NodeError):
+    """Trouble that may pass: a full disk, a database that restarts, a peer that is down."""
+
+
+class StorageFullError(RetryableError):
+    """The spool has no room for what has to be kept."""
+
+
+class LedgerUnavailableError(RetryableError):
+    """The ledger does not answer."""
+
+
+class PeerError(RetryableError):
+    """A DICOM peer could not be reached, refused, or answered with a failure."""
+
+
+class RejectedError(NodeError):
+    """The input is not something this node analyses; the text is the reason that the study keeps."""
+
+
+class UnreadableInstanceError(RejectedError):
+    """What was received is not a DICOM instance that can be understood."""
+
+
+class DefectError(NodeError):
+    """The program contradicts itself. Retrying does not help."""
+
+
+class ForbiddenTransitionError(DefectError):
+    """A study was asked to do what its state does not allow."""
+
+
+class LostLeaseError(NodeError):
+    """Somebody else owns the study now; what was computed here is dropped."""
+
+
+class ConfigurationError(NodeError):
+    """A setting is missing, misspelt or contradicts another one; the text names the key."""

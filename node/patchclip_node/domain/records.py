@@ -1,0 +1,194 @@
+"""What the ledger remembers, as frozen values. Times are timezone-aware UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from patchclip_node.domain.states import StudyEvent, StudyState
+
+
+class Priority(IntEnum):
+    """Order of work, most urgent first by value. From Requested Procedure Priority (0040,1003) and Priority (0000,0700)."""
+
+    STAT = 0
+    HIGH = 1
+    ROUTINE = 2
+    LOW = 3
+
+
+class Arrival(StrEnum):
+    """What recording an instance did."""
+
+    OPENED_STUDY = "opened study"
+    JOINED_STUDY = "joined study"
+    OPENED_REVISION = "opened revision"
+    DUPLICATE = "duplicate"
+    OWN_RESULT = "own result"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceHeader:
+    """The attributes of an instance that the node decides by; attribute keywords in snake case."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    modality: str = ""
+    patient_id: str = ""
+    patient_name: str = ""
+    accession_number: str = ""
+    study_description: str = ""
+    priority: Priority = Priority.ROUTINE
+    issued_by_product: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """An instance whose bytes are durable in the spool under `spool_key`."""
+
+    header: InstanceHeader
+    spool_key: str
+    size_bytes: int
+    sha256: str
+    received_at: datetime
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """One revision of one study."""
+
+    id: int
+    study_instance_uid: str
+    revision: int
+    state: StudyState
+    priority: Priority
+    patient_id: str
+    patient_name: str
+    accession_number: str
+    study_description: str
+    first_received_at: datetime
+    last_received_at: datetime
+    state_since: datetime
+    instance_count: int
+    attempts: int
+    not_before: datetime | None
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    reason: str | None
+    error: str | None
+    summary_json: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One change of one study revision."""
+
+    at: datetime
+    event: StudyEvent
+    state_before: StudyState | None
+    state_after: StudyState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """A received instance as the ledger keeps it."""
+
+    id: int
+    study_instance_uid: str
+    revision: int
+    instance: ReceivedInstance
+    own_result: bool
+    image_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedStudy:
+    """A study revision that this owner may work on until the lease ends; all its image instances so far."""
+
+    study: StudyRecord
+    owner: str
+    instances: tuple[InstanceRecord, ...]
+    predecessors: tuple[ResultRecord, ...]
+
+
+class ResultKind(StrEnum):
+    """The kinds of objects that are returned."""
+
+    SR = "sr"
+    SEG = "seg"
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """A result object that was just written to the spool."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    spool_key: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A result object as the ledger keeps it: built once, resent as the same bytes."""
+
+    id: int
+    study_instance_uid: str
+    revision: int
+    result: NewResult
+    built_at: datetime
+
+
+class DeliveryState(StrEnum):
+    """Where one result instance stands on its way to one destination."""
+
+    PENDING = "PENDING"
+    SENDING = "SENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One result instance on its way to one destination."""
+
+    id: int
+    study_id: int
+    destination: str
+    state: DeliveryState
+    attempts: int
+    not_before: datetime | None
+    last_error: str | None
+    delivered_at: datetime | None
+    result: ResultRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLease:
+    """All due results of one study revision for one destination; sent over one association."""
+
+    study: StudyRecord
+    destination: str
+    owner: str
+    deliveries: tuple[DeliveryRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCounts:
+    """What is in the ledger, for status pages, metrics and the doctor."""
+
+    studies_by_state: dict[StudyState, int]
+    deliveries_by_state: dict[DeliveryState, int]
+    instances: int
+    oldest_unfinished_at: datetime | None

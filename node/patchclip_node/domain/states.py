@@ -1,0 +1,82 @@
+"""The states of a study revision and the one table that says how they follow each other.
+
+A revision is one closed set of a study's instances. A late image never changes a revision that a worker has seen: it
+opens the next one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from patchclip_node.domain.errors import ForbiddenTransitionError
+
+
+class StudyState(StrEnum):
+    """Where a study revision stands."""
+
+    RECEIVING = "RECEIVING"
+    RECEIVED = "RECEIVED"
+    ANALYSING = "ANALYSING"
+    ANALYSED = "ANALYSED"
+    RETURNING = "RETURNING"
+    RETURNED = "RETURNED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+
+class StudyEvent(StrEnum):
+    """What can happen to a study revision."""
+
+    INSTANCE_ARRIVED = "INSTANCE_ARRIVED"
+    WENT_QUIET = "WENT_QUIET"
+    LEASED = "LEASED"
+    LEASE_EXPIRED = "LEASE_EXPIRED"
+    ANALYSIS_POSTPONED = "ANALYSIS_POSTPONED"
+    ANALYSIS_FINISHED = "ANALYSIS_FINISHED"
+    NOTHING_TO_ANALYSE = "NOTHING_TO_ANALYSE"
+    ANALYSIS_FAILED = "ANALYSIS_FAILED"
+    DELIVERY_STARTED = "DELIVERY_STARTED"
+    ALL_DELIVERED = "ALL_DELIVERED"
+    DELIVERY_FAILED = "DELIVERY_FAILED"
+    REQUEUED = "REQUEUED"
+    DELIVERY_REQUEUED = "DELIVERY_REQUEUED"
+
+
+S, E = StudyState, StudyEvent
+
+TRANSITIONS: dict[tuple[StudyState, StudyEvent], StudyState] = {
+    (S.RECEIVING, E.INSTANCE_ARRIVED): S.RECEIVING,
+    (S.RECEIVED, E.INSTANCE_ARRIVED): S.RECEIVING,  # nobody has looked yet: the same revision opens again
+    (S.RECEIVING, E.WENT_QUIET): S.RECEIVED,
+    (S.RECEIVED, E.LEASED): S.ANALYSING,
+    (S.ANALYSING, E.LEASE_EXPIRED): S.RECEIVED,
+    (S.ANALYSING, E.ANALYSIS_POSTPONED): S.RECEIVED,
+    (S.ANALYSING, E.ANALYSIS_FINISHED): S.ANALYSED,
+    (S.ANALYSING, E.NOTHING_TO_ANALYSE): S.REJECTED,
+    (S.ANALYSING, E.ANALYSIS_FAILED): S.FAILED,
+    (S.ANALYSED, E.DELIVERY_STARTED): S.RETURNING,
+    (S.ANALYSED, E.ALL_DELIVERED): S.RETURNED,  # a node without destinations keeps its results
+    (S.RETURNING, E.ALL_DELIVERED): S.RETURNED,
+    (S.RETURNING, E.DELIVERY_FAILED): S.FAILED,
+    (S.REJECTED, E.REQUEUED): S.RECEIVED,
+    (S.FAILED, E.REQUEUED): S.RECEIVED,
+    (S.FAILED, E.DELIVERY_REQUEUED): S.RETURNING,
+}
+"""(state, event) -> next state. What is not in here cannot happen."""
+
+INITIAL_STATES: dict[StudyEvent, StudyState] = {
+    E.INSTANCE_ARRIVED: S.RECEIVING,
+    E.REQUEUED: S.RECEIVED,  # a RETURNED study that is analysed again does so as a new revision with new result UIDs
+}
+"""event that opens a revision -> its first state."""
+
+FINAL_STATES = frozenset({S.RETURNED, S.REJECTED, S.FAILED})
+OPEN_TO_INSTANCES = frozenset(state for state, event in TRANSITIONS if event is E.INSTANCE_ARRIVED)
+
+
+def next_state(state: StudyState, event: StudyEvent) -> StudyState:
+    """Return the state that follows; raises `ForbiddenTransitionError` where the table has no entry."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ForbiddenTransitionError(f"a study that is {state} cannot take {event}") from None

@@ -1,0 +1,147 @@
+"""The truth about every study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from patchclip_node.domain.records import (
+    Arrival,
+    DeliveryLease,
+    DeliveryRecord,
+    EventRecord,
+    InstanceRecord,
+    LeasedStudy,
+    LedgerCounts,
+    NewResult,
+    ReceivedInstance,
+    ResultRecord,
+    StudyRecord,
+)
+from patchclip_node.domain.states import StudyState
+
+
+class Ledger(Protocol):
+    """Every method is one transaction, committed when it returns, and may be called from any process.
+
+    All methods raise `LedgerUnavailableError` when the database does not answer. Those that act under a lease raise
+    `LostLeaseError` when the owner no longer holds it. Each state change goes through `domain.states.TRANSITIONS` by a
+    conditional UPDATE and writes its event row in the same transaction.
+    """
+
+    def record_instance(self, instance: ReceivedInstance) -> Arrival:
+        """Remember a durable instance.
+
+        The same SOP Instance UID with the same SHA-256 is a DUPLICATE and changes nothing. The same UID with other bytes
+        counts as a new image. An instance that this ledger issued, or whose header says `issued_by_product`, is kept as
+        OWN_RESULT and opens, reopens or revises nothing.
+        """
+        ...
+
+    def close_quiet(self, now: datetime, quiet_s: float) -> list[StudyRecord]:
+        """Close the studies whose last instance came at least `quiet_s` ago: RECEIVING -> RECEIVED."""
+        ...
+
+    def lease_study(self, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
+        """Lease the most urgent due study (priority, then age): RECEIVED -> ANALYSING; None when nothing is due."""
+        ...
+
+    def finish_analysis(
+        self,
+        study_id: int,
+        owner: str,
+        now: datetime,
+        results: Sequence[NewResult],
+        destinations: Mapping[str, Sequence[str]],
+        image_reasons: Mapping[int, str],
+        summary_json: str,
+    ) -> None:
+        """ANALYSING -> ANALYSED, with the results, a delivery for each SOP Instance UID that `destinations` lists under a
+        destination's name, and the reason (by instance id) why an image was not analysed. Without destinations the study
+        is RETURNED at once.
+        """
+        ...
+
+    def reject(self, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]) -> None:
+        """ANALYSING -> REJECTED with a reason that a person understands."""
+        ...
+
+    def postpone_analysis(self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
+        """ANALYSING -> RECEIVED, due again at `not_before`; the attempt counts."""
+        ...
+
+    def fail_analysis(self, study_id: int, owner: str, now: datetime, error: str) -> None:
+        """ANALYSING -> FAILED with the error kept."""
+        ...
+
+    def lease_delivery(self, now: datetime, owner: str, lease_s: float) -> DeliveryLease | None:
+        """Lease the most urgent due (study, destination): deliveries PENDING -> SENDING, study ANALYSED -> RETURNING."""
+        ...
+
+    def delivered(self, delivery_id: int, owner: str, now: datetime) -> None:
+        """SENDING -> DELIVERED; when it was the last one open, the study ends RETURNED, or FAILED if another one failed."""
+        ...
+
+    def postpone_delivery(self, delivery_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
+        """SENDING -> PENDING, due again at `not_before`; the attempt counts."""
+        ...
+
+    def fail_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
+        """SENDING -> FAILED; when it was the last one open, the study ends FAILED."""
+        ...
+
+    def renew_leases(self, owner: str, now: datetime, lease_s: float) -> int:
+        """Extend all leases of this owner; returns how many there are."""
+        ...
+
+    def lease_owners(self) -> list[str]:
+        """Return everybody who holds a lease."""
+        ...
+
+    def expire_leases(self, now: datetime, dead_owners: Sequence[str] = ()) -> int:
+        """Take back leases that ended or whose owner is dead: ANALYSING -> RECEIVED, SENDING -> PENDING."""
+        ...
+
+    def due_work(self, now: datetime) -> tuple[int, int]:
+        """Return how many analyses and how many deliveries are due now."""
+        ...
+
+    def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
+        """Work on the newest revision once more and return the revision that is worked on.
+
+        FAILED with results: its failed deliveries become PENDING, FAILED -> RETURNING. REJECTED, or FAILED without
+        results: -> RECEIVED. RETURNED: a new revision over the same instances opens as RECEIVED, since results that were
+        sent never change. Raises `KeyError` for an unknown study and `ForbiddenTransitionError` for one under way.
+        """
+        ...
+
+    def studies(
+        self, states: Sequence[StudyState] = (), patient_id: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[StudyRecord]:
+        """Return revisions, the most recently received first."""
+        ...
+
+    def revisions(self, study_instance_uid: str) -> list[StudyRecord]:
+        """Return all revisions of a study, oldest first; empty when it is unknown."""
+        ...
+
+    def instances(self, study_instance_uid: str) -> list[InstanceRecord]:
+        """Return all that was received for a study, oldest first, own results included."""
+        ...
+
+    def events(self, study_id: int) -> list[EventRecord]:
+        """Return what happened to a revision, oldest first."""
+        ...
+
+    def results(self, study_id: int) -> list[ResultRecord]:
+        """Return what was built for a revision."""
+        ...
+
+    def deliveries(self, study_id: int) -> list[DeliveryRecord]:
+        """Return where a revision's results stand."""
+        ...
+
+    def counts(self) -> LedgerCounts:
+        """Return what is in the ledger."""
+        ...

@@ -1,0 +1,49 @@
+"""Where bytes are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A durable file: its key in the spool, its size and the SHA-256 of its bytes (64 hexadecimal digits)."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+class Spool(Protocol):
+    """Durable storage of whole files. A key is made by the spool and never contains what a peer sent."""
+
+    def incoming_dir(self) -> Path:
+        """Return the local folder for unfinished files; `adopt` takes files from here without copying their bytes."""
+        ...
+
+    def adopt(self, path: Path) -> StoredFile:
+        """Take over a complete local file and make it durable (fsync, rename, fsync folder).
+
+        Raises `StorageFullError` when there is no room; the file is then still at `path`.
+        """
+        ...
+
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
+        """Write and make durable. Raises `StorageFullError` when there is no room; nothing is left behind then."""
+        ...
+
+    def local_path(self, key: str) -> AbstractContextManager[Path]:
+        """Give the file as a local path for the time of the context; raises `FileNotFoundError`."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete the file; an absent one is no error."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Return how much can still be written before the configured reserve is touched; 0 when none."""
+        ...

@@ -1,0 +1,206 @@
+"""The node's settings: typed, frozen, read once at bootstrap.
+
+Order, strongest first: environment (`PATCHCLIP_PORT`, `PATCHCLIP_WEB__PORT`, ...), the YAML file, the defaults here.
+An unknown key is an error that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.records import ResultKind
+
+AeTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")]
+"""PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, not only spaces."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DestinationSettings(_Section):
+    """A storage SCP that results are sent to."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    """Name in logs and status pages; also what the ledger remembers, so a renamed destination is a new one."""
+    ae_title: AeTitle
+    host: str
+    port: Port
+    objects: tuple[ResultKind, ...] = (ResultKind.SR, ResultKind.SEG)
+    """Which result objects this destination gets."""
+
+
+class WebSettings(_Section):
+    """The status pages. They show patient names: keep them on loopback or behind your own access control."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8042
+
+
+class LimitSettings(_Section):
+    """What is too much."""
+
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 20
+    max_instance_bytes: Annotated[int, Field(ge=1)] = 512 * 1024**2
+    """A larger instance is refused with 0xA700 while it arrives."""
+    max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    """Rows x Columns above this are not decoded."""
+    decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    decode_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 4 * 1024**3
+    """Address space of the decoding process."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3
+    """The spool refuses new instances when less than this would stay free."""
+
+
+class RetrySettings(_Section):
+    """How often and when to try again: the n-th wait is backoff_s * 2**(n-1), at most backoff_max_s."""
+
+    analysis_attempts: Annotated[int, Field(ge=1)] = 5
+    delivery_attempts: Annotated[int, Field(ge=1)] = 20
+    backoff_s: Annotated[float, Field(gt=0)] = 5.0
+    backoff_max_s: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class LogSettings(_Section):
+    """Logs go to standard error, one event a line."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class NodeSettings(BaseSettings):
+    """All settings of a node. `conf/node.yaml` shows each with its meaning."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="PATCHCLIP_", env_nested_delimiter="__", validate_default=True
+    )
+
+    ae_title: AeTitle = "PATCHCLIP"
+    """This node's AE title."""
+    host: str = "0.0.0.0"  # noqa: S104 - a DICOM node listens on the hospital's network
+    port: Port = 11112
+    accept_any_called_ae_title: bool = True
+    """False: associations that call another AE title than `ae_title` are rejected."""
+    calling_ae_titles: tuple[AeTitle, ...] = ()
+    """Who may associate; empty: everybody."""
+    data_dir: Path = Path("var")
+    """Spool, embedded ledger and embedded queue live here."""
+    ledger_url: str | None = None
+    """SQLAlchemy URL; default: SQLite in data_dir."""
+    broker_url: str | None = None
+    """Celery broker; default: the filesystem transport in data_dir."""
+    model: str = "untrained"
+    """A checkpoint folder, or the name of one that the package ships."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    findings_file: Path | None = None
+    """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
+    quiet_s: Annotated[float, Field(ge=0)] = 5.0
+    """A study is complete when nothing new has come for this long."""
+    lease_s: Annotated[float, Field(ge=1)] = 60.0
+    """A worker that shows no sign of life for this long loses its study to another."""
+    sweep_s: Annotated[float, Field(gt=0)] = 1.0
+    """How often each worker looks for quiet studies, ended leases and due work."""
+    destinations: tuple[DestinationSettings, ...] = ()
+    web: WebSettings = WebSettings()
+    limits: LimitSettings = LimitSettings()
+    retry: RetrySettings = RetrySettings()
+    log: LogSettings = LogSettings()
+
+    @field_validator("destinations")
+    @classmethod
+    def _names_are_unique(cls, value: tuple[DestinationSettings, ...]) -> tuple[DestinationSettings, ...]:
+        names = [destination.name for destination in value]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"two destinations are named {', '.join(doubled)}")
+        return value
+
+    @model_validator(mode="after")
+    def _timings_agree(self) -> Self:
+        if self.lease_s < 3 * self.sweep_s:
+            raise ValueError("lease_s must be at least 3 * sweep_s, or a healthy worker loses its studies")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment overrides what is passed in, which is the file's content."""
+        return env_settings, init_settings
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of the file spool."""
+        return self.data_dir / "spool"
+
+    @property
+    def effective_ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL."""
+        return self.ledger_url or f"sqlite:///{self.data_dir / 'ledger.sqlite'}"
+
+
+def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
+    """Read a YAML file and the environment. `overrides` replace the file's values, as tests and the demo need.
+
+    Relative folders in the file are taken relative to the current directory. Raises `ConfigurationError`, which names
+    each key that is wrong and why.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigurationError(f"{path} must hold 'key: value' lines, it holds a {type(loaded).__name__}")
+        values = loaded or {}
+    _refuse_unknown_environment()
+    try:
+        return NodeSettings(**(values | overrides))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError(f"{path or 'settings'}:\n" + "\n".join(lines)) from error
+
+
+_ENVIRONMENT_NOT_SETTINGS = frozenset({"PATCHCLIP_CONFIG", "PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS"})
+
+
+def _refuse_unknown_environment() -> None:
+    """A misspelt PATCHCLIP_ variable is as much an error as a misspelt key in the file."""
+    known = {name.upper() for name in NodeSettings.model_fields}
+    for name in os.environ:
+        if name.startswith("PATCHCLIP_") and name not in _ENVIRONMENT_NOT_SETTINGS:
+            key = name.removeprefix("PATCHCLIP_").split("__")[0]
+            if key not in known:
+                raise ConfigurationError(f"the environment variable {name} names no setting")
+
+
+__all__ = [
+    "DestinationSettings",
+    "LimitSettings",
+    "LogSettings",
+    "NodeSettings",
+    "RetrySettings",
+    "WebSettings",
+    "read_settings",
+]

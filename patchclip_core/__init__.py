@@ -1,0 +1,45 @@
+"""Patch-CLIP as a library: radiograph in, findings with probability and place out.
+
+Importing this package imports neither torch nor pydicom. `load` brings torch in when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from patchclip_core.types import (
+    Box,
+    Finding,
+    Findings,
+    FindingState,
+    Geometry,
+    ModelIdentity,
+    PatchGrid,
+    Radiograph,
+    Region,
+)
+
+if TYPE_CHECKING:
+    from patchclip_core.checkpoint import load
+
+__all__ = [
+    "Box",
+    "Finding",
+    "FindingState",
+    "Findings",
+    "Geometry",
+    "ModelIdentity",
+    "PatchGrid",
+    "Radiograph",
+    "Region",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve `load` on first use, so that importing the package stays free of torch."""
+    if name == "load":
+        from patchclip_core.checkpoint import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,27 @@
+"""The errors of the core. Each one's text names what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class PatchClipError(Exception):
+    """Base of every error that the core raises on purpose."""
+
+
+class UnreadableImageError(PatchClipError):
+    """The file is not an image that can be decoded: no DICOM, damaged, or without pixels."""
+
+
+class UnsuitableImageError(PatchClipError):
+    """The file can be read, but this image is not one to analyse: colour, too small, too large, several frames."""
+
+
+class CheckpointError(PatchClipError):
+    """A checkpoint is missing, damaged or foreign."""
+
+
+class DecoderTimeoutError(PatchClipError):
+    """Decoding took longer than allowed and its process was killed."""
+
+
+class FindingsFileError(PatchClipError):
+    """The findings file has an error; the text names the key."""
