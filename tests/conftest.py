@@ -1,0 +1,97 @@
+"""Which real peers and real images this run has, and what happens where one is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PEERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "dcmtk": (("echoscu", "storescu", "storescp", "dcmcjpeg", "dcmcjpls", "dcmdump"), "dcmtk"),
+    "orthanc": (("Orthanc", "/usr/sbin/Orthanc"), "orthanc"),
+    "dciodvfy": (("dciodvfy", "dcentvfy"), "dicom3tools"),
+    "pixelmed": (("DicomSRValidator",), "pixelmed-apps libpixelmed-java"),
+    "redis": (("redis-server",), "redis-server"),
+    "postgresql": (("pg_ctl", "/usr/lib/postgresql/*/bin/pg_ctl"), "postgresql"),
+    "chromium": (("chromium",), "chromium"),
+}
+"""peer -> (programs, Debian packages). Where a name holds a path, any one of the names will do."""
+
+REQUIRE_PEERS = os.environ.get("PATCHCLIP_REQUIRE_PEERS", "") not in {"", "0"}
+
+
+def missing_programs(peer: str) -> list[str]:
+    """Return the programs of a peer that this machine lacks."""
+    programs, _ = PEERS[peer]
+    if any("/" in program for program in programs):
+        return [] if any(_is_there(program) for program in programs) else [programs[0]]
+    return [program for program in programs if not _is_there(program)]
+
+
+def _is_there(program: str) -> bool:
+    if "/" in program:
+        return any(Path("/").glob(program.lstrip("/")))
+    return shutil.which(program) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, by name, what needs a peer that is not here; where peers are required leave it to fail in its set-up."""
+    for item in items:
+        for marker in item.iter_markers("peer"):
+            for peer in marker.args:
+                if missing_programs(peer) and not REQUIRE_PEERS:
+                    item.add_marker(pytest.mark.skip(reason=f"peer {peer} is not installed ({PEERS[peer][1]})"))
+        if item.get_closest_marker("real_data") and _real_data_dir() is None and not REQUIRE_PEERS:
+            item.add_marker(pytest.mark.skip(reason="PATCHCLIP_TEST_DATA names no folder of real images"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose peer is required and missing."""
+    for marker in item.iter_markers("peer"):
+        for peer in marker.args:
+            missing = missing_programs(peer)
+            if missing and REQUIRE_PEERS:
+                pytest.fail(f"peer {peer} is required and lacks {', '.join(missing)}: apt-get install {PEERS[peer][1]}")
+
+
+def _real_data_dir() -> Path | None:
+    name = os.environ.get("PATCHCLIP_TEST_DATA", "")
+    folder = Path(name).resolve() if name else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """The folder of real images that PATCHCLIP_TEST_DATA names."""
+    folder = _real_data_dir()
+    if folder is None:
+        pytest.skip("PATCHCLIP_TEST_DATA names no folder of real images")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own PATCHCLIP_ variables must not change what the tests see."""
+    for name in list(os.environ):
+        if name.startswith("PATCHCLIP_") and name not in {"PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS"}:
+            monkeypatch.delenv(name)
+    yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what this run was made with."""
+    here = sorted(peer for peer in PEERS if not missing_programs(peer))
+    absent = sorted(set(PEERS) - set(here))
+    folder = _real_data_dir()
+    terminalreporter.section("what was used")
+    terminalreporter.line(f"real peers: {', '.join(here) or 'none'}" + (f"; missing: {', '.join(absent)}" if absent else ""))
+    terminalreporter.line(
+        f"real images: {len(list((folder / 'images').glob('*')))} images and {len(list((folder / 'dicom').glob('*')))} "
+        "DICOM files of PATCHCLIP_TEST_DATA"
+        if folder
+        else "real images: only those that the project carries (PATCHCLIP_TEST_DATA is not set)"
+    )
