@@ -1,0 +1,197 @@
+"""Reading what an instance says of itself, without its pixels."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.filereader import read_dataset as read_elements
+from pydicom.filereader import read_preamble
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.domain.records import InstanceHeader, Priority
+from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
+
+_IDENTITY_KEYWORDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_HEADER_KEYWORDS: Final = (
+    *_IDENTITY_KEYWORDS,
+    "SpecificCharacterSet",
+    "Modality",
+    "PatientID",
+    "PatientName",
+    "AccessionNumber",
+    "StudyDescription",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "ContributingEquipmentSequence",
+    "RequestAttributesSequence",
+    "RequestedProcedurePriority",
+)
+
+_PRIORITIES: Final = {
+    "STAT": Priority.STAT,
+    "HIGH": Priority.HIGH,
+    "ROUTINE": Priority.ROUTINE,
+    "MEDIUM": Priority.ROUTINE,
+    "LOW": Priority.LOW,
+}
+"""Requested Procedure Priority (0040,1003), PS3.4 C.6.1: its terms -> the node's priorities."""
+
+_UID_MAX_LENGTH: Final = 64
+
+_warnings_lock = threading.Lock()
+
+
+def read_header(path: Path) -> InstanceHeader:
+    """Read the attributes that the node decides by; the pixels stay unread.
+
+    A file without preamble or File Meta Information is read as well. Raises `UnreadableInstanceError`, which names the
+    attribute or the trouble, and `OSError` when the file itself cannot be read.
+    """
+    dataset = _read(path, keywords=_HEADER_KEYWORDS)
+    return InstanceHeader(
+        sop_class_uid=_required_uid(dataset, "SOPClassUID"),
+        sop_instance_uid=_required_uid(dataset, "SOPInstanceUID"),
+        study_instance_uid=_required_uid(dataset, "StudyInstanceUID"),
+        series_instance_uid=_required_uid(dataset, "SeriesInstanceUID"),
+        transfer_syntax_uid=transfer_syntax_uid(dataset),
+        modality=text(dataset, "Modality"),
+        patient_id=text(dataset, "PatientID"),
+        patient_name=text(dataset, "PatientName"),
+        accession_number=text(dataset, "AccessionNumber"),
+        study_description=text(dataset, "StudyDescription"),
+        priority=_priority(dataset),
+        issued_by_product=issued_by_product(dataset),
+    )
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read everything of an instance but pixel data and private elements, decoded.
+
+    An element whose value breaks its VR beyond reading is left out: the received bytes stay the evidence, and a damaged
+    exposure time must not keep an image from being analysed. Raises like `read_header`.
+    """
+    dataset = _read(path, keywords=None)
+    for keyword in _IDENTITY_KEYWORDS:
+        _required_uid(dataset, keyword)
+    return dataset
+
+
+def transfer_syntax_uid(dataset: Dataset) -> str:
+    """Return the transfer syntax a dataset was read from; without File Meta Information, what it turned out to be."""
+    meta = getattr(dataset, "file_meta", None)
+    if meta is not None and meta.get("TransferSyntaxUID"):
+        return str(meta.TransferSyntaxUID)
+    return str(ImplicitVRLittleEndian if dataset.original_encoding[0] else ExplicitVRLittleEndian)
+
+
+def issued_by_product(dataset: Dataset) -> bool:
+    """Tell whether this product made or changed the instance (PS3.3 C.7.5.1, C.12.1 Contributing Equipment)."""
+    equipment = (dataset, *dataset.get("ContributingEquipmentSequence", ()))
+    return any(
+        text(item, "Manufacturer") == MANUFACTURER and text(item, "ManufacturerModelName") == PRODUCT_NAME
+        for item in equipment
+    )
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """Return the value of an attribute as text without padding; several values joined by a backslash; absent is ''."""
+    value = dataset.get(keyword)
+    if value is None:
+        return ""
+    values = value if isinstance(value, (list, tuple, MultiValue)) else [value]
+    return "\\".join(str(item).strip(" \0") for item in values)
+
+
+@contextmanager
+def tolerant_reading() -> Iterator[None]:
+    """Keep pydicom's remarks on foreign data out of the log: that data is as it is.
+
+    Python's warning filters belong to the process, hence the lock.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _read(path: Path, keywords: tuple[str, ...] | None) -> Dataset:
+    with tolerant_reading():
+        try:
+            _refuse_foreign_syntax(path)
+            dataset = dcmread(
+                path,
+                force=True,
+                stop_before_pixels=True,
+                specific_tags=list(keywords) if keywords is not None else None,
+            )
+            dataset.remove_private_tags()
+            _decode(dataset)
+        except (UnreadableInstanceError, OSError):
+            raise
+        except Exception as error:  # foreign bytes make pydicom raise almost anything
+            raise UnreadableInstanceError(f"{path.name} cannot be read as DICOM: {error}") from error
+    if not any(keyword in dataset for keyword in _IDENTITY_KEYWORDS):
+        raise UnreadableInstanceError(f"{path.name} is not a DICOM file, or it ends before it says what it is")
+    if dataset.original_encoding[1] is False:
+        raise UnreadableInstanceError(f"{path.name} is encoded in big endian, which this node does not read")
+    return dataset
+
+
+def _refuse_foreign_syntax(path: Path) -> None:
+    """Look at the transfer syntax before pydicom acts on it: a deflated dataset would be inflated without bound."""
+    with path.open("rb") as stream:
+        read_preamble(stream, force=True)
+        meta = read_elements(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_after_file_meta)
+        syntax = text(meta, "TransferSyntaxUID")
+    if syntax and syntax not in TRANSFER_SYNTAXES:
+        raise UnreadableInstanceError(
+            f"{path.name} has the transfer syntax {syntax}, which this node does not read; send it as one of: "
+            + ", ".join(TRANSFER_SYNTAXES.values())
+        )
+
+
+def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag >> 16 != 2
+
+
+def _decode(dataset: Dataset) -> None:
+    """Turn every raw element into its value now, under `tolerant_reading`; leave out what cannot be decoded."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:  # noqa: BLE001 - what pydicom raises depends on the VR
+            del dataset[tag]
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                _decode(item)
+
+
+def _required_uid(dataset: Dataset, keyword: str) -> str:
+    value = text(dataset, keyword)
+    name = dictionary_description(keyword)
+    tag = tag_for_keyword(keyword) or 0
+    where = f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    if not value:
+        raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
+    if len(value) > _UID_MAX_LENGTH or not set(value) <= set("0123456789."):
+        raise UnreadableInstanceError(f"{where} is not a UID: {value[:80]!r}")
+    return value
+
+
+def _priority(dataset: Dataset) -> Priority:
+    for item in (dataset, *dataset.get("RequestAttributesSequence", ())):
+        priority = _PRIORITIES.get(text(item, "RequestedProcedurePriority").upper())
+        if priority is not None:
+            return priority
+    return Priority.ROUTINE

@@ -1,0 +1,42 @@
+"""What the node receives: SOP classes and transfer syntaxes. All else is refused at negotiation."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+COMPUTED_RADIOGRAPHY: Final = "1.2.840.10008.5.1.4.1.1.1"
+DX_FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.1"
+DX_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"
+SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+
+STORAGE_SOP_CLASSES: Final = MappingProxyType(
+    {
+        COMPUTED_RADIOGRAPHY: "Computed Radiography Image Storage",
+        DX_FOR_PRESENTATION: "Digital X-Ray Image Storage - For Presentation",
+        DX_FOR_PROCESSING: "Digital X-Ray Image Storage - For Processing",
+        SECONDARY_CAPTURE: "Secondary Capture Image Storage",
+    }
+)
+"""SOP Class UID -> name (PS3.4 B.5)."""
+
+TRANSFER_SYNTAXES: Final = MappingProxyType(
+    {
+        "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
+        "1.2.840.10008.1.2": "Implicit VR Little Endian",
+        "1.2.840.10008.1.2.4.70": "JPEG Lossless, First-Order Prediction (Process 14, Selection Value 1)",
+        "1.2.840.10008.1.2.4.57": "JPEG Lossless (Process 14)",
+        "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
+        "1.2.840.10008.1.2.4.81": "JPEG-LS Lossy (Near-Lossless)",
+        "1.2.840.10008.1.2.4.90": "JPEG 2000 (Lossless Only)",
+        "1.2.840.10008.1.2.4.91": "JPEG 2000",
+        "1.2.840.10008.1.2.5": "RLE Lossless",
+        "1.2.840.10008.1.2.4.50": "JPEG Baseline (Process 1)",
+        "1.2.840.10008.1.2.4.51": "JPEG Extended (Process 2 & 4)",
+    }
+)
+"""Transfer Syntax UID -> name (PS3.5 10 and annex A), those without loss first.
+
+Deflated Explicit VR Little Endian is missing on purpose: nothing bounds what it inflates to. Explicit VR Big Endian is
+retired.
+"""
