@@ -134,7 +134,6 @@ def _read(path: Path, keywords: tuple[str, ...] | None) -> Dataset:
                 stop_before_pixels=True,
                 specific_tags=list(keywords) if keywords is not None else None,
             )
-            dataset.remove_private_tags()
             _decode(dataset)
         except (UnreadableInstanceError, OSError):
             raise
@@ -165,8 +164,11 @@ def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _decode(dataset: Dataset) -> None:
-    """Turn every raw element into its value now, under `tolerant_reading`; leave out what cannot be decoded."""
+    """Turn every raw element into its value now, under `tolerant_reading`; leave out private ones and the undecodable."""
     for tag in list(dataset.keys()):
+        if tag.is_private:
+            del dataset[tag]
+            continue
         try:
             element = dataset[tag]
         except Exception:  # noqa: BLE001 - what pydicom raises depends on the VR
