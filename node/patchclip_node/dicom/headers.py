@@ -164,7 +164,7 @@ def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _decode(dataset: Dataset) -> None:
-    """Turn every raw element into its value now, under `tolerant_reading`; leave out private ones and the undecodable."""
+    """Turn every raw element into its value now, under `tolerant_reading`; drop private and undecodable ones."""
     for tag in list(dataset.keys()):
         if tag.is_private:
             del dataset[tag]
