@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,12 +73,11 @@ def real_data_dir() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own PATCHCLIP_ variables must not change what the tests see."""
     for name in list(os.environ):
         if name.startswith("PATCHCLIP_") and name not in {"PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS"}:
             monkeypatch.delenv(name)
-    yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -88,7 +86,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     absent = sorted(set(PEERS) - set(here))
     folder = _real_data_dir()
     terminalreporter.section("what was used")
-    terminalreporter.line(f"real peers: {', '.join(here) or 'none'}" + (f"; missing: {', '.join(absent)}" if absent else ""))
+    terminalreporter.line(
+        f"real peers: {', '.join(here) or 'none'}" + (f"; missing: {', '.join(absent)}" if absent else "")
+    )
     terminalreporter.line(
         f"real images: {len(list((folder / 'images').glob('*')))} images and {len(list((folder / 'dicom').glob('*')))} "
         "DICOM files of PATCHCLIP_TEST_DATA"
