@@ -1,0 +1,1 @@
+"""The DICOM receiver: C-ECHO and C-STORE as SCP."""

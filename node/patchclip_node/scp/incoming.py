@@ -1,0 +1,90 @@
+"""A data set on its way in: written to the spool's file system while it arrives, so that memory stays flat."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class IncomingDataSet(BytesIO):
+    """Takes the fragments of one Data Set and writes them to a temporary DICOM file, byte for byte.
+
+    It is a `BytesIO` because that is what pynetdicom collects a Data Set in; it keeps nothing in memory. When the data
+    set becomes larger than `max_bytes`, or the disk fails, the file is deleted at once, what still arrives is dropped,
+    and `failure` says why: the sender can then be answered properly at the end of its message.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, file_header: Callable[[], bytes]) -> None:
+        """`file_header` gives the preamble and File Meta Information; it is asked when the first fragment comes."""
+        super().__init__()
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._file_header = file_header
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        self._received_bytes = 0
+        self._is_over = False
+        self._lock = threading.Lock()
+        self.failure: str | None = None
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write one fragment to the file. Never raises for a full disk: see `failure`."""
+        size_bytes = memoryview(data).nbytes
+        with self._lock:
+            if self._is_over:
+                return size_bytes
+            self._received_bytes += size_bytes
+            if self._received_bytes > self._max_bytes:
+                self._give_up(f"larger than this node takes ({self._max_bytes} bytes)")
+                return size_bytes
+            try:
+                if self._file is None:
+                    self._file = self._open()
+                self._file.write(data)
+            except OSError as error:
+                self._give_up(f"cannot store: {error.strerror}")
+        return size_bytes
+
+    def complete(self) -> Path | None:
+        """End the file and return its path; None when there is none, because of a `failure` or since nothing came."""
+        with self._lock:
+            self._is_over = True
+            if self._file is not None:
+                try:
+                    self._file.close()
+                except OSError as error:
+                    self._give_up(f"cannot store: {error.strerror}")
+                self._file = None
+            return self._path
+
+    def discard(self) -> None:
+        """Delete the file if it is still here; whoever adopted it has moved it away."""
+        with self._lock:
+            self._give_up(self.failure)
+
+    def _open(self) -> BinaryIO:
+        descriptor, name = tempfile.mkstemp(prefix="instance-", suffix=".dcm", dir=self._folder)
+        self._path = Path(name)
+        file = os.fdopen(descriptor, "wb")
+        file.write(self._file_header())
+        return file
+
+    def _give_up(self, failure: str | None) -> None:
+        self.failure = failure
+        self._is_over = True
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # the last bytes found no room either; the file goes away anyway
+                self._file.close()
+            self._file = None
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None

@@ -1,0 +1,221 @@
+"""The storage SCP: what it negotiates, and how it answers C-ECHO and C-STORE."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+from pydicom import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
+
+from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.domain.errors import RejectedError, RetryableError, UnreadableInstanceError
+from patchclip_node.domain.records import Arrival
+from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from patchclip_node.scp import statuses
+from patchclip_node.scp.incoming import IncomingDataSet
+from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer
+
+VERIFICATION_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+"""Explicit and Implicit VR Little Endian; a C-ECHO carries no data set."""
+
+ACSE_TIMEOUT_S: Final = 30.0
+"""How long a connection may take to ask for an association (the ARTIM timer, PS3.8 9.1.5)."""
+NETWORK_TIMEOUT_S: Final = 60.0
+"""How long an association may stand idle, and one PDU may take to arrive."""
+
+log = structlog.get_logger(__name__)
+
+
+class InstanceReceiver(Protocol):
+    """Makes a received instance durable: `services.receive.ReceiveService`."""
+
+    def receive(
+        self,
+        path: Path,
+        *,
+        calling_ae_title: str,
+        called_ae_title: str,
+        peer_address: str,
+        expected_sop_class_uid: str,
+        expected_sop_instance_uid: str,
+    ) -> Arrival:
+        """Keep the file. Raises `RetryableError` and `RejectedError`; the file may then still be there."""
+        ...
+
+
+class StorageScp:
+    """Listens for associations and hands each received instance over. `stop` or the end of a `with` block ends it."""
+
+    def __init__(
+        self,
+        receiver: InstanceReceiver,
+        incoming_dir: Path,
+        *,
+        ae_title: str,
+        host: str,
+        port: int,
+        calling_ae_titles: tuple[str, ...] = (),
+        accept_any_called_ae_title: bool = True,
+        max_associations: int = 20,
+        max_instance_bytes: int = 512 * 1024**2,
+    ) -> None:
+        """`port` 0 takes a free one; `incoming_dir` lies on the spool's file system. The rest: see `NodeSettings`."""
+        self._receiver = receiver
+        self._incoming_dir = incoming_dir
+        self._address = (host, port)
+        self._max_instance_bytes = max_instance_bytes
+        self._server: ReceivingServer | None = None
+        self._thread: threading.Thread | None = None
+        self._ae = AE(ae_title)
+        self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        self._ae.maximum_associations = max_associations
+        self._ae.maximum_pdu_size = MAX_PDU_BYTES
+        self._ae.require_calling_aet = list(calling_ae_titles)
+        self._ae.require_called_aet = not accept_any_called_ae_title
+        self._ae.acse_timeout = ACSE_TIMEOUT_S
+        self._ae.network_timeout = NETWORK_TIMEOUT_S
+        self._ae.supported_contexts = [
+            build_context(Verification, list(VERIFICATION_SYNTAXES)),
+            *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_SOP_CLASSES),
+        ]
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._address[1] if self._server is None else int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Listen, in threads of its own. Raises `OSError` when the address is taken or is not this machine's."""
+        handlers: list[Handler] = [
+            (evt.EVT_C_ECHO, self._echo),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_ACCEPTED, _log_accepted),
+            (evt.EVT_REJECTED, _log_rejected),
+            (evt.EVT_ABORTED, _log_aborted),
+        ]
+        server = ReceivingServer(self._ae, self._address, handlers, self._incoming_dir, self._max_instance_bytes)
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="scp", daemon=True)
+        self._thread.start()
+        log.info("listening", ae_title=self._ae.ae_title, host=self._address[0], port=self.port)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Take no new associations, let those under way end within `grace_s`, then abort them."""
+        if self._server is None or self._thread is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown()
+        self._thread.join()
+        end = time.monotonic() + grace_s
+        while server.active_associations and time.monotonic() < end:
+            time.sleep(0.02)
+        for association in server.active_associations:
+            association.abort()
+
+    def __enter__(self) -> StorageScp:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def _echo(self, event: evt.Event) -> int:
+        """Answer C-ECHO; always Success."""
+        log.debug("echo", calling_ae_title=_calling_ae_title(event))
+        return statuses.SUCCESS
+
+    def _store(self, event: evt.Event) -> Dataset:
+        """Answer C-STORE.
+
+        Success (0000) only after the instance is durable. 0122: the class differs from the negotiated one. A700: too
+        large, disk full, ledger down. A900: another class or instance than announced. C000: not readable, or a defect.
+        """
+        request: Any = event.request
+        data_set = request.DataSet
+        sop_instance_uid = str(request.AffectedSOPInstanceUID)
+        bound = log.bind(calling_ae_title=_calling_ae_title(event), sop_instance_uid=sop_instance_uid)
+        assert isinstance(data_set, IncomingDataSet)
+        try:
+            status, comment = self._keep(event, data_set, str(request.AffectedSOPClassUID), sop_instance_uid)
+        except RetryableError as error:
+            status, comment = statuses.OUT_OF_RESOURCES, str(error)
+        except UnreadableInstanceError as error:
+            status, comment = statuses.CANNOT_UNDERSTAND, str(error)
+        except RejectedError as error:
+            status, comment = statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(error)
+        except OSError as error:
+            bound.exception("cannot store")
+            status, comment = statuses.OUT_OF_RESOURCES, f"cannot store: {error.strerror}"
+        except Exception:  # noqa: BLE001 - a boundary: pynetdicom would answer 0xC211 without a word of ours
+            bound.exception("defect while receiving")
+            status, comment = statuses.CANNOT_UNDERSTAND, "internal error, see the log of the node"
+        finally:
+            data_set.discard()
+        if status == statuses.SUCCESS:
+            bound.info("instance received", arrival=comment)
+            return statuses.response(status)
+        bound.warning("instance refused", status=f"0x{status:04X}", reason=comment)
+        return statuses.response(status, comment)
+
+    def _keep(
+        self, event: evt.Event, data_set: IncomingDataSet, sop_class_uid: str, sop_instance_uid: str
+    ) -> tuple[int, str]:
+        if sop_class_uid != event.context.abstract_syntax:
+            return statuses.SOP_CLASS_NOT_SUPPORTED, "the SOP Class is not that of the presentation context"
+        path = data_set.complete()
+        if data_set.failure is not None:
+            return statuses.OUT_OF_RESOURCES, data_set.failure
+        if path is None:
+            return statuses.CANNOT_UNDERSTAND, "the data set is empty"
+        arrival = self._receiver.receive(
+            path,
+            calling_ae_title=_calling_ae_title(event),
+            called_ae_title=_called_ae_title(event),
+            peer_address=_peer_address(event),
+            expected_sop_class_uid=sop_class_uid,
+            expected_sop_instance_uid=sop_instance_uid,
+        )
+        return statuses.SUCCESS, str(arrival)
+
+
+def _calling_ae_title(event: evt.Event) -> str:
+    return str(event.assoc.requestor.ae_title).strip()
+
+
+def _called_ae_title(event: evt.Event) -> str:
+    request = event.assoc.requestor.primitive
+    return "" if request is None else str(request.called_ae_title).strip()
+
+
+def _peer_address(event: evt.Event) -> str:
+    address = event.assoc.requestor.address_info
+    return "" if address is None else address.address
+
+
+def _log_accepted(event: evt.Event) -> None:
+    bound = log.bind(calling_ae_title=_calling_ae_title(event), called_ae_title=_called_ae_title(event))
+    for context in event.assoc.rejected_contexts:
+        bound.warning(
+            "presentation context refused",
+            abstract_syntax=getattr(context.abstract_syntax, "name", str(context.abstract_syntax)),
+            abstract_syntax_uid=str(context.abstract_syntax),
+            reason=context.status,
+        )
+    bound.info("association accepted", contexts=len(event.assoc.accepted_contexts))
+
+
+def _log_rejected(event: evt.Event) -> None:
+    request = event.assoc.requestor.primitive
+    calling = "" if request is None else str(request.calling_ae_title).strip()
+    log.warning("association rejected", calling_ae_title=calling, called_ae_title=_called_ae_title(event))
+
+
+def _log_aborted(event: evt.Event) -> None:
+    log.warning("association aborted", calling_ae_title=_calling_ae_title(event))

@@ -1,0 +1,1 @@
+"""The DICOM sender: C-STORE and C-ECHO as SCU."""

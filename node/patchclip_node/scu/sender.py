@@ -1,0 +1,224 @@
+"""Sends results to their destinations, and says what went wrong in words that an administrator can act on."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from ssl import SSLContext
+from typing import Final
+
+import structlog
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from patchclip_node.domain.errors import PeerError
+from patchclip_node.ports.result_sender import Destination, SendOutcome
+from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from patchclip_node.scu.statuses import Answer, answer, meaning
+
+CONNECT_TIMEOUT_S: Final = 10.0
+ACSE_TIMEOUT_S: Final = 30.0
+"""How long the peer may take to answer the association request."""
+RESPONSE_TIMEOUT_S: Final = 120.0
+"""How long the peer may take to store an object and answer."""
+MAX_PDU_BYTES: Final = 131_072
+"""Maximum Length of what we receive; responses are far shorter."""
+_MAX_CONTEXTS: Final = 128
+"""PS3.8 9.3.2.2: presentation context ids are the odd numbers from 1 to 255."""
+_UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+log = structlog.get_logger(__name__)
+
+
+class DicomResultSender:
+    """Implements the port `ResultSender` with pynetdicom."""
+
+    def __init__(
+        self,
+        ae_title: str,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        acse_timeout_s: float = ACSE_TIMEOUT_S,
+        response_timeout_s: float = RESPONSE_TIMEOUT_S,
+    ) -> None:
+        """`ae_title` is what we call ourselves; destinations may know us by it."""
+        self._ae_title = ae_title
+        self._connect_timeout_s = connect_timeout_s
+        self._acse_timeout_s = acse_timeout_s
+        self._response_timeout_s = response_timeout_s
+
+    def send(self, destination: Destination, paths: Sequence[Path]) -> list[SendOutcome]:
+        """Send over one association; one outcome a file, in order. Raises `PeerError` when no association came about.
+
+        An uncompressed object is offered as it is and in Implicit VR Little Endian, which every SCP has to know
+        (PS3.5 10.1); a compressed one only as it is.
+        """
+        if not paths:
+            return []
+        read = [_read(path) for path in paths]
+        contexts = _contexts([dataset for dataset in read if isinstance(dataset, Dataset)])
+        if not contexts:
+            return [outcome for outcome in read if isinstance(outcome, SendOutcome)]
+        association = self._associate(destination, contexts)
+        try:
+            return [
+                item if isinstance(item, SendOutcome) else self._store(association, destination, path, item)
+                for path, item in zip(paths, read, strict=True)
+            ]
+        finally:
+            _end(association)
+
+    def echo(self, destination: Destination) -> None:
+        """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
+        association = self._associate(destination, [build_context(Verification, [str(uid) for uid in _UNCOMPRESSED])])
+        try:
+            status = association.send_c_echo().get("Status")
+        except (RuntimeError, ValueError) as error:
+            raise PeerError(f"{_where(destination)} accepted the association but no C-ECHO: {error}") from error
+        finally:
+            _end(association)
+        if status is None:
+            raise PeerError(f"{_where(destination)} gave no answer to C-ECHO within {self._response_timeout_s:g} s")
+        if status != 0x0000:
+            raise PeerError(f"{_where(destination)} answered C-ECHO with status 0x{status:04X}")
+
+    def _associate(self, destination: Destination, contexts: list[PresentationContext]) -> Association:
+        ae = _SendingEntity(self._ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.connection_timeout = self._connect_timeout_s
+        ae.acse_timeout = self._acse_timeout_s
+        ae.dimse_timeout = self._response_timeout_s
+        ae.network_timeout = self._response_timeout_s
+        try:
+            association = ae.associate(
+                destination.host,
+                destination.port,
+                contexts=contexts,
+                ae_title=destination.ae_title,
+                max_pdu=MAX_PDU_BYTES,
+            )
+        except socket.gaierror as error:
+            raise PeerError(
+                f"the host name {destination.host!r} of destination {destination.name} can't be resolved: "
+                f"{error.strerror}. Check the name, or write the address"
+            ) from error
+        if association.is_established:
+            return association
+        try:
+            raise PeerError(self._why_no_association(destination, association))
+        finally:
+            _end(association)
+
+    def _why_no_association(self, destination: Destination, association: Association) -> str:
+        where = _where(destination)
+        answered = association.acceptor.primitive
+        if association.is_rejected and answered is not None:
+            hints: dict[tuple[int | None, int | None], str] = {
+                (1, 3): f"it does not know our AE title {self._ae_title!r}: register it there",
+                (1, 7): f"it does not answer to the AE title {destination.ae_title!r}: correct ae_title here",
+            }  # (source, reason) of A-ASSOCIATE-RJ, PS3.8 table 9-21
+            hint = hints.get((answered.result_source, answered.diagnostic), f"reason: {answered.reason_str}")
+            return f"{where} rejected the association ({answered.result_str}); {hint}"
+        if answered is not None:
+            return f"{where} accepted the association but none of the objects' SOP classes: enable their storage there"
+        try:
+            socket.create_connection((destination.host, destination.port), self._connect_timeout_s).close()
+        except ConnectionRefusedError:
+            return f"{where} refused the connection: nothing listens there, or a firewall says no"
+        except TimeoutError:
+            return f"{where} did not answer within {self._connect_timeout_s:g} s: check host, port and firewall"
+        except OSError as error:
+            return f"{where} can't be reached: {error.strerror or error}"
+        return f"{where} takes connections but did not answer our association request: is this the DICOM port?"
+
+    def _store(self, association: Association, destination: Destination, path: Path, dataset: Dataset) -> SendOutcome:
+        where = _where(destination)
+        sop_class, syntax = UID(dataset.SOPClassUID), UID(dataset.file_meta.TransferSyntaxUID)
+        if not association.is_established:
+            return SendOutcome(path, f"{where} ended the association before this object was sent")
+        acceptable = _UNCOMPRESSED if syntax in _UNCOMPRESSED else (syntax,)
+        if not any(
+            context.abstract_syntax == sop_class and context.transfer_syntax[0] in acceptable
+            for context in association.accepted_contexts
+        ):
+            return SendOutcome(
+                path, f"{where} does not accept {sop_class.name} as {syntax.name}: enable it there", permanent=True
+            )
+        try:
+            response = association.send_c_store(dataset)
+        except (RuntimeError, ValueError, AttributeError) as error:
+            return SendOutcome(path, f"{where}: could not be sent: {error}", permanent=association.is_established)
+        status = response.get("Status")
+        if status is None:
+            return SendOutcome(path, f"{where} gave no answer within {self._response_timeout_s:g} s")
+        verdict = answer(status)
+        if verdict is Answer.STORED:
+            if status != 0x0000:
+                log.warning("stored with a warning", destination=destination.name, status=f"0x{status:04X}")
+            return SendOutcome(path, None)
+        comment = response.get("ErrorComment")
+        words = f"{where} answered 0x{status:04X} ({meaning(status)})" + (f": {comment}" if comment else "")
+        return SendOutcome(path, words, permanent=verdict is Answer.REFUSED)
+
+
+class _SendingSocket(AssociationSocket):
+    def _create_socket(self, address: AddressInformation) -> socket.socket:
+        """Small PDUs must not wait for the acknowledgement of the one before (Nagle)."""
+        created = super()._create_socket(address)
+        created.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return created
+
+    def _shutdown_socket(self) -> None:
+        """Close the socket even where shutting it down fails, as it does when no connection came about."""
+        super()._shutdown_socket()
+        if self.socket is not None:
+            self.socket.close()
+
+
+class _SendingEntity(AE):
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
+    ) -> AssociationSocket:
+        created = _SendingSocket(assoc, address=address)
+        created.tls_args = tls_args
+        return created
+
+
+def _read(path: Path) -> Dataset | SendOutcome:
+    try:
+        dataset = dcmread(path)
+    except (OSError, InvalidDicomError) as error:
+        return SendOutcome(path, f"the file can't be read: {error}", permanent=True)
+    missing = [keyword for keyword in ("SOPClassUID", "SOPInstanceUID") if keyword not in dataset]
+    if missing or "TransferSyntaxUID" not in dataset.file_meta:
+        return SendOutcome(path, f"the file lacks {', '.join(missing) or 'Transfer Syntax UID'}", permanent=True)
+    return dataset
+
+
+def _contexts(datasets: Sequence[Dataset]) -> list[PresentationContext]:
+    proposed: dict[tuple[str, str], None] = {}
+    for dataset in datasets:
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        alternatives = (syntax, *_UNCOMPRESSED) if syntax in _UNCOMPRESSED else (syntax,)
+        proposed.update(dict.fromkeys((str(dataset.SOPClassUID), str(uid)) for uid in alternatives))
+    return [build_context(sop_class, syntax) for sop_class, syntax in proposed][:_MAX_CONTEXTS]
+
+
+def _end(association: Association) -> None:
+    if association.is_established:
+        association.release()
+    transport = association.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.close()  # pynetdicom leaves it open after a rejection or an abort
+
+
+def _where(destination: Destination) -> str:
+    return f"{destination.name} ({destination.ae_title} at {destination.host}:{destination.port})"

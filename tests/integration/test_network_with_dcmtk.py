@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+
+from patchclip_node.domain.records import Arrival
+from patchclip_node.scp.storage_scp import StorageScp
+from patchclip_node.scu.sender import DicomResultSender
+from tests.peers import dcmtk
+from tests.peers.archive import COMPREHENSIVE_SR
+from tests.peers.radiographs import as_jpeg_2000, data_set_bytes, radiograph, write
+
+pytestmark = pytest.mark.peer("dcmtk")
+
+
+class Folder:
+    """Keeps what is received under its SOP Instance UID."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+
+    def receive(self, path: Path, *, expected_sop_instance_uid: str, **_: str) -> Arrival:
+        path.rename(self.path / expected_sop_instance_uid)
+        return Arrival.OPENED_STUDY
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "kept")
+
+
+@pytest.fixture
+def scp(tmp_path: Path, folder: Folder) -> Iterator[StorageScp]:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    with StorageScp(folder, incoming, ae_title="PATCHCLIP", host="127.0.0.1", port=0) as scp:
+        yield scp
+
+
+def test_echoscu_succeeds(scp: StorageScp) -> None:
+    assert dcmtk.echoscu(scp.port).returncode == 0
+
+
+def test_storescu_delivers_many_files_over_one_association(scp: StorageScp, folder: Folder, tmp_path: Path) -> None:
+    sent = [write(radiograph(rows=300, columns=200), tmp_path / f"{number}.dcm") for number in range(5)]
+
+    finished = dcmtk.storescu(scp.port, *sent)
+
+    assert finished.returncode == 0, finished.stderr
+    for path in sent:
+        assert data_set_bytes(folder.path / dcmread(path).SOPInstanceUID) == data_set_bytes(path)
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "proposal", "syntax"),
+    [
+        ("dcmcjpeg", ("+e1",), "-xs", JPEGLosslessSV1),
+        ("dcmcjpls", (), "-xt", JPEGLSLossless),
+        ("dcmcrle", (), "-xr", RLELossless),
+    ],
+)
+def test_what_dcmtk_compressed_is_kept_as_it_came(
+    *, scp: StorageScp, folder: Folder, tmp_path: Path, tool: str, options: tuple[str, ...], proposal: str, syntax: str
+) -> None:
+    plain = write(radiograph(), tmp_path / "plain.dcm")
+    sent = dcmtk.compressed_with(tool, options, plain, tmp_path / "compressed.dcm")
+
+    finished = dcmtk.storescu(scp.port, sent, options=(proposal,))
+
+    assert finished.returncode == 0, finished.stderr
+    (kept,) = folder.path.iterdir()
+    assert dcmread(kept).file_meta.TransferSyntaxUID == syntax
+    assert data_set_bytes(kept) == data_set_bytes(sent)
+
+
+def test_jpeg_2000_is_kept_as_it_came(scp: StorageScp, folder: Folder, tmp_path: Path) -> None:
+    sent = write(as_jpeg_2000(radiograph()), tmp_path / "j2k.dcm")
+
+    finished = dcmtk.storescu(scp.port, sent, options=("-xv",))
+
+    assert finished.returncode == 0, finished.stderr
+    assert data_set_bytes(next(folder.path.iterdir())) == data_set_bytes(sent)
+
+
+def test_storescu_is_told_that_a_class_is_not_accepted(scp: StorageScp, folder: Folder, tmp_path: Path) -> None:
+    sent = write(radiograph(sop_class_uid=COMPREHENSIVE_SR), tmp_path / "sr.dcm")
+
+    finished = dcmtk.storescu(scp.port, sent)
+
+    assert finished.returncode != 0
+    assert "No presentation context" in finished.stderr + finished.stdout
+    assert list(folder.path.iterdir()) == []
+
+
+def test_storescp_gets_the_bytes_that_were_built(tmp_path: Path) -> None:
+    path = write(radiograph(sop_class_uid=COMPREHENSIVE_SR), tmp_path / "sr.dcm")
+
+    with dcmtk.storescp(tmp_path / "archive") as archive:
+        DicomResultSender("PATCHCLIP").echo(archive.destination)
+        outcomes = DicomResultSender("PATCHCLIP").send(archive.destination, [path])
+
+    assert outcomes[0].error is None
+    assert data_set_bytes(archive.files()[0]) == data_set_bytes(path)
+
+
+def test_storescp_that_takes_only_implicit_vr_gets_that(tmp_path: Path) -> None:
+    path = write(radiograph(sop_class_uid=COMPREHENSIVE_SR), tmp_path / "sr.dcm")
+
+    with dcmtk.storescp(tmp_path / "archive", "+xi") as archive:
+        outcomes = DicomResultSender("PATCHCLIP").send(archive.destination, [path])
+
+    assert outcomes[0].error is None
+    assert dcmread(archive.files()[0]).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian

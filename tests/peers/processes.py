@@ -1,0 +1,93 @@
+"""Starting real programs on loopback, waiting for them, and ending them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+START_TIMEOUT_S = 30.0
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0, every_s: float = 0.05) -> None:
+    """Return once the condition holds; fails by naming what did not happen."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"within {timeout_s:g} s this did not happen: {what}")
+        time.sleep(every_s)
+
+
+def listens(port: int) -> bool:
+    """Say whether somebody accepts connections on a port of loopback."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def program(
+    command: Sequence[str],
+    log: Path,
+    *,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: str | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program in a session of its own, its output in `log`; when `port` is given, wait until it listens."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            start_new_session=True,
+        )
+    try:
+        if port is not None:
+            wait_until(
+                lambda: _is_up(process, port, log), f"{command[0]} listens on port {port}, see {log}", START_TIMEOUT_S
+            )
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes], timeout_s: float = 10.0) -> int:
+    """SIGTERM, then SIGKILL to its whole session; returns the exit status."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout_s)
+    kill_session(process)
+    return process.wait()
+
+
+def kill_session(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of the process and all that it started in its session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _is_up(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    if process.poll() is not None:
+        raise AssertionError(f"{process.args!r} ended with {process.returncode}:\n{log.read_text(errors='replace')}")
+    return listens(port)

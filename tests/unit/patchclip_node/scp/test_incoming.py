@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from patchclip_node.scp.incoming import IncomingDataSet
+
+
+def test_the_fragments_lie_in_one_file_behind_the_header(tmp_path: Path) -> None:
+    data_set = IncomingDataSet(tmp_path, 100, lambda: b"HEADER")
+
+    data_set.write(b"ab")
+    data_set.write(b"c")
+    path = data_set.complete()
+
+    assert path is not None
+    assert path.read_bytes() == b"HEADERabc"
+    assert path.parent == tmp_path
+
+
+def test_one_byte_too_many_deletes_the_file_at_once_and_the_rest_is_dropped(tmp_path: Path) -> None:
+    data_set = IncomingDataSet(tmp_path, 3, lambda: b"HEADER")
+
+    data_set.write(b"abc")
+    kept = list(tmp_path.iterdir())
+    data_set.write(b"d")
+
+    assert len(kept) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert data_set.write(b"e" * 1000) == 1000
+    assert data_set.complete() is None
+    assert data_set.failure == "larger than this node takes (3 bytes)"
+
+
+def test_a_full_disk_is_a_failure_and_not_an_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("patchclip_node.scp.incoming.tempfile.mkstemp", no_room)
+    data_set = IncomingDataSet(tmp_path, 100, lambda: b"")
+
+    assert data_set.write(b"abc") == 3
+    assert data_set.complete() is None
+    assert data_set.failure == "cannot store: No space left on device"
+
+
+def test_a_discarded_data_set_leaves_nothing_and_takes_nothing_more(tmp_path: Path) -> None:
+    data_set = IncomingDataSet(tmp_path, 100, lambda: b"")
+    data_set.write(b"abc")
+
+    data_set.discard()
+    data_set.write(b"def")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_discarding_an_adopted_file_does_not_touch_it(tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    data_set = IncomingDataSet(incoming, 100, lambda: b"")
+    data_set.write(b"abc")
+    path = data_set.complete()
+    assert path is not None
+    adopted = path.rename(tmp_path / "adopted")
+
+    data_set.discard()
+
+    assert adopted.read_bytes() == b"abc"
