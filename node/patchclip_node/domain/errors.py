@@ -19,6 +19,10 @@ class LedgerUnavailableError(RetryableError):
     """The ledger does not answer."""
 
 
+class LedgerCommitUnknownError(LedgerUnavailableError):
+    """The ledger went away while it committed: what it was told may or may not be kept, so nothing may be undone."""
+
+
 class PeerError(RetryableError):
     """A DICOM peer could not be reached, refused, or answered with a failure."""
 
@@ -29,6 +33,14 @@ class RejectedError(NodeError):
 
 class UnreadableInstanceError(RejectedError):
     """What was received is not a DICOM instance that can be understood."""
+
+
+class DatasetMismatchError(RejectedError):
+    """A data set is not the instance that its C-STORE request announced (PS3.4 B.2.3: status A9xx)."""
+
+
+class InstanceTooLargeError(RejectedError):
+    """An instance is larger than the node takes (PS3.4 B.2.3: status A7xx, out of resources)."""
 
 
 class DefectError(NodeError):

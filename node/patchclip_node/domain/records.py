@@ -10,7 +10,10 @@ from patchclip_node.domain.states import StudyEvent, StudyState
 
 
 class Priority(IntEnum):
-    """Order of work, most urgent first by value. From Requested Procedure Priority (0040,1003) and Priority (0000,0700)."""
+    """Order of work, most urgent first by value.
+
+    From Requested Procedure Priority (0040,1003) and Priority (0000,0700).
+    """
 
     STAT = 0
     HIGH = 1
@@ -62,7 +65,11 @@ class ReceivedInstance:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """One revision of one study."""
+    """One revision of one study.
+
+    `instance_count` counts the different SOP Instance UIDs of its images, those of earlier revisions included.
+    `attempts` counts the leases of its analysis, the present one included.
+    """
 
     id: int
     study_instance_uid: str
@@ -99,7 +106,7 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """A received instance as the ledger keeps it."""
+    """A received instance as the ledger keeps it. Own results have joined no revision: theirs is 0."""
 
     id: int
     study_instance_uid: str
@@ -111,7 +118,12 @@ class InstanceRecord:
 
 @dataclass(frozen=True, slots=True)
 class LeasedStudy:
-    """A study revision that this owner may work on until the lease ends; all its image instances so far."""
+    """A study revision that this owner may work on until the lease ends.
+
+    `instances` are all images of the study up to this revision, oldest first. Where a SOP Instance UID came several
+    times with different bytes all of them are here, and the last one counts. `predecessors` are the results of the last
+    earlier revision that has any.
+    """
 
     study: StudyRecord
     owner: str

@@ -44,7 +44,10 @@ class Ledger(Protocol):
         ...
 
     def lease_study(self, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
-        """Lease the most urgent due study (priority, then age): RECEIVED -> ANALYSING; None when nothing is due."""
+        """Lease the most urgent due study (priority, then age): RECEIVED -> ANALYSING; None when nothing is due.
+
+        A revision waits until all earlier ones of its study are analysed, since its results name theirs.
+        """
         ...
 
     def finish_analysis(
@@ -99,12 +102,22 @@ class Ledger(Protocol):
         """Return everybody who holds a lease."""
         ...
 
-    def expire_leases(self, now: datetime, dead_owners: Sequence[str] = ()) -> int:
-        """Take back leases that ended or whose owner is dead: ANALYSING -> RECEIVED, SENDING -> PENDING."""
+    def expire_leases(
+        self,
+        now: datetime,
+        dead_owners: Sequence[str] = (),
+        analysis_attempts: int | None = None,
+        delivery_attempts: int | None = None,
+    ) -> int:
+        """Take back leases that ended or whose owner is dead: ANALYSING -> RECEIVED, SENDING -> PENDING.
+
+        What has used up its attempts (None: without limit) becomes FAILED instead: a study that ends its worker again
+        and again must not do so for ever. Returns how many leases were taken back.
+        """
         ...
 
     def due_work(self, now: datetime) -> tuple[int, int]:
-        """Return how many analyses and how many deliveries are due now."""
+        """Return how many analyses are due now, and how many deliveries, those of one study to one destination as one."""
         ...
 
     def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
@@ -119,7 +132,7 @@ class Ledger(Protocol):
     def studies(
         self, states: Sequence[StudyState] = (), patient_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StudyRecord]:
-        """Return revisions, the most recently received first."""
+        """Return revisions, the most recently received first; no `states`: in any state."""
         ...
 
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:

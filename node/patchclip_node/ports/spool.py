@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -28,12 +29,15 @@ class Spool(Protocol):
     def adopt(self, path: Path) -> StoredFile:
         """Take over a complete local file and make it durable (fsync, rename, fsync folder).
 
-        Raises `StorageFullError` when there is no room; the file is then still at `path`.
+        Raises `StorageFullError` when there is no room or the reserve is touched; the file is then still at `path`.
         """
         ...
 
     def write(self, chunks: Iterable[bytes]) -> StoredFile:
-        """Write and make durable. Raises `StorageFullError` when there is no room; nothing is left behind then."""
+        """Write and make durable. What the node makes itself may use the reserve.
+
+        Raises `StorageFullError` when there is no room; nothing is left behind then.
+        """
         ...
 
     def local_path(self, key: str) -> AbstractContextManager[Path]:
@@ -44,6 +48,13 @@ class Spool(Protocol):
         """Delete the file; an absent one is no error."""
         ...
 
+    def discard_unfinished(self, before: datetime) -> int:
+        """Delete what was left in `incoming_dir` and not touched since `before`; returns how many files that were.
+
+        They are what a killed process was receiving or writing; nobody was told that they are kept.
+        """
+        ...
+
     def free_bytes(self) -> int:
-        """Return how much can still be written before the configured reserve is touched; 0 when none."""
+        """Return how much can still be received before the configured reserve is touched; 0 when none."""
         ...

@@ -1,0 +1,136 @@
+"""Studies are leased for analysis and come back with results, a reason or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
+
+from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.changes import change, change_leased
+from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
+from patchclip_node.domain.errors import DefectError
+from patchclip_node.domain.records import (
+    DeliveryState,
+    InstanceRecord,
+    LeasedStudy,
+    NewResult,
+    ResultRecord,
+    StudyRecord,
+)
+from patchclip_node.domain.states import StudyEvent, StudyState
+
+_BEFORE_ANALYSED = tuple(s.value for s in (StudyState.RECEIVING, StudyState.RECEIVED, StudyState.ANALYSING))
+
+
+def due_for_analysis(now: datetime) -> ColumnElement[bool]:
+    """Which studies can be leased: closed, waiting for no later moment, and with all earlier revisions analysed.
+
+    A revision names its predecessors' results, so it waits until they exist.
+    """
+    earlier = studies.alias("earlier")
+    unfinished_earlier = exists().where(
+        earlier.c.study_instance_uid == studies.c.study_instance_uid,
+        earlier.c.revision < studies.c.revision,
+        earlier.c.state.in_(_BEFORE_ANALYSED),
+    )
+    is_time = studies.c.not_before.is_(None) | (studies.c.not_before <= now)
+    return (studies.c.state == StudyState.RECEIVED.value) & is_time & ~unfinished_earlier
+
+
+def lease_study(connection: Connection, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
+    """See the port."""
+    most_urgent = (studies.c.priority, studies.c.first_received_at, studies.c.id)
+    row = connection.execute(
+        select(studies.c.id, studies.c.attempts).where(due_for_analysis(now)).order_by(*most_urgent).limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    change(
+        connection,
+        row.id,
+        StudyState.RECEIVED,
+        StudyEvent.LEASED,
+        now,
+        owner,
+        attempts=row.attempts + 1,
+        not_before=None,
+        lease_owner=owner,
+        lease_expires_at=now + timedelta(seconds=lease_s),
+    )
+    study = rows.study(connection.execute(rows.select_studies().where(studies.c.id == row.id)).one())
+    return LeasedStudy(
+        study=study,
+        owner=owner,
+        instances=images_of(connection, study),
+        predecessors=_predecessors_of(connection, study),
+    )
+
+
+def images_of(connection: Connection, study: StudyRecord) -> tuple[InstanceRecord, ...]:
+    """Return the images that a revision is about, oldest first: all that joined the study up to this revision."""
+    up_to_revision = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision <= study.revision)
+    return tuple(rows.instance(row) for row in connection.execute(rows.select_instances().where(up_to_revision)))
+
+
+def finish_analysis(
+    connection: Connection,
+    study_id: int,
+    owner: str,
+    now: datetime,
+    new_results: Sequence[NewResult],
+    destinations: Mapping[str, Sequence[str]],
+    image_reasons: Mapping[int, str],
+    summary_json: str,
+) -> None:
+    """See the port."""
+    detail = f"{len(new_results)} results"
+    change_leased(
+        connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, summary_json=summary_json, error=None
+    )
+    _keep_image_reasons(connection, study_id, image_reasons)
+    ids: dict[str, int] = {}
+    for result in new_results:
+        values: dict[str, Any] = asdict(result) | {"kind": result.kind.value}
+        inserted = connection.execute(insert(results).values(study_id=study_id, built_at=now, **values))
+        assert inserted.inserted_primary_key is not None
+        ids[result.sop_instance_uid] = int(inserted.inserted_primary_key[0])
+    planned = [(name, uid) for name, uids in destinations.items() for uid in uids]
+    unknown = sorted({uid for _, uid in planned if uid not in ids})
+    if unknown:
+        raise DefectError(f"a destination was promised {', '.join(unknown)}, which is none of the study's results")
+    for name, uid in planned:
+        connection.execute(
+            insert(deliveries).values(
+                study_id=study_id, result_id=ids[uid], destination=name, state=DeliveryState.PENDING.value, attempts=0
+            )
+        )
+    if not planned:
+        change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "no destinations")
+
+
+def reject(
+    connection: Connection, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]
+) -> None:
+    """See the port."""
+    change_leased(connection, study_id, owner, StudyEvent.NOTHING_TO_ANALYSE, now, reason, reason=reason, error=None)
+    _keep_image_reasons(connection, study_id, image_reasons)
+
+
+def _keep_image_reasons(connection: Connection, study_id: int, image_reasons: Mapping[int, str]) -> None:
+    row = connection.execute(rows.select_studies().where(studies.c.id == study_id)).one()
+    for image in images_of(connection, rows.study(row)):
+        reason = image_reasons.get(image.id)
+        if reason != image.image_reason:
+            connection.execute(update(instances).where(instances.c.id == image.id).values(image_reason=reason))
+
+
+def _predecessors_of(connection: Connection, study: StudyRecord) -> tuple[ResultRecord, ...]:
+    """Return the results of the last earlier revision that has any; they name their own predecessors themselves."""
+    of_earlier = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision < study.revision)
+    last = select(func.max(studies.c.revision)).join(results, results.c.study_id == studies.c.id).where(of_earlier)
+    found = connection.execute(rows.select_results().where(of_earlier & (studies.c.revision == last.scalar_subquery())))
+    return tuple(rows.result(row) for row in found)

@@ -1,0 +1,35 @@
+"""Bring a ledger's tables to this version."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.domain.errors import ConfigurationError
+
+_MIGRATIONS = "patchclip_node.adapters.ledger:migrations"
+
+
+def migrate(url: str) -> None:
+    """Apply the migrations that the ledger at `url` lacks, in one writing transaction.
+
+    Several processes may start at once: the ledger has one writer, so one migrates and the others find it done. Raises
+    `LedgerUnavailableError` where the database does not answer and `ConfigurationError` for a ledger that a newer
+    version of this product has written.
+    """
+    database = Database(url)
+    try:
+        with database.write() as connection:
+            config = Config()
+            config.set_main_option("script_location", _MIGRATIONS)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConfigurationError(
+            f"the ledger {database} was written by a newer version of this product ({error}); "
+            "install that version or restore the ledger's backup"
+        ) from error
+    finally:
+        database.close()

@@ -1,0 +1,113 @@
+"""Instances arrive, studies open, go quiet and close."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, insert, select
+
+from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.changes import change, open_revision
+from patchclip_node.adapters.ledger.schema import instances, results, studies
+from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
+from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
+
+_DESCRIBING = ("patient_id", "patient_name", "accession_number", "study_description")
+"""What a study is shown with: the first value that any of its instances had."""
+
+
+def record_instance(connection: Connection, instance: ReceivedInstance) -> Arrival:
+    """See the port."""
+    header = instance.header
+    same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & (instances.c.sha256 == instance.sha256)
+    if _there_is(connection, same_bytes):
+        return Arrival.DUPLICATE
+    if header.issued_by_product or _there_is(connection, results.c.sop_instance_uid == header.sop_instance_uid):
+        _insert(connection, instance, study_id=None)
+        return Arrival.OWN_RESULT
+    newest = newest_revision(connection, header.study_instance_uid)
+    is_new_image = not _there_is(
+        connection,
+        (instances.c.study_instance_uid == header.study_instance_uid)
+        & (instances.c.sop_instance_uid == header.sop_instance_uid)
+        & instances.c.study_id.is_not(None),
+    )
+    if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
+        study_id, arrival = newest.id, Arrival.JOINED_STUDY
+        _join(connection, newest, instance, is_new_image)
+    else:
+        study_id = _open(connection, newest, instance, is_new_image)
+        arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
+    _insert(connection, instance, study_id)
+    return arrival
+
+
+def newest_revision(connection: Connection, study_instance_uid: str) -> Row[Any] | None:
+    """Return the newest revision's row, or None where the study is unknown."""
+    of_study = rows.select_studies().where(studies.c.study_instance_uid == study_instance_uid)
+    return connection.execute(of_study.order_by(studies.c.revision.desc()).limit(1)).one_or_none()
+
+
+def close_quiet(connection: Connection, now: datetime, quiet_s: float) -> list[StudyRecord]:
+    """See the port."""
+    quiet = (studies.c.state == StudyState.RECEIVING.value) & (
+        studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
+    )
+    ids = connection.execute(select(studies.c.id).where(quiet).order_by(studies.c.id)).scalars().all()
+    for study_id in ids:
+        change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
+    if not ids:
+        return []
+    closed = connection.execute(rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id))
+    return [rows.study(row) for row in closed]
+
+
+def _there_is(connection: Connection, condition: Any) -> bool:
+    return bool(connection.execute(select(exists().where(condition))).scalar_one())
+
+
+def _insert(connection: Connection, instance: ReceivedInstance, study_id: int | None) -> None:
+    values = asdict(instance)
+    header = values.pop("header")
+    header["priority"] = int(header["priority"])
+    connection.execute(insert(instances).values(**values, **header, study_id=study_id, own_result=study_id is None))
+
+
+def _open(connection: Connection, before: Row[Any] | None, instance: ReceivedInstance, is_new_image: bool) -> int:
+    header = instance.header
+    return open_revision(
+        connection,
+        StudyEvent.INSTANCE_ARRIVED,
+        instance.received_at,
+        header.sop_instance_uid,
+        study_instance_uid=header.study_instance_uid,
+        revision=1 if before is None else before.revision + 1,
+        first_received_at=instance.received_at,
+        last_received_at=instance.received_at,
+        instance_count=int(is_new_image) + (0 if before is None else before.instance_count),
+        **_seen_so_far(before, header),
+    )
+
+
+def _join(connection: Connection, study: Row[Any], instance: ReceivedInstance, is_new_image: bool) -> None:
+    change(
+        connection,
+        study.id,
+        StudyState(study.state),
+        StudyEvent.INSTANCE_ARRIVED,
+        instance.received_at,
+        instance.header.sop_instance_uid,
+        last_received_at=max(study.last_received_at, instance.received_at),
+        instance_count=study.instance_count + int(is_new_image),
+        **_seen_so_far(study, instance.header),
+    )
+
+
+def _seen_so_far(before: Row[Any] | None, header: InstanceHeader) -> dict[str, Any]:
+    """Return a study's priority, the most urgent one, and its describing attributes with one more instance."""
+    if before is None:
+        return {name: getattr(header, name) for name in _DESCRIBING} | {"priority": int(header.priority)}
+    described = {name: getattr(before, name) or getattr(header, name) for name in _DESCRIBING}
+    return described | {"priority": int(min(Priority(before.priority), header.priority))}

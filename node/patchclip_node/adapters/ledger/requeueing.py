@@ -1,0 +1,54 @@
+"""An administrator asks for a study once more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, select, update
+
+from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.changes import change, open_revision
+from patchclip_node.adapters.ledger.receiving import newest_revision
+from patchclip_node.adapters.ledger.schema import deliveries, results, studies
+from patchclip_node.domain.records import DeliveryState, StudyRecord
+from patchclip_node.domain.states import StudyEvent, StudyState
+
+_CARRIED = (
+    "study_instance_uid",
+    "priority",
+    "patient_id",
+    "patient_name",
+    "accession_number",
+    "study_description",
+    "first_received_at",
+    "last_received_at",
+    "instance_count",
+)
+"""What a revision over the same instances takes from the one before."""
+
+
+def requeue(connection: Connection, study_instance_uid: str, now: datetime) -> StudyRecord:
+    """See the port."""
+    newest = newest_revision(connection, study_instance_uid)
+    if newest is None:
+        raise KeyError(study_instance_uid)
+    state = StudyState(newest.state)
+    study_id = newest.id
+    if state is StudyState.RETURNED:
+        carried: dict[str, Any] = {name: getattr(newest, name) for name in _CARRIED}
+        detail = f"as revision {newest.revision}, analysed again"
+        study_id = open_revision(connection, StudyEvent.REQUEUED, now, detail, revision=newest.revision + 1, **carried)
+    elif state is StudyState.FAILED and _has_results(connection, newest):
+        change(connection, study_id, state, StudyEvent.DELIVERY_REQUEUED, now, error=None)
+        failed = (deliveries.c.study_id == study_id) & (deliveries.c.state == DeliveryState.FAILED.value)
+        again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": None}
+        connection.execute(update(deliveries).where(failed).values(**again))
+    else:
+        fresh: dict[str, Any] = {"attempts": 0, "not_before": None, "reason": None, "error": None}
+        change(connection, study_id, state, StudyEvent.REQUEUED, now, **fresh)
+    return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
+
+
+def _has_results(connection: Connection, study: Row[Any]) -> bool:
+    return bool(connection.execute(select(exists().where(results.c.study_id == study.id))).scalar_one())

@@ -1,0 +1,126 @@
+"""Results are leased for delivery and end delivered or failed; the study ends with the last of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select, update
+
+from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.changes import change, state_of
+from patchclip_node.adapters.ledger.schema import deliveries, results, studies
+from patchclip_node.domain.errors import LostLeaseError
+from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
+from patchclip_node.domain.states import StudyEvent, StudyState
+
+_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+
+
+def due_for_delivery(now: datetime) -> ColumnElement[bool]:
+    """Which deliveries can be leased."""
+    is_time = deliveries.c.not_before.is_(None) | (deliveries.c.not_before <= now)
+    return (deliveries.c.state == DeliveryState.PENDING.value) & is_time
+
+
+def lease_delivery(connection: Connection, now: datetime, owner: str, lease_s: float) -> DeliveryLease | None:
+    """See the port."""
+    found = connection.execute(
+        select(deliveries.c.study_id, deliveries.c.destination)
+        .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
+        .where(due_for_delivery(now))
+        .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        return None
+    if state_of(connection, found.study_id) is StudyState.ANALYSED:
+        change(connection, found.study_id, StudyState.ANALYSED, StudyEvent.DELIVERY_STARTED, now, owner)
+    chosen = (deliveries.c.study_id == found.study_id) & (deliveries.c.destination == found.destination)
+    ids = connection.execute(select(deliveries.c.id).where(chosen & due_for_delivery(now))).scalars().all()
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(ids))
+        .values(
+            state=DeliveryState.SENDING.value,
+            attempts=deliveries.c.attempts + 1,
+            not_before=None,
+            lease_owner=owner,
+            lease_expires_at=now + timedelta(seconds=lease_s),
+        )
+    )
+    study = connection.execute(rows.select_studies().where(studies.c.id == found.study_id)).one()
+    return DeliveryLease(
+        study=rows.study(study),
+        destination=found.destination,
+        owner=owner,
+        deliveries=tuple(record for record in deliveries_of(connection, found.study_id) if record.id in ids),
+    )
+
+
+def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]:
+    """Return a revision's deliveries with their results."""
+    built = {
+        row.id: rows.result(row)
+        for row in connection.execute(rows.select_results().where(results.c.study_id == study_id))
+    }
+    found = connection.execute(rows.select_deliveries().where(deliveries.c.study_id == study_id))
+    return [rows.delivery(row, built[row.result_id]) for row in found]
+
+
+def delivered(connection: Connection, delivery_id: int, owner: str, now: datetime) -> None:
+    """See the port."""
+    row = _leased(connection, delivery_id, owner)
+    _set(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
+    end_if_settled(connection, row.study_id, now)
+
+
+def postpone_delivery(connection: Connection, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
+    """See the port."""
+    row = _leased(connection, delivery_id, owner)
+    _set(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
+
+
+def fail_delivery(connection: Connection, delivery_id: int, owner: str, now: datetime, error: str) -> None:
+    """See the port."""
+    row = _leased(connection, delivery_id, owner)
+    _set(connection, row.id, state=DeliveryState.FAILED.value, last_error=error)
+    end_if_settled(connection, row.study_id, now)
+
+
+def take_back(connection: Connection, row: Row[Any], now: datetime, error: str, *, give_up: bool) -> None:
+    """End a delivery's lease from outside: due again at once, or failed."""
+    state = DeliveryState.FAILED if give_up else DeliveryState.PENDING
+    _set(connection, row.id, state=state.value, last_error=error)
+    end_if_settled(connection, row.study_id, now)
+
+
+def end_if_settled(connection: Connection, study_id: int, now: datetime) -> None:
+    """End the study when none of its deliveries is open any more."""
+    all_of_study = deliveries_of(connection, study_id)
+    if any(one.state in {DeliveryState.PENDING, DeliveryState.SENDING} for one in all_of_study):
+        return
+    failures = {
+        f"{one.destination}: {one.last_error}": None for one in all_of_study if one.state is DeliveryState.FAILED
+    }
+    if failures:
+        error = "; ".join(failures)
+        change(connection, study_id, StudyState.RETURNING, StudyEvent.DELIVERY_FAILED, now, error, error=error)
+    else:
+        change(connection, study_id, StudyState.RETURNING, StudyEvent.ALL_DELIVERED, now)
+
+
+def _leased(connection: Connection, delivery_id: int, owner: str) -> Row[Any]:
+    held = (
+        (deliveries.c.id == delivery_id)
+        & (deliveries.c.state == DeliveryState.SENDING.value)
+        & (deliveries.c.lease_owner == owner)
+    )
+    row = connection.execute(select(deliveries).where(held)).one_or_none()
+    if row is None:
+        raise LostLeaseError(f"{owner} no longer holds the lease of delivery {delivery_id}")
+    return row
+
+
+def _set(connection: Connection, delivery_id: int, **values: Any) -> None:
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**_NO_LEASE, **values))

@@ -1,0 +1,145 @@
+"""Rows to records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+
+from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
+from patchclip_node.domain.records import (
+    DeliveryRecord,
+    DeliveryState,
+    EventRecord,
+    InstanceHeader,
+    InstanceRecord,
+    NewResult,
+    Priority,
+    ReceivedInstance,
+    ResultKind,
+    ResultRecord,
+    StudyRecord,
+)
+from patchclip_node.domain.states import StudyEvent, StudyState
+
+
+def select_studies() -> Select[Any]:
+    """Select what `study` reads."""
+    return select(studies)
+
+
+def study(row: Row[Any]) -> StudyRecord:
+    """Read a row of `select_studies`."""
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
+    return StudyRecord(**values | {"state": StudyState(row.state), "priority": Priority(row.priority)})
+
+
+def event(row: Row[Any]) -> EventRecord:
+    """Read a row of the events table."""
+    return EventRecord(
+        at=row.at,
+        event=StudyEvent(row.event),
+        state_before=None if row.state_before is None else StudyState(row.state_before),
+        state_after=StudyState(row.state_after),
+        detail=row.detail,
+    )
+
+
+def select_events() -> Select[Any]:
+    """Select what `event` reads, oldest first."""
+    return select(events).order_by(events.c.id)
+
+
+def select_instances() -> Select[Any]:
+    """Select what `instance` reads, oldest first."""
+    revision = func.coalesce(studies.c.revision, 0).label("revision")
+    return (
+        select(instances, revision)
+        .outerjoin_from(instances, studies, instances.c.study_id == studies.c.id)
+        .order_by(instances.c.id)
+    )
+
+
+def instance(row: Row[Any]) -> InstanceRecord:
+    """Read a row of `select_instances`. Own results have joined no revision: theirs is 0."""
+    header = InstanceHeader(
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        modality=row.modality,
+        patient_id=row.patient_id,
+        patient_name=row.patient_name,
+        accession_number=row.accession_number,
+        study_description=row.study_description,
+        priority=Priority(row.priority),
+        issued_by_product=row.issued_by_product,
+    )
+    received = ReceivedInstance(
+        header=header,
+        spool_key=row.spool_key,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        received_at=row.received_at,
+        calling_ae_title=row.calling_ae_title,
+        called_ae_title=row.called_ae_title,
+        peer_address=row.peer_address,
+    )
+    return InstanceRecord(
+        id=row.id,
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        instance=received,
+        own_result=row.own_result,
+        image_reason=row.image_reason,
+    )
+
+
+def select_results() -> Select[Any]:
+    """Select what `result` reads, in the order they were built."""
+    return (
+        select(results, studies.c.study_instance_uid, studies.c.revision)
+        .join_from(results, studies, results.c.study_id == studies.c.id)
+        .order_by(results.c.id)
+    )
+
+
+def result(row: Row[Any]) -> ResultRecord:
+    """Read a row of `select_results`."""
+    new = NewResult(
+        kind=ResultKind(row.kind),
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        spool_key=row.spool_key,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+    )
+    return ResultRecord(
+        id=row.id,
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        result=new,
+        built_at=row.built_at,
+    )
+
+
+def select_deliveries() -> Select[Any]:
+    """Select a delivery's own columns, in the order they were planned; `delivery` needs its result as well."""
+    return select(deliveries).order_by(deliveries.c.id)
+
+
+def delivery(row: Row[Any], of: ResultRecord) -> DeliveryRecord:
+    """Read a row of `select_deliveries` and the result that it is about."""
+    return DeliveryRecord(
+        id=row.id,
+        study_id=row.study_id,
+        destination=row.destination,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        not_before=row.not_before,
+        last_error=row.last_error,
+        delivered_at=row.delivered_at,
+        result=of,
+    )

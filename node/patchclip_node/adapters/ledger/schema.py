@@ -1,0 +1,208 @@
+"""The ledger's tables. `migrations/` holds how a database gets them; a test proves that both agree."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from patchclip_node.domain.records import DeliveryState, ResultKind
+from patchclip_node.domain.states import StudyEvent, StudyState
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Timezone-aware UTC in and out, also where the database keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone: nobody could say which moment it is."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"the ledger takes timezone-aware times, not {value!r}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Give UTC, which SQLite's text does not say."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class ForeignText(TypeDecorator[str]):
+    """Text that a peer wrote. What no database can keep (NUL, lone surrogates) becomes U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        """Replace what UTF-8 or PostgreSQL's text cannot hold."""
+        if value is None:
+            return None
+        return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _key() -> Any:
+    return BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
+
+
+def _one_of(column: str, values: type[Enum], name: str) -> CheckConstraint:
+    listed = ", ".join(f"'{member.value}'" for member in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=name)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_instance_uid", ForeignText, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("patient_id", ForeignText, nullable=False),
+    Column("patient_name", ForeignText, nullable=False),
+    Column("accession_number", ForeignText, nullable=False),
+    Column("study_description", ForeignText, nullable=False),
+    Column("first_received_at", UtcDateTime, nullable=False),
+    Column("last_received_at", UtcDateTime, nullable=False),
+    Column("state_since", UtcDateTime, nullable=False),
+    Column("instance_count", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("lease_owner", Text),
+    Column("lease_expires_at", UtcDateTime),
+    Column("reason", ForeignText),
+    Column("error", ForeignText),
+    Column("summary_json", ForeignText),
+    UniqueConstraint("study_instance_uid", "revision"),
+    _one_of("state", StudyState, "state_known"),
+    CheckConstraint("revision >= 1", name="revision_counts_from_1"),
+    CheckConstraint("(state = 'ANALYSING') = (lease_owner IS NOT NULL)", name="analysing_is_leased"),
+    CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
+    CheckConstraint("(state = 'REJECTED') = (reason IS NOT NULL)", name="rejected_has_reason"),
+    Index(None, "state", "priority", "first_received_at"),
+    Index(None, "state", "last_received_at"),
+    Index(None, "last_received_at"),
+    Index(None, "patient_id"),
+)
+"""One row a study revision."""
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_id", ForeignKey("studies.id")),
+    Column("own_result", Boolean, nullable=False),
+    Column("sop_class_uid", ForeignText, nullable=False),
+    Column("sop_instance_uid", ForeignText, nullable=False),
+    Column("study_instance_uid", ForeignText, nullable=False),
+    Column("series_instance_uid", ForeignText, nullable=False),
+    Column("transfer_syntax_uid", ForeignText, nullable=False),
+    Column("modality", ForeignText, nullable=False),
+    Column("patient_id", ForeignText, nullable=False),
+    Column("patient_name", ForeignText, nullable=False),
+    Column("accession_number", ForeignText, nullable=False),
+    Column("study_description", ForeignText, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("issued_by_product", Boolean, nullable=False),
+    Column("spool_key", Text, nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("calling_ae_title", ForeignText, nullable=False),
+    Column("called_ae_title", ForeignText, nullable=False),
+    Column("peer_address", ForeignText, nullable=False),
+    Column("image_reason", ForeignText),
+    UniqueConstraint("sop_instance_uid", "sha256"),
+    CheckConstraint("own_result = (study_id IS NULL)", name="own_results_join_no_revision"),
+    Index(None, "study_id"),
+    Index(None, "study_instance_uid"),
+)
+"""One row for each different file that was received. `study_id` is the revision that it opened or joined."""
+
+results = Table(
+    "results",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("sop_instance_uid", Text, nullable=False, unique=True),
+    Column("series_instance_uid", Text, nullable=False),
+    Column("spool_key", Text, nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("built_at", UtcDateTime, nullable=False),
+    _one_of("kind", ResultKind, "kind_known"),
+    Index(None, "study_id"),
+)
+"""One row for each object that was built."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("result_id", ForeignKey("results.id"), nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("lease_owner", Text),
+    Column("lease_expires_at", UtcDateTime),
+    Column("last_error", ForeignText),
+    Column("delivered_at", UtcDateTime),
+    UniqueConstraint("result_id", "destination"),
+    _one_of("state", DeliveryState, "state_known"),
+    CheckConstraint("(state = 'SENDING') = (lease_owner IS NOT NULL)", name="sending_is_leased"),
+    CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
+    CheckConstraint("(state = 'DELIVERED') = (delivered_at IS NOT NULL)", name="delivered_has_time"),
+    Index(None, "study_id"),
+    Index(None, "state", "not_before"),
+)
+"""One row for each result and destination."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("state_before", String(16)),
+    Column("state_after", String(16), nullable=False),
+    Column("detail", ForeignText, nullable=False),
+    _one_of("event", StudyEvent, "event_known"),
+    Index(None, "study_id"),
+)
+"""One row for each change of a study revision."""

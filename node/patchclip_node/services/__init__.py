@@ -1,0 +1,1 @@
+"""What the node does, in terms of ports: no network, no SQL, no settings file."""

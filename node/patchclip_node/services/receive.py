@@ -1,0 +1,109 @@
+"""An instance arrives: checked, made durable, recorded; only then may it be acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from patchclip_node.domain.errors import (
+    DatasetMismatchError,
+    InstanceTooLargeError,
+    LedgerCommitUnknownError,
+)
+from patchclip_node.domain.records import Arrival, InstanceHeader, ReceivedInstance
+from patchclip_node.ports.clock import Clock
+from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.spool import Spool, StoredFile
+
+_log = structlog.get_logger(__name__)
+
+
+class ReceiveService:
+    """Takes in one file after another; may be called from several threads."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        ledger: Ledger,
+        clock: Clock,
+        read_header: Callable[[Path], InstanceHeader],
+        max_instance_bytes: int,
+    ) -> None:
+        self._spool = spool
+        self._ledger = ledger
+        self._clock = clock
+        self._read_header = read_header
+        self._max_instance_bytes = max_instance_bytes
+
+    def receive(
+        self,
+        path: Path,
+        calling_ae_title: str,
+        called_ae_title: str,
+        peer_address: str,
+        expected_sop_class_uid: str,
+        expected_sop_instance_uid: str,
+    ) -> Arrival:
+        """Keep the complete DICOM file at `path`, which lies in the spool's `incoming_dir`; return once it is durable.
+
+        The file is used up: afterwards it is in the spool or gone, whatever happens. `expected_*` are what the C-STORE
+        request announced (PS3.7 9.3.1.1). Raises, with PS3.4 B.2.3's status that tells the sender so:
+
+        - `InstanceTooLargeError`: more bytes than are taken (0xA700, out of resources);
+        - `UnreadableInstanceError`: no DICOM instance that can be understood (0xC000, cannot understand);
+        - `DatasetMismatchError`: not the instance that was announced (0xA900, data set does not match SOP class);
+        - `RetryableError`: no room, or the ledger does not answer (0xA700); the sender tries again.
+        """
+        try:
+            size_bytes = path.stat().st_size
+            if size_bytes > self._max_instance_bytes:
+                raise InstanceTooLargeError(
+                    f"the instance has {size_bytes} bytes; limits.max_instance_bytes allows {self._max_instance_bytes}"
+                )
+            header = self._read_header(path)
+            _check_announced("SOP Class UID", expected_sop_class_uid, header.sop_class_uid)
+            _check_announced("SOP Instance UID", expected_sop_instance_uid, header.sop_instance_uid)
+            stored = self._spool.adopt(path)
+        finally:
+            path.unlink(missing_ok=True)
+        instance = ReceivedInstance(
+            header=header,
+            spool_key=stored.key,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            received_at=self._clock.now(),
+            calling_ae_title=calling_ae_title,
+            called_ae_title=called_ae_title,
+            peer_address=peer_address,
+        )
+        arrival = self._record(instance, stored)
+        _log.info(
+            "instance_received",
+            arrival=arrival.value,
+            study_instance_uid=header.study_instance_uid,
+            sop_instance_uid=header.sop_instance_uid,
+            modality=header.modality,
+            size_bytes=stored.size_bytes,
+            calling_ae_title=calling_ae_title,
+            peer_address=peer_address,
+        )
+        return arrival
+
+    def _record(self, instance: ReceivedInstance, stored: StoredFile) -> Arrival:
+        try:
+            arrival = self._ledger.record_instance(instance)
+        except LedgerCommitUnknownError:
+            raise  # the ledger may well remember this file: it stays
+        except BaseException:
+            self._spool.delete(stored.key)
+            raise
+        if arrival is Arrival.DUPLICATE:
+            self._spool.delete(stored.key)  # the first copy is the one that the ledger knows
+        return arrival
+
+
+def _check_announced(what: str, announced: str, actual: str) -> None:
+    if announced != actual:
+        raise DatasetMismatchError(f"the data set's {what} is {actual!r}, the C-STORE request announced {announced!r}")
