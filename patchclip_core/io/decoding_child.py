@@ -1,0 +1,76 @@
+"""The killable side of `DecodingProcess`: reads requests on standard input, answers on standard output.
+
+A request is a line of JSON, {"path": ...}; an answer is a line of JSON, then the pixels where it is a radiograph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
+from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.io.reader import read_radiograph
+from patchclip_core.types import Radiograph
+
+ORPHAN_GRACE_S = 30
+"""The parent kills at the timeout; this much later the child ends by itself, in case the parent is gone."""
+
+
+def main(max_pixels: int, timeout_s: float, memory_bytes: int) -> None:
+    """Serve until standard input ends."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # What decoders print must not get between the answers.
+    os.dup2(2, 1)
+    limits = DecodeLimits(max_pixels, timeout_s, memory_bytes)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Its default action ends the process, in the middle of native code too.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _answer(answers, {"ready": True})
+    for line in requests:
+        signal.alarm(int(timeout_s) + ORPHAN_GRACE_S)
+        _serve(Path(json.loads(line)["path"]), limits, answers)
+        signal.alarm(0)
+
+
+def _serve(path: Path, limits: DecodeLimits, answers: BinaryIO) -> None:
+    try:
+        radiograph = read_radiograph(path, limits)
+    except UnsuitableImageError as error:
+        _answer(answers, {"unsuitable": str(error)})
+    except UnreadableImageError as error:
+        _answer(answers, {"unreadable": str(error)})
+    except MemoryError:
+        _answer(answers, {"unreadable": "decoding needs more memory than is allowed"})
+    except Exception as error:  # noqa: BLE001 - the boundary to the parent: it has to learn of everything
+        _answer(answers, {"unreadable": f"decoding failed ({type(error).__name__}: {error})"})
+    else:
+        _answer(answers, _description(radiograph), radiograph)
+
+
+def _description(radiograph: Radiograph) -> dict[str, Any]:
+    return {
+        "rows": radiograph.rows,
+        "columns": radiograph.columns,
+        "pixel_aspect_ratio": radiograph.pixel_aspect_ratio,
+        "remarks": list(radiograph.remarks),
+    }
+
+
+def _answer(answers: BinaryIO, content: dict[str, Any], radiograph: Radiograph | None = None) -> None:
+    answers.write(json.dumps(content).encode() + b"\n")
+    if radiograph is not None:
+        answers.write(np.ascontiguousarray(radiograph.pixels).data.cast("B"))
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,190 @@
+"""Decoding in a child process that can be killed.
+
+Decoders are native code that reads what strangers send: they can loop, crash, or ask for all memory. The child is
+started once (numpy and pydicom take a third of a second to import), keeps to its limits, and is replaced when it died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
+from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.types import Radiograph
+
+_START_TIMEOUT_S = 60.0
+_CHUNK_BYTES = 1 << 20
+_ATTEMPTS = 2
+"""A child that died while decoding is replaced and asked again: the kernel may have taken it for another's hunger."""
+
+
+class _ChildDiedError(Exception):
+    """The child ended before it had answered."""
+
+
+class DecodingProcess:
+    """A long-lived child that decodes one file at a time; a context manager.
+
+    It is started as a fresh interpreter, so that it inherits neither threads nor a GPU context and never imports torch.
+    """
+
+    def __init__(self, limits: DecodeLimits | None = None) -> None:
+        self._limits = limits or DecodeLimits()
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+
+    def __enter__(self) -> Self:
+        self._child = _Child(self._limits)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, path: Path) -> Radiograph:
+        """Decode a file. Raises `UnreadableImageError`, `UnsuitableImageError` and `DecoderTimeoutError`."""
+        with self._lock:
+            for attempt in range(1, _ATTEMPTS + 1):
+                if self._child is None or not self._child.is_alive():
+                    self._discard()
+                    self._child = _Child(self._limits)
+                try:
+                    return self._child.read(path, self._limits.timeout_s)
+                except DecoderTimeoutError:
+                    self._discard()
+                    raise
+                except _ChildDiedError as error:
+                    self._discard()
+                    if attempt == _ATTEMPTS:
+                        raise UnreadableImageError(f"the decoder crashed on this file ({error})") from error
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """End the child. It may be closed more than once."""
+        with self._lock:
+            self._discard()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None when there is none."""
+        return self._child.pid if self._child is not None else None
+
+    def _discard(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
+class _Child:
+    """One child process and the pipes to it."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        arguments = [str(limits.max_pixels), str(limits.timeout_s), str(limits.memory_bytes)]
+        # One thread for every library: their pools would count against the address space, and one image needs none.
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "patchclip_core.io.decoding_child", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        self._ready = False
+        self._buffer = bytearray()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+    def read(self, path: Path, timeout_s: float) -> Radiograph:
+        if not self._ready:
+            self._read_line(time.monotonic() + _START_TIMEOUT_S)
+            self._ready = True
+        deadline = time.monotonic() + timeout_s
+        self._send({"path": os.fspath(path.absolute())})
+        try:
+            return self._read_answer(deadline)
+        except TimeoutError:
+            raise DecoderTimeoutError(f"decoding took longer than {timeout_s:g} s and was stopped") from None
+
+    def _send(self, request: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise _ChildDiedError(self._how_it_ended()) from None
+
+    def _read_answer(self, deadline: float) -> Radiograph:
+        answer = json.loads(self._read_line(deadline))
+        if "unreadable" in answer:
+            raise UnreadableImageError(answer["unreadable"])
+        if "unsuitable" in answer:
+            raise UnsuitableImageError(answer["unsuitable"])
+        shape = (answer["rows"], answer["columns"])
+        pixels = np.empty(shape, dtype=np.float32)
+        self._read_into(pixels.data.cast("B"), deadline)
+        return Radiograph(pixels, answer["pixel_aspect_ratio"], tuple(answer["remarks"]))
+
+    def _read_line(self, deadline: float) -> bytes:
+        while (end := self._buffer.find(b"\n")) < 0:
+            self._buffer += self._receive(_CHUNK_BYTES, deadline)
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+    def _read_into(self, target: memoryview, deadline: float) -> None:
+        """Fill the target, first from what came with the line before it."""
+        filled = len(self._buffer)
+        target[:filled] = self._buffer
+        self._buffer.clear()
+        while filled < len(target):
+            chunk = self._receive(min(_CHUNK_BYTES, len(target) - filled), deadline)
+            target[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+
+    def _receive(self, size_bytes: int, deadline: float) -> bytes:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(descriptor, selectors.EVENT_READ)
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+        chunk = os.read(descriptor, size_bytes)
+        if not chunk:
+            raise _ChildDiedError(self._how_it_ended())
+        return chunk
+
+    def _how_it_ended(self) -> str:
+        code = self._process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"

@@ -1,0 +1,253 @@
+"""DICOM files to `Radiograph`: header and limits first, then one frame, then the display pipeline."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from patchclip_core.errors import PatchClipError, UnreadableImageError, UnsuitableImageError
+from patchclip_core.io.display import DisplayPipeline, LookupTable, Stored, VoiFunction, Window, display
+from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
+from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.io.polarity import looks_inverted
+from patchclip_core.types import Radiograph
+
+_PREAMBLE_BYTES = 128
+_ASPECT_RATIO_RANGE = (0.2, 5.0)
+_PIXEL_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+
+
+def is_dicom(start: bytes) -> bool:
+    """Tell from its first 132 bytes or more whether a file can be DICOM; the preamble (PS3.10 7.1) may be missing."""
+    if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM":
+        return True
+    group, element = int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little")
+    return len(start) >= 8 and group in {0x0002, 0x0008} and element <= 0x0018
+
+
+def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
+    """Read, decode and display a DICOM image.
+
+    Raises `UnreadableImageError` and `UnsuitableImageError`. Limits are checked before any pixel is decoded.
+    """
+    with _translated("the DICOM header is damaged"):
+        _refuse_deflated(path)
+        header = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        layout = _frame_layout(header)
+        limits.check_size(layout.rows, layout.columns)
+    with _translated("the pixel data cannot be decoded"):
+        dataset = pydicom.dcmread(path, force=True)
+        element = dataset.get_item("PixelData")
+        if element is None:
+            raise UnreadableImageError("the file ends before its pixel data, or has none")
+        stored = decode_frame(element.value or b"", _transfer_syntax(dataset), layout)
+    with _translated("the attributes that say how to display the image are damaged"):
+        remarks: list[str] = []
+        pipeline = _display_pipeline(dataset, layout, remarks)
+        pixels, display_remarks = display(stored, pipeline)
+        remarks.extend(display_remarks)
+        aspect_ratio = _pixel_aspect_ratio(dataset, remarks)
+    if looks_inverted(pixels):
+        tag = "MONOCHROME1" if pipeline.inverted else "MONOCHROME2"
+        remarks.append(f"Black and white look exchanged for a chest radiograph; the file says {tag}. Not changed.")
+    return Radiograph(pixels, aspect_ratio, tuple(remarks))
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn whatever the reading libraries raise into `UnreadableImageError`, and keep their warnings quiet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except PatchClipError:
+            raise
+        except MemoryError as error:
+            raise UnreadableImageError(f"{what}: it asks for more memory than is allowed") from error
+        except Exception as error:
+            raise UnreadableImageError(f"{what} ({type(error).__name__}: {error})") from error
+
+
+def _refuse_deflated(path: Path) -> None:
+    """A deflated data set has to be inflated before its header is known, so no limit could hold."""
+    with path.open("rb") as file:
+        file.seek(_PREAMBLE_BYTES)
+        if file.read(4) != b"DICM":
+            return
+    if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise UnreadableImageError("Deflated Explicit VR Little Endian is not supported; store the file uncompressed")
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    named = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if named:
+        return UID(named)
+    implicit, little_endian = dataset.original_encoding
+    if not little_endian:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+
+
+def _frame_layout(header: Dataset) -> FrameLayout:
+    """Read the Image Pixel module (PS3.3 C.7.6.3)."""
+    samples = header.get("SamplesPerPixel", 1)
+    photometric = str(header.get("PhotometricInterpretation", "")).strip().upper()
+    if samples != 1 or (photometric and not photometric.startswith("MONOCHROME")):
+        raise UnsuitableImageError(
+            f"the image is in colour ({photometric or 'of unknown kind'}, {samples} samples per pixel); only "
+            " greyscale radiographs are analysed"
+        )
+    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+        raise UnreadableImageError(
+            f"Photometric Interpretation (0028,0004) is {photometric or 'missing'}: nobody can say what is black"
+        )
+    frames = header.get("NumberOfFrames") or 1
+    if int(frames) != 1:
+        raise UnsuitableImageError(f"the image has {frames} frames; only single radiographs are analysed")
+    rows, columns, allocated, stored = (
+        _required_number(header, name) for name in ("Rows", "Columns", "BitsAllocated", "BitsStored")
+    )
+    high_bit = header.get("HighBit")
+    layout = FrameLayout(
+        rows=rows,
+        columns=columns,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=int(high_bit) if high_bit is not None else stored - 1,
+        signed=header.get("PixelRepresentation", 0) == 1,
+    )
+    layout.check()
+    return layout
+
+
+def _required_number(header: Dataset, keyword: str) -> int:
+    value = header.get(keyword)
+    if value is None:
+        raise UnreadableImageError(f"this is no DICOM image, or a damaged one: {keyword} is missing")
+    return int(value)
+
+
+def _display_pipeline(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> DisplayPipeline:
+    modality = _modality(dataset, layout, remarks)
+    identity = modality == (1.0, 0.0)
+    return DisplayPipeline(
+        modality=modality,
+        voi=_voi(dataset, layout, remarks),
+        inverted=str(dataset.PhotometricInterpretation).strip().upper() == "MONOCHROME1",
+        padding=_padding(dataset, layout),
+        # Without a VOI transform 8-bit values are what a screen shows, as in Secondary Captures and in PNG files.
+        full_range=layout.value_range if layout.bits_stored <= 8 and identity else None,
+    )
+
+
+def _modality(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> LookupTable | tuple[float, float]:
+    """Modality LUT Sequence, or Rescale Slope and Intercept (PS3.3 C.11.1)."""
+    if table := _lookup_table(dataset.get("ModalityLUTSequence"), layout.signed):
+        return table
+    slope, intercept = _number(dataset.get("RescaleSlope")), _number(dataset.get("RescaleIntercept"))
+    if slope == 0:
+        remarks.append("Rescale Slope is 0 and was taken as 1.")
+        slope = None
+    return (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+
+
+def _voi(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> LookupTable | Window | None:
+    """The first VOI LUT, else the first window (PS3.3 C.11.2: alternatives, of which the table says more)."""
+    signed_input = layout.signed or (_number(dataset.get("RescaleIntercept")) or 0.0) < 0
+    if table := _lookup_table(dataset.get("VOILUTSequence"), signed_input):
+        return table
+    centre, width = _number(dataset.get("WindowCenter")), _number(dataset.get("WindowWidth"))
+    if centre is None or width is None:
+        return None
+    if width <= 0:
+        remarks.append(f"Window Width is {width:g}, which is no window.")
+        return None
+    name = str(dataset.get("VOILUTFunction") or VoiFunction.LINEAR).strip().upper()
+    if name not in set(VoiFunction):
+        remarks.append(f"VOI LUT Function {name} is unknown and was taken as LINEAR.")
+        name = VoiFunction.LINEAR
+    return Window(centre, width, VoiFunction(name))
+
+
+def _lookup_table(sequence: Any, signed_input: bool) -> LookupTable | None:
+    """Read the first item of a LUT sequence (PS3.3 C.11.1.1); descriptor: entries, first input, bits an entry."""
+    if not sequence:
+        return None
+    item = sequence[0]
+    descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
+    if descriptor is None or len(descriptor) != 3 or data is None:
+        return None
+    count, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
+    # The descriptor's VR is US or SS by the input's sign, yet many writers leave a negative number in US.
+    if signed_input and first > 0x7FFF:
+        first -= 2**16
+    entries: NDArray[np.uint16]
+    if isinstance(data, bytes):
+        entries = np.frombuffer(data, dtype="<u2" if len(data) >= 2 * count else "u1").astype(np.uint16)
+    else:
+        entries = np.atleast_1d(np.asarray(data)).astype(np.int64).astype(np.uint16)
+        if bits <= 8 and len(entries) * 2 == count:
+            # PS3.3 C.11.1.1.1: entries of 8 bits may be packed by two into words.
+            entries = entries.view(np.uint8).astype(np.uint16)
+    if len(entries) < count or not 1 <= bits <= 16:
+        return None
+    return LookupTable(first, entries[:count], bits)
+
+
+def _padding(dataset: Dataset, layout: FrameLayout) -> tuple[int, int] | None:
+    """Pixel Padding Value and, where given, Range Limit (PS3.3 C.7.5.1.1.2), as stored values in ascending order."""
+    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    if value is None:
+        return None
+    bounds = sample_values(np.array([value, value if limit is None else limit], dtype=np.int64), layout)
+    return int(bounds.min()), int(bounds.max())
+
+
+def _pixel_aspect_ratio(dataset: Dataset, remarks: list[str]) -> float:
+    """Height over width of a pixel: from the first usable spacing, else Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7).
+
+    A spacing of 0 or less counts as absent, as does a value with other than two parts.
+    """
+    for keyword in (*_PIXEL_SPACINGS, "PixelAspectRatio"):
+        pair = dataset.get(keyword)
+        if pair is None or isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+            continue
+        vertical, horizontal = _number(pair[0]), _number(pair[1])
+        if vertical is None or horizontal is None or vertical <= 0 or horizontal <= 0:
+            continue
+        low, high = _ASPECT_RATIO_RANGE
+        if low <= vertical / horizontal <= high:
+            return vertical / horizontal
+        remarks.append(f"{keyword} says that pixels are {vertical:g} high and {horizontal:g} wide; taken as square.")
+    return 1.0
+
+
+def _number(value: Any) -> float | None:
+    """The first value of an attribute as a finite number, else None."""
+    if value is None or isinstance(value, str):
+        return None
+    if hasattr(value, "__len__"):
+        value = value[0] if len(value) else None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+__all__ = ["Stored", "is_dicom", "read_dicom"]

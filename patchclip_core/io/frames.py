@@ -1,0 +1,182 @@
+"""One encoded frame to stored values: one decoder a family of transfer syntaxes, and no guessing between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import gdcm
+import jpeg_ls
+import numpy as np
+from numpy.typing import NDArray
+from openjpeg.utils import decode as decode_jpeg_2000
+from pydicom.encaps import generate_frames
+from pydicom.pixels.decoders import RLELosslessDecoder
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
+
+from patchclip_core.errors import UnreadableImageError
+from patchclip_core.io.codestream import CodestreamHeader, read_codestream_header
+from patchclip_core.io.display import Stored
+
+_JPEG_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
+_GDCM_PROCESS_BITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLayout:
+    """Size and sample format of a greyscale frame (PS3.3 C.7.6.3.1, PS3.5 8.1.1)."""
+
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+
+    def check(self) -> None:
+        """Raise `UnreadableImageError` where the bits contradict each other or cannot be read."""
+        if self.bits_allocated not in {8, 16, 32}:
+            raise UnreadableImageError(f"Bits Allocated (0028,0100) is {self.bits_allocated}; 8, 16 and 32 can be read")
+        if not (1 <= self.bits_stored <= self.high_bit + 1 <= self.bits_allocated):
+            raise UnreadableImageError(
+                f"Bits Allocated {self.bits_allocated}, Bits Stored {self.bits_stored} and High Bit {self.high_bit} "
+                "contradict each other"
+            )
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of the uncompressed frame."""
+        return self.rows * self.columns * self.bits_allocated // 8
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """Lowest and highest stored value."""
+        if self.signed:
+            return -(1 << (self.bits_stored - 1)), (1 << (self.bits_stored - 1)) - 1
+        return 0, (1 << self.bits_stored) - 1
+
+
+def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> Stored:
+    """Return the stored values (rows, columns). Raises `UnreadableImageError`; decoders may raise anything else."""
+    if not syntax.is_transfer_syntax or syntax.is_private:
+        raise UnreadableImageError(f"the transfer syntax {syntax} is unknown")
+    if not syntax.is_compressed:
+        return sample_values(_native_samples(pixel_data, syntax, layout), layout)
+    if syntax == RLELossless:
+        return sample_values(_rle_samples(pixel_data, layout), layout)
+    frame = next(generate_frames(pixel_data, number_of_frames=1))
+    header = read_codestream_header(frame)
+    _check_codestream(header, layout)
+    if syntax in JPEGLSTransferSyntaxes:
+        samples = np.asarray(jpeg_ls.decode(np.frombuffer(frame, dtype=np.uint8)))
+    elif syntax in JPEG2000TransferSyntaxes:
+        samples = np.asarray(decode_jpeg_2000(BytesIO(frame)))
+    elif syntax in _JPEG_SYNTAXES:
+        samples = _jpeg_samples(frame, syntax, header, layout)
+    else:
+        raise UnreadableImageError(f"the transfer syntax {syntax.name} is not supported")
+    return sample_values(samples.reshape(layout.rows, layout.columns), layout)
+
+
+def sample_values(samples: NDArray[np.integer], layout: FrameLayout) -> Stored:
+    """Keep the stored bits of each sample and extend their sign; whatever is in unused bits goes (PS3.5 8.1.1)."""
+    shift = layout.high_bit + 1 - layout.bits_stored
+    if shift == 0 and layout.bits_stored == samples.dtype.itemsize * 8 and (samples.dtype.kind == "i") == layout.signed:
+        return samples
+    wide: NDArray[np.int64] | NDArray[np.int32]
+    wide = samples.astype(np.int32) if samples.dtype.itemsize < 4 else samples.astype(np.int64)
+    wide >>= shift
+    wide &= (1 << layout.bits_stored) - 1
+    if layout.signed:
+        sign = 1 << (layout.bits_stored - 1)
+        wide ^= sign
+        wide -= sign
+    return wide
+
+
+def _native_samples(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> NDArray[np.integer]:
+    if len(pixel_data) < layout.frame_bytes:
+        raise UnreadableImageError(
+            f"the pixel data is cut off: {layout.columns} x {layout.rows} pixels need {layout.frame_bytes} bytes, "
+            f"{len(pixel_data)} are there"
+        )
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    count = layout.rows * layout.columns
+    samples: NDArray[np.integer] = np.frombuffer(pixel_data, f"{order}u{layout.bits_allocated // 8}", count)
+    return samples.reshape(layout.rows, layout.columns).astype(samples.dtype.newbyteorder("="), copy=False)
+
+
+def _rle_samples(pixel_data: bytes, layout: FrameLayout) -> NDArray[np.integer]:
+    """PS3.5 annex G; pydicom decodes it and refuses segments that end early."""
+    options: dict[str, Any] = {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "bits_allocated": layout.bits_allocated,
+        "bits_stored": layout.bits_stored,
+        "samples_per_pixel": 1,
+        "number_of_frames": 1,
+        "pixel_representation": 0,
+        "photometric_interpretation": "MONOCHROME2",
+        "pixel_keyword": "PixelData",
+    }
+    samples, _ = RLELosslessDecoder.as_array(pixel_data, raw=True, **options)
+    return np.asarray(samples)
+
+
+def _check_codestream(header: CodestreamHeader, layout: FrameLayout) -> None:
+    """A stream that is larger than its header says would be decoded past every limit; a colour one is no radiograph."""
+    if (header.rows, header.columns) != (layout.rows, layout.columns):
+        raise UnreadableImageError(
+            f"Rows and Columns say {layout.columns} x {layout.rows} pixels, but the compressed stream holds "
+            f"{header.columns} x {header.rows}"
+        )
+    if header.components != 1:
+        raise UnreadableImageError(
+            f"the header says one sample per pixel, but the compressed stream holds {header.components}"
+        )
+    if header.precision_bits > layout.bits_allocated:
+        raise UnreadableImageError(
+            f"the stream has {header.precision_bits} bits a sample, Bits Allocated says {layout.bits_allocated}"
+        )
+
+
+def _jpeg_samples(frame: bytes, syntax: UID, header: CodestreamHeader, layout: FrameLayout) -> NDArray[np.integer]:
+    """10918-1, by GDCM, which picks its codec by Bits Allocated: a lossy 12-bit stream is announced as 12 bits."""
+    lossy_12_bit = not header.lossless_jpeg and header.precision_bits == _GDCM_PROCESS_BITS
+    bits = (12, 12, 11) if lossy_12_bit else (layout.bits_allocated, layout.bits_stored, layout.high_bit)
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(frame)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((layout.columns, layout.rows, 1))
+    image.SetDataElement(element)
+    monochrome = gdcm.PhotometricInterpretation.MONOCHROME2
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(monochrome))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
+    image.SetPixelFormat(gdcm.PixelFormat(1, *bits, 0))
+    decoded = image.GetBuffer()
+    if not decoded:
+        raise UnreadableImageError("the JPEG stream is damaged")
+    # GDCM hands bytes out as a string that SWIG decoded with surrogate escapes.
+    raw = decoded.encode("utf-8", errors="surrogateescape")
+    if len(raw) != layout.frame_bytes:
+        raise UnreadableImageError(f"the JPEG stream is damaged: it gave {len(raw)} bytes, not {layout.frame_bytes}")
+    return np.frombuffer(raw, dtype=f"u{layout.bits_allocated // 8}")
+
+
+__all__ = ["FrameLayout", "decode_frame", "sample_values"]

@@ -1,0 +1,30 @@
+"""The way in: a file of any kind that can be read to a `Radiograph`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from patchclip_core.errors import UnreadableImageError
+from patchclip_core.io.dicom import is_dicom, read_dicom
+from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.io.raster import is_raster, read_raster
+from patchclip_core.types import Radiograph
+
+
+def read_radiograph(path: Path, limits: DecodeLimits | None = None) -> Radiograph:
+    """Read a DICOM, PNG or JPEG file in this process; use `DecodingProcess` for files of strangers.
+
+    Raises `UnreadableImageError` (no such file, not an image, damaged) and `UnsuitableImageError` (colour, several
+    frames, too small, too large). `limits.timeout_s` and `limits.memory_bytes` hold only in a `DecodingProcess`.
+    """
+    limits = limits or DecodeLimits()
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError as error:
+        raise UnreadableImageError(f"the file cannot be opened: {error.strerror}") from error
+    if is_raster(start):
+        return read_raster(path, limits)
+    if is_dicom(start):
+        return read_dicom(path, limits)
+    raise UnreadableImageError("this is neither a DICOM, a PNG nor a JPEG file")
