@@ -17,7 +17,7 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool, StoredFile
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class ReceiveService:
@@ -79,7 +79,7 @@ class ReceiveService:
             peer_address=peer_address,
         )
         arrival = self._record(instance, stored)
-        _log.info(
+        log.info(
             "instance_received",
             arrival=arrival.value,
             study_instance_uid=header.study_instance_uid,
