@@ -2,7 +2,7 @@
 
 Coordinates are continuous and image-relative, in pixels: (0, 0) is the outer corner of the top-left pixel, pixel
 (row r, column c) covers [c, c + 1) x [r, r + 1) and has its centre at (c + 0.5, r + 0.5). This is the convention of
-SCOORD (PS3.3 C.18.6.1.1) and of graphic annotations in PIXEL units (PS3.3 C.10.5), so nothing is shifted on the way out.
+SCOORD (PS3.3 C.18.6.1.1) and of graphic annotations in PIXEL units (PS3.3 C.10.5): nothing is shifted on the way out.
 
 This module imports numpy alone.
 """
@@ -93,8 +93,8 @@ class PatchGrid:
 class Geometry:
     """The way from source pixels to model input to patches, and back.
 
-    input = source * scale + offset, in x and y apart, in continuous coordinates. The offset is the padding (or, negative,
-    the crop). `grid` says where patches lie on the input.
+    input = source * scale + offset, in x and y apart, in continuous coordinates. The offset is the padding (or, where it
+    is negative, the crop). `grid` says where patches lie on the input.
     """
 
     source_rows: int
@@ -163,6 +163,7 @@ class Finding:
     probability: calibrated if the model card says so, in [0, 1]; None when not evaluated.
     threshold: the operating point the state was decided at; None when not evaluated.
     patch_map: (grid rows, grid columns) float32 patch probabilities in [0, 1]; None when the model has no map for it.
+    region_threshold: the patch probability from which on a place belongs to a region.
     regions: only for a present finding, highest score first; empty when the model names no place.
     reason: why the finding was not evaluated, in plain language.
     experimental: asked by free text at run time; never reported as absent.
@@ -176,6 +177,7 @@ class Finding:
     regions: tuple[Region, ...] = ()
     reason: str | None = None
     experimental: bool = False
+    region_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         if self.state is FindingState.NOT_EVALUATED:

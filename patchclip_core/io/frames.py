@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openjpeg.utils import decode as decode_jpeg_2000
 from pydicom.encaps import generate_frames
-from pydicom.pixels.decoders import RLELosslessDecoder
+from pydicom.pixels.decoders.base import RLELosslessDecoder
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,

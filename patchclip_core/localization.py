@@ -1,0 +1,208 @@
+"""From a patch map to places on the radiograph, and to the pixels that they cover.
+
+A map is read as a surface that is linear between patch centres. A region is a connected part of the image in which the
+surface reaches the threshold; a patch that reaches it always covers at least half of its cell's height and width, since
+nothing smaller than that can be known from it. Patches whose centre lies outside the image, in the padding, are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from patchclip_core.types import Finding, FloatArray, Geometry, Region
+
+MAXIMUM_REGIONS = 5
+"""Regions a finding; those with the highest score stay."""
+
+_CELLS_PER_PATCH = 6
+_CORE = 0.25
+"""A patch at or above the threshold covers this much of its cell to each side of its centre, whatever its neighbours."""
+
+Mask = NDArray[np.bool_]
+
+
+def find_regions(
+    patch_map: FloatArray, geometry: Geometry, threshold: float = 0.5, maximum: int = MAXIMUM_REGIONS
+) -> tuple[Region, ...]:
+    """Return the regions of a patch map, highest score first.
+
+    patch_map: (grid rows, grid columns) probabilities. Boxes are in source pixels and end at the image's border; a score is
+    the highest patch probability in the region.
+    """
+    surface = _Surface.of(patch_map, geometry)
+    if surface is None:
+        return ()
+    regions = [component.region for component in _components(surface, threshold)]
+    return tuple(sorted(regions, key=lambda region: (-region.score, region.y, region.x))[:maximum])
+
+
+def region_mask(finding: Finding, geometry: Geometry) -> Mask:
+    """Return the pixels that a finding's regions cover: (source rows, source columns), True inside.
+
+    Each region is marked only within its box and always marks something; a region that is not one of the finding's patch
+    map, as another model may name it, covers its whole box.
+    """
+    mask = np.zeros((geometry.source_rows, geometry.source_columns), dtype=bool)
+    surface = _Surface.of(finding.patch_map, geometry) if finding.patch_map is not None and finding.regions else None
+    found = _components(surface, finding.region_threshold) if surface is not None else []
+    by_box = {component.region.box: component for component in found}
+    for region in finding.regions:
+        top, bottom = _pixel_range(region.y, region.h, geometry.source_rows)
+        left, right = _pixel_range(region.x, region.w, geometry.source_columns)
+        window = mask[top:bottom, left:right]
+        component = by_box.get(region.box)
+        if surface is None or component is None:
+            window[:] = True
+        else:
+            inside = _inside(surface, component, finding.region_threshold, (top, bottom), (left, right))
+            window |= inside if inside.any() else True
+    return mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Surface:
+    """The patches inside the image and where image pixels lie between them.
+
+    values: (rows, columns) of these patches. A source coordinate y has the fractional row y * row_step + row_start.
+    """
+
+    values: FloatArray
+    source_rows: int
+    source_columns: int
+    row_start: float
+    row_step: float
+    column_start: float
+    column_step: float
+
+    @staticmethod
+    def of(patch_map: FloatArray, geometry: Geometry) -> _Surface | None:
+        """Cut off the patches outside the image; None when none is inside."""
+        rows, columns = patch_map.shape
+        if (rows, columns) != (geometry.grid.rows, geometry.grid.columns):
+            raise ValueError(f"a {rows} x {columns} patch map does not belong to a grid of {geometry.grid}")
+        row_start, column_start = geometry.patch_index(0.0, 0.0)
+        row_end, column_end = geometry.patch_index(geometry.source_columns, geometry.source_rows)
+        first_row, last_row = max(0, int(np.ceil(row_start))), min(rows - 1, int(np.floor(row_end)))
+        first_column, last_column = max(0, int(np.ceil(column_start))), min(columns - 1, int(np.floor(column_end)))
+        if first_row > last_row or first_column > last_column:
+            return None
+        return _Surface(
+            values=np.asarray(patch_map[first_row : last_row + 1, first_column : last_column + 1], dtype=np.float32),
+            source_rows=geometry.source_rows,
+            source_columns=geometry.source_columns,
+            row_start=row_start - first_row,
+            row_step=(row_end - row_start) / geometry.source_rows,
+            column_start=column_start - first_column,
+            column_step=(column_end - column_start) / geometry.source_columns,
+        )
+
+    def rows_at(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fractional rows of source coordinates y."""
+        return y * self.row_step + self.row_start
+
+    def columns_at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fractional columns of source coordinates x."""
+        return x * self.column_step + self.column_start
+
+    def at(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> FloatArray:
+        """Heights of the surface at every pair of these fractional rows and columns; flat beyond the outer patches."""
+        along_rows = _linear_weights(rows, self.values.shape[0])
+        along_columns = _linear_weights(columns, self.values.shape[1])
+        heights: FloatArray = along_rows @ self.values @ along_columns.T
+        return heights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Component:
+    """A region, the patches in it that reach the threshold, and, where another component enters its box, its own cells."""
+
+    region: Region
+    cores: tuple[tuple[int, int], ...]
+    own_cells: Mask | None
+
+
+def _components(surface: _Surface, threshold: float) -> list[_Component]:
+    """Divide the image into cells of about a sixth of a patch and connect those that reach the threshold."""
+    cell_rows = max(1, round(surface.source_rows * surface.row_step * _CELLS_PER_PATCH))
+    cell_columns = max(1, round(surface.source_columns * surface.column_step * _CELLS_PER_PATCH))
+    height, width = surface.source_rows / cell_rows, surface.source_columns / cell_columns
+    rows = surface.rows_at((np.arange(cell_rows) + 0.5) * height)
+    columns = surface.columns_at((np.arange(cell_columns) + 0.5) * width)
+    heights = surface.at(rows, columns)
+    hot = np.argwhere(surface.values >= threshold)
+    inside = heights >= threshold
+    inside |= _core_mask(hot, rows, columns)
+    labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
+    # A patch's centre always lies in the image, so in some cell.
+    hot_labels = labels[_nearest(rows, hot[:, 0]), _nearest(columns, hot[:, 1])]
+    components = []
+    for label, (down, across) in enumerate(ndimage.find_objects(labels), start=1):
+        cores = tuple((int(row), int(column)) for row, column in hot[hot_labels == label])
+        box = labels[down, across]
+        score = max(
+            float(heights[down, across][box == label].max()), *(float(surface.values[core]) for core in cores), 0.0
+        )
+        region = Region(
+            x=across.start * width,
+            y=down.start * height,
+            w=(across.stop - across.start) * width,
+            h=(down.stop - down.start) * height,
+            score=score,
+        )
+        shared = count > 1 and bool(np.any((box != 0) & (box != label)))
+        own = ndimage.binary_dilation(labels == label) & np.isin(labels, (0, label)) if shared else None
+        components.append(_Component(region, cores, own))
+    return components
+
+
+def _inside(
+    surface: _Surface, component: _Component, threshold: float, vertical: tuple[int, int], horizontal: tuple[int, int]
+) -> Mask:
+    """Tell for the pixels [top, bottom) x [left, right) whether they belong to a component."""
+    y, x = np.arange(*vertical) + 0.5, np.arange(*horizontal) + 0.5
+    rows, columns = surface.rows_at(y), surface.columns_at(x)
+    inside = surface.at(rows, columns) >= threshold
+    if component.own_cells is not None:
+        cell_rows, cell_columns = component.own_cells.shape
+        down = (y * (cell_rows / surface.source_rows)).astype(np.intp)
+        across = (x * (cell_columns / surface.source_columns)).astype(np.intp)
+        inside &= component.own_cells[np.ix_(down, across)]
+    inside |= _core_mask(np.array(component.cores).reshape(-1, 2), rows, columns)
+    return inside
+
+
+def _core_mask(patches: NDArray[np.intp], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Mask:
+    """Mark the middle of these patches' cells (n, 2) at these ascending fractional rows and columns."""
+    mask = np.zeros((len(rows), len(columns)), dtype=bool)
+    top, bottom = (np.searchsorted(rows, patches[:, 0] + side) for side in (-_CORE, _CORE))
+    left, right = (np.searchsorted(columns, patches[:, 1] + side) for side in (-_CORE, _CORE))
+    for index in range(len(patches)):
+        mask[top[index] : bottom[index], left[index] : right[index]] = True
+    return mask
+
+
+def _nearest(ascending: NDArray[np.float64], wanted: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Index of the nearest of evenly spaced numbers."""
+    step = (ascending[-1] - ascending[0]) / max(1, len(ascending) - 1) or 1.0
+    return np.clip(np.rint((wanted - ascending[0]) / step), 0, len(ascending) - 1).astype(np.intp)
+
+
+def _linear_weights(positions: NDArray[np.float64], count: int) -> FloatArray:
+    """Weights (positions, count) of linear interpolation between the whole numbers 0 to count - 1, flat beyond them."""
+    clipped = np.clip(positions, 0, count - 1)
+    distance = np.abs(clipped[:, None] - np.arange(count)[None, :])
+    return np.maximum(0.0, 1.0 - distance).astype(np.float32)
+
+
+def _pixel_range(start: float, extent: float, limit: int) -> tuple[int, int]:
+    """Pixels whose centres lie in [start, start + extent], and at least one."""
+    first = min(max(0, int(np.ceil(start - 0.5))), limit - 1)
+    last = max(first + 1, int(np.floor(start + extent - 0.5)) + 1)
+    return first, min(last, limit)
+
+
+__all__ = ["MAXIMUM_REGIONS", "find_regions", "region_mask"]
