@@ -1,0 +1,163 @@
+"""From a study's files to its results, without ledger, spool or network: what the worker and `analyze` share."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydicom import Dataset
+
+from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
+from patchclip_core.prompts import FindingDefinition
+from patchclip_core.types import Analyzer, Findings, Radiograph
+from patchclip_node.dicom.headers import read_dataset, text
+from patchclip_node.dicom.select import select
+from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.results import AnalysedImage, ResultContext, SkippedImage, build_results
+from patchclip_node.results.overlay import draw_overlay
+from patchclip_node.services.analyse.outcome import (
+    Analysed,
+    AnalysedFile,
+    Rejected,
+    SkippedFile,
+    StepTimer,
+    StudyImage,
+    StudyOutcome,
+)
+
+BATCH_IMAGES = 8
+"""Images that are decoded and analysed together: bounds the memory that a study of many images takes."""
+
+_T = TypeVar("_T")
+
+
+class Decoder(Protocol):
+    """Turns a file into pixels; `patchclip_core.io.DecodingProcess` does it in a process that can be killed."""
+
+    def read(self, path: Path) -> Radiograph:
+        """Decode; raises `UnreadableImageError`, `UnsuitableImageError`, `DecoderTimeoutError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    image: StudyImage
+    source: Dataset
+    remarks: tuple[str, ...]
+
+
+def analyse_instances(
+    images: Sequence[StudyImage], decoder: Decoder, analyzer: Analyzer, context: ResultContext
+) -> StudyOutcome:
+    """Analyse the images of one study and build its result objects.
+
+    An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
+    being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
+    whether to try again.
+    """
+    timer = StepTimer()
+    skipped: list[SkippedFile] = []
+    with timer.step("select"):
+        sources = list(_read_sources(images, skipped))
+        if reason := _two_patients([source for _, source in sources]):
+            return Rejected(reason, tuple(SkippedFile(image, reason) for image in images))
+        candidates = list(_select(sources, skipped))
+    analysed: list[AnalysedFile] = []
+    for batch in _batches(candidates, BATCH_IMAGES):
+        with timer.step("decode"):
+            decoded = list(_decode(batch, decoder, skipped))
+        if not decoded:
+            continue
+        with timer.step("model"):
+            found = analyzer.analyze_batch([radiograph for _, radiograph in decoded])
+        with timer.step("overlay"):
+            for (candidate, radiograph), findings in zip(decoded, found, strict=True):
+                analysed.append(_analysed(candidate, radiograph, findings, context.definitions))
+    if not analysed:
+        return Rejected(_reason_for_all(skipped), tuple(skipped))
+    with timer.step("results"):
+        results = build_results(
+            [file.result for file in analysed],
+            [SkippedImage(file.image.sop_class_uid, file.image.sop_instance_uid, file.reason) for file in skipped],
+            context,
+        )
+    return Analysed(tuple(analysed), tuple(skipped), tuple(results), timer.seconds)
+
+
+def _read_sources(images: Sequence[StudyImage], skipped: list[SkippedFile]) -> Iterator[tuple[StudyImage, Dataset]]:
+    for image in images:
+        try:
+            yield image, read_dataset(image.path)
+        except UnreadableInstanceError as error:
+            skipped.append(SkippedFile(image, str(error)))
+
+
+def _select(sources: Sequence[tuple[StudyImage, Dataset]], skipped: list[SkippedFile]) -> Iterator[_Candidate]:
+    for image, source in sources:
+        selection = select(source)
+        if selection.accepted:
+            yield _Candidate(image, source, selection.remarks)
+        else:
+            skipped.append(SkippedFile(image, selection.reason or "not a frontal chest radiograph"))
+
+
+def _decode(
+    batch: Sequence[_Candidate], decoder: Decoder, skipped: list[SkippedFile]
+) -> Iterator[tuple[_Candidate, Radiograph]]:
+    for candidate in batch:
+        try:
+            yield candidate, decoder.read(candidate.image.path)
+        except (UnreadableImageError, UnsuitableImageError) as error:
+            skipped.append(SkippedFile(candidate.image, str(error)))
+
+
+def _analysed(
+    candidate: _Candidate, radiograph: Radiograph, findings: Findings, definitions: Mapping[str, FindingDefinition]
+) -> AnalysedFile:
+    beside = (*candidate.remarks, *radiograph.remarks)
+    remarks = tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks)
+    png = io.BytesIO()
+    draw_overlay(radiograph, findings, definitions).save(png, "PNG")
+    return AnalysedFile(candidate.image, AnalysedImage(candidate.source, findings, remarks), png.getvalue())
+
+
+def _two_patients(sources: Sequence[Dataset]) -> str | None:
+    """Say so when two images name different patients: a result would then stand in somebody else's record."""
+    patients = list(dict.fromkeys(_patient(source) for source in sources))
+    for (one_id, one_name), (other_id, other_name) in combinations(patients, 2):
+        both_have_ids = bool(one_id and other_id)
+        differ = one_id != other_id if both_have_ids else bool(one_name and other_name and one_name != other_name)
+        if differ:
+            named = f"patient IDs {one_id} and {other_id}" if both_have_ids else "two patient names"
+            return (
+                f"the images of this study name different patients ({named}): correct them in the PACS and send again"
+            )
+    return None
+
+
+def _patient(source: Dataset) -> tuple[str, str]:
+    """Patient ID and name as they are compared: without padding, case and the trailing delimiters of a PN."""
+    name = text(source, "PatientName").split("=")[0]
+    return text(source, "PatientID"), unicodedata.normalize("NFKC", name).strip("^ ").casefold()
+
+
+def _reason_for_all(skipped: Sequence[SkippedFile]) -> str:
+    if not skipped:
+        return "the study holds no image"
+    if len(skipped) == 1:
+        return skipped[0].reason
+    counted = Counter(file.reason for file in skipped)
+    reasons = "; ".join(reason if count == 1 else f"{count} images: {reason}" for reason, count in counted.items())
+    return f"none of the {len(skipped)} images can be analysed: {reasons}"
+
+
+def _batches(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

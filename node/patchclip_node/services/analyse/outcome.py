@@ -1,0 +1,90 @@
+"""What goes into the analysis of a study and what comes out of it, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from pydicom import Dataset
+
+from patchclip_node.domain.records import ResultKind
+from patchclip_node.results import AnalysedImage
+
+
+@dataclass(frozen=True, slots=True)
+class StudyImage:
+    """An instance of the study that is being analysed, as a local file."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedFile:
+    """An image that was analysed.
+
+    result: its header and the findings in its pixels.
+    overlay_png: the image as the model saw it, with what was found drawn into it; a complete PNG file.
+    """
+
+    image: StudyImage
+    result: AnalysedImage
+    overlay_png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """An image that was not analysed, and why, in words for the reader of the report."""
+
+    image: StudyImage
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysed:
+    """At least one image was analysed.
+
+    results: the objects to return, in the order they were built.
+    seconds: step -> wall-clock seconds, in the order the steps began.
+    """
+
+    images: tuple[AnalysedFile, ...]
+    skipped: tuple[SkippedFile, ...]
+    results: tuple[tuple[ResultKind, Dataset], ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Nothing in the study can be analysed: the reason for the whole, and one for each image."""
+
+    reason: str
+    skipped: tuple[SkippedFile, ...]
+
+
+StudyOutcome = Analysed | Rejected
+
+
+class StepTimer:
+    """Adds up the wall-clock seconds of named steps."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time spent in the context to the step `name`."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - begin
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by step so far, in the order in which the steps first ended."""
+        return dict(self._seconds)
