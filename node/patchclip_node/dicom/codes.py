@@ -1,0 +1,58 @@
+"""The coded concepts that results use beside those of the findings file (PS3.16; SNOMED CT, DCM, UCUM, UMLS)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.sr.coding import Code
+
+ENGLISH: Final = Code("en", "RFC5646", "English")
+
+# Report
+IMAGING_MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")
+PROCEDURE_REPORTED: Final = Code("121058", "DCM", "Procedure reported")
+IMAGING_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
+IMAGING_MEASUREMENTS: Final = Code("126010", "DCM", "Imaging Measurements")
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
+COMMENT: Final = Code("121106", "DCM", "Comment")
+SOURCE: Final = Code("260753009", "SCT", "Source")
+PROBABILITY_VALUE: Final = "122157"
+"""(122157, DCM, Probability). The Code Meaning names the finding, since viewers show nothing else of a measurement."""
+
+PRESENT: Final = Code("52101004", "SCT", "Present")
+ABSENT: Final = Code("272519000", "SCT", "Absent")
+NOT_ATTEMPTED: Final = Code("111225", "DCM", "Not Attempted")
+"""CID 6042 'Status of Results'."""
+
+PERCENT: Final = Code("%", "UCUM", "Percent")
+PIXELS: Final = Code("{pixels}", "UCUM", "Pixels")
+MILLIMETER: Final = Code("mm", "UCUM", "mm")
+
+# Image library, TID 1600 to 1603
+IMAGE_LIBRARY: Final = Code("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP: Final = Code("126200", "DCM", "Image Library Group")
+MODALITY: Final = Code("121139", "DCM", "Modality")
+PIXEL_DATA_ROWS: Final = Code("110910", "DCM", "Pixel Data Rows")
+PIXEL_DATA_COLUMNS: Final = Code("110911", "DCM", "Pixel Data Columns")
+PATIENT_ORIENTATION_ROW: Final = Code("111044", "DCM", "Patient Orientation Row")
+PATIENT_ORIENTATION_COLUMN: Final = Code("111043", "DCM", "Patient Orientation Column")
+HORIZONTAL_PIXEL_SPACING: Final = Code("111026", "DCM", "Horizontal Pixel Spacing")
+VERTICAL_PIXEL_SPACING: Final = Code("111066", "DCM", "Vertical Pixel Spacing")
+MODALITIES: Final = {
+    "CR": Code("CR", "DCM", "Computed Radiography"),
+    "DX": Code("DX", "DCM", "Digital Radiography"),
+    "RG": Code("RG", "DCM", "Radiographic imaging"),
+}
+OTHER_MODALITY: Final = Code("OT", "DCM", "Other Modality")
+
+# Place
+LEFT: Final = Code("7771000", "SCT", "Left")
+RIGHT: Final = Code("24028007", "SCT", "Right")
+PAIRED_SITES: Final = frozenset({"39607008", "3120008", "113197003"})
+"""Lung, pleura, rib: sites of which a patient has a left and a right one."""
+MORPHOLOGICALLY_ABNORMAL_STRUCTURE: Final = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+
+# Equipment
+ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
+ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")
+PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")

@@ -1,0 +1,72 @@
+"""What the builders of results are given: images with findings, and everything that varies from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom import Dataset
+
+from patchclip_core.prompts import FindingDefinition
+from patchclip_core.types import Findings
+from patchclip_node.ports.uid_generator import UidGenerator
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """A result of an earlier revision of the same study."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultContext:
+    """What the builders need beside the images. The same context and images give the same bytes.
+
+    revision: of the study, from 1; part of every UID.
+    now: when the results are made, timezone-aware. It is written in the source's Timezone Offset From UTC where there
+        is one, in its own time zone otherwise.
+    definitions: key -> definition, for each finding that an image may have.
+    predecessors: the results of earlier revisions, which the report names.
+    """
+
+    revision: int
+    uids: UidGenerator
+    now: datetime
+    station_name: str
+    definitions: Mapping[str, FindingDefinition]
+    predecessors: tuple[Predecessor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedImage:
+    """A source image, as `dicom.headers.read_dataset` gives it, and what the model says of it.
+
+    remarks: what the reader should know of the image, from its selection; the findings bring their own.
+    """
+
+    source: Dataset
+    findings: Findings
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP Class UID of the source."""
+        return str(self.source.SOPClassUID)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOP Instance UID of the source."""
+        return str(self.source.SOPInstanceUID)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedImage:
+    """An image of the study that was not analysed, and why."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    reason: str
