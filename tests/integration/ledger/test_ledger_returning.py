@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.errors import LostLeaseError
+from patchclip_node.domain.records import DeliveryState, Priority
+from patchclip_node.domain.states import StudyEvent, StudyState
+from tests.fakes import START, make_instance, make_result
+from tests.studies import DESTINATION, LEASE_S, OWNER, bring_to, only_revision
+
+
+def finished(ledger: SqlLedger, uid: str, destinations: dict[str, int], priority: Priority = Priority.ROUTINE) -> int:
+    """Bring a study to ANALYSED with this many results for each destination."""
+    ledger.record_instance(make_instance(uid, priority=priority))
+    ledger.close_quiet(START, 0)
+    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    assert leased is not None
+    uids = [f"{uid}.9.{number}" for number in range(max(destinations.values()))]
+    promised = {name: uids[:number] for name, number in destinations.items()}
+    ledger.finish_analysis(leased.study.id, OWNER, START, [make_result(one) for one in uids], promised, {}, "{}")
+    return leased.study.id
+
+
+def test_nothing_is_leased_while_nothing_is_to_be_sent(ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.ANALYSING)
+
+    assert ledger.lease_delivery(START, OWNER, LEASE_S) is None
+
+
+def test_a_lease_holds_all_results_of_a_study_for_one_destination(ledger: SqlLedger) -> None:
+    study_id = finished(ledger, "1.1", {"pacs": 2, "research": 1})
+
+    first = ledger.lease_delivery(START, OWNER, LEASE_S)
+    second = ledger.lease_delivery(START, "another#1", LEASE_S)
+    third = ledger.lease_delivery(START, OWNER, LEASE_S)
+
+    assert first is not None
+    assert second is not None
+    assert (first.destination, first.owner, len(first.deliveries)) == ("pacs", OWNER, 2)
+    assert (second.destination, second.owner, len(second.deliveries)) == ("research", "another#1", 1)
+    assert third is None
+    assert first.study.state is StudyState.RETURNING
+    assert all(one.state is DeliveryState.SENDING and one.attempts == 1 for one in first.deliveries)
+    assert [event.event for event in ledger.events(study_id)].count(StudyEvent.DELIVERY_STARTED) == 1
+
+
+def test_the_most_urgent_study_is_sent_first(ledger: SqlLedger) -> None:
+    finished(ledger, "1.1", {"pacs": 1}, Priority.ROUTINE)
+    finished(ledger, "1.2", {"pacs": 1}, Priority.STAT)
+
+    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+
+    assert lease is not None
+    assert lease.study.study_instance_uid == "1.2"
+
+
+def test_due_deliveries_of_one_study_to_one_destination_count_as_one(ledger: SqlLedger) -> None:
+    finished(ledger, "1.1", {"pacs": 2, "research": 1})
+    finished(ledger, "1.2", {"pacs": 1})
+
+    assert ledger.due_work(START) == (0, 3)
+
+
+def test_the_study_is_returned_with_the_last_delivery(ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.RETURNING, results=2)
+    first, second = ledger.deliveries(study.id)
+
+    ledger.delivered(first.id, OWNER, START)
+    assert only_revision(ledger).state is StudyState.RETURNING
+    ledger.delivered(second.id, OWNER, START + timedelta(seconds=1))
+
+    assert only_revision(ledger).state is StudyState.RETURNED
+    assert [(one.state, one.delivered_at) for one in ledger.deliveries(study.id)] == [
+        (DeliveryState.DELIVERED, START),
+        (DeliveryState.DELIVERED, START + timedelta(seconds=1)),
+    ]
+
+
+@pytest.mark.parametrize("fails_last", [True, False])
+def test_a_study_with_a_failed_delivery_fails_once_nothing_is_open(ledger: SqlLedger, fails_last: bool) -> None:
+    study = bring_to(ledger, StudyState.RETURNING, results=2)
+    good, bad = ledger.deliveries(study.id)
+
+    if fails_last:
+        ledger.delivered(good.id, OWNER, START)
+        ledger.fail_delivery(bad.id, OWNER, START, "0xA900 refused")
+    else:
+        ledger.fail_delivery(bad.id, OWNER, START, "0xA900 refused")
+        assert only_revision(ledger).state is StudyState.RETURNING
+        ledger.delivered(good.id, OWNER, START)
+
+    failed = only_revision(ledger)
+    assert (failed.state, failed.error) == (StudyState.FAILED, "pacs: 0xA900 refused")
+
+
+def test_a_postponed_delivery_is_due_at_its_time_and_holds_up_no_other_destination(ledger: SqlLedger) -> None:
+    study_id = finished(ledger, "1.1", {"pacs": 1, "research": 1})
+    later = START + timedelta(minutes=1)
+    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    assert lease is not None
+
+    ledger.postpone_delivery(lease.deliveries[0].id, OWNER, START, "no association", later)
+
+    waiting = ledger.deliveries(study_id)[0]
+    assert (waiting.state, waiting.last_error, waiting.not_before) == (DeliveryState.PENDING, "no association", later)
+    other = ledger.lease_delivery(START, OWNER, LEASE_S)
+    assert other is not None
+    assert other.destination == "research"
+    assert ledger.lease_delivery(later - timedelta(seconds=1), OWNER, LEASE_S) is None
+    again = ledger.lease_delivery(later, OWNER, LEASE_S)
+    assert again is not None
+    assert [one.attempts for one in again.deliveries] == [2]
+
+
+def test_a_second_lease_holds_only_what_is_still_to_be_sent(ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.RETURNING, results=2)
+    first, second = ledger.deliveries(study.id)
+    ledger.delivered(first.id, OWNER, START)
+    ledger.postpone_delivery(second.id, OWNER, START, "busy", START)
+
+    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+
+    assert lease is not None
+    assert (lease.destination, [one.id for one in lease.deliveries]) == (DESTINATION, [second.id])
+
+
+def test_only_the_owner_of_the_lease_settles_a_delivery_and_only_once(ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.RETURNING)
+    (delivery,) = ledger.deliveries(study.id)
+
+    for owner in ("another#1", OWNER):
+        if owner == OWNER:
+            ledger.delivered(delivery.id, OWNER, START)
+        with pytest.raises(LostLeaseError):
+            ledger.delivered(delivery.id, owner, START)
+        with pytest.raises(LostLeaseError):
+            ledger.postpone_delivery(delivery.id, owner, START, "no", START)
+        with pytest.raises(LostLeaseError):
+            ledger.fail_delivery(delivery.id, owner, START, "no")
+
+    assert only_revision(ledger).state is StudyState.RETURNED
+    assert ledger.deliveries(study.id)[0].last_error is None
