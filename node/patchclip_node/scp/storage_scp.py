@@ -14,7 +14,12 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
 from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
-from patchclip_node.domain.errors import RejectedError, RetryableError, UnreadableInstanceError
+from patchclip_node.domain.errors import (
+    InstanceTooLargeError,
+    RejectedError,
+    RetryableError,
+    UnreadableInstanceError,
+)
 from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp import statuses
@@ -144,24 +149,23 @@ class StorageScp:
         assert isinstance(data_set, IncomingDataSet)
         try:
             status, comment = self._keep(event, data_set, str(request.AffectedSOPClassUID), sop_instance_uid)
-        except RetryableError as error:
+        except (RetryableError, InstanceTooLargeError) as error:
             status, comment = statuses.OUT_OF_RESOURCES, str(error)
         except UnreadableInstanceError as error:
             status, comment = statuses.CANNOT_UNDERSTAND, str(error)
         except RejectedError as error:
             status, comment = statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(error)
         except OSError as error:
-            bound.exception("cannot store")
+            bound.exception("cannot_store")
             status, comment = statuses.OUT_OF_RESOURCES, f"cannot store: {error.strerror}"
         except Exception:  # noqa: BLE001 - a boundary: pynetdicom would answer 0xC211 without a word of ours
-            bound.exception("defect while receiving")
+            bound.exception("receive_defect")
             status, comment = statuses.CANNOT_UNDERSTAND, "internal error, see the log of the node"
         finally:
             data_set.discard()
         if status == statuses.SUCCESS:
-            bound.info("instance received", arrival=comment)
             return statuses.response(status)
-        bound.warning("instance refused", status=f"0x{status:04X}", reason=comment)
+        bound.warning("instance_refused", status=f"0x{status:04X}", reason=comment)
         return statuses.response(status, comment)
 
     def _keep(
@@ -174,7 +178,7 @@ class StorageScp:
             return statuses.OUT_OF_RESOURCES, data_set.failure
         if path is None:
             return statuses.CANNOT_UNDERSTAND, "the data set is empty"
-        arrival = self._receiver.receive(
+        self._receiver.receive(
             path,
             calling_ae_title=_calling_ae_title(event),
             called_ae_title=_called_ae_title(event),
@@ -182,7 +186,7 @@ class StorageScp:
             expected_sop_class_uid=sop_class_uid,
             expected_sop_instance_uid=sop_instance_uid,
         )
-        return statuses.SUCCESS, str(arrival)
+        return statuses.SUCCESS, ""
 
 
 def _calling_ae_title(event: evt.Event) -> str:
@@ -203,19 +207,19 @@ def _log_accepted(event: evt.Event) -> None:
     bound = log.bind(calling_ae_title=_calling_ae_title(event), called_ae_title=_called_ae_title(event))
     for context in event.assoc.rejected_contexts:
         bound.warning(
-            "presentation context refused",
+            "presentation_context_refused",
             abstract_syntax=getattr(context.abstract_syntax, "name", str(context.abstract_syntax)),
             abstract_syntax_uid=str(context.abstract_syntax),
             reason=context.status,
         )
-    bound.info("association accepted", contexts=len(event.assoc.accepted_contexts))
+    bound.info("association_accepted", contexts=len(event.assoc.accepted_contexts))
 
 
 def _log_rejected(event: evt.Event) -> None:
     request = event.assoc.requestor.primitive
     calling = "" if request is None else str(request.calling_ae_title).strip()
-    log.warning("association rejected", calling_ae_title=calling, called_ae_title=_called_ae_title(event))
+    log.warning("association_rejected", calling_ae_title=calling, called_ae_title=_called_ae_title(event))
 
 
 def _log_aborted(event: evt.Event) -> None:
-    log.warning("association aborted", calling_ae_title=_calling_ae_title(event))
+    log.warning("association_aborted", calling_ae_title=_calling_ae_title(event))

@@ -65,9 +65,7 @@ class BoundedSocket(AssociationSocket):
     def recv(self, nr_bytes: int) -> bytearray:
         """Return `nr_bytes`, or fewer when the connection ended, stalled, or announced a PDU that is too long."""
         if nr_bytes > MAX_ANNOUNCED_PDU_BYTES:
-            log.warning(
-                "PDU too long, association aborted", announced_bytes=nr_bytes, limit_bytes=MAX_ANNOUNCED_PDU_BYTES
-            )
+            log.warning("pdu_too_long", announced_bytes=nr_bytes, limit_bytes=MAX_ANNOUNCED_PDU_BYTES)
             self.event_queue.put(_ABORT_EVENT)
             return bytearray()
         received = bytearray(nr_bytes)
@@ -110,7 +108,7 @@ class SpoolingDimse(DIMSEServiceProvider):
             super().receive_primitive(primitive)
             self._check_bounds()
         except Exception as error:  # noqa: BLE001 - a boundary: whatever a peer sends must not stop the reactor's thread
-            log.warning("message not understood, association aborted", error=repr(error))
+            log.warning("message_not_understood", error=repr(error))
             self.discard()
             self.dul.event_queue.put(_ABORT_EVENT)
 
@@ -228,5 +226,5 @@ class ReceivingServer(ThreadedAssociationServer):
         """Refuse a connection when even a rejection would cost too much."""
         if len(self.active_associations) < self.ae.maximum_associations + _UNASSOCIATED_ALLOWANCE:
             return True
-        log.warning("too many connections, one refused", peer=client_address[0])
+        log.warning("too_many_connections", peer=client_address[0])
         return False

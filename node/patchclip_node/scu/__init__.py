@@ -1,1 +1,5 @@
 """The DICOM sender: C-STORE and C-ECHO as SCU."""
+
+from patchclip_node.scu.sender import DicomResultSender
+
+__all__ = ["DicomResultSender"]

@@ -162,7 +162,7 @@ class DicomResultSender:
         verdict = answer(status)
         if verdict is Answer.STORED:
             if status != 0x0000:
-                log.warning("stored with a warning", destination=destination.name, status=f"0x{status:04X}")
+                log.warning("stored_with_warning", destination=destination.name, status=f"0x{status:04X}")
             return SendOutcome(path, None)
         comment = response.get("ErrorComment")
         words = f"{where} answered 0x{status:04X} ({meaning(status)})" + (f": {comment}" if comment else "")

@@ -1,0 +1,71 @@
+"""The receiver process: storage SCP, spool, ledger. It imports no torch and needs no queue."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import threading
+
+from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.common import open_ledger, open_spool, stop_on_signals
+from patchclip_node.dicom.headers import read_header
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.spool import Spool
+from patchclip_node.scp.storage_scp import StorageScp
+from patchclip_node.services.receive import ReceiveService
+from patchclip_node.settings import NodeSettings
+
+PORT_PATIENCE_S = 30.0
+"""How long to wait for a port that a receiver before us may be about to leave."""
+
+
+def build_receiver(settings: NodeSettings, ledger: Ledger, spool: Spool) -> StorageScp:
+    """Wire the receiver; it listens once it is started."""
+    service = ReceiveService(spool, ledger, SystemClock(), read_header, settings.limits.max_instance_bytes)
+    return StorageScp(
+        service,
+        spool.incoming_dir(),
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        calling_ae_titles=settings.calling_ae_titles,
+        accept_any_called_ae_title=settings.accept_any_called_ae_title,
+        max_associations=settings.limits.max_associations,
+        max_instance_bytes=settings.limits.max_instance_bytes,
+    )
+
+
+def run(settings: NodeSettings) -> None:
+    """Receive until SIGTERM or SIGINT. Prints one line on standard output as soon as it listens."""
+    logging.configure(settings.log, "receive")
+    stop = stop_on_signals()
+    ledger = open_ledger(settings)
+    try:
+        scp = build_receiver(settings, ledger, open_spool(settings))
+        if listen(scp, settings, stop):
+            sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
+            sys.stdout.flush()
+            stop.wait()
+            scp.stop()
+    finally:
+        ledger.close()
+
+
+def listen(scp: StorageScp, settings: NodeSettings, stop: threading.Event, patience_s: float = PORT_PATIENCE_S) -> bool:
+    """Start listening; False when `stop` came first. Raises `ConfigurationError` when the address can't be had."""
+    waited_s, step_s = 0.0, 0.2
+    while not stop.is_set():
+        try:
+            scp.start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or waited_s >= patience_s:
+                raise ConfigurationError(
+                    f"host, port: can't listen on {settings.host}:{settings.port}: {error.strerror}"
+                ) from error
+            waited_s += step_s
+            stop.wait(step_s)
+        else:
+            return True
+    return False

@@ -1,0 +1,140 @@
+"""`serve`: the whole node as one process tree. The parent starts receiver, worker and web, and keeps them up."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.common import stop_on_signals
+from patchclip_node.settings import NodeSettings
+
+COMMANDS: Final = ("receive", "work", "web")
+"""The commands of the children, in the order of their start; they are stopped in it as well, the receiver first."""
+
+STOP_GRACE_S: Final = 20.0
+"""How long children may take to end; then they are killed. The ledger knows what they were at."""
+BACKOFF_S: Final = 0.5
+"""The wait before a child that died is started again; doubled each time, up to the next."""
+BACKOFF_MAX_S: Final = 30.0
+HEALTHY_AFTER_S: Final = 60.0
+"""A child that ran for this long starts again without delay."""
+_POLL_S: Final = 0.1
+_PR_SET_PDEATHSIG: Final = 1
+
+log = structlog.get_logger(__name__)
+
+
+class Child:
+    """One child process, started again with growing delays when it ends by itself."""
+
+    def __init__(self, name: str, command: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._command = list(command)
+        self._now = now
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._start_at = 0.0
+        self._failures = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def keep_up(self) -> None:
+        """Start it when it is due; notice when it ended and set the time of its next start."""
+        if self._process is None:
+            if self._now() >= self._start_at:
+                self._start()
+            return
+        status = self._process.poll()
+        if status is None:
+            return
+        ran_s = self._now() - self._started_at
+        self._process = None
+        self._failures = 1 if ran_s >= HEALTHY_AFTER_S else self._failures + 1
+        delay_s = 0.0 if ran_s >= HEALTHY_AFTER_S else min(BACKOFF_S * 2 ** min(self._failures - 1, 16), BACKOFF_MAX_S)
+        self._start_at = self._now() + delay_s
+        log.error("child_ended", child=self.name, status=status, ran_s=round(ran_s, 1), starts_again_in_s=delay_s)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for its end, and kill it when it takes longer."""
+        if self._process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(timeout_s, 0))
+        if self._process.poll() is None:
+            log.warning("child_killed", child=self.name)
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C reaches the parent alone, which then stops its children in order
+            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - this process has no other threads
+        )
+        self._started_at = self._now()
+        log.info("child_started", child=self.name, pid=self._process.pid)
+
+
+def run(settings: NodeSettings, config_path: Path | None) -> None:
+    """Run receiver, worker and status pages until SIGTERM or SIGINT.
+
+    The children read the same configuration file and environment. They end with this process however it ends.
+    """
+    logging.configure(settings.log, "serve")
+    supervise([Child(name, _command(name, config_path)) for name in COMMANDS], stop_on_signals())
+
+
+def supervise(children: Sequence[Child], stop: threading.Event) -> None:
+    """Keep the children up until `stop`, then end them."""
+    try:
+        while not stop.is_set():
+            for child in children:
+                child.keep_up()
+            stop.wait(_POLL_S)
+    finally:
+        for child in children:
+            child.terminate()
+        end = time.monotonic() + STOP_GRACE_S
+        for child in children:
+            child.wait(end - time.monotonic())
+
+
+def _command(name: str, config_path: Path | None) -> list[str]:
+    command = [sys.executable, "-m", "patchclip_node", name]
+    return command if config_path is None else [*command, "--config", str(config_path)]
+
+
+def _end_with(parent_pid: int) -> Callable[[], None] | None:
+    """Return what makes a child be killed by the kernel when its parent dies, even by SIGKILL (prctl(2), Linux)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent_pid:  # it died in between
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return in_child

@@ -1,0 +1,37 @@
+"""The process of the status pages."""
+
+from __future__ import annotations
+
+import uvicorn
+from starlette.applications import Starlette
+
+from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.spool import Spool
+from patchclip_node.settings import NodeSettings
+from patchclip_node.web import create_app
+
+
+def build_web(settings: NodeSettings, ledger: Ledger, spool: Spool) -> Starlette:
+    """Wire the status pages; an ASGI application."""
+    return create_app(ledger=ledger, spool=spool, clock=SystemClock(), ae_title=settings.ae_title)
+
+
+def run(settings: NodeSettings) -> None:
+    """Serve the pages until SIGTERM or SIGINT."""
+    logging.configure(settings.log, "web")
+    ledger = open_ledger(settings)
+    try:
+        uvicorn.run(
+            build_web(settings, ledger, open_spool(settings)),
+            host=settings.web.host,
+            port=settings.web.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    finally:
+        ledger.close()

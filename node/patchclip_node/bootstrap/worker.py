@@ -1,0 +1,169 @@
+"""The worker process: a model loaded once, a Celery consumer in the main thread, the sweep in another."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from celery import Celery, signals
+from celery.worker import WorkController
+from celery.worker import state as celery_state
+
+from patchclip_core import checkpoint
+from patchclip_core.io import DecodeLimits, DecodingProcess
+from patchclip_core.prompts import load_findings
+from patchclip_core.types import Analyzer
+from patchclip_node.adapters.celery_queue import CeleryTaskQueue
+from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.adapters.processes import dead_owners, process_name
+from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.common import destinations, make_queue_app, open_ledger, open_spool, stop_on_signals
+from patchclip_node.ports.task_queue import Work
+from patchclip_node.scu.sender import DicomResultSender
+from patchclip_node.services.analyse import AnalysisService
+from patchclip_node.services.deliver import DeliveryService
+from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.services.sweep import SweepService
+from patchclip_node.settings import NodeSettings
+from patchclip_node.tasks import WorkOff, define_tasks
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A wired worker."""
+
+    app: Celery
+    work_off: WorkOff
+    sweep: SweepService
+
+
+@contextmanager
+def build_worker(
+    settings: NodeSettings,
+    stopping: Callable[[], bool],
+    load_model: Callable[[str, str], Analyzer] = checkpoint.load,
+) -> Iterator[Worker]:
+    """Wire the worker: load the model, start the decoding child, open ledger, spool and queue; end them afterwards.
+
+    `stopping` says whether the process is to end. Raises `ConfigurationError`, `CheckpointError` and
+    `FindingsFileError`, each of which names what to mend.
+    """
+    analyzer = load_model(settings.model, settings.device)
+    definitions = load_findings(settings.findings_file)
+    limits = DecodeLimits(
+        max_pixels=settings.limits.max_image_pixels,
+        timeout_s=settings.limits.decode_timeout_s,
+        memory_bytes=settings.limits.decode_memory_bytes,
+    )
+    ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
+    app = make_queue_app(settings)
+    queue = CeleryTaskQueue(app)
+    owner = LeaseOwner(process_name())
+    try:
+        with DecodingProcess(limits) as decoder:
+            analysis = AnalysisService(
+                ledger=ledger,
+                spool=spool,
+                queue=queue,
+                clock=clock,
+                uids=DerivedUidGenerator(),
+                decoder=decoder,
+                analyzer=analyzer,
+                definitions=definitions,
+                station_name=settings.ae_title,
+                destinations=settings.destinations,
+                retry=settings.retry,
+                lease_s=settings.lease_s,
+            )
+            delivery = DeliveryService(
+                ledger=ledger,
+                spool=spool,
+                sender=DicomResultSender(settings.ae_title),
+                clock=clock,
+                destinations=destinations(settings),
+                lease_s=settings.lease_s,
+                retry=settings.retry,
+            )
+            sweep = SweepService(
+                ledger=ledger,
+                spool=spool,
+                queue=queue,
+                clock=clock,
+                owner=owner,
+                dead_owners=dead_owners,
+                quiet_s=settings.quiet_s,
+                lease_s=settings.lease_s,
+                retry=settings.retry,
+            )
+            steps = {Work.ANALYSE: analysis.run_one, Work.DELIVER: delivery.run_one}
+            log.info("model_loaded", model=analyzer.identity.name, trained=analyzer.identity.trained)
+            yield Worker(app, WorkOff(steps, owner, stopping), sweep)
+    finally:
+        ledger.close()
+
+
+def run(settings: NodeSettings) -> None:
+    """Work until SIGTERM or SIGINT: the piece of work at hand is finished, no other one begun.
+
+    Exits with 70 (EX_SOFTWARE) after a defect, so that whoever supervises the process starts a fresh one.
+    """
+    logging.configure(settings.log, "work")
+    stop = stop_on_signals()
+    with build_worker(settings, stop.is_set) as worker:
+        status = _consume(worker, settings, stop)
+    if status:
+        sys.exit(status)
+
+
+def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> int:
+    """Run the Celery consumer in this thread until `stop` or a defect; returns the process's exit status."""
+    define_tasks(worker.app, worker.work_off, on_defect=lambda: _end_consumer(os.EX_SOFTWARE))
+    signals.setup_logging.connect(_keep_our_logging, weak=False)
+    ended = threading.Event()
+    threads = [
+        threading.Thread(target=worker.sweep.run, args=(stop, settings.sweep_s), name="sweep", daemon=True),
+        threading.Thread(target=_end_consumer_after, args=(stop, ended), name="stop", daemon=True),
+    ]
+    controller = WorkController(
+        app=worker.app,
+        hostname=f"patchclip-{os.getpid()}@localhost",
+        pool_cls="solo",
+        concurrency=1,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        ready_callback=lambda _consumer: log.info("ready", queues=sorted(worker.app.amqp.queues)),
+    )
+    for thread in threads:
+        thread.start()
+    try:
+        controller.start()
+    finally:
+        ended.set()
+        stop.set()
+        for thread in threads:
+            thread.join()
+    return int(controller.exitcode or os.EX_OK)
+
+
+def _end_consumer(status: int) -> None:
+    """Make Celery's loop end at its next turn, within two seconds."""
+    celery_state.should_stop = status
+
+
+def _end_consumer_after(stop: threading.Event, ended: threading.Event) -> None:
+    stop.wait()
+    if not ended.is_set():
+        _end_consumer(os.EX_OK)
+
+
+def _keep_our_logging(**_: object) -> None:
+    """Tell Celery by our presence that logging is configured already."""
