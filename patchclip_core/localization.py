@@ -24,6 +24,7 @@ _CORE = 0.25
 """A patch that reaches the threshold covers this much of its cell to each side of its centre, whatever is around."""
 
 Mask = NDArray[np.bool_]
+Positions = NDArray[np.floating]
 
 
 def find_regions(
@@ -101,20 +102,19 @@ class _Surface:
             column_step=(column_end - column_start) / geometry.source_columns,
         )
 
-    def rows_at(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rows_at(self, y: Positions) -> Positions:
         """Fractional rows of source coordinates y."""
         return y * self.row_step + self.row_start
 
-    def columns_at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def columns_at(self, x: Positions) -> Positions:
         """Fractional columns of source coordinates x."""
         return x * self.column_step + self.column_start
 
-    def at(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> FloatArray:
+    def at(self, rows: Positions, columns: Positions) -> FloatArray:
         """Heights of the surface at every pair of these fractional rows and columns; flat beyond the outer patches."""
         along_rows = _linear_weights(rows, self.values.shape[0])
         along_columns = _linear_weights(columns, self.values.shape[1])
-        heights: FloatArray = along_rows @ self.values @ along_columns.T
-        return heights
+        return np.asarray(along_rows @ self.values @ along_columns.T, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +180,7 @@ def _inside(
     return inside
 
 
-def _mark_cores(mask: Mask, patches: NDArray[np.intp], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> None:
+def _mark_cores(mask: Mask, patches: NDArray[np.intp], rows: Positions, columns: Positions) -> None:
     """Set a mask over these ascending fractional rows and columns in the middle of these patches' cells (n, 2)."""
     top, bottom = (np.searchsorted(rows, patches[:, 0] + side) for side in (-_CORE, _CORE))
     left, right = (np.searchsorted(columns, patches[:, 1] + side) for side in (-_CORE, _CORE))
@@ -188,17 +188,19 @@ def _mark_cores(mask: Mask, patches: NDArray[np.intp], rows: NDArray[np.float64]
         mask[top[index] : bottom[index], left[index] : right[index]] = True
 
 
-def _nearest(ascending: NDArray[np.float64], wanted: NDArray[np.intp]) -> NDArray[np.intp]:
+def _nearest(ascending: Positions, wanted: NDArray[np.intp]) -> NDArray[np.intp]:
     """Index of the nearest of evenly spaced numbers."""
     step = (ascending[-1] - ascending[0]) / max(1, len(ascending) - 1) or 1.0
-    return np.clip(np.rint((wanted - ascending[0]) / step), 0, len(ascending) - 1).astype(np.intp)
+    index: NDArray[np.intp] = np.rint((wanted - ascending[0]) / step).astype(np.intp)
+    return np.clip(index, 0, len(ascending) - 1)
 
 
-def _linear_weights(positions: NDArray[np.float64], count: int) -> FloatArray:
+def _linear_weights(positions: Positions, count: int) -> FloatArray:
     """Weights (positions, count) of linear interpolation between the whole numbers 0 to count - 1, flat beyond them."""
     clipped = np.clip(positions, 0, count - 1)
     distance = np.abs(clipped[:, None] - np.arange(count)[None, :])
-    return np.maximum(0.0, 1.0 - distance).astype(np.float32)
+    weights: FloatArray = np.maximum(0.0, 1.0 - distance).astype(np.float32)
+    return weights
 
 
 def _pixel_range(start: float, extent: float, limit: int) -> tuple[int, int]:
