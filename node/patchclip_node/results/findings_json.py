@@ -1,0 +1,98 @@
+"""`findings.json`: what was found in each file, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from patchclip_core.prompts import FindingDefinition
+from patchclip_core.types import Finding, ModelIdentity
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
+from patchclip_node.results.context import AnalysedImage
+from patchclip_node.results.wording import honesty
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DocumentedImage:
+    """One input file: either its analysis, or the reason why there is none.
+
+    objects: file names of the result objects and pictures that were written for it.
+    """
+
+    file: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    analysed: AnalysedImage | None = None
+    reason: str | None = None
+    objects: tuple[str, ...] = ()
+
+
+def findings_document(
+    images: Sequence[DocumentedImage], definitions: Mapping[str, FindingDefinition], model: ModelIdentity
+) -> dict[str, Any]:
+    """Return the document, ready for `json.dumps`.
+
+    Regions are in pixels of the source image: x, y is the top-left corner from the image's outer top-left corner.
+    """
+    return {
+        "product": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION},
+        "notice": " ".join(honesty(model)),
+        "model": {
+            "name": model.name,
+            "version": model.version,
+            "weights_digest": model.weights_digest,
+            "trained": model.trained,
+            "calibrated": model.calibrated,
+            "training_data": model.training_data,
+            "licence": model.licence,
+        },
+        "images": [_image(image, definitions) for image in images],
+    }
+
+
+def _image(image: DocumentedImage, definitions: Mapping[str, FindingDefinition]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "file": image.file,
+        "study_instance_uid": image.study_instance_uid,
+        "series_instance_uid": image.series_instance_uid,
+        "sop_instance_uid": image.sop_instance_uid,
+        "analysed": image.analysed is not None,
+    }
+    if image.analysed is None:
+        return entry | {"reason": image.reason}
+    findings = image.analysed.findings
+    return entry | {
+        "rows": findings.geometry.source_rows,
+        "columns": findings.geometry.source_columns,
+        "remarks": list(dict.fromkeys((*image.analysed.remarks, *findings.remarks))),
+        "findings": [_finding(finding, definitions[finding.key]) for finding in findings],
+        "objects": list(image.objects),
+    }
+
+
+def _finding(finding: Finding, definition: FindingDefinition) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "key": finding.key,
+        "name": definition.name,
+        "code": {"value": definition.code.value, "scheme": definition.code.scheme, "meaning": definition.code.meaning},
+        "state": str(finding.state),
+        "probability": None if finding.probability is None else round(float(finding.probability), 6),
+        "threshold": None if finding.threshold is None else round(float(finding.threshold), 6),
+        "regions": [
+            {
+                "x": round(float(region.x), 2),
+                "y": round(float(region.y), 2),
+                "w": round(float(region.w), 2),
+                "h": round(float(region.h), 2),
+                "score": round(float(region.score), 6),
+            }
+            for region in finding.regions
+        ],
+    }
+    if finding.reason:
+        entry["reason"] = finding.reason
+    if finding.experimental:
+        entry["experimental"] = True
+    return entry

@@ -1,0 +1,140 @@
+"""The picture of a result: the radiograph with what was found drawn into it, beside a legend of all findings.
+
+The radiograph is always shown at about the same size, whatever its own: labels stay readable and files small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from patchclip_core.localization import Mask, region_mask
+from patchclip_core.prompts import FindingDefinition
+from patchclip_core.types import Findings, Radiograph
+from patchclip_node.results.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, font, legend_height_px
+from patchclip_node.results.wording import UNTRAINED_WARNING, percent
+
+_LONG_SIDE_PX: Final = 1400
+_LINE_PX: Final = 4
+_HALO_PX: Final = 2
+"""Dark rim on both sides of a contour, so that it shows on bone as well."""
+_LABEL_FONT_PX: Final = 28
+_BANNER_PX: Final = 76
+_BANNER_COLOUR: Final = (190, 40, 28)
+
+_Box = tuple[int, int, int, int]
+
+
+def draw_overlay(
+    radiograph: Radiograph, findings: Findings, definitions: Mapping[str, FindingDefinition]
+) -> Image.Image:
+    """Return an RGB picture: the radiograph with contours and a label for each present finding, and the legend.
+
+    radiograph: the image that was analysed, of the size that `findings.geometry` names as its source.
+    """
+    geometry = findings.geometry
+    if (radiograph.rows, radiograph.columns) != (geometry.source_rows, geometry.source_columns):
+        raise ValueError(
+            f"the findings are of an image of {geometry.source_rows} x {geometry.source_columns} pixels, "
+            f"this one has {radiograph.rows} x {radiograph.columns}"
+        )
+    picture = _shown(radiograph)
+    present = [finding for finding in findings.present if finding.regions]
+    for finding in reversed(present):  # the most probable one is drawn last, over the others
+        _draw_contour(picture, region_mask(finding, geometry), definitions[finding.key].colour_rgb)
+    labels = {
+        f"{definitions[finding.key].name} {percent(finding.probability or 0.0)}": (
+            finding.regions[0].x * picture.width / geometry.source_columns,
+            finding.regions[0].y * picture.height / geometry.source_rows,
+            definitions[finding.key].colour_rgb,
+        )
+        for finding in present
+    }
+    _draw_labels(picture, labels)
+    return _composed(picture, radiograph, findings, definitions)
+
+
+def _shown(radiograph: Radiograph) -> Image.Image:
+    """Return the radiograph in RGB, with square pixels, its long side `_LONG_SIDE_PX`."""
+    width, height = float(radiograph.columns), radiograph.rows * radiograph.pixel_aspect_ratio
+    scale = _LONG_SIDE_PX / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    grey = Image.fromarray((np.clip(radiograph.pixels, 0.0, 1.0) * 255.0).round().astype(np.uint8))
+    return grey.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC).convert("RGB")
+
+
+def _draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int]) -> None:
+    """Draw the inner border of a mask, with a rim; only the part of the picture around the mask is touched."""
+    shape = Image.fromarray(mask.view(np.uint8) * np.uint8(255)).resize(picture.size, Image.Resampling.BILINEAR)
+    box = shape.getbbox()
+    if box is None:
+        return
+    edge = _LINE_PX + _HALO_PX
+    left, top = box[0] - edge, box[1] - edge
+    inside = np.asarray(shape.crop((left, top, box[2] + edge, box[3] + edge))) >= 128  # black beyond the picture
+    inner, outer = _grown(inside, -_LINE_PX), _grown(inside, _HALO_PX)
+    rim = outer & ~_grown(inner, -_HALO_PX)
+    picture.paste((0, 0, 0), (left, top), Image.fromarray(rim.astype(np.uint8) * np.uint8(128)))
+    picture.paste(colour, (left, top), Image.fromarray((inside & ~inner).astype(np.uint8) * np.uint8(255)))
+
+
+def _grown(mask: Mask, distance_px: int) -> Mask:
+    """Grow a mask by a distance to all sides, or shrink it by a negative one."""
+    size = 2 * abs(distance_px) + 1
+    rank = ndimage.maximum_filter if distance_px > 0 else ndimage.minimum_filter
+    grown: Mask = rank(mask, size=size, mode="constant", cval=0)
+    return grown
+
+
+def _draw_labels(picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]]) -> None:
+    """Write each label at its place (x, y): above the region, or lower where another label stands already."""
+    draw = ImageDraw.Draw(picture)
+    face, taken = font(_LABEL_FONT_PX), list[_Box]()
+    for label, (x, y, colour) in labels.items():
+        width, height = round(draw.textlength(label, font=face)) + 24, _LABEL_FONT_PX + 14
+        for box in _places(picture, x, y, width, height):
+            if not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        draw.rounded_rectangle(box, radius=6, fill=BACKGROUND, outline=colour, width=2)
+        draw.text((box[0] + 12, (box[1] + box[3]) / 2), label, font=face, fill=colour, anchor="lm")
+
+
+def _places(picture: Image.Image, x: float, y: float, width: int, height: int) -> Iterator[_Box]:
+    left = min(max(round(x), 0), max(picture.width - width, 0))
+    top = min(max(round(y) - height - 6, 0), max(picture.height - height, 0))
+    yield left, top, left + width, top + height
+    for lower in range(top + height + 4, picture.height - height, height + 4):
+        yield left, lower, left + width, lower + height
+    for higher in range(top - height - 4, -1, -height - 4):
+        yield left, higher, left + width, higher + height
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _composed(
+    picture: Image.Image, radiograph: Radiograph, findings: Findings, definitions: Mapping[str, FindingDefinition]
+) -> Image.Image:
+    banner = 0 if findings.model.trained else _BANNER_PX
+    height = max(picture.height, legend_height_px(radiograph, findings))
+    width = max(picture.width, _LONG_SIDE_PX // 2)
+    canvas = Image.new("RGB", (width + LEGEND_WIDTH_PX, banner + height), BACKGROUND)
+    canvas.paste(picture, ((width - picture.width) // 2, banner + (height - picture.height) // 2))
+    draw = ImageDraw.Draw(canvas)
+    if banner:
+        draw.rectangle((0, 0, canvas.width, banner), fill=_BANNER_COLOUR)
+        draw.text(
+            (canvas.width / 2, banner / 2),
+            f"{UNTRAINED_WARNING}: random weights, nothing here has a meaning",
+            font=font(40),
+            fill="white",
+            anchor="mm",
+        )
+    draw_legend(draw, (width, banner), height, radiograph, findings, definitions)
+    return canvas
