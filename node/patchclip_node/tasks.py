@@ -60,7 +60,7 @@ def define_tasks(app: Celery, work_off: Callable[[Work], None], on_defect: Calla
 
 
 def _define(app: Celery, work: Work, work_off: Callable[[Work], None], on_defect: Callable[[], None]) -> None:
-    @app.task(name=TASK_NAMES[work], ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=TASK_NAMES[work], ignore_result=True, shared=False)  # type: ignore[untyped-decorator]
     def run() -> None:
         try:
             work_off(work)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from patchclip_node.bootstrap.logging import configure
+from patchclip_node.settings import LogSettings
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_json_lines_carry_the_process_and_what_was_bound(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json"), "work")
+
+    with structlog.contextvars.bound_contextvars(study_instance_uid="1.2.3"):
+        structlog.get_logger("test").info("study_analysed", images=2)
+
+    (line,) = lines(capsys)
+    assert line["event"] == "study_analysed"
+    assert line["process"] == "work"
+    assert line["level"] == "info"
+    assert line["study_instance_uid"] == "1.2.3"
+    assert line["images"] == 2
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_the_standard_librarys_records_go_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json"), "receive")
+
+    logging.getLogger("celery.worker").warning("broker %s gone", "redis")
+
+    (line,) = lines(capsys)
+    assert (line["event"], line["process"], line["level"]) == ("broker redis gone", "receive", "warning")
+
+
+def test_what_is_below_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json", level="warning"), "work")
+
+    structlog.get_logger("test").info("left_out")
+    structlog.get_logger("test").warning("kept")
+
+    assert [line["event"] for line in lines(capsys)] == ["kept"]
+
+
+@pytest.mark.parametrize("library", ["pydicom", "pynetdicom", "celery", "sqlalchemy", "kombu"])
+def test_libraries_are_quiet_even_where_we_are_not(library: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json", level="debug"), "work")
+
+    logging.getLogger(library).info("chatter")
+
+    assert lines(capsys) == []
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_traceback_is_kept_without_the_values_of_variables(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format=style), "work")  # type: ignore[arg-type]  # one of the two literals
+    patient_name = "Secret^Name"
+
+    try:
+        raise ValueError("no such thing")
+    except ValueError:
+        structlog.get_logger("test").exception("defect", length=len(patient_name))
+
+    text = capsys.readouterr().err
+    assert "ValueError: no such thing" in text
+    assert "Secret" not in text
+
+
+def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json"), "work")
+    configure(LogSettings(format="json"), "work")
+
+    structlog.get_logger("test").info("once")
+
+    assert len(lines(capsys)) == 1

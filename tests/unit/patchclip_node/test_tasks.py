@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from patchclip_node.adapters.celery_queue import TASK_NAMES, make_celery
+from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.ports.task_queue import Work
+from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.tasks import Step, WorkOff, define_tasks
+
+
+class Due:
+    """So many pieces of work are due; each one done is noted with its owner."""
+
+    def __init__(self, name: str, count: int, done: list[str]) -> None:
+        self.name = name
+        self.count = count
+        self.done = done
+        self.owners: list[str] = []
+
+    def __call__(self, owner: str) -> bool:
+        self.owners.append(owner)
+        if self.count == 0:
+            return False
+        self.count -= 1
+        self.done.append(self.name)
+        return True
+
+
+def work_off(analyse: Step, deliver: Step, stopping: Callable[[], bool] = lambda: False) -> WorkOff:
+    return WorkOff({Work.ANALYSE: analyse, Work.DELIVER: deliver}, LeaseOwner("host:1:2"), stopping)
+
+
+def test_analyses_and_deliveries_take_turns_until_nothing_is_due() -> None:
+    done: list[str] = []
+
+    work_off(Due("a", 3, done), Due("d", 2, done))(Work.ANALYSE)
+
+    assert done == ["a", "d", "a", "d", "a"]
+
+
+def test_what_was_called_for_comes_first() -> None:
+    done: list[str] = []
+
+    work_off(Due("a", 1, done), Due("d", 1, done))(Work.DELIVER)
+
+    assert done == ["d", "a"]
+
+
+def test_each_piece_of_work_has_an_owner_name_of_its_own() -> None:
+    analyse, deliver = Due("a", 1, []), Due("d", 0, [])
+
+    work_off(analyse, deliver)(Work.ANALYSE)
+
+    owners = analyse.owners + deliver.owners
+    assert len(set(owners)) == len(owners) == 4
+
+
+def test_no_further_piece_is_begun_once_the_process_is_to_stop() -> None:
+    done: list[str] = []
+
+    work_off(Due("a", 9, done), Due("d", 9, done), stopping=lambda: len(done) >= 3)(Work.ANALYSE)
+
+    assert done == ["a", "d", "a"]
+
+
+def test_a_ledger_that_is_down_ends_the_turn_without_a_defect() -> None:
+    def unavailable(owner: str) -> bool:
+        raise LedgerUnavailableError("the ledger does not answer")
+
+    work_off(unavailable, unavailable)(Work.ANALYSE)
+
+
+def test_a_defect_is_raised() -> None:
+    def defect(owner: str) -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work_off(defect, defect)(Work.ANALYSE)
+
+
+@pytest.mark.parametrize("work", list(Work))
+def test_each_kind_of_work_has_its_task(work: Work, tmp_path: Path) -> None:
+    app = make_celery(None, tmp_path)
+    called: list[Work] = []
+    define_tasks(app, called.append, on_defect=lambda: None)
+
+    app.tasks[TASK_NAMES[work]]()
+
+    assert called == [work]
+
+
+def test_a_defect_in_a_task_ends_the_process_and_not_the_task(tmp_path: Path) -> None:
+    app = make_celery(None, tmp_path)
+    ends: list[str] = []
+
+    def defect(work: Work) -> None:
+        raise ZeroDivisionError
+
+    define_tasks(app, defect, on_defect=lambda: ends.append("ended"))
+
+    app.tasks[TASK_NAMES[Work.ANALYSE]]()
+
+    assert ends == ["ended"]
