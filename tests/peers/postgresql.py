@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -46,9 +47,13 @@ class PostgreSql:
         finally:
             connection.close()
 
+    def disconnect_all(self, database: str) -> None:
+        """Throw out everybody who is connected to a database."""
+        self.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")
+
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run the server for the time of the context; its end is immediate, like a crash."""
+        """Run the server for the time of the context; at its end the server throws its clients out."""
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
@@ -57,8 +62,12 @@ class PostgreSql:
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [_program("postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
-        with program(command, self.data.parent / "log", port=self.port, user=_user()):
-            yield
+        with program(command, self.data.parent / "log", port=self.port, user=_user()) as server:
+            try:
+                yield
+            finally:
+                server.send_signal(signal.SIGINT)  # "fast shutdown": SIGTERM would wait for the clients to leave
+                server.wait(30)
 
 
 @contextmanager

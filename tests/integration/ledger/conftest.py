@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.adapters.ledger.schema import metadata
 from tests.peers.postgresql import PostgreSql, new_postgresql
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.peer("postgresql"))]
@@ -30,8 +31,8 @@ def postgresql() -> Iterator[PostgreSql]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: PostgreSql) -> str:
-    """The name of a migrated database."""
+def postgresql_database(postgresql: PostgreSql) -> str:
+    """The name of a migrated database, emptied for each test."""
     name = postgresql.create_database()
     migrate(postgresql.url(name))
     return name
@@ -54,7 +55,9 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
     server: PostgreSql = request.getfixturevalue("postgresql")
-    return server.url(server.create_database(request.getfixturevalue("postgresql_template")))
+    database: str = request.getfixturevalue("postgresql_database")
+    server.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY", database)
+    return server.url(database)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from patchclip_node.domain.errors import (
@@ -24,11 +24,20 @@ from patchclip_node.domain.errors import (
     LedgerUnavailableError,
 )
 
-_WAIT_S = 30
+_WAIT_S = 30.0
 """How long a transaction waits for the writer before it before it gives up."""
 
 _WRITER_LOCK = 0x7061746368636C70
 """Number of PostgreSQL's advisory lock; any number that nobody else uses in this database."""
+
+_DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "sqlite+pysqlite": "sqlite+pysqlite",
+    "postgres": "postgresql+pg8000",
+    "postgresql": "postgresql+pg8000",
+    "postgresql+pg8000": "postgresql+pg8000",
+}
+"""What a URL may begin with -> the driver that the product brings."""
 
 _DEFECTS = frozenset({"22", "23", "42"})
 """SQLSTATE classes that blame the statement, not the server: data exception, integrity violation, syntax or access."""
@@ -65,7 +74,7 @@ class Database:
                 raise
             try:
                 transaction.commit()
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 if self._is_sqlite:  # a failed COMMIT of SQLite has changed nothing
                     raise
                 raise LedgerCommitUnknownError(self._words(error)) from error
@@ -84,9 +93,11 @@ class Database:
             if _blames_the_statement(error):
                 raise DefectError(f"the ledger {self} refused a statement: {error.orig}") from error
             raise LedgerUnavailableError(self._words(error)) from error
+        except OSError as error:  # pg8000 lets some of its socket's errors through
+            raise LedgerUnavailableError(self._words(error)) from error
 
-    def _words(self, error: DBAPIError) -> str:
-        detail = error.orig
+    def _words(self, error: DBAPIError | OSError) -> str:
+        detail = error.orig if isinstance(error, DBAPIError) else error
         if detail is not None and detail.args and isinstance(detail.args[0], dict):
             detail = detail.args[0].get("M", detail)
         return f"the ledger {self} does not answer: {detail}"
@@ -98,17 +109,15 @@ class Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-        backend = parsed.get_backend_name()
-        if backend == "postgres":
-            parsed, backend = parsed.set(drivername="postgresql"), "postgresql"
-        if backend == "postgresql" and parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+pg8000")
-        parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except ArgumentError as error:
         raise ConfigurationError(f"ledger_url is no URL of a database: {error}") from error
-    if backend not in {"sqlite", "postgresql"}:
-        raise ConfigurationError(f"ledger_url: the ledger is kept in SQLite or PostgreSQL, not in {backend}")
-    if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
+    if parsed.drivername not in _DRIVERS:
+        raise ConfigurationError(
+            f"ledger_url: {parsed.drivername} is not supported; the ledger is kept in sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+    parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ConfigurationError("ledger_url: a ledger in memory would forget what was acknowledged; name a file")
     return parsed
 
@@ -120,7 +129,12 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:
-        for pragma in (f"busy_timeout={_WAIT_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (
+            f"busy_timeout={round(_WAIT_S * 1000)}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
             dbapi_connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
@@ -132,25 +146,50 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"timeout": _WAIT_S + 10})
+    engine = create_engine(url, connect_args={"timeout": _WAIT_S + 10})
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:
         cursor = dbapi_connection.cursor()
         # A host that vanished inside a transaction must not hold the writer's lock for ever.
-        for setting in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
-            cursor.execute(f"SET {setting} = '{_WAIT_S}s'")
+        for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
+            cursor.execute(f"SET {setting} = {round(_WAIT_S * 1000)}")  # ms
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.close()
         dbapi_connection.commit()
 
+    @event.listens_for(engine, "checkout")
+    def _ping(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+        """Replace connections that a restarted server has forgotten.
+
+        SQLAlchemy's own pre-ping does not take a raw OSError or "terminated by administrator" for a lost connection.
+        """
+        try:
+            dbapi_connection.autocommit = True
+            dbapi_connection.cursor().execute("SELECT 1")
+            dbapi_connection.autocommit = False
+        except (engine.dialect.loaded_dbapi.Error, OSError) as error:
+            raise InvalidatePoolError(str(error)) from error
+
+    @event.listens_for(engine, "handle_error")
+    def _recognise_lost_connection(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, OSError) or _sqlstate(error)[:3] == "57P":  # operator intervention: the server went down
+            context.is_disconnect = True
+
     return engine
 
 
+def _sqlstate(error: BaseException | None) -> str:
+    """Return PostgreSQL's error code, or nothing; pg8000 gives a server's message as its fields, C is SQLSTATE."""
+    detail: Any = error.args[0] if error is not None and error.args else None
+    return str(detail.get("C", "")) if isinstance(detail, dict) else ""
+
+
 def _blames_the_statement(error: DBAPIError) -> bool:
-    detail: Any = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    if isinstance(detail, dict):  # pg8000 gives the server's message as its fields, C is SQLSTATE
-        return str(detail.get("C", ""))[:2] in _DEFECTS
+    sqlstate = _sqlstate(error.orig)
+    if sqlstate:
+        return sqlstate[:2] in _DEFECTS
     return type(error.orig).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from patchclip_node.adapters.ledger.database import Database
@@ -22,8 +24,7 @@ def migrate(url: str) -> None:
     database = Database(url)
     try:
         with database.write() as connection:
-            config = Config()
-            config.set_main_option("script_location", _MIGRATIONS)
+            config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
@@ -33,3 +34,20 @@ def migrate(url: str) -> None:
         ) from error
     finally:
         database.close()
+
+
+def is_current(url: str) -> bool:
+    """Tell whether the ledger at `url` has the tables of this version. Changes nothing; raises like `migrate`."""
+    database = Database(url)
+    try:
+        with database.read() as connection:
+            revision = MigrationContext.configure(connection).get_current_revision()
+        return revision == ScriptDirectory.from_config(_config()).get_current_head()
+    finally:
+        database.close()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
+    return config

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.domain.errors import LedgerCommitUnknownError, LedgerUnavailableError
+from tests.fakes import make_instance
+from tests.peers.postgresql import PostgreSql, new_postgresql
+
+
+@pytest.fixture
+def stopped() -> Iterator[PostgreSql]:
+    with new_postgresql() as server:
+        yield server
+
+
+@pytest.mark.peer("postgresql")
+def test_a_server_that_restarts_is_unavailable_meanwhile_and_then_used_again(stopped: PostgreSql) -> None:
+    with stopped.running():
+        url = stopped.url(stopped.create_database())
+        migrate(url)
+        ledger = SqlLedger(url)
+        ledger.record_instance(make_instance("1.1"))
+
+    for ask in (ledger.counts, lambda: ledger.record_instance(make_instance("1.2")), lambda: migrate(url)):
+        with pytest.raises(LedgerUnavailableError, match="does not answer"):
+            ask()
+    with stopped.running():
+        ledger.record_instance(make_instance("1.3"))
+        assert [study.study_instance_uid for study in ledger.studies()] == ["1.3", "1.1"]
+        ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.parametrize("by_whom", ["the server", "the network"])
+def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(postgresql: PostgreSql, by_whom: str) -> None:
+    database = postgresql.create_database()
+    migrate(postgresql.url(database))
+    ledger = SqlLedger(postgresql.url(database))
+    ledger.record_instance(make_instance("1.1"))
+    if by_whom == "the server":
+        postgresql.disconnect_all(database)
+    else:
+        pool = ledger._database.engine.pool
+        with contextlib.closing(pool.connect()) as idle:
+            connection: Any = idle.driver_connection
+            connection._usock.shutdown(socket.SHUT_RDWR)
+
+    ledger.record_instance(make_instance("1.2"))
+
+    assert len(ledger.studies()) == 2
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_connection_that_is_lost_in_a_transaction_is_not_used_again(postgresql: PostgreSql) -> None:
+    database = postgresql.create_database()
+    migrate(postgresql.url(database))
+    ledger = SqlLedger(postgresql.url(database))
+
+    def ask_while_the_server_hangs_up() -> None:
+        with ledger._database.read() as connection:
+            postgresql.disconnect_all(database)
+            connection.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(LedgerUnavailableError):
+        ask_while_the_server_hangs_up()
+
+    assert ledger.studies() == []
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_database_that_does_not_exist_is_unavailable_by_name(postgresql: PostgreSql) -> None:
+    with pytest.raises(LedgerUnavailableError, match="absent"):
+        SqlLedger(postgresql.url("absent")).counts()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_connection_that_is_lost_in_a_commit_leaves_the_outcome_unknown(postgresql: PostgreSql) -> None:
+    database = postgresql.create_database()
+    migrate(postgresql.url(database))
+    ledger = SqlLedger(postgresql.url(database))
+
+    @event.listens_for(ledger._database.engine, "commit")
+    def _lose(_connection: Any) -> None:
+        postgresql.disconnect_all(database)
+
+    with pytest.raises(LedgerCommitUnknownError):
+        ledger.record_instance(make_instance("1.1"))
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_the_password_of_the_url_is_in_no_error() -> None:
+    with pytest.raises(LedgerUnavailableError) as caught:
+        SqlLedger("postgresql://user:secret@127.0.0.1:1/ledger").counts()
+
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1:1" in str(caught.value)
+
+
+def test_a_ledger_without_tables_is_unavailable(tmp_path: Path) -> None:
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+
+    with pytest.raises(LedgerUnavailableError, match="no such table"):
+        ledger.counts()
+    ledger.close()
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"this is no database at all" * 100)
+
+    with pytest.raises(LedgerUnavailableError, match="not a database"):
+        migrate(f"sqlite:///{path}")
+
+
+def test_a_writer_that_never_ends_makes_the_ledger_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patchclip_node.adapters.ledger.database._WAIT_S", 0.2)
+    path = tmp_path / "ledger.sqlite"
+    migrate(f"sqlite:///{path}")
+    ledger = SqlLedger(f"sqlite:///{path}")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(LedgerUnavailableError, match="locked"):
+        ledger.record_instance(make_instance())
+    assert ledger.studies() == []
+    holder.execute("ROLLBACK")
+    ledger.record_instance(make_instance())
+    holder.close()
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_writer_that_waits_too_long_finds_postgresql_unavailable(
+    postgresql: PostgreSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.url(postgresql.create_database())
+    migrate(url)
+    ledger, slow = SqlLedger(url), Database(url)
+
+    with slow.write():
+        monkeypatch.setattr("patchclip_node.adapters.ledger.database._WAIT_S", 0.2)
+        with pytest.raises(LedgerUnavailableError, match="lock timeout"):
+            ledger.record_instance(make_instance())
+
+    ledger.record_instance(make_instance())
+    ledger.close()
+    slow.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_host_that_vanished_while_it_wrote_does_not_hold_postgresql_for_ever(
+    postgresql: PostgreSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.url(postgresql.create_database())
+    migrate(url)
+    ledger, vanished = SqlLedger(url), Database(url)
+    monkeypatch.setattr("patchclip_node.adapters.ledger.database._WAIT_S", 1)
+
+    with contextlib.suppress(LedgerUnavailableError), vanished.write():
+        monkeypatch.setattr("patchclip_node.adapters.ledger.database._WAIT_S", 30)
+        ledger.record_instance(make_instance())
+
+    assert len(ledger.studies()) == 1
+    ledger.close()
+    vanished.close()
+
+
+def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+
+    with database.read() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+
+    database.close()
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import CheckConstraint, inspect, text
+
+from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.schema import metadata
+from patchclip_node.domain.errors import ConfigurationError
+from tests.fakes import make_instance
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_program_knows(empty_url: str) -> None:
+    migrate(empty_url)
+
+    database = Database(empty_url)
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.close()
+
+
+def test_the_migrations_make_the_checks_that_the_program_knows(empty_url: str) -> None:
+    """Alembic's comparison leaves CHECK constraints out."""
+    migrate(empty_url)
+
+    database = Database(empty_url)
+    with database.read() as connection:
+        found = {
+            (table, check["name"])
+            for table in metadata.tables
+            for check in inspect(connection).get_check_constraints(table)
+        }
+    database.close()
+    known = {
+        (table.name, constraint.name)
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    assert found == known
+    assert len(known) > 10
+
+
+def test_migrating_again_changes_nothing(empty_url: str) -> None:
+    migrate(empty_url)
+    ledger = SqlLedger(empty_url)
+    ledger.record_instance(make_instance())
+
+    migrate(empty_url)
+
+    assert len(ledger.studies()) == 1
+    ledger.close()
+
+
+def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+
+    with ProcessPoolExecutor(4, mp_context=spawn) as processes:
+        list(processes.map(migrate, [empty_url] * 8))
+
+    ledger = SqlLedger(empty_url)
+    assert ledger.studies() == []
+    ledger.close()
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(empty_url: str) -> None:
+    migrate(empty_url)
+    database = Database(empty_url)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+
+    with pytest.raises(ConfigurationError, match="newer version"):
+        migrate(empty_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense", "no URL"),
+        ("mysql://host/ledger", "mysql is not supported"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("postgresql+psycopg2://host/ledger", r"psycopg2 is not supported"),
+    ],
+)
+def test_a_url_that_cannot_be_a_ledger_is_named(url: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        SqlLedger(url)
