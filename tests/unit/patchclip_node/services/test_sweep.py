@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import os
+import threading
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.task_queue import Work
+from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.services.sweep import SweepService
+from patchclip_node.services.wake import REMIND_EVERY_S
+from patchclip_node.settings import RetrySettings
+from tests.fakes import START, FakeClock, FakeQueue, MemorySpool, make_instance
+from tests.studies import bring_to, only_revision
+
+QUIET_S = 5.0
+LEASE_S = 60.0
+
+
+class Sweeper:
+    """A sweep with everything that it works on."""
+
+    def __init__(self, ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: FakeClock) -> None:
+        self.owner = LeaseOwner("here:1:1")
+        self.dead: set[str] = set()
+        self.service = SweepService(
+            ledger=ledger,
+            spool=spool,
+            queue=queue,
+            clock=clock,
+            owner=self.owner,
+            dead_owners=lambda owners: [owner for owner in owners if owner in self.dead],
+            quiet_s=QUIET_S,
+            lease_s=LEASE_S,
+            retry=RetrySettings(analysis_attempts=2, delivery_attempts=2),
+        )
+
+    def run(self) -> list[str]:
+        """Sweep once; returns the names of what was logged."""
+        with capture_logs() as logs:
+            self.service.run_once()
+        return [entry["event"] for entry in logs]
+
+
+@pytest.fixture
+def sweeper(ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: FakeClock) -> Sweeper:
+    return Sweeper(ledger, spool, queue, clock)
+
+
+def test_a_quiet_study_is_closed_and_a_worker_is_woken(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    ledger.record_instance(make_instance())
+
+    clock.advance(QUIET_S - 1)
+    sweeper.run()
+    assert only_revision(ledger).state is StudyState.RECEIVING
+    assert queue.woken == []
+    clock.advance(1)
+    sweeper.run()
+
+    assert only_revision(ledger).state is StudyState.RECEIVED
+    assert queue.woken == [Work.ANALYSE]
+
+
+def test_each_closed_study_wakes_a_worker_once(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    for number in range(3):
+        ledger.record_instance(make_instance(f"1.{number}"))
+    clock.advance(QUIET_S)
+
+    sweeper.run()
+    clock.advance(1)
+    sweeper.run()
+
+    assert queue.woken == [Work.ANALYSE] * 3
+
+
+def test_a_lost_message_is_recovered_and_calls_do_not_pile_up(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    bring_to(ledger, StudyState.ANALYSED, "1.1")
+    bring_to(ledger, StudyState.RECEIVED, "1.2")
+
+    for _ in range(int(REMIND_EVERY_S)):
+        sweeper.run()
+        clock.advance(1)
+    assert queue.woken == [Work.ANALYSE, Work.DELIVER]
+    sweeper.run()
+
+    assert queue.woken == [Work.ANALYSE, Work.DELIVER] * 2
+
+
+def test_an_answered_call_is_followed_by_the_next_one_without_waiting(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    for number in range(3):
+        ledger.record_instance(make_instance(f"1.{number}"))
+    ledger.close_quiet(START, 0)
+    for number in range(3):
+        sweeper.run()
+        with sweeper.owner.at_work() as owner:
+            assert ledger.lease_study(clock.now(), owner, LEASE_S) is not None
+        assert len(queue.woken) == number + 1
+
+
+def test_a_busy_worker_does_not_call(sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> None:
+    bring_to(ledger, StudyState.RECEIVED)
+
+    with sweeper.owner.at_work():
+        for _ in range(100):
+            sweeper.run()
+            clock.advance(1)
+
+    assert queue.woken == []
+
+
+def test_nothing_due_wakes_nobody(sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue) -> None:
+    bring_to(ledger, StudyState.RETURNED, "1.1")
+    bring_to(ledger, StudyState.ANALYSING, "1.2")
+
+    sweeper.run()
+
+    assert queue.woken == []
+
+
+def test_the_lease_of_the_work_at_hand_is_renewed(sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock) -> None:
+    with sweeper.owner.at_work() as owner:
+        bring_to(ledger, StudyState.ANALYSING, owner=owner)
+        for _ in range(4):
+            clock.advance(LEASE_S / 2)
+            sweeper.run()
+
+    study = only_revision(ledger)
+    assert (study.state, study.lease_owner) == (StudyState.ANALYSING, owner)
+
+
+def test_a_lease_that_this_process_left_behind_is_taken_back_at_once(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    with sweeper.owner.at_work() as owner:
+        bring_to(ledger, StudyState.ANALYSING, owner=owner)
+
+    logged = sweeper.run()
+
+    assert only_revision(ledger).state is StudyState.RECEIVED
+    assert queue.woken == [Work.ANALYSE]
+    assert "leases_taken_back" in logged
+
+
+def test_a_lease_that_was_left_behind_is_taken_back_also_while_this_process_works_on(
+    sweeper: Sweeper, ledger: SqlLedger
+) -> None:
+    with sweeper.owner.at_work() as owner:
+        bring_to(ledger, StudyState.ANALYSING, "1.1", owner=owner)
+    with sweeper.owner.at_work() as owner:
+        bring_to(ledger, StudyState.ANALYSING, "1.2", owner=owner)
+        sweeper.run()
+
+    assert only_revision(ledger, "1.1").state is StudyState.RECEIVED
+    assert only_revision(ledger, "1.2").state is StudyState.ANALYSING
+
+
+def test_a_dead_owners_study_is_due_again_at_once(sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue) -> None:
+    bring_to(ledger, StudyState.ANALYSING, owner="here:2:2#7")
+    sweeper.dead = {"here:2:2#7"}
+
+    sweeper.run()
+
+    assert only_revision(ledger).state is StudyState.RECEIVED
+    assert queue.woken == [Work.ANALYSE]
+
+
+def test_another_hosts_lease_is_left_until_it_ends(sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock) -> None:
+    bring_to(ledger, StudyState.ANALYSING, owner="there:2:2#7")
+
+    clock.advance(LEASE_S - 1)
+    sweeper.run()
+    assert only_revision(ledger).state is StudyState.ANALYSING
+    clock.advance(1)
+    sweeper.run()
+
+    assert only_revision(ledger).state is StudyState.RECEIVED
+
+
+def test_a_study_that_ends_its_workers_fails_after_its_attempts(
+    sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    bring_to(ledger, StudyState.RECEIVED)
+    for attempt in range(2):
+        ledger.lease_study(clock.now(), f"here:9:9#{attempt}", LEASE_S)
+        sweeper.dead = {f"here:9:9#{attempt}"}
+        sweeper.run()
+
+    assert only_revision(ledger).state is StudyState.FAILED
+
+
+def test_a_broker_that_is_down_is_logged_once_and_woken_when_it_is_back(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    bring_to(ledger, StudyState.RECEIVED)
+    queue.down = True
+    logged = []
+    for _ in range(20):
+        logged += sweeper.run()
+        clock.advance(1)
+    assert logged == ["broker_down"]
+    queue.down = False
+    clock.advance(REMIND_EVERY_S)
+
+    assert sweeper.run() == ["broker_back"]
+    assert queue.woken == [Work.ANALYSE]
+
+
+def test_a_study_is_closed_also_while_the_broker_is_down(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    ledger.record_instance(make_instance())
+    queue.down = True
+    clock.advance(QUIET_S)
+
+    sweeper.run()
+
+    assert only_revision(ledger).state is StudyState.RECEIVED
+
+
+def test_a_ledger_that_is_down_is_logged_once_and_swept_when_it_is_back(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> list[str]:
+        raise LedgerUnavailableError("down")
+
+    ledger.record_instance(make_instance())
+    clock.advance(QUIET_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "lease_owners", down)
+        logged = [name for _ in range(20) for name in sweeper.run()]
+    assert logged == ["ledger_down"]
+
+    assert sweeper.run() == ["study_complete", "ledger_back"]
+    assert queue.woken == [Work.ANALYSE]
+
+
+def test_files_of_killed_processes_are_discarded_at_the_start(sweeper: Sweeper, spool: MemorySpool) -> None:
+    old, young = spool.incoming_dir() / "old", spool.incoming_dir() / "young"
+    for path, age in ((old, timedelta(minutes=61)), (young, timedelta(minutes=59))):
+        path.write_bytes(b"half an instance")
+        moment = (START - age).timestamp()
+        os.utime(path, (moment, moment))
+
+    assert sweeper.run() == ["unfinished_files_discarded"]
+
+    assert not old.exists()
+    assert young.exists()
+    assert sweeper.run() == []
+
+
+def test_the_loop_survives_a_defect_and_ends_when_it_is_told(sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, runs = threading.Event(), 0
+
+    def broken() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            stop.set()
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(sweeper.service, "run_once", broken)
+    with capture_logs() as logs:
+        sweeper.service.run(stop, every_s=0.001)
+
+    assert runs == 3
+    assert [entry["event"] for entry in logs] == ["sweep_failed"] * 3
