@@ -1,0 +1,1 @@
+"""The networks: towers, downscaler, heads, and Patch-CLIP that joins them."""

@@ -1,0 +1,93 @@
+"""CLIP's towers as `transformers` builds them, from a configuration alone: nothing is downloaded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.towers import ImageTokens, ImageTower, TextTower, Tokens
+
+
+class ClipImageSettings(BaseModel):
+    """A CLIPVisionConfig; the defaults are ViT-L/14."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["clip"] = "clip"
+    image_size: Annotated[int, Field(ge=8)] = 224
+    patch_size: Annotated[int, Field(ge=1)] = 14
+    hidden_size: int = 1024
+    intermediate_size: int = 4096
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    num_channels: int = 3
+    hidden_act: str = "quick_gelu"
+
+
+class ClipTextSettings(BaseModel):
+    """A CLIPTextConfig; the defaults are ViT-L/14's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["clip"] = "clip"
+    vocab_size: int = 49408
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    max_position_embeddings: int = 77
+    eos_token_id: int = 49407
+    hidden_act: str = "quick_gelu"
+
+
+class ClipImageTower(ImageTower):
+    """CLIP's vision transformer, without its projection."""
+
+    def __init__(self, settings: ClipImageSettings) -> None:
+        super().__init__()
+        from transformers import CLIPVisionConfig, CLIPVisionModel  # noqa: PLC0415 - seconds, for CLIP's towers only
+
+        self.settings = settings
+        self.width = settings.hidden_size
+        self.model = CLIPVisionModel(CLIPVisionConfig(**_without_kind(settings)))
+
+    @property
+    def final_norm(self) -> nn.Module:  # type: ignore[override]  # the module is CLIP's own, under CLIP's name
+        """CLIP's post_layernorm, which it applies to the class token alone."""
+        norm: nn.Module = self.model.post_layernorm
+        return norm
+
+    def align(self, alignment: Alignment) -> Alignment:
+        """Patches are cut without overlap."""
+        return alignment.convolved(self.settings.patch_size, self.settings.patch_size, 0)
+
+    def forward(self, images: torch.Tensor) -> ImageTokens:
+        """Encode; position 0 is the class token."""
+        output = self.model(pixel_values=images)
+        positions = self.model.embeddings.position_embedding.weight[1:]  # (P, W)
+        return ImageTokens(output.pooler_output, output.last_hidden_state[:, 1:], positions)
+
+
+class ClipTextTower(TextTower):
+    """CLIP's text transformer, without its projection: the state at the end-of-text token."""
+
+    def __init__(self, settings: ClipTextSettings) -> None:
+        super().__init__()
+        from transformers import CLIPTextConfig, CLIPTextModel  # noqa: PLC0415 - seconds, for CLIP's towers only
+
+        self.settings = settings
+        self.width = settings.hidden_size
+        self.model = CLIPTextModel(CLIPTextConfig(**_without_kind(settings), bos_token_id=None, pad_token_id=None))
+
+    def forward(self, tokens: Tokens) -> torch.Tensor:
+        """Encode."""
+        pooled: torch.Tensor = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long()).pooler_output
+        return pooled
+
+
+def _without_kind(settings: BaseModel) -> dict[str, Any]:
+    return settings.model_dump(exclude={"kind"})

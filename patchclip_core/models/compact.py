@@ -1,0 +1,126 @@
+"""Small towers that run on one processor core: convolutions that end in two transformer layers, and a small text tower.
+
+Kernels as wide as their stride keep every cell's centre in its middle.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.towers import ImageTokens, ImageTower, TextTower, Tokens
+
+
+class CompactImageSettings(BaseModel):
+    """A tower of stages: each shrinks by its stride and refines by one convolutional block; then transformer layers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["compact"] = "compact"
+    input_px: Annotated[int, Field(ge=16)] = 224
+    channels: Annotated[int, Field(ge=1, le=3)] = 1
+    widths: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (32, 64, 96)
+    strides: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (4, 2, 2)
+    layers: Annotated[int, Field(ge=0)] = 2
+    attention_heads: Annotated[int, Field(ge=1)] = 4
+
+
+class CompactTextSettings(BaseModel):
+    """Transformer layers over word pieces, averaged over the sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["compact"] = "compact"
+    vocabulary: Annotated[int, Field(ge=2)]
+    tokens: Annotated[int, Field(ge=4)] = 64
+    """Longest sentence in tokens; the rest is cut."""
+    width: Annotated[int, Field(ge=4)] = 64
+    layers: Annotated[int, Field(ge=0)] = 2
+    attention_heads: Annotated[int, Field(ge=1)] = 4
+
+
+class ConvolutionBlock(nn.Module):
+    """Depthwise 7x7 convolution, layer norm, and a wide pointwise pair, added to the input; (B, C, H, W) throughout."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Refine."""
+        inner = self.depthwise(features).permute(0, 2, 3, 1)  # (B, H, W, C)
+        inner = self.narrow(nn.functional.gelu(self.widen(self.norm(inner))))
+        refined: torch.Tensor = features + inner.permute(0, 3, 1, 2)
+        return refined
+
+
+class CompactImageTower(ImageTower):
+    """Convolutional stages, then a class token and transformer layers over the patches."""
+
+    def __init__(self, settings: CompactImageSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.width = settings.widths[-1]
+        stages: list[nn.Module] = []
+        for (before, after), stride in zip(
+            pairwise((settings.channels, *settings.widths)), settings.strides, strict=True
+        ):
+            stages += [nn.Conv2d(before, after, stride, stride), nn.GroupNorm(1, after), ConvolutionBlock(after)]
+        self.stages = nn.Sequential(*stages)
+        side = self.align(Alignment.of_input(settings.input_px)).side
+        self.class_token = nn.Parameter(torch.randn(self.width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(side * side, self.width) * 0.02)
+        self.transformer = transformer(self.width, settings.attention_heads, 4 * self.width, settings.layers)
+        self.final_norm = nn.LayerNorm(self.width)
+
+    def align(self, alignment: Alignment) -> Alignment:
+        """Each stage's kernel is as wide as its stride."""
+        for stride in self.settings.strides:
+            alignment = alignment.convolved(stride, stride, 0)
+        return alignment
+
+    def forward(self, images: torch.Tensor) -> ImageTokens:
+        """Encode; B images, P patches, W the width."""
+        features = self.stages(images)  # (B, W, rows, columns)
+        patches = features.flatten(2).transpose(1, 2) + self.positions  # (B, P, W)
+        start = self.class_token.expand(len(images), 1, -1)  # (B, 1, W)
+        tokens = self.transformer(torch.cat([start, patches], dim=1))  # (B, 1 + P, W)
+        return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], self.positions)
+
+
+class CompactTextTower(TextTower):
+    """Embeddings, transformer layers, and the mean over a sentence's tokens."""
+
+    def __init__(self, settings: CompactTextSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.width = settings.width
+        self.embedding = nn.Embedding(settings.vocabulary, settings.width)
+        self.positions = nn.Parameter(torch.randn(settings.tokens, settings.width) * 0.02)
+        self.transformer = transformer(settings.width, settings.attention_heads, 4 * settings.width, settings.layers)
+        self.final_norm = nn.LayerNorm(settings.width)
+
+    def forward(self, tokens: Tokens) -> torch.Tensor:
+        """Encode; N sentences of L tokens, W the width."""
+        embedded = self.embedding(tokens.ids) + self.positions[: tokens.ids.shape[1]]  # (N, L, W)
+        states = self.transformer(embedded, src_key_padding_mask=~tokens.mask)  # (N, L, W)
+        weights = tokens.mask.unsqueeze(-1).to(states.dtype)
+        mean = (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)  # (N, W)
+        normed: torch.Tensor = self.final_norm(mean)
+        return normed
+
+
+def transformer(width: int, attention_heads: int, hidden: int, layers: int) -> nn.TransformerEncoder:
+    """Transformer layers with the norm first, without dropout, so that nothing depends on chance."""
+    layer = nn.TransformerEncoderLayer(
+        width, attention_heads, hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)

@@ -1,0 +1,208 @@
+"""Patch-CLIP (Bhat et al., Scientific Reports 16:14688, 2026): patches of a radiograph against sentences of a report.
+
+For each finding there is a positive and a negative text. A two-way softmax over exp(scale) x cosine with the two is
+the logistic function of exp(scale) x (cosine with positive - cosine with negative): a head gives one logit a finding.
+
+Modes. `paper` is the published formulation where it is well defined; `default` changes what is not, or what is weak:
+
+| matter | paper | default |
+|---|---|---|
+| patch tokens | skip the tower's final layer norm | pass it, as the class token does |
+| patch projection | GELU before the length is set to 1 | none: cosines use their whole range |
+| downscaler's last layer | ReLU | linear |
+| logits | scale x cosine difference | plus a learned bias: most patches are negative |
+| sparse head sees | labelled patches in training, p > 0.5 in use | the k most suspicious patches, always (see below) |
+| image logit | the global head | the mean of the global and the pooled-patch head |
+
+What the published sparse head sees in training, and how many of it, gives the label away; k patches of the model's own
+choice do not. The published image score averages image-to-text with a text-to-image softmax over the batch; over one
+image that is always 1, and else an image's score depends on its neighbours: both modes use image-to-text alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import nn
+
+from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.clip import ClipImageSettings, ClipImageTower, ClipTextSettings, ClipTextTower
+from patchclip_core.models.compact import CompactImageSettings, CompactImageTower, CompactTextSettings, CompactTextTower
+from patchclip_core.models.downscaler import Downscaler, DownscalerSettings
+from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
+from patchclip_core.models.towers import ImageTower, TextTower, Tokens
+from patchclip_core.types import PatchGrid
+
+Mode = Literal["default", "paper"]
+
+_INITIAL_SCALE = 2.6592600  # log(1 / 0.07), CLIP's
+_PAPER_SELECTION = 0.5
+
+
+class SparseSettings(BaseModel):
+    """Size of the sparse head."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: Annotated[int, Field(ge=1)] = 2
+    attention_heads: Annotated[int, Field(ge=1)] = 4
+    hidden: Annotated[int, Field(ge=1)] = 2048
+    patches: Annotated[int, Field(ge=1)] = 16
+    """The default mode's k."""
+
+
+class PatchClipSettings(BaseModel):
+    """Everything that a Patch-CLIP is built from; part of its checkpoint's card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = "default"
+    input_px: Annotated[int, Field(ge=16)]
+    embedding: Annotated[int, Field(ge=2)]
+    """Width of the space shared by image and text."""
+    image_tower: Annotated[CompactImageSettings | ClipImageSettings, Field(discriminator="kind")]
+    text_tower: Annotated[CompactTextSettings | ClipTextSettings, Field(discriminator="kind")]
+    downscaler: DownscalerSettings | None = None
+    sparse: SparseSettings = SparseSettings()
+
+    @model_validator(mode="after")
+    def _mode_and_downscaler_agree(self) -> Self:
+        if self.downscaler is not None and self.downscaler.last_relu != (self.mode == "paper"):
+            raise ValueError("the downscaler's last_relu belongs to mode 'paper', and only to it")
+        return self
+
+
+def paper_settings() -> PatchClipSettings:
+    """Return the published scale: ViT-L/14 behind a downscaler from 900 px."""
+    return PatchClipSettings(
+        mode="paper",
+        input_px=900,
+        embedding=768,
+        image_tower=ClipImageSettings(),
+        text_tower=ClipTextSettings(),
+        downscaler=DownscalerSettings(last_relu=True),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatchClipOutput:
+    """Logits of B images, F findings, P patches; positive means present.
+
+    overall, pooled, sparse: (B, F). patches: (B, F, P). image: (B, F), what the image probability is made from.
+    """
+
+    overall: torch.Tensor
+    pooled: torch.Tensor
+    patches: torch.Tensor
+    sparse: torch.Tensor
+    image: torch.Tensor
+
+
+class PatchClip(nn.Module):
+    """Image and text towers, and the heads that compare them."""
+
+    def __init__(self, settings: PatchClipSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        paper = settings.mode == "paper"
+        self.downscaler = Downscaler(settings.downscaler) if settings.downscaler is not None else None
+        self.image_tower: ImageTower = (
+            CompactImageTower(settings.image_tower)
+            if isinstance(settings.image_tower, CompactImageSettings)
+            else ClipImageTower(settings.image_tower)
+        )
+        self.text_tower: TextTower = (
+            CompactTextTower(settings.text_tower)
+            if isinstance(settings.text_tower, CompactTextSettings)
+            else ClipTextTower(settings.text_tower)
+        )
+        width, sparse = self.image_tower.width, settings.sparse
+        self.visual_projection = nn.Linear(width, settings.embedding, bias=False)
+        self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)
+        self.patch_head = PatchHead(width, settings.embedding, gelu=paper)
+        self.pooled_head = PooledPatchHead(self.grid.rows * self.grid.columns)
+        self.sparse_head = SparseHead(width, sparse.attention_heads, sparse.hidden, sparse.layers)
+        self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_SCALE))
+        # The paper has no bias; a parameter that stays 0 keeps one set of weights for both modes.
+        self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
+        self.patch_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
+
+    @property
+    def grid(self) -> PatchGrid:
+        """Where the patches lie on the input."""
+        alignment = Alignment.of_input(self.settings.input_px)
+        if self.downscaler is not None:
+            alignment = self.downscaler.align(alignment)
+        return self.image_tower.align(alignment).grid
+
+    def encode_text(self, tokens: Tokens) -> torch.Tensor:
+        """Return sentence embeddings (N, D) of length 1."""
+        return nn.functional.normalize(self.text_projection(self.text_tower(tokens)), dim=-1)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Return global image embeddings (B, D) of length 1, as stage 1 compares them with reports."""
+        return self._overall(self.image_tower(self._shrunk(images)).pooled)
+
+    def forward(
+        self, images: torch.Tensor, texts: torch.Tensor, labelled: torch.Tensor | None = None
+    ) -> PatchClipOutput:
+        """Compare images with findings; B images, F findings, P patches, W the tower's width, D the shared space.
+
+        images: (B, channels, input_px, input_px). texts: (F, 2, D), positive and negative, each of length 1.
+        labelled: (B, F, P) bool, the patches that carry a label; only mode `paper` looks at it, and only in training.
+        """
+        tokens = self.image_tower(self._shrunk(images))
+        patches = tokens.patches if self.settings.mode == "paper" else self.image_tower.final_norm(tokens.patches)
+        direction = texts[:, 0] - texts[:, 1]  # (F, D)
+        scale = self.logit_scale.exp()
+        overall = scale * self._overall(tokens.pooled) @ direction.T + self.image_bias  # (B, F)
+        pooled = scale * self.patch_head(self.pooled_head(patches)) @ direction.T + self.image_bias  # (B, F)
+        patch_logits = scale * torch.einsum("bpd,fd->bfp", self.patch_head(patches), direction) + self.patch_bias
+        suspicious = self._suspicious(patches + tokens.positions, patch_logits, labelled)  # (B, F, W)
+        sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
+        image = overall if self.settings.mode == "paper" else (overall + pooled) / 2
+        return PatchClipOutput(overall, pooled, patch_logits, sparse, image)
+
+    def new_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what is not part of a pretrained tower: the recipe's group with the high learning rate, by name."""
+        return {name: weight for name, weight in self.named_parameters() if not name.startswith(_PRETRAINED)}
+
+    def freeze_for_stage_2(self) -> None:
+        """Leave trainable what the paper's stage 2 trains: downscaler, heads, visual projection, scale and biases."""
+        for name, weight in self.named_parameters():
+            if name.startswith(("image_tower.", "text_tower.", "text_projection.")):
+                weight.requires_grad_(False)
+
+    def _shrunk(self, images: torch.Tensor) -> torch.Tensor:
+        return images if self.downscaler is None else self.downscaler(images)
+
+    def _overall(self, pooled: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(self.visual_projection(pooled), dim=-1)
+
+    def _suspicious(
+        self, patches: torch.Tensor, patch_logits: torch.Tensor, labelled: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Run the sparse head once for each image and finding: (B, P, W), (B, F, P) -> (B, F, W)."""
+        images, findings, count = patch_logits.shape
+        if self.settings.mode == "paper":
+            selected = patch_logits > _logit(_PAPER_SELECTION)
+            if self.training and labelled is not None:
+                selected = labelled
+            chosen = patches[:, None].expand(-1, findings, -1, -1)  # (B, F, P, W)
+        else:
+            top = patch_logits.topk(min(self.settings.sparse.patches, count), dim=-1).indices  # (B, F, K)
+            index = top.flatten(1).unsqueeze(-1).expand(-1, -1, patches.shape[-1])  # (B, F * K, W)
+            chosen = patches.gather(1, index).reshape(images, findings, top.shape[-1], -1)  # (B, F, K, W)
+            selected = torch.ones_like(top, dtype=torch.bool)
+        states: torch.Tensor = self.sparse_head(chosen.flatten(0, 1), selected.flatten(0, 1))  # (B * F, W)
+        return states.reshape(images, findings, -1)
+
+
+_PRETRAINED = ("image_tower.", "text_tower.", "visual_projection.", "text_projection.", "logit_scale")
+
+
+def _logit(probability: float) -> float:
+    return float(torch.logit(torch.tensor(probability)))

@@ -1,0 +1,83 @@
+"""Sentences to numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tokenizers
+import torch
+
+from patchclip_core.models.towers import Tokens
+
+_PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]")
+_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,;:()/%+-'"
+
+
+class WordTokenizer:
+    """The compact text tower's own tokenizer: known words are one token, any other word is spelt.
+
+    Its vocabulary is a list in a JSON file; entry 0 pads, entry 1 stands for a character that cannot be spelt, "##x" is
+    the letter x within a word.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], length: int) -> None:
+        self.vocabulary = tuple(vocabulary)
+        self._ids = {piece: index for index, piece in enumerate(self.vocabulary)}
+        self._length = length
+
+    @staticmethod
+    def vocabulary_of(sentences: Iterable[str]) -> list[str]:
+        """Return the vocabulary for these sentences: all characters, and their words in alphabetical order."""
+        words = {word for sentence in sentences for word in _PIECES.findall(sentence.lower()) if len(word) > 1}
+        spelling = [*_CHARACTERS, *(f"##{letter}" for letter in _CHARACTERS)]
+        return ["", "?", *spelling, *sorted(words)]
+
+    @staticmethod
+    def read(path: Path, length: int) -> WordTokenizer:
+        """Read a vocabulary file."""
+        return WordTokenizer(json.loads(path.read_text(encoding="utf-8")), length)
+
+    def write(self, path: Path) -> None:
+        """Write the vocabulary file, in the same bytes for the same vocabulary."""
+        path.write_text(json.dumps(self.vocabulary, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+    def __call__(self, sentences: Sequence[str]) -> Tokens:
+        """Tokenize, cut, and pad to the longest."""
+        return _padded([self._encode(sentence)[: self._length] for sentence in sentences])
+
+    def _encode(self, sentence: str) -> list[int]:
+        ids: list[int] = []
+        for piece in _PIECES.findall(sentence.lower()):
+            if piece in self._ids:
+                ids.append(self._ids[piece])
+            else:
+                ids += [self._ids.get(letter if i == 0 else f"##{letter}", 1) for i, letter in enumerate(piece)]
+        return ids
+
+
+class ClipTokenizer:
+    """A `tokenizers` file, as CLIP's come with one."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        self._tokenizer.enable_truncation(length)
+        self._tokenizer.no_padding()
+
+    def __call__(self, sentences: Sequence[str]) -> Tokens:
+        """Tokenize, cut, and pad to the longest."""
+        return _padded([encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))])
+
+
+def _padded(sequences: Sequence[Sequence[int]]) -> Tokens:
+    length = max((len(ids) for ids in sequences), default=0) or 1
+    ids = torch.zeros(len(sequences), length, dtype=torch.int64)
+    mask = torch.zeros(len(sequences), length, dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.int64)
+        mask[row, : len(sequence)] = True
+        # An empty sentence still needs a place to attend to.
+        mask[row, 0] = True
+    return Tokens(ids, mask)

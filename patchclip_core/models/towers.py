@@ -1,0 +1,67 @@
+"""What Patch-CLIP asks of an image tower, a text tower and a tokenizer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from patchclip_core.models.alignment import Alignment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageTokens:
+    """What an image tower says of a batch.
+
+    pooled: (B, W), the class token after the final layer norm.
+    patches: (B, P, W), row by row, before the final layer norm. positions: (P, W), the patches' position embeddings.
+    """
+
+    pooled: torch.Tensor
+    patches: torch.Tensor
+    positions: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """Sentences as numbers: ids (N, L) int64 and mask (N, L) bool, True where a token is."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+
+class ImageTower(nn.Module, ABC):
+    """(B, channels, H, W) -> `ImageTokens`."""
+
+    width: int
+    final_norm: nn.Module
+
+    @abstractmethod
+    def align(self, alignment: Alignment) -> Alignment:
+        """Where the patches lie on an input that is aligned like this."""
+
+    @abstractmethod
+    def forward(self, images: torch.Tensor) -> ImageTokens:
+        """Encode."""
+
+
+class TextTower(nn.Module, ABC):
+    """`Tokens` -> (N, W)."""
+
+    width: int
+
+    @abstractmethod
+    def forward(self, tokens: Tokens) -> torch.Tensor:
+        """Encode."""
+
+
+class Tokenizer(Protocol):
+    """Sentences -> `Tokens`."""
+
+    def __call__(self, sentences: Sequence[str]) -> Tokens:
+        """Tokenize, cut to the tower's length, pad to the longest."""
+        ...
