@@ -63,7 +63,7 @@ def _broker(broker_url: str | None, queue_dir: Path) -> dict[str, Any]:
         messages = queue_dir / "messages"
         messages.mkdir(parents=True, exist_ok=True)
         return {
-            "broker_url": "filesystem://",
+            "broker_url": "filesystem://localhost",
             "broker_transport": "patchclip_node.adapters.folder_transport:Transport",
             "broker_transport_options": {
                 "data_folder_in": str(messages),

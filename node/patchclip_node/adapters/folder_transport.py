@@ -7,10 +7,12 @@ import os
 import uuid
 from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from kombu.transport import filesystem
+
+MAX_WAIT_S: Final = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -59,3 +61,8 @@ class Transport(filesystem.Transport):
     """What `broker_transport` names."""
 
     Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Wait for a message as kombu does, but look up often: Celery asks only between two waits whether to end."""
+        wait_s = min(timeout or MAX_WAIT_S, MAX_WAIT_S)
+        return super().drain_events(connection, timeout=wait_s, **kwargs)  # type: ignore[no-untyped-call]  # kombu

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_ledger, open_spool, stop_on_signals
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool
 from patchclip_node.settings import NodeSettings
@@ -22,6 +22,7 @@ def build_web(settings: NodeSettings, ledger: Ledger, spool: Spool) -> Starlette
 def run(settings: NodeSettings) -> None:
     """Serve the pages until SIGTERM or SIGINT."""
     logging.configure(settings.log, "web")
+    stop_on_signals()  # uvicorn ends by its own handlers, and then passes the signal on to ours
     ledger = open_ledger(settings)
     try:
         uvicorn.run(

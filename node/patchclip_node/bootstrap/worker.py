@@ -126,6 +126,7 @@ def run(settings: NodeSettings) -> None:
 def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> int:
     """Run the Celery consumer in this thread until `stop` or a defect; returns the process's exit status."""
     define_tasks(worker.app, worker.work_off, on_defect=lambda: _end_consumer(os.EX_SOFTWARE))
+    worker.app.set_current()  # Celery looks a task up in this thread's current app
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     ended = threading.Event()
     threads = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 from pydicom import Dataset
+from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
@@ -205,14 +207,12 @@ def _peer_address(event: evt.Event) -> str:
 
 def _log_accepted(event: evt.Event) -> None:
     bound = log.bind(calling_ae_title=_calling_ae_title(event), called_ae_title=_called_ae_title(event))
-    for context in event.assoc.rejected_contexts:
-        bound.warning(
-            "presentation_context_refused",
-            abstract_syntax=getattr(context.abstract_syntax, "name", str(context.abstract_syntax)),
-            abstract_syntax_uid=str(context.abstract_syntax),
-            reason=context.status,
-        )
-    bound.info("association_accepted", contexts=len(event.assoc.accepted_contexts))
+    accepted, rejected = event.assoc.accepted_contexts, event.assoc.rejected_contexts
+    refused = sorted({f"{UID(str(context.abstract_syntax)).name} ({context.status})" for context in rejected})
+    if refused:
+        level = logging.INFO if accepted else logging.WARNING  # many senders propose all that they know, each time
+        bound.log(level, "presentation_contexts_refused", refused=refused)
+    bound.info("association_accepted", contexts=len(accepted))
 
 
 def _log_rejected(event: evt.Event) -> None:
