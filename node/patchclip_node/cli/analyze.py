@@ -1,0 +1,249 @@
+"""`analyze`: files in, result objects, pictures and findings.json out; no node, no ledger, no network."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from patchclip_core.errors import DecoderTimeoutError
+from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, ConfigOption, complain, console, progress
+from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.domain.records import InstanceHeader
+from patchclip_node.settings import NodeSettings, read_settings
+
+if TYPE_CHECKING:
+    from patchclip_core.types import ModelIdentity
+    from patchclip_node.results.findings_json import DocumentedImage
+    from patchclip_node.services.analyse import StudyOutcome
+
+_PREAMBLE_BYTES = 128
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(rich_help_panel="Try it")(analyze)
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A file to analyse; `name`: what its outputs are called, unique and safe in a file system."""
+
+    path: Path
+    name: str
+    header: InstanceHeader
+
+
+def analyze(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES...", help="DICOM files, folders or patterns such as 'in/*.dcm'.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where the results go.", show_default=False),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", metavar="CHECKPOINT", help="A checkpoint folder or shipped name; default: as configured."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Analyse DICOM files without a node and write the results into a folder.
+
+    Writes for each study its structured report and segmentations (.dcm), for each image a PNG with the findings drawn
+    into it, and findings.json with everything in numbers. Nothing is sent anywhere. An image that is not analysed (a
+    lateral view, a colour image, damaged pixels) is no error: findings.json says why. A file that is no DICOM ends the
+    command with status 2.
+    """
+    settings = read_settings(config, **({"model": model} if model else {}))
+    inputs = _inputs(list(_expanded(sources)))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        documented, identity, timed_out = _analyse_all(_by_study(inputs), settings, out)
+        _write_document(documented, identity, settings, out)
+    except OSError as error:
+        complain(f"cannot write to {out}: {error.strerror}")
+        raise typer.Exit(EXIT_FAILURE) from error
+    _print(documented, identity, out)
+    if timed_out:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _analyse_all(
+    studies: Sequence[Sequence[_Input]], settings: NodeSettings, out: Path
+) -> tuple[list[DocumentedImage], ModelIdentity, bool]:
+    """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
+    from patchclip_core.checkpoint import load
+    from patchclip_core.io import DecodeLimits, DecodingProcess
+    from patchclip_core.prompts import load_findings
+    from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+    from patchclip_node.results import ResultContext
+    from patchclip_node.services.analyse import Rejected, SkippedFile, StudyImage, analyse_instances
+
+    context = ResultContext(
+        revision=1,
+        uids=DerivedUidGenerator(),
+        now=datetime.now(UTC),
+        station_name=settings.ae_title,
+        definitions=load_findings(settings.findings_file),
+    )
+    analyzer = load(settings.model, device=settings.device)
+    limits = DecodeLimits(
+        settings.limits.max_image_pixels, settings.limits.decode_timeout_s, settings.limits.decode_memory_bytes
+    )
+    documented: list[DocumentedImage] = []
+    timed_out = False
+    with DecodingProcess(limits) as decoder, progress("study", len(studies)) as done:
+        for files in studies:
+            images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
+            outcome: StudyOutcome
+            try:
+                outcome = analyse_instances(images, decoder, analyzer, context)
+            except DecoderTimeoutError as error:
+                timed_out = True
+                outcome = Rejected(str(error), tuple(SkippedFile(image, str(error)) for image in images))
+            documented += _write_study(files, outcome, out)
+            done(", ".join(file.path.name for file in files))
+    return documented, analyzer.identity, timed_out
+
+
+def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> list[DocumentedImage]:
+    """Write a study's objects and pictures; returns the entry of each of its files, in their order."""
+    from patchclip_node.results import encode
+    from patchclip_node.results.findings_json import DocumentedImage
+    from patchclip_node.services.analyse import Analysed
+
+    objects: list[str] = []
+    analysed = {}
+    if isinstance(outcome, Analysed):
+        for number, (kind, dataset) in enumerate(outcome.results):
+            name = f"{files[0].name}-{kind.value}{number if number > 1 else ''}.dcm"
+            (out / name).write_bytes(encode(dataset))
+            objects.append(name)
+        analysed = {file.image.sop_instance_uid: file for file in outcome.images}
+    reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}
+    entries = []
+    for file in files:
+        uid = file.header.sop_instance_uid
+        pictures = []
+        if uid in analysed:
+            pictures = [f"{file.name}.png"]
+            (out / pictures[0]).write_bytes(analysed[uid].overlay_png)
+        entries.append(
+            DocumentedImage(
+                file=str(file.path),
+                study_instance_uid=file.header.study_instance_uid,
+                series_instance_uid=file.header.series_instance_uid,
+                sop_instance_uid=uid,
+                analysed=analysed[uid].result if uid in analysed else None,
+                reason=reasons.get(uid),
+                objects=(*objects, *pictures),
+            )
+        )
+    return entries
+
+
+def _write_document(
+    documented: Sequence[DocumentedImage], identity: ModelIdentity, settings: NodeSettings, out: Path
+) -> None:
+    from patchclip_core.prompts import load_findings
+    from patchclip_node.results.findings_json import findings_document
+
+    document = findings_document(documented, load_findings(settings.findings_file), identity)
+    (out / "findings.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, out: Path) -> None:
+    from patchclip_node.results.wording import honesty, model_line, percent
+
+    table = Table()
+    for column in ("file", "result", "written"):
+        table.add_column(column, overflow="fold")
+    for entry in documented:
+        if entry.analysed is None:
+            table.add_row(Text(entry.file), Text(f"not analysed: {entry.reason}", style="yellow"), "")
+            continue
+        present = entry.analysed.findings.present
+        found = ", ".join(f"{finding.key} {percent(finding.probability or 0.0)}" for finding in present)
+        table.add_row(Text(entry.file), Text(found or "nothing above its threshold"), Text("\n".join(entry.objects)))
+    terminal = console()
+    terminal.print(table)
+    terminal.print(Text(f"model {model_line(identity)}. " + " ".join(honesty(identity)), style="bold yellow"))
+    terminal.print(Text(f"everything in numbers: {out / 'findings.json'}"))
+
+
+def _expanded(sources: Sequence[str]) -> Iterator[Path]:
+    """Yield the files that are meant: each file, each DICOM file in a folder, each match of a pattern."""
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            found = [file for file in sorted(path.rglob("*")) if file.is_file() and _looks_like_dicom(file)]
+            if not found:
+                _refuse(f"{path}: no DICOM file is in this folder")
+            yield from found
+        elif path.exists():
+            yield path
+        elif has_magic(source) and (matches := sorted(glob(source, recursive=True))):  # noqa: PTH207 - absolute patterns too
+            yield from (Path(match) for match in matches if Path(match).is_file())
+        else:
+            _refuse(f"{source}: there is no such file")
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    """Tell by the prefix (PS3.10 7.1) or the name; a folder may hold other files, too."""
+    if path.suffix.lower() in {".dcm", ".dicom"}:
+        return True
+    with path.open("rb") as file:
+        file.seek(_PREAMBLE_BYTES)
+        return file.read(4) == b"DICM"
+
+
+def _inputs(paths: Sequence[Path]) -> list[_Input]:
+    from patchclip_node.dicom.headers import read_header
+
+    inputs: dict[str, _Input] = {}
+    names: set[str] = set()
+    for path in dict.fromkeys(paths):
+        try:
+            header = read_header(path)
+        except UnreadableInstanceError as error:
+            _refuse(f"{path}: {str(error).removeprefix(f'{path.name} ')}")
+        except OSError as error:
+            _refuse(f"{path}: {error.strerror}")
+        if header.sop_instance_uid in inputs:
+            complain(f"{path}: left out, it is the same instance as {inputs[header.sop_instance_uid].path}")
+            continue
+        base = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).strip("._-")[:100] or "image"
+        name, number = base, 1
+        while name.casefold() in names:
+            number += 1
+            name = f"{base}-{number}"
+        names.add(name.casefold())
+        inputs[header.sop_instance_uid] = _Input(path, name, header)
+    return list(inputs.values())
+
+
+def _by_study(inputs: Sequence[_Input]) -> list[list[_Input]]:
+    studies: dict[str, list[_Input]] = {}
+    for item in inputs:
+        studies.setdefault(item.header.study_instance_uid, []).append(item)
+    return list(studies.values())
+
+
+def _refuse(message: str) -> NoReturn:
+    complain(message)
+    raise typer.Exit(EXIT_USAGE)

@@ -1,0 +1,323 @@
+"""What `doctor` tries. Each check looks at one thing and says what to do about it; none changes anything."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import as_file, files
+from ipaddress import ip_address
+from pathlib import Path
+
+import numpy as np
+
+from patchclip_core.errors import PatchClipError
+from patchclip_node.domain.errors import NodeError, PeerError
+from patchclip_node.ports.result_sender import Destination
+from patchclip_node.settings import NodeSettings
+
+_PEER_TIMEOUT_S = 5.0
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What was looked at, what was found, and what to do where it is not well."""
+
+    name: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+
+Check = Callable[[NodeSettings], Iterable[CheckResult]]
+
+
+def run_check(check: Check, settings: NodeSettings) -> list[CheckResult]:
+    """Run one check; trouble that it did not foresee is a failure, not the end of the examination."""
+    name = check.__name__.replace("_", " ")
+    try:
+        return list(check(settings))
+    except (NodeError, PatchClipError, OSError) as error:
+        return [CheckResult(name, Status.FAIL, str(error))]
+    except Exception as error:  # noqa: BLE001 - the boundary: every finding belongs in the table
+        detail = f"the check itself failed: {type(error).__name__}: {error}"
+        return [CheckResult(name, Status.FAIL, detail, "this is a defect of the program: please report it")]
+
+
+def findings_file(settings: NodeSettings) -> Iterator[CheckResult]:
+    """Names and codes of findings can be read."""
+    from patchclip_core.prompts import load_findings
+
+    definitions = load_findings(settings.findings_file)
+    yield CheckResult("findings file", Status.OK, f"{len(definitions)} findings: {', '.join(definitions)}")
+
+
+def data_folder(settings: NodeSettings) -> Iterator[CheckResult]:
+    """Files can be made durable where the node keeps its data."""
+    folder = settings.data_dir.absolute()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        yield CheckResult("data folder", Status.FAIL, f"{existing} is not a folder", "set data_dir to a folder")
+        return
+    if existing != folder:
+        if os.access(existing, os.W_OK | os.X_OK):
+            yield CheckResult("data folder", Status.OK, f"{folder} does not exist yet; the node will make it")
+        else:
+            advice = f"as root: install -d -o USER {folder}, with the user that runs the node"
+            yield CheckResult("data folder", Status.FAIL, f"{folder} cannot be made in {existing}", advice)
+    else:
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+                file.write(b"durable?")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            detail = f"{folder} cannot be written: {error.strerror}"
+            yield CheckResult("data folder", Status.FAIL, detail, "give the user that runs the node write access")
+            return
+        yield CheckResult("data folder", Status.OK, f"{folder} can be written and synced")
+    yield _free_space(settings, existing)
+
+
+def _free_space(settings: NodeSettings, folder: Path) -> CheckResult:
+    free, reserve = shutil.disk_usage(folder).free, settings.limits.min_free_bytes
+    detail = f"{free / 1024**3:.1f} GiB free, reserve {reserve / 1024**3:.1f} GiB (limits.min_free_bytes)"
+    if free <= reserve:
+        return CheckResult("free space", Status.FAIL, detail, "every image would be refused with 0xA700: free space")
+    if free <= 2 * reserve:
+        return CheckResult("free space", Status.WARN, detail, "free space soon")
+    return CheckResult("free space", Status.OK, detail)
+
+
+def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The ledger answers and has the tables of this version."""
+    from patchclip_node.adapters.ledger import SqlLedger
+    from patchclip_node.adapters.ledger.migrate import is_current
+    from patchclip_node.cli.config import masked_url
+
+    where = masked_url(settings.effective_ledger_url)
+    if settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists():
+        yield CheckResult("ledger", Status.OK, f"{where} does not exist yet; the node will make it")
+        return
+    if not is_current(settings.effective_ledger_url):
+        yield CheckResult("ledger", Status.OK, f"{where} answers; the next start brings its tables up to date")
+        return
+    database = SqlLedger(settings.effective_ledger_url)
+    try:
+        counts = database.counts()
+    finally:
+        database.close()
+    studies = sum(counts.studies_by_state.values())
+    yield CheckResult("ledger", Status.OK, f"{where} answers: {studies} studies, {counts.instances} instances")
+
+
+def queue(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The broker answers."""
+    if settings.broker_url is None:
+        yield CheckResult("queue", Status.OK, "embedded, in the data folder; no broker is needed")
+        return
+    from celery import Celery
+
+    from patchclip_node.cli.config import masked_url
+
+    where = masked_url(settings.broker_url)
+    try:
+        with Celery(broker=settings.broker_url).connection_for_write(connect_timeout=_PEER_TIMEOUT_S) as connection:
+            connection.ensure_connection(max_retries=1, timeout=_PEER_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 - kombu raises what the transport's client raises
+        advice = "start the broker, or correct broker_url; studies wait in the ledger meanwhile"
+        yield CheckResult("queue", Status.FAIL, f"{where} does not answer: {error}", advice)
+        return
+    yield CheckResult("queue", Status.OK, f"{where} answers")
+
+
+def model(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The checkpoint loads, and whether it was trained."""
+    from patchclip_core.checkpoint import load
+    from patchclip_core.prompts import load_findings
+
+    analyzer = load(settings.model, device=settings.device)
+    identity = analyzer.identity
+    detail = f"{identity.name} {identity.version}, {identity.weights_digest}"
+    yield CheckResult("model", Status.OK, detail)
+    if not identity.trained:
+        advice = "set `model` to a trained checkpoint; until then the results show the way, not the patient"
+        yield CheckResult("model training", Status.WARN, f"NOT TRAINED. {identity.statement}", advice)
+    elif not identity.calibrated:
+        yield CheckResult("model training", Status.WARN, "trained; its probabilities are not calibrated")
+    else:
+        yield CheckResult("model training", Status.OK, f"trained and calibrated on {identity.training_data}")
+    unnamed = [key for key in analyzer.finding_keys if key not in load_findings(settings.findings_file)]
+    if unnamed:
+        detail = f"the model knows findings that the findings file does not name: {', '.join(unnamed)}"
+        yield CheckResult("model findings", Status.FAIL, detail, "add an entry for each to the findings file")
+
+
+def decoders(settings: NodeSettings) -> Iterator[CheckResult]:
+    """Each transfer syntax that the node accepts is decoded, from a small image that comes with the program."""
+    from patchclip_core.io import DecodeLimits, DecodingProcess
+    from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+
+    limits = DecodeLimits(
+        settings.limits.max_image_pixels, settings.limits.decode_timeout_s, settings.limits.decode_memory_bytes
+    )
+    expected = np.tile(np.linspace(0.0, 1.0, 64, dtype=np.float32), (64, 1))
+    troubles: list[str] = []
+    with as_file(files("patchclip_node.cli") / "streams") as folder, DecodingProcess(limits) as decoder:
+        for uid, name in TRANSFER_SYNTAXES.items():
+            try:
+                pixels = decoder.read(folder / f"{uid}.dcm").pixels
+            except PatchClipError as error:
+                troubles.append(f"{name}: {error}")
+                continue
+            if pixels.shape != expected.shape or float(np.abs(pixels - expected).max()) > 0.05:
+                troubles.append(f"{name}: decoded to other pixels than were encoded")
+    if troubles:
+        advice = "the installation is damaged: install the locked versions again (make venv)"
+        yield CheckResult("decoders", Status.FAIL, "; ".join(troubles), advice)
+    else:
+        yield CheckResult("decoders", Status.OK, f"all {len(TRANSFER_SYNTAXES)} transfer syntaxes decode")
+
+
+def destinations(settings: NodeSettings) -> Iterator[CheckResult]:
+    """Every destination answers C-ECHO."""
+    from patchclip_node.scu import DicomResultSender
+
+    if not settings.destinations:
+        advice = "add your PACS under `destinations`, or results stay in the spool"
+        yield CheckResult("destinations", Status.WARN, "there are none: results are sent nowhere", advice)
+    sender = DicomResultSender(settings.ae_title)
+    for item in settings.destinations:
+        name, where = f"destination {item.name}", f"{item.ae_title} at {item.host}:{item.port}"
+        try:
+            sender.echo(Destination(item.name, item.ae_title, item.host, item.port))
+        except PeerError as error:
+            advice = f"check host and port, and that it knows the AE title {settings.ae_title} and allows it to store"
+            yield CheckResult(name, Status.FAIL, f"{where}: {error}", advice)
+        else:
+            yield CheckResult(name, Status.OK, f"{where} answers C-ECHO")
+
+
+def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The receiver's port is free, or this node already answers on it."""
+    from patchclip_node.scu import DicomResultSender
+
+    where = f"{settings.host}:{settings.port}"
+    trouble = _why_not_bindable(settings.host, settings.port)
+    if trouble is None:
+        yield CheckResult("DICOM port", Status.OK, f"{where} is free")
+        return
+    if trouble != errno.EADDRINUSE:
+        yield CheckResult(
+            "DICOM port", Status.FAIL, f"{where}: {os.strerror(trouble)}", _bind_advice(settings.port, "host")
+        )
+        return
+    ourselves = Destination("this node", settings.ae_title, _reachable(settings.host), settings.port)
+    calling = settings.calling_ae_titles[0] if settings.calling_ae_titles else settings.ae_title
+    try:
+        DicomResultSender(calling).echo(ourselves)
+    except PeerError as error:
+        advice = "another program has this port: stop it, or choose another `port`"
+        yield CheckResult("DICOM port", Status.FAIL, f"{where} is taken, and no DICOM node answers: {error}", advice)
+    else:
+        yield CheckResult("DICOM port", Status.OK, f"{where}: {settings.ae_title} answers C-ECHO; the node is running")
+
+
+def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The status pages' port is free, or they already answer on it; and who may see them."""
+    web = settings.web
+    where = f"{web.host}:{web.port}"
+    trouble = _why_not_bindable(web.host, web.port)
+    if trouble is None:
+        yield CheckResult("web port", Status.OK, f"{where} is free")
+    elif trouble != errno.EADDRINUSE:
+        yield CheckResult(
+            "web port", Status.FAIL, f"{where}: {os.strerror(trouble)}", _bind_advice(web.port, "web.host")
+        )
+    elif (health := _health(f"http://{_bracketed(_reachable(web.host))}:{web.port}/healthz")) is not None:
+        yield CheckResult("web port", Status.OK, f"{where}: the status pages answer: {health}")
+    else:
+        advice = "another program has this port: stop it, or choose another web.port"
+        yield CheckResult("web port", Status.FAIL, f"{where} is taken by something else", advice)
+    if not _is_loopback(web.host):
+        advice = "the pages show patient names and ask for no login: keep web.host on 127.0.0.1, behind your own proxy"
+        yield CheckResult("web access", Status.WARN, f"the status pages are open to the network ({web.host})", advice)
+
+
+ALL_CHECKS: tuple[Check, ...] = (
+    findings_file,
+    data_folder,
+    ledger,
+    queue,
+    model,
+    decoders,
+    destinations,
+    dicom_port,
+    web_port,
+)
+
+
+def _why_not_bindable(host: str, port: int) -> int | None:
+    """Return the error number that binding gives; None where it works."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        return errno.EADDRNOTAVAIL
+    except OSError as error:
+        return error.errno or errno.EIO
+    return None
+
+
+def _bind_advice(port: int, key: str) -> str:
+    if port < 1024:
+        return "a port below 1024 needs the right to bind it (CAP_NET_BIND_SERVICE); a higher one does not"
+    return f"set {key} to an address of this machine, or to 0.0.0.0 for all of them"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _health(url: str) -> str | None:
+    """Return what /healthz of a running node says; None where nobody answers as a node does."""
+    try:
+        with urllib.request.urlopen(url, timeout=_PEER_TIMEOUT_S) as answer:  # noqa: S310 - a URL made here, http
+            content = answer.read(65536)
+    except urllib.error.HTTPError as error:
+        content = error.read(65536)
+    except OSError:
+        return None
+    try:
+        return str(json.loads(content)["status"])
+    except (ValueError, KeyError, TypeError):
+        return None

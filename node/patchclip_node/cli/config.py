@@ -1,0 +1,103 @@
+"""`config check | show`: what the node would run with, before it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+from pydantic import BaseModel
+from rich.table import Table
+from rich.text import Text
+
+from patchclip_node.cli.terminal import ConfigOption, JsonOption, console, print_json
+from patchclip_node.settings import NodeSettings, read_settings
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Check and show the configuration.")
+
+SECRET_URLS = frozenset({"ledger_url", "broker_url"})
+
+_PASSWORD = re.compile(r"(://[^:@/;\s]*:)[^;\s]*@")
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:password|sslpassword)=)[^&;\s]*")
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Read the configuration; say what is wrong with each key, or that all is well. Contacts nobody: see `doctor`."""
+    from patchclip_core.prompts import load_findings
+
+    settings = read_settings(config)
+    load_findings(settings.findings_file)
+    typer.echo(f"{config or 'the defaults'}: the configuration is valid")
+    if not settings.destinations:
+        typer.echo("note: there are no destinations, so results stay in the spool and are sent nowhere")
+
+
+@app.command()
+def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show every setting, its value and whether it comes from the environment, the file or the defaults."""
+    settings = read_settings(config)
+    rows = list(effective_settings(settings, _file_values(config), os.environ))
+    if as_json:
+        print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
+        return
+    table = Table(
+        title=f"Configuration from {config}" if config else "Configuration: no file, defaults", title_justify="left"
+    )
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("from")
+    for key, value, source in rows:
+        table.add_row(key, Text(_written(value)), source, style=None if source != "default" else "dim")
+    console().print(table)
+
+
+def effective_settings(
+    settings: NodeSettings, file_values: Mapping[str, Any], environment: Mapping[str, str]
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield (dotted key, value as JSON type, where it comes from) for every setting; passwords in URLs are masked."""
+    for name in NodeSettings.model_fields:
+        value = getattr(settings, name)
+        variable = f"PATCHCLIP_{name.upper()}"
+        if not isinstance(value, BaseModel):
+            masked = masked_url(value) if name in SECRET_URLS and value else value
+            yield name, _plain(masked), _source(variable in environment, name in file_values)
+            continue
+        section = file_values.get(name) or {}
+        for part in type(value).model_fields:
+            from_environment = f"{variable}__{part.upper()}" in environment
+            yield f"{name}.{part}", _plain(getattr(value, part)), _source(from_environment, part in section)
+
+
+def masked_url(url: str) -> str:
+    """Return the URL, or several joined by semicolons, with each password replaced by ***."""
+    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
+
+
+def _source(in_environment: bool, in_file: bool) -> str:
+    return "environment" if in_environment else "file" if in_file else "default"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (list, dict)):
+        return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _file_values(config: Path | None) -> dict[str, Any]:
+    """Return the keys that the file sets; `read_settings` has already found it to be valid."""
+    return yaml.safe_load(config.read_text(encoding="utf-8")) or {} if config else {}

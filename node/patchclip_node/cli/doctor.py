@@ -1,0 +1,66 @@
+"""`doctor`: tries everything that the node will need, before a study does."""
+
+from __future__ import annotations
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from patchclip_node.cli.checks import ALL_CHECKS, CheckResult, Status, run_check
+from patchclip_node.cli.terminal import EXIT_FAILURE, ConfigOption, JsonOption, console, print_json, progress
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.settings import read_settings
+
+STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(rich_help_panel="Look after the node")(doctor)
+
+
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check that this node can work: folders, ledger, queue, model, decoders, destinations, ports.
+
+    Contacts the ledger, the broker and each destination (C-ECHO); changes nothing. Ends with exit status 1 when
+    something fails; a warning is worth reading but no failure.
+    """
+    results = _examine(config)
+    if as_json:
+        print_json(
+            [{"check": r.name, "status": r.status.value, "detail": r.detail, "advice": r.advice} for r in results]
+        )
+    else:
+        _print(results)
+    if any(result.status is Status.FAIL for result in results):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _examine(config: ConfigOption) -> list[CheckResult]:
+    try:
+        settings = read_settings(config)
+    except ConfigurationError as error:
+        return [CheckResult("configuration", Status.FAIL, str(error), "correct the key; `config show` lists all keys")]
+    results = [CheckResult("configuration", Status.OK, f"{config or 'defaults'}: valid")]
+    with progress("doctor", len(ALL_CHECKS)) as done:
+        for check in ALL_CHECKS:
+            results += run_check(check, settings)
+            done(check.__name__.replace("_", " "))
+    return results
+
+
+def _print(results: list[CheckResult]) -> None:
+    table = Table()
+    table.add_column("check", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("what was found", overflow="fold")
+    table.add_column("what to do", overflow="fold")
+    for result in results:
+        status = Text(result.status.value, style=STYLES[result.status])
+        table.add_row(result.name, status, Text(result.detail), Text(result.advice))
+    out = console()
+    out.print(table)
+    failed = sum(result.status is Status.FAIL for result in results)
+    warned = sum(result.status is Status.WARN for result in results)
+    verdict = "this node can work" if not failed else "this node cannot work like this"
+    out.print(f"{verdict}: {failed} failed, {warned} warned, {len(results) - failed - warned} ok")

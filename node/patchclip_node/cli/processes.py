@@ -1,0 +1,50 @@
+"""`serve`, `receive`, `work`, `web`: the node's processes."""
+
+from __future__ import annotations
+
+import typer
+
+from patchclip_node.cli.terminal import ConfigOption
+from patchclip_node.settings import read_settings
+
+PANEL = "Run the node"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(rich_help_panel=PANEL)(serve)
+    app.command(rich_help_panel=PANEL)(receive)
+    app.command(rich_help_panel=PANEL)(work)
+    app.command(rich_help_panel=PANEL)(web)
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Run the whole node: receiver, worker and status pages in one process tree.
+
+    Needs no other server: studies, queue and images lie in data_dir. A child that dies is started again. Stop it with
+    Ctrl-C or SIGTERM; what was acknowledged is kept and continues at the next start.
+    """
+    from patchclip_node.bootstrap import supervisor
+
+    supervisor.run(read_settings(config), config)
+
+
+def receive(config: ConfigOption = None) -> None:
+    """Run the DICOM receiver alone (service mode): C-ECHO and C-STORE on ae_title and port."""
+    from patchclip_node.bootstrap import receiver
+
+    receiver.run(read_settings(config))
+
+
+def work(config: ConfigOption = None) -> None:
+    """Run one worker alone (service mode): it analyses studies and returns results. One process a GPU."""
+    from patchclip_node.bootstrap import worker
+
+    worker.run(read_settings(config))
+
+
+def web(config: ConfigOption = None) -> None:
+    """Run the status pages alone (service mode). They show patient names: keep them on loopback or behind a login."""
+    from patchclip_node.bootstrap import web as web_process
+
+    web_process.run(read_settings(config))

@@ -1,0 +1,286 @@
+"""`studies list | show | requeue`: what the ledger knows, and another try."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from patchclip_node.cli.existing_ledger import existing_ledger
+from patchclip_node.cli.terminal import EXIT_FAILURE, ConfigOption, JsonOption, complain, console, print_json
+from patchclip_node.domain.errors import ForbiddenTransitionError, RetryableError
+from patchclip_node.domain.records import EventRecord, StudyRecord
+from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.task_queue import Work
+from patchclip_node.settings import NodeSettings, read_settings
+
+if TYPE_CHECKING:
+    from patchclip_node.ports.ledger import Ledger
+    from patchclip_node.services.analyse.summary import StudySummary
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="List studies, show one, or have one worked on again."
+)
+
+STATE_STYLES = {
+    StudyState.RETURNED: "green",
+    StudyState.FAILED: "bold red",
+    StudyState.REJECTED: "yellow",
+}
+
+UidArgument = Annotated[str, typer.Argument(metavar="STUDY_UID", help="Study Instance UID.", show_default=False)]
+
+
+@app.command("list")
+def list_studies(
+    config: ConfigOption = None,
+    state: Annotated[
+        list[StudyState] | None,
+        typer.Option("--state", "-s", case_sensitive=False, help="Only this state; repeatable."),
+    ] = None,
+    patient: Annotated[str | None, typer.Option("--patient", "-p", metavar="ID", help="Only this Patient ID.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List studies, the most recently received first."""
+    with existing_ledger(read_settings(config)) as ledger:
+        studies = ledger.studies(tuple(state or ()), patient, limit)
+    if as_json:
+        print_json([_study_values(study) for study in studies])
+        return
+    if not studies:
+        typer.echo("no study matches" if state or patient else "no study has arrived yet")
+        return
+    table = Table()
+    for name in ("state", "patient", "study", "accession", "images", "received (UTC)", "study instance UID", "why"):
+        table.add_column(name, overflow="fold", justify="right" if name == "images" else "left")
+    for study in studies:
+        table.add_row(
+            _state(study.state),
+            Text(study.patient_name or study.patient_id),
+            Text(study.study_description + (f" (revision {study.revision})" if study.revision > 1 else "")),
+            Text(study.accession_number),
+            str(study.instance_count),
+            _moment(study.first_received_at),
+            Text(study.study_instance_uid),
+            Text(study.reason or study.error or ""),
+        )
+    console().print(table)
+
+
+@app.command()
+def show(study_uid: UidArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show all that is known of one study: revisions, events, findings, results and where they were sent."""
+    with existing_ledger(read_settings(config)) as ledger:
+        revisions = ledger.revisions(study_uid)
+        if not revisions:
+            complain(_unknown(study_uid))
+            raise typer.Exit(EXIT_FAILURE)
+        if as_json:
+            print_json(
+                {
+                    "study_instance_uid": study_uid,
+                    "revisions": [_revision_values(study, ledger) for study in revisions],
+                    "instances": [asdict(record) for record in ledger.instances(study_uid)],
+                }
+            )
+            return
+        out = console()
+        for study in revisions:
+            _print_revision(study, ledger, out)
+        _print_instances(study_uid, ledger, out)
+
+
+@app.command()
+def requeue(
+    study_uid: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY_UID]...", help="Study Instance UIDs.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every study that is FAILED.")] = False,
+) -> None:
+    """Work on studies once more.
+
+    A failed return is sent again. A failed or rejected analysis is repeated. A study that was returned is analysed
+    again as a new revision with new objects: what was sent never changes.
+    """
+    if not study_uid and not all_failed:
+        raise typer.BadParameter("name a Study Instance UID, or use --all-failed")
+    settings = read_settings(config)
+    accepted: list[StudyRecord] = []
+    with existing_ledger(settings) as ledger:
+        wanted = list(study_uid or ())
+        if all_failed:
+            wanted += [study.study_instance_uid for study in ledger.studies((StudyState.FAILED,), limit=10_000)]
+        wanted = list(dict.fromkeys(wanted))
+        for uid in wanted:
+            try:
+                study = ledger.requeue(uid, datetime.now(UTC))
+            except KeyError:
+                complain(_unknown(uid))
+            except ForbiddenTransitionError as error:
+                complain(f"{uid}: {error}: it is under way already")
+            else:
+                accepted.append(study)
+                typer.echo(f"{uid}: revision {study.revision} is {study.state}")
+    if accepted:
+        _wake(settings, accepted)
+    if len(accepted) < len(wanted):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _wake(settings: NodeSettings, accepted: list[StudyRecord]) -> None:
+    from patchclip_node.adapters.celery_queue import CeleryTaskQueue
+    from patchclip_node.bootstrap.common import make_queue_app
+
+    queue = CeleryTaskQueue(make_queue_app(settings))
+    try:
+        for work in sorted(
+            {Work.DELIVER if study.state is StudyState.RETURNING else Work.ANALYSE for study in accepted}
+        ):
+            queue.wake(work)
+    except RetryableError as error:
+        complain(f"note: {error}; a running worker finds the study by itself")
+
+
+def _unknown(study_uid: str) -> str:
+    return f"no study {study_uid!r} is in the ledger; `patchclip-node studies list` shows what is there"
+
+
+def _print_revision(study: StudyRecord, ledger: Ledger, out: Console) -> None:
+    out.print()
+    out.print(Text(f"{study.patient_name or '(no name)'}  {study.study_description}".strip(), style="bold"))
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("study instance UID", study.study_instance_uid),
+        ("revision", str(study.revision)),
+        ("patient ID", study.patient_id),
+        ("accession number", study.accession_number),
+        ("state", f"{study.state} since {_moment(study.state_since)} UTC, attempts: {study.attempts}"),
+        ("not analysed because", study.reason),
+        ("error", study.error),
+    ):
+        if value:
+            facts.add_row(Text(name, style="dim"), Text(value))
+    out.print(facts)
+    if summary := _summary(study):
+        _print_findings(summary, out)
+    results = ledger.results(study.id)
+    if results:
+        deliveries = ledger.deliveries(study.id)
+        table = Table(title="results", title_justify="left")
+        for column in ("object", "SOP instance UID", "destination", "state", "attempts", "detail"):
+            table.add_column(column, overflow="fold")
+        for record in results:
+            sent = [delivery for delivery in deliveries if delivery.result.id == record.id]
+            for delivery in sent:
+                detail = _moment(delivery.delivered_at) if delivery.delivered_at else delivery.last_error or ""
+                table.add_row(
+                    record.result.kind.upper(),
+                    record.result.sop_instance_uid,
+                    delivery.destination,
+                    delivery.state.value,
+                    str(delivery.attempts),
+                    Text(detail),
+                )
+            if not sent:
+                table.add_row(
+                    record.result.kind.upper(), record.result.sop_instance_uid, "", "", "", "kept in the spool"
+                )
+        out.print(table)
+    _print_events(ledger.events(study.id), out)
+
+
+def _print_findings(summary: StudySummary, out: Console) -> None:
+    if not summary.model.trained:
+        out.print(Text(f"UNTRAINED MODEL. {summary.model.statement}", style="bold black on yellow"))
+    for image in summary.images:
+        table = Table(title=Text(f"findings in {image.sop_instance_uid}"), title_justify="left")
+        table.add_column("finding")
+        table.add_column("state")
+        table.add_column("probability", justify="right")
+        table.add_column("threshold", justify="right")
+        table.add_column("where (x, y, w, h in pixels)", overflow="fold")
+        for finding in image.findings:
+            where = "; ".join(f"{r.x:.0f}, {r.y:.0f}, {r.w:.0f}, {r.h:.0f}" for r in finding.regions)
+            table.add_row(
+                finding.name,
+                finding.state,
+                "" if finding.probability is None else f"{finding.probability:.3f}",
+                "" if finding.threshold is None else f"{finding.threshold:.3f}",
+                where or (finding.reason or ""),
+                style="bold" if finding.state == "present" else "dim",
+            )
+        out.print(table)
+    model = summary.model
+    seconds = ", ".join(f"{step} {value:.2f} s" for step, value in summary.seconds.items())
+    out.print(Text(f"model {model.name} {model.version}, {model.weights_digest}\ntime: {seconds}", style="dim"))
+
+
+def _print_events(events: list[EventRecord], out: Console) -> None:
+    table = Table(title="what happened", title_justify="left", show_header=False)
+    for event in events:
+        table.add_row(
+            _moment(event.at), _state(event.state_after), event.event.replace("_", " ").lower(), Text(event.detail)
+        )
+    out.print(table)
+
+
+def _print_instances(study_uid: str, ledger: Ledger, out: Console) -> None:
+    table = Table(title="received instances", title_justify="left")
+    for column in ("received (UTC)", "from", "modality", "SOP instance UID", "revision", "remark"):
+        table.add_column(column, overflow="fold")
+    for record in ledger.instances(study_uid):
+        instance = record.instance
+        table.add_row(
+            _moment(instance.received_at),
+            Text(f"{instance.calling_ae_title} {instance.peer_address}"),
+            Text(instance.header.modality),
+            Text(instance.header.sop_instance_uid),
+            str(record.revision),
+            Text("a result of this node" if record.own_result else record.image_reason or ""),
+        )
+    out.print(table)
+
+
+def _revision_values(study: StudyRecord, ledger: Ledger) -> dict[str, Any]:
+    return {
+        **_study_values(study),
+        "events": [asdict(event) for event in ledger.events(study.id)],
+        "results": [asdict(record) for record in ledger.results(study.id)],
+        "deliveries": [asdict(delivery) for delivery in ledger.deliveries(study.id)],
+    }
+
+
+def _study_values(study: StudyRecord) -> dict[str, Any]:
+    values = asdict(study)
+    del values["summary_json"]
+    summary = _summary(study)
+    values["analysis"] = summary.model_dump(mode="json") if summary else None
+    values["priority"] = study.priority.name
+    return values
+
+
+def _summary(study: StudyRecord) -> StudySummary | None:
+    from patchclip_node.services.analyse.summary import StudySummary
+
+    if study.summary_json is None:
+        return None
+    try:
+        return StudySummary.model_validate_json(study.summary_json)
+    except ValidationError:
+        return None  # written by another version of the program; the rest of the record still says what happened
+
+
+def _state(state: StudyState) -> Text:
+    return Text(state.value, style=STATE_STYLES.get(state, "cyan"))
+
+
+def _moment(value: datetime | None) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if value else ""

@@ -1,0 +1,148 @@
+"""A small archive AE: it sends studies to the node by C-STORE and keeps what comes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, build_context, evt
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
+from pynetdicom.status import code_to_category
+from pynetdicom.transport import ThreadedAssociationServer
+
+from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.domain.errors import PeerError
+
+AE_TITLE: Final = "ARCHIVE"
+COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
+SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+SUCCESS: Final = 0x0000
+CANNOT_UNDERSTAND: Final = 0xC000
+OUT_OF_RESOURCES: Final = 0xA700
+_MAX_CONTEXTS: Final = 128
+_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedObject:
+    """A result that came back, as a DICOM file in the archive's folder."""
+
+    path: Path
+    modality: str
+    study_instance_uid: str
+    sop_instance_uid: str
+    size_bytes: int
+
+
+class Archive:
+    """Listens on a free port of loopback while it is entered; `folder` receives what comes back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._returned: dict[str, ReturnedObject] = {}
+        self._ae = AE(AE_TITLE)
+        for sop_class in (Verification, COMPREHENSIVE_SR, SEGMENTATION):
+            self._ae.add_supported_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        self._ae.acse_timeout = self._ae.dimse_timeout = self._ae.network_timeout = _TIMEOUT_S
+        self._server: ThreadedAssociationServer | None = None
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._server = self._ae.start_server(
+            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ae.shutdown()
+        self._server = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None, "the archive listens only while it is entered"
+        return int(self._server.server_address[1])
+
+    @property
+    def returned(self) -> tuple[ReturnedObject, ...]:
+        """What has come back so far, in the order of arrival."""
+        with self._lock:
+            return tuple(self._returned.values())
+
+    def echo(self, called_ae_title: str, port: int) -> bool:
+        """C-ECHO; False when nobody answers on that port of loopback."""
+        association = self._ae.associate("127.0.0.1", port, [build_context(Verification)], ae_title=called_ae_title)
+        if not association.is_established:
+            return False
+        try:
+            status = association.send_c_echo()
+        finally:
+            association.release()
+        return bool(status) and status.Status == SUCCESS
+
+    def send(self, paths: Sequence[Path], called_ae_title: str, port: int) -> Iterator[tuple[Path, str | None]]:
+        """C-STORE each file over one association; yields the file and, where it was refused, why.
+
+        Raises `PeerError` when no association comes about.
+        """
+        association = self._ae.associate("127.0.0.1", port, list(_contexts(paths)), ae_title=called_ae_title)
+        if not association.is_established:
+            raise PeerError(f"the node on port {port} does not accept an association")
+        try:
+            for path in paths:
+                yield path, self._send_one(association, path)
+        finally:
+            association.release()
+
+    def _send_one(self, association: object, path: Path) -> str | None:
+        try:
+            status = association.send_c_store(path)  # type: ignore[attr-defined]  # pynetdicom's Association
+        except ValueError as error:  # no context was accepted for its SOP class and syntax, or it is no DICOM
+            return str(error)
+        if not status:
+            return "the association ended before the node answered"
+        if code_to_category(status.Status) in {"Success", "Warning"}:
+            return None
+        return f"the node refused it with 0x{status.Status:04X} {status.get('ErrorComment', '')}".strip()
+
+    def _keep(self, event: evt.Event) -> int:
+        """Keep one object. Statuses: 0x0000 kept; 0xC000 not understood; 0xA700 it cannot be written."""
+        try:
+            dataset = event.dataset
+            uid, study_uid, modality = str(dataset.SOPInstanceUID), str(dataset.StudyInstanceUID), str(dataset.Modality)
+        except (AttributeError, ValueError):
+            return CANNOT_UNDERSTAND
+        with self._lock:
+            number = len(self._returned) + 1
+            path = self._folder / f"{number:03d}-{'seg' if modality == 'SEG' else 'sr'}.dcm"
+            content = event.encoded_dataset()
+            try:
+                path.write_bytes(content)
+            except OSError:
+                return OUT_OF_RESOURCES
+            self._returned[uid] = ReturnedObject(path, modality, study_uid, uid, len(content))
+        return SUCCESS
+
+
+def _contexts(paths: Sequence[Path]) -> Iterator[PresentationContext]:
+    """Propose each pair of SOP class and transfer syntax that the files have."""
+    pairs: dict[tuple[str, str], None] = {}
+    for path in paths:
+        header = dcmread(path, force=True, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+        syntax = header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+        sop_class = str(header.get("SOPClassUID", ""))
+        if sop_class in STORAGE_SOP_CLASSES and syntax in TRANSFER_SYNTAXES:
+            pairs[sop_class, str(syntax)] = None
+    for sop_class, syntax in islice(pairs, _MAX_CONTEXTS):
+        yield build_context(sop_class, syntax)

@@ -1,0 +1,80 @@
+"""What became of a study: from the node's ledger and from what the archive holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from patchclip_core.types import Region
+from patchclip_node.demo.archive import ReturnedObject
+from patchclip_node.demo.studies import SentStudy
+from patchclip_node.domain.records import StudyRecord
+from patchclip_node.domain.states import FINAL_STATES, StudyState
+from patchclip_node.ports.ledger import Ledger
+from patchclip_node.results.wording import image_side
+from patchclip_node.services.analyse import StudySummary
+from patchclip_node.services.analyse.summary import RegionSummary
+
+_THIRDS: Final = ("upper", "middle", "lower")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOutcome:
+    """One study after its way through the node.
+
+    problem: why it does not count as come back; None when it does.
+    total_s: from the first image received to the last result confirmed by the archive.
+    """
+
+    sent: SentStudy
+    problem: str | None
+    summary: StudySummary | None
+    returned: tuple[ReturnedObject, ...]
+    total_s: float | None
+
+
+def has_ended(ledger: Ledger, study: SentStudy) -> bool:
+    """Tell whether the node is done with a study."""
+    revisions = ledger.revisions(study.study_instance_uid)
+    return bool(revisions) and all(revision.state in FINAL_STATES for revision in revisions)
+
+
+def outcome_of(
+    ledger: Ledger, study: SentStudy, refused: Sequence[str], returned: Sequence[ReturnedObject]
+) -> StudyOutcome:
+    """Judge one study. `refused`: why images of it were not accepted; `returned`: all that the archive holds."""
+    own = tuple(item for item in returned if item.study_instance_uid == study.study_instance_uid)
+    revisions = ledger.revisions(study.study_instance_uid)
+    if not revisions:
+        return StudyOutcome(study, "; ".join(refused) or "it never reached the ledger", None, own, None)
+    newest = revisions[-1]
+    held = {item.sop_instance_uid for item in own}
+    missing = [item.result for item in ledger.results(newest.id) if item.result.sop_instance_uid not in held]
+    problem = "; ".join(refused) or _trouble(newest)
+    if problem is None and (missing or not own):
+        problem = f"the archive lacks {', '.join(item.kind.upper() for item in missing) or 'every result'}"
+    summary = StudySummary.model_validate_json(newest.summary_json) if newest.summary_json else None
+    ended = ledger.events(newest.id)[-1].at if newest.state in FINAL_STATES else None
+    total_s = (ended - newest.first_received_at).total_seconds() if ended else None
+    return StudyOutcome(study, problem, summary, own, total_s)
+
+
+def place(region: RegionSummary, rows: int, columns: int) -> str:
+    """Say where a region is, in words and pixels: 'upper left of the image, x 120, y 80, 200 x 180 px'."""
+    third = min(int((region.y + region.h / 2) / rows * 3), 2)
+    side = image_side(Region(region.x, region.y, region.w, region.h, region.score), columns)
+    where = f"{_THIRDS[third]} {side}" if side else f"{_THIRDS[third]} part, both sides"
+    return f"{where} of the image, x {region.x:.0f}, y {region.y:.0f}, {region.w:.0f} x {region.h:.0f} px"
+
+
+def _trouble(study: StudyRecord) -> str | None:
+    match study.state:
+        case StudyState.RETURNED:
+            return None
+        case StudyState.REJECTED:
+            return f"not analysed: {study.reason}"
+        case StudyState.FAILED:
+            return f"failed: {study.error}"
+        case state:
+            return f"still {state} when the time was up{f' ({study.error})' if study.error else ''}"

@@ -1,0 +1,44 @@
+"""`report.html`: what was sent and what came back, side by side, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from patchclip_node.demo.outcome import StudyOutcome, place
+from patchclip_node.demo.pictures import ReportPicture
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION, RESEARCH_STATEMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall-clock seconds of the demo's own steps."""
+
+    start_s: float
+    studies_s: float
+    total_s: float
+
+
+def write_report(
+    path: Path, outcomes: Sequence[StudyOutcome], pictures: Mapping[str, ReportPicture], timings: Timings
+) -> None:
+    """Write the page. It loads nothing from elsewhere; the images are in it."""
+    environment = Environment(
+        loader=PackageLoader("patchclip_node.demo"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    model = next((outcome.summary.model for outcome in outcomes if outcome.summary), None)
+    html = environment.get_template("report.html").render(
+        product=PRODUCT_NAME,
+        version=PRODUCT_VERSION,
+        research_statement=RESEARCH_STATEMENT,
+        outcomes=outcomes,
+        pictures=pictures,
+        timings=timings,
+        model=model,
+        place=place,
+        came_back=sum(outcome.problem is None for outcome in outcomes),
+    )
+    path.write_text(html, encoding="utf-8")

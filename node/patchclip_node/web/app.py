@@ -1,0 +1,213 @@
+"""The routes of the status pages. Nothing here changes a study."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from importlib.resources import files
+from typing import Any
+
+import structlog
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.clock import Clock
+from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.spool import Spool
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION, RESEARCH_STATEMENT
+from patchclip_node.services.analyse.summary import StudySummary
+from patchclip_node.web import pages
+from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
+
+log = structlog.get_logger(__name__)
+
+PAGE_SIZE = 50
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Pages hold patient names: nothing loads from elsewhere, nothing may frame them, nothing is cached."""
+
+
+class SecurityHeaders:
+    """Adds `_SECURITY_HEADERS` to every response."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on (ASGI)."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def create_app(*, ledger: Ledger, spool: Spool, clock: Clock, ae_title: str) -> Starlette:
+    """Return the ASGI application of the status pages.
+
+    `/` lists studies, `/studies/{uid}` shows one, `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text.
+    """
+    endpoints = _Endpoints(ledger, spool, clock, ae_title)
+    return Starlette(
+        routes=[
+            Route("/", endpoints.studies),
+            Route("/studies/{uid}", endpoints.study),
+            Route("/studies/{uid}/{revision:int}/overlays/{index:int}.png", endpoints.overlay),
+            Route("/healthz", endpoints.healthz),
+            Route("/metrics", endpoints.metrics),
+            Route("/static/{name}", endpoints.static),
+        ],
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={HTTPException: endpoints.http_error, LedgerUnavailableError: endpoints.ledger_unavailable},
+    )
+
+
+class _Endpoints:
+    """The handlers; plain functions, so Starlette runs them in threads and the ledger may block."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, ae_title: str) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._clock = clock
+        self._templates = Environment(
+            loader=PackageLoader("patchclip_node.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        self._templates.globals.update(
+            product=PRODUCT_NAME, version=PRODUCT_VERSION, research_statement=RESEARCH_STATEMENT, ae_title=ae_title
+        )
+        self._templates.filters.update(
+            moment=pages.moment, span=pages.span, percent=pages.percent, size=pages.size, seconds=pages.seconds
+        )
+        folder = files("patchclip_node.web") / "static"
+        self._static = {
+            "style.css": ((folder / "style.css").read_bytes(), "text/css; charset=utf-8"),
+            "icon.svg": ((folder / "icon.svg").read_bytes(), "image/svg+xml"),
+        }
+
+    def studies(self, request: Request) -> Response:
+        now = self._clock.now()
+        try:
+            query = pages.StudyQuery.from_parameters(request.query_params)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+        found = self._ledger.studies(
+            (query.state,) if query.state else (), query.patient_id, PAGE_SIZE + 1, query.page * PAGE_SIZE
+        )
+        counts = self._ledger.counts()
+        return self._page(
+            "studies.html",
+            query=query,
+            now=now,
+            counts=counts,
+            states=list(StudyState),
+            studies=found[:PAGE_SIZE],
+            has_more=len(found) > PAGE_SIZE,
+            free_bytes=self._spool.free_bytes(),
+        )
+
+    def study(self, request: Request) -> Response:
+        uid = request.path_params["uid"]
+        revisions = self._ledger.revisions(uid)
+        if not revisions:
+            raise HTTPException(404, f"no study {uid} is in the ledger")
+        instances = self._ledger.instances(uid)
+        details = [
+            pages.RevisionPage(
+                study=revision,
+                summary=_summary(revision.summary_json),
+                events=self._ledger.events(revision.id),
+                results=self._ledger.results(revision.id),
+                deliveries=self._ledger.deliveries(revision.id),
+            )
+            for revision in reversed(revisions)
+        ]
+        return self._page(
+            "study.html", now=self._clock.now(), study=revisions[-1], revisions=details, instances=instances
+        )
+
+    def overlay(self, request: Request) -> Response:
+        uid, revision, index = (request.path_params[name] for name in ("uid", "revision", "index"))
+        record = next((item for item in self._ledger.revisions(uid) if item.revision == revision), None)
+        summary = _summary(record.summary_json) if record else None
+        if summary is None or not 0 <= index < len(summary.images):
+            raise HTTPException(404, "there is no such image")
+        key = summary.images[index].overlay_key
+        if key is None:
+            raise HTTPException(404, "no overlay was kept for this image")
+        try:
+            with self._spool.local_path(key) as path:
+                return Response(path.read_bytes(), media_type="image/png")
+        except FileNotFoundError as error:
+            raise HTTPException(404, "the overlay is no longer in the spool") from error
+
+    def healthz(self, _: Request) -> Response:
+        try:
+            counts = self._ledger.counts()
+        except LedgerUnavailableError as error:
+            return JSONResponse({"status": "unavailable", "ledger": str(error)}, status_code=503)
+        return JSONResponse({"status": "ok", "ledger": "reachable", "instances": counts.instances})
+
+    def metrics(self, _: Request) -> Response:
+        text = render_metrics(
+            self._ledger.counts(), self._ledger.due_work(self._clock.now()), self._spool.free_bytes(), self._clock.now()
+        )
+        return Response(text, media_type=CONTENT_TYPE)
+
+    def static(self, request: Request) -> Response:
+        try:
+            content, media_type = self._static[request.path_params["name"]]
+        except KeyError:
+            raise HTTPException(404, "there is no such file") from None
+        return Response(content, media_type=media_type)
+
+    def http_error(self, _: Request, error: Exception) -> Response:
+        status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+        return self._page("error.html", status=status, detail=detail, status_code=status)
+
+    def ledger_unavailable(self, request: Request, error: Exception) -> Response:
+        log.warning("ledger_unavailable", error=str(error), path=request.url.path)
+        return self._page(
+            "error.html",
+            status=503,
+            detail=f"The ledger does not answer: {error}. `patchclip-node doctor` tells more.",
+            status_code=503,
+        )
+
+    def _page(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
+        return HTMLResponse(self._templates.get_template(template).render(**context), status_code=status_code)
+
+
+def _summary(text: str | None) -> StudySummary | None:
+    """Return the summary; None when there is none or another version of the program wrote it."""
+    if text is None:
+        return None
+    try:
+        return StudySummary.model_validate_json(text)
+    except ValidationError as error:
+        log.warning("summary_not_understood", error=str(error))
+        return None
+
+
+__all__ = ["PAGE_SIZE", "create_app"]

@@ -1,0 +1,83 @@
+"""Make the small images that `patchclip-node doctor` decodes: one for each transfer syntax that the node accepts.
+
+Each is a grey ramp from left (black) to right (white), 64 x 64. Needs DCMTK's dcmcjpeg and dcmcjpls. The files are in
+the repository; run this again only when a transfer syntax is added: `python tools/make_decoder_streams.py`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from openjpeg.utils import encode_array
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+
+OUT = Path(__file__).parents[1] / "node" / "patchclip_node" / "cli" / "streams"
+SIZE_PX = 64
+DCMTK = {
+    "1.2.840.10008.1.2.4.50": ("dcmcjpeg", "+eb"),
+    "1.2.840.10008.1.2.4.51": ("dcmcjpeg", "+ee"),
+    "1.2.840.10008.1.2.4.57": ("dcmcjpeg", "+el"),
+    "1.2.840.10008.1.2.4.70": ("dcmcjpeg", "+e1"),
+    "1.2.840.10008.1.2.4.80": ("dcmcjpls", "+el"),
+    "1.2.840.10008.1.2.4.81": ("dcmcjpls", "+en"),
+}
+
+
+def ramp(bits: int, uid: str, syntax: str = ExplicitVRLittleEndian) -> Dataset:
+    """Return the uncompressed image with `bits` bits a sample."""
+    top = 2**bits - 1
+    pixels = np.tile(np.linspace(0, top, SIZE_PX), (SIZE_PX, 1)).round().astype(np.uint8 if bits == 8 else np.uint16)
+    dataset = Dataset()
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = f"2.25.1{uid.replace('.', '')[-18:]}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.1", "2.25.2"
+    dataset.PatientID, dataset.PatientName, dataset.Modality, dataset.ConversionType = "RAMP", "Ramp", "OT", "SYN"
+    dataset.Rows = dataset.Columns = SIZE_PX
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (8 if bits == 8 else 16), bits, bits - 1
+    dataset.WindowCenter, dataset.WindowWidth = str((top + 1) // 2), str(top + 1)
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return dataset
+
+
+def main() -> None:
+    """Write all files."""
+    OUT.mkdir(exist_ok=True)
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        ramp(12, syntax, syntax).save_as(OUT / f"{syntax}.dcm", enforce_file_format=True)
+    dataset = ramp(12, RLELossless)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    dataset.save_as(OUT / f"{RLELossless}.dcm", enforce_file_format=True)
+    for syntax, ratios in ((JPEG2000Lossless, None), (JPEG2000, [10])):
+        dataset = ramp(12, syntax, syntax)
+        samples = np.frombuffer(dataset.PixelData, np.uint16).reshape(SIZE_PX, SIZE_PX)
+        dataset.PixelData = encapsulate([bytes(encode_array(samples, bits_stored=12, compression_ratios=ratios))])
+        dataset["PixelData"].VR = "OB"
+        dataset.save_as(OUT / f"{syntax}.dcm", enforce_file_format=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "ramp.dcm"
+        for uid, (program, option) in DCMTK.items():
+            ramp(8 if option == "+eb" else 12, uid).save_as(source, enforce_file_format=True)
+            subprocess.run([program, option, "+un", source, OUT / f"{uid}.dcm"], check=True)  # +un: keep the UID
+
+
+if __name__ == "__main__":
+    main()
