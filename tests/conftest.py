@@ -12,7 +12,7 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     "dcmtk": (("echoscu", "storescu", "storescp", "dcmcjpeg", "dcmcjpls", "dcmdump"), "dcmtk"),
     "orthanc": (("Orthanc", "/usr/sbin/Orthanc"), "orthanc"),
     "dciodvfy": (("dciodvfy", "dcentvfy"), "dicom3tools"),
-    "pixelmed": (("DicomSRValidator",), "pixelmed-apps libpixelmed-java"),
+    "pixelmed": (("DicomSRValidator", "javac"), "pixelmed-apps libpixelmed-java default-jdk-headless"),
     "redis": (("redis-server",), "redis-server"),
     "postgresql": (("pg_ctl", "/usr/lib/postgresql/*/bin/pg_ctl"), "postgresql"),
     "chromium": (("chromium",), "chromium"),

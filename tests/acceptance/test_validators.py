@@ -1,0 +1,235 @@
+"""Every kind of result, for every kind of source, under the validators that the field uses."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
+
+from patchclip_node.dicom.headers import read_dataset
+from patchclip_node.dicom.select import select
+from patchclip_node.domain.records import ResultKind
+from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
+from tests.peers.validators import dcentvfy_errors, dciodvfy_errors, sr_template_errors
+from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context
+
+LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
+ARCHIVED = Predecessor(ComprehensiveSRStorage, "1.2.826.0.1.3680043.2.1143.9.4", "1.2.826.0.1.3680043.2.1143.9.3")
+LATERAL = SkippedImage(CR, "1.2.826.0.1.3680043.2.1143.1.5", "the view is lateral (LL)")
+
+STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
+    "CR with findings": ([analysed(LUNGS)], [], 1),
+    "DX, MONOCHROME1, landscape, 8 bit, without spacing": (
+        [
+            analysed(
+                LUNGS,
+                SOPClassUID=DX,
+                Modality="DX",
+                ViewPosition="AP",
+                PhotometricInterpretation="MONOCHROME1",
+                BitsAllocated=8,
+                BitsStored=8,
+                HighBit=7,
+                Rows=400,
+                Columns=500,
+                PixelSpacing=None,
+                ImagerPixelSpacing=None,
+            )
+        ],
+        [],
+        1,
+    ),
+    "nothing present": ([analysed({}, remarks=("The view is unknown.",))], [], 1),
+    "present without a place, untrained": ([analysed({"edema": [], "cardiomegaly": []}, UNTRAINED)], [], 1),
+    "two images, a skipped one, a second revision": (
+        [
+            analysed(LUNGS),
+            analysed(
+                {"cardiomegaly": [(7, 5, 4, 5)]},
+                SOPInstanceUID="1.2.826.0.1.3680043.2.1143.1.6",
+                PatientOrientation=["R", "F"],
+            ),
+        ],
+        [LATERAL],
+        2,
+    ),
+    "Japanese name, 16 bit": (
+        [
+            analysed(
+                LUNGS,
+                SpecificCharacterSet=["", "ISO 2022 IR 87"],
+                PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
+                BitsStored=16,
+                HighBit=15,
+            )
+        ],
+        [],
+        1,
+    ),
+}
+
+
+def _bare_source() -> Dataset:
+    """The least that a node accepts, and some values that break their VR."""
+    source = Dataset()
+    source.SOPClassUID, source.SOPInstanceUID = SC, "1.2.826.0.1.3680043.2.1143.2.4"
+    source.StudyInstanceUID, source.SeriesInstanceUID = (
+        "1.2.826.0.1.3680043.2.1143.2.1",
+        "1.2.826.0.1.3680043.2.1143.2.2",
+    )
+    source.Modality, source.Rows, source.Columns = "DX", 64, 48
+    return source
+
+
+def _broken_source() -> Dataset:
+    source = _bare_source()
+    source.SOPInstanceUID += "1"
+    source.PixelSpacing, source.PatientOrientation = [0, 0], None
+    with pytest.warns(UserWarning, match="Invalid value"):
+        source.PatientAge, source.StudyDate, source.PatientSex = "81", "1995.07.20", "female"
+    source.SpecificCharacterSet = "ISO_IR 100"
+    source.PatientIdentityRemoved = "YES"
+    return source
+
+
+for _name, _source in (("hardly an attribute", _bare_source()), ("values that break their VR", _broken_source())):
+    STUDIES[_name] = ([AnalysedImage(_source, findings_for(_source, LUNGS, UNTRAINED), select(_source).remarks)], [], 1)
+
+
+Built = dict[str, list[tuple[ResultKind, Path]]]
+
+
+def _write(
+    folder: Path, name: str, images: list[AnalysedImage], skipped: list[SkippedImage], revision: int
+) -> list[tuple[ResultKind, Path]]:
+    context = result_context(revision, (ARCHIVED,) if revision > 1 else ())
+    written = []
+    for number, (kind, dataset) in enumerate(build_results(images, skipped, context)):
+        path = folder / f"{name.replace(' ', '_').replace(',', '')}-{number}-{kind.value}.dcm"
+        path.write_bytes(encode(dataset))
+        written.append((kind, path))
+    return written
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("validators")
+    return {name: _write(folder, name, *study) for name, study in STUDIES.items()}
+
+
+@pytest.fixture(scope="session")
+def built_of_real(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Results for the real DICOM files; empty where this run has none."""
+    data = os.environ.get("PATCHCLIP_TEST_DATA")
+    folder = tmp_path_factory.mktemp("validators-real")
+    results: Built = {}
+    for path in sorted(Path(data, "dicom").glob("*.dcm")) if data else ():
+        source = read_dataset(path)
+        image = AnalysedImage(source, findings_for(source, LUNGS, UNTRAINED), select(source).remarks)
+        results[path.name] = _write(folder, path.stem, [image], [], 1)
+    return results
+
+
+@pytest.fixture(scope="session")
+def miscoded_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report that breaks TID 1500: the procedure that it reports is not in CID 100."""
+    report = build_sr([analysed({})], [], result_context())
+    procedure = next(
+        item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Procedure reported"
+    )
+    procedure.ConceptCodeSequence[0].CodeValue = "399208008"
+    path = tmp_path_factory.mktemp("miscoded") / "report.dcm"
+    path.write_bytes(encode(report))
+    return path
+
+
+@pytest.fixture(scope="session")
+def template_errors(built: Built, built_of_real: Built, miscoded_report: Path) -> dict[Path, list[str]]:
+    reports = [
+        path
+        for results in (*built.values(), *built_of_real.values())
+        for kind, path in results
+        if kind is ResultKind.SR
+    ]
+    return sr_template_errors([*reports, miscoded_report])
+
+
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize("name", STUDIES)
+def test_dciodvfy_finds_no_error_in_any_object(name: str, built: Built) -> None:
+    assert {path.name: dciodvfy_errors(path) for _, path in built[name]} == {path.name: [] for _, path in built[name]}
+
+
+@pytest.mark.peer("pixelmed")
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_template_checker_finds_no_error_in_any_report(
+    name: str, built: Built, template_errors: dict[Path, list[str]]
+) -> None:
+    reports = [path for kind, path in built[name] if kind is ResultKind.SR]
+
+    assert len(reports) == 1
+    assert template_errors[reports[0]] == []
+
+
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "values that break their VR"])
+def test_results_agree_with_their_source_about_patient_and_study(name: str, built: Built, tmp_path: Path) -> None:
+    sources = []
+    for number, image in enumerate(STUDIES[name][0]):
+        source = copy.deepcopy(image.source)
+        source.file_meta = FileMetaDataset()
+        source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        path = tmp_path / f"{number}.dcm"
+        source.save_as(path, enforce_file_format=True)
+        sources.append(path)
+
+    errors = dcentvfy_errors([*sources, *(path for _, path in built[name])])
+
+    assert errors == []
+
+
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.real_data
+def test_dciodvfy_finds_no_error_in_the_results_of_real_files(built_of_real: Built) -> None:
+    errors = {path.name: dciodvfy_errors(path) for results in built_of_real.values() for _, path in results}
+
+    assert errors
+    assert not {name: lines for name, lines in errors.items() if lines}
+
+
+@pytest.mark.peer("pixelmed")
+@pytest.mark.real_data
+def test_the_template_checker_finds_no_error_in_the_reports_of_real_files(
+    built_of_real: Built, template_errors: dict[Path, list[str]]
+) -> None:
+    errors = {
+        name: template_errors[path]
+        for name, results in built_of_real.items()
+        for kind, path in results
+        if kind is ResultKind.SR
+    }
+
+    assert errors
+    assert not {name: lines for name, lines in errors.items() if lines}
+
+
+@pytest.mark.peer("dciodvfy")
+def test_dciodvfy_would_find_a_missing_attribute(tmp_path: Path) -> None:
+    report = build_sr([analysed(LUNGS)], [], result_context())
+    del report.CompletionFlag
+    path = tmp_path / "report.dcm"
+    path.write_bytes(encode(report))
+
+    assert any("CompletionFlag" in line for line in dciodvfy_errors(path))
+
+
+@pytest.mark.peer("pixelmed")
+def test_the_template_checker_would_find_a_code_that_does_not_belong(
+    template_errors: dict[Path, list[str]], miscoded_report: Path
+) -> None:
+    assert any("not found in context group 100" in line for line in template_errors[miscoded_report])

@@ -1,0 +1,46 @@
+"""Validators of DICOM objects: dciodvfy and dcentvfy (dicom3tools), PixelMed's checker of SR templates."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+_PIXELMED_JAR = "/usr/share/java/pixelmed.jar"
+_NO_XPATH_LIMITS = ("ExprOpLimit", "ExprGrpLimit", "TotalOpLimit")
+"""The template rules are larger than what Java's XPath accepts by default."""
+
+
+def dciodvfy_errors(path: Path) -> list[str]:
+    """Return what dciodvfy calls an error in one file."""
+    lines = _output("dciodvfy", str(path)).splitlines()
+    assert any(not line.startswith(("Error", "Warning")) for line in lines), f"dciodvfy recognised nothing in {path}"
+    return [line for line in lines if line.startswith(("Error", "Abort"))]
+
+
+def dcentvfy_errors(paths: Sequence[Path]) -> list[str]:
+    """Return where files of one patient disagree about the patient, study or series that they share."""
+    return [line for line in _output("dcentvfy", *map(str, paths)).splitlines() if line.startswith(("Error", "Abort"))]
+
+
+def sr_template_errors(paths: Sequence[Path]) -> dict[Path, list[str]]:
+    """Validate reports with PixelMed in one go: path -> errors; a file that it does not recognise is an error, too."""
+    program = ["java", *(f"-Djdk.xml.xpath{limit}=0" for limit in _NO_XPATH_LIMITS)]
+    source = Path(__file__).with_name("ValidateReports.java")
+    output = _output(*program, "-cp", _PIXELMED_JAR, str(source), *map(str, paths), timeout_s=280)
+    errors: dict[Path, list[str]] = {}
+    for section in output.split("FILE ")[1:]:
+        path, *lines = section.splitlines()
+        found = [line for line in lines if line.startswith("Error")]
+        if "Found Root Template TID_1500 (MeasurementReport)" not in lines or "IOD validation complete" not in lines:
+            found.append(f"not validated as TID 1500: {lines[-3:]}")
+        errors[Path(path)] = found
+    return errors
+
+
+def _output(*command: str, timeout_s: float = 60) -> str:
+    """Return what a program writes to both streams; validators tell their verdict in words, not by exit status."""
+    run = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, errors="replace"
+    )
+    return run.stdout
