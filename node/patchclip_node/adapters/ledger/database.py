@@ -124,7 +124,13 @@ def _parsed(url: str) -> URL:
 
 def _sqlite_engine(url: URL) -> Engine:
     assert url.database is not None
-    Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(url.database).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the ledger's folder {folder} cannot be made: {error.strerror}; change data_dir or ledger_url"
+        ) from error
     engine = create_engine(url, connect_args={"timeout": _WAIT_S, "isolation_level": None})
 
     @event.listens_for(engine, "connect")
