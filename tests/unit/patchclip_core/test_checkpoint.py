@@ -121,7 +121,7 @@ def test_the_digest_is_the_plain_sha_256_of_the_weights() -> None:
     "module", ["patchclip_core", "patchclip_core.types", "patchclip_core.io", "patchclip_core.checkpoint"]
 )
 def test_importing_does_not_import_torch(module: str) -> None:
-    code = f"import patchclip_core{module}, sys; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
 
     result = subprocess.run([sys.executable, "-c", code], check=False, env=os.environ, timeout=60)
 
