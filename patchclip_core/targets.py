@@ -111,7 +111,7 @@ def _patch_edges(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def _shares(edges: NDArray[np.float64], patch_edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(patches, strips): the part of a patch's extent that a strip between two edges is; 0 for patches without extent."""
+    """(patches, strips): the part of a patch's extent that each strip is; 0 for patches without extent."""
     starts, ends = edges[:-1], edges[1:]
     low, high = patch_edges[:-1, None], patch_edges[1:, None]
     overlap = np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0.0, None)
