@@ -78,7 +78,7 @@ def analyze(
     except OSError as error:
         complain(f"cannot write to {out}: {error.strerror}")
         raise typer.Exit(EXIT_FAILURE) from error
-    _print(documented, identity, out)
+    _print(documented, identity, settings, out)
     if timed_out:
         raise typer.Exit(EXIT_FAILURE)
 
@@ -167,9 +167,11 @@ def _write_document(
     (out / "findings.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, out: Path) -> None:
+def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
+    from patchclip_core.prompts import load_findings
     from patchclip_node.results.wording import honesty, model_line, percent
 
+    names = {key: definition.name for key, definition in load_findings(settings.findings_file).items()}
     table = Table()
     for column in ("file", "result", "written"):
         table.add_column(column, overflow="fold")
@@ -178,7 +180,7 @@ def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, out: 
             table.add_row(Text(entry.file), Text(f"not analysed: {entry.reason}", style="yellow"), "")
             continue
         present = entry.analysed.findings.present
-        found = ", ".join(f"{finding.key} {percent(finding.probability or 0.0)}" for finding in present)
+        found = ", ".join(f"{names[finding.key]} {percent(finding.probability or 0.0)}" for finding in present)
         table.add_row(Text(entry.file), Text(found or "nothing above its threshold"), Text("\n".join(entry.objects)))
     terminal = console()
     terminal.print(table)

@@ -11,14 +11,15 @@ from types import TracebackType
 from typing import Final, Self
 
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 from pynetdicom.status import code_to_category
 from pynetdicom.transport import ThreadedAssociationServer
 
-from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.dicom.headers import read_header, tolerant_reading, transfer_syntax_uid
 from patchclip_node.domain.errors import PeerError
 
 AE_TITLE: Final = "ARCHIVE"
@@ -105,9 +106,13 @@ class Archive:
         finally:
             association.release()
 
-    def _send_one(self, association: object, path: Path) -> str | None:
+    def _send_one(self, association: Association, path: Path) -> str | None:
+        with tolerant_reading():
+            dataset = dcmread(path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:  # a file without File Meta Information, as archives have them
+            dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid(dataset))
         try:
-            status = association.send_c_store(path)  # type: ignore[attr-defined]  # pynetdicom's Association
+            status = association.send_c_store(dataset)
         except ValueError as error:  # no context was accepted for its SOP class and syntax, or it is no DICOM
             return str(error)
         if not status:
@@ -137,12 +142,7 @@ class Archive:
 
 def _contexts(paths: Sequence[Path]) -> Iterator[PresentationContext]:
     """Propose each pair of SOP class and transfer syntax that the files have."""
-    pairs: dict[tuple[str, str], None] = {}
-    for path in paths:
-        header = dcmread(path, force=True, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-        syntax = header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
-        sop_class = str(header.get("SOPClassUID", ""))
-        if sop_class in STORAGE_SOP_CLASSES and syntax in TRANSFER_SYNTAXES:
-            pairs[sop_class, str(syntax)] = None
+    headers = [read_header(path) for path in paths]
+    pairs = dict.fromkeys((header.sop_class_uid, header.transfer_syntax_uid) for header in headers)
     for sop_class, syntax in islice(pairs, _MAX_CONTEXTS):
         yield build_context(sop_class, syntax)

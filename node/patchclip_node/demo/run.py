@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,7 @@ from patchclip_node.demo.report import Timings, write_report
 from patchclip_node.demo.studies import SentStudy, all_files, collect_studies
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.results.wording import UNTRAINED_WARNING, percent
+from patchclip_node.services.analyse.summary import ImageSummary
 
 POLL_S: Final = 0.1
 
@@ -36,7 +37,7 @@ def run_demo(
     """Run the demo; True only if every study came back.
 
     studies_dir: a folder of DICOM files, or one file; None: the samples that come with the program. Raises
-    `ConfigurationError` when there is nothing to send or `out` cannot be used, `NodeError` when the node does not start.
+    `ConfigurationError` when there is nothing to send or `out` can't be used, `NodeError` when the node does not start.
     """
     begin = time.monotonic()
     with ExitStack() as stack:
@@ -121,14 +122,11 @@ def _wait(
 def _print(outcomes: Sequence[StudyOutcome], timings: Timings, out: Path, console: Console) -> None:
     table = Table(title="What came back", title_justify="left", show_lines=True)
     table.add_column("study", overflow="fold")
-    table.add_column("findings above their threshold", overflow="fold")
-    table.add_column("where", overflow="fold")
+    table.add_column("findings above their threshold, and where", overflow="fold")
     table.add_column("time", no_wrap=True)
     table.add_column("returned", overflow="fold")
     for outcome in outcomes:
-        table.add_row(
-            Text(outcome.sent.title), _findings(outcome), _places(outcome), _seconds(outcome), _returned(outcome)
-        )
+        table.add_row(Text(outcome.sent.title), _findings(outcome), _seconds(outcome), _returned(outcome))
     console.print()
     console.print(table)
     model = next((outcome.summary.model for outcome in outcomes if outcome.summary), None)
@@ -148,24 +146,26 @@ def _print(outcomes: Sequence[StudyOutcome], timings: Timings, out: Path, consol
     console.print(f"ledger:  patchclip-node studies list --config {out / 'node.yaml'}")
 
 
-def _findings(outcome: StudyOutcome) -> Text:
-    lines = []
-    for image in outcome.summary.images if outcome.summary else ():
+def _findings(outcome: StudyOutcome) -> RenderableType:
+    if outcome.summary is None:
+        return Text(outcome.problem or "not analysed", style="yellow")
+    lines = Table.grid(padding=(0, 2))
+    for image in outcome.summary.images:
         present = [finding for finding in image.findings if finding.state == "present"]
-        lines += [f"{finding.name} {percent(finding.probability or 0.0)}" for finding in present] or ["none"]
-    return Text("\n".join(lines) or "not analysed", style="" if lines else "yellow")
+        for finding in present:
+            best = finding.regions[0] if finding.regions else None
+            more = f" (and {len(finding.regions) - 1} more)" if len(finding.regions) > 1 else ""
+            where = f"{place(best, image.rows, image.columns)}{more}" if best else "no place of its own"
+            lines.add_row(Text(f"{finding.name} {percent(finding.probability or 0.0)}"), Text(where, style="dim"))
+        if not present:
+            lines.add_row("none", Text(_highest(image), style="dim"))
+    return lines
 
 
-def _places(outcome: StudyOutcome) -> Text:
-    lines = []
-    for image in outcome.summary.images if outcome.summary else ():
-        for finding in image.findings:
-            if finding.state == "present":
-                best = finding.regions[0] if finding.regions else None
-                more = f" (and {len(finding.regions) - 1} more)" if len(finding.regions) > 1 else ""
-                where = f"{place(best, image.rows, image.columns)}{more}" if best else "no place named"
-                lines.append(f"{finding.name}: {where}")
-    return Text("\n".join(lines) or (outcome.problem or ""))
+def _highest(image: ImageSummary) -> str:
+    evaluated = [(finding.probability, finding.name) for finding in image.findings if finding.probability is not None]
+    probability, name = max(evaluated, default=(0.0, ""))
+    return f"highest: {name} {percent(probability)}" if name else ""
 
 
 def _seconds(outcome: StudyOutcome) -> Text:

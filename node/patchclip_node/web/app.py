@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
@@ -95,7 +96,11 @@ class _Endpoints:
             loader=PackageLoader("patchclip_node.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         self._templates.globals.update(
-            product=PRODUCT_NAME, version=PRODUCT_VERSION, research_statement=RESEARCH_STATEMENT, ae_title=ae_title
+            outcome_line=_outcome_line,
+            product=PRODUCT_NAME,
+            version=PRODUCT_VERSION,
+            research_statement=RESEARCH_STATEMENT,
+            ae_title=ae_title,
         )
         self._templates.filters.update(
             moment=pages.moment, span=pages.span, percent=pages.percent, size=pages.size, seconds=pages.seconds
@@ -197,6 +202,14 @@ class _Endpoints:
 
     def _page(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
         return HTMLResponse(self._templates.get_template(template).render(**context), status_code=status_code)
+
+
+def _outcome_line(study: StudyRecord) -> str:
+    """Say in one line what came of a study; nothing while nothing has."""
+    summary = _summary(study.summary_json)
+    if summary is None or study.error:
+        return study.reason or study.error or ""
+    return pages.findings_line(summary)
 
 
 def _summary(text: str | None) -> StudySummary | None:

@@ -34,6 +34,9 @@ from patchclip_node.services.analyse.outcome import (
 BATCH_IMAGES = 8
 """Images that are decoded and analysed together: bounds the memory that a study of many images takes."""
 
+_PNG_LEVEL = 3
+"""A tenth larger than the default's file in half its time, which every study waits for."""
+
 _T = TypeVar("_T")
 
 
@@ -123,7 +126,7 @@ def _analysed(
     beside = (*candidate.remarks, *radiograph.remarks)
     remarks = tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks)
     png = io.BytesIO()
-    draw_overlay(radiograph, findings, definitions).save(png, "PNG")
+    draw_overlay(radiograph, findings, definitions).save(png, "PNG", compress_level=_PNG_LEVEL)
     return AnalysedFile(candidate.image, AnalysedImage(candidate.source, findings, remarks), png.getvalue())
 
 

@@ -170,7 +170,7 @@ class AnalysisService:
                 return
             if may_pass:
                 attempts = min(study.attempts, self._retry.analysis_attempts)
-                error = f"given up after {attempts} attempts: {error}"
+                error = f"given up after attempt {attempts} of {self._retry.analysis_attempts}: {error}"
             self._ledger.fail_analysis(study.id, leased.owner, now, error)
             log.error("study_failed", error=error)
         except LostLeaseError as lost:

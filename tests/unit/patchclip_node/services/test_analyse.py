@@ -257,7 +257,7 @@ def test_after_its_attempts_a_study_fails_and_keeps_the_error(bench: Bench) -> N
         bench.clock.advance(3600)
 
     assert bench.study().state is StudyState.FAILED
-    assert bench.study().error == "given up after 3 attempts: DecoderTimeoutError: decoding took longer than 60 s"
+    assert bench.study().error == "given up after attempt 3 of 3: DecoderTimeoutError: decoding took longer than 60 s"
     assert bench.run_one() is False
 
 
@@ -270,7 +270,7 @@ def test_a_study_that_kills_its_worker_is_not_tried_for_ever(bench: Bench) -> No
     bench.run_one()
 
     assert bench.study().state is StudyState.FAILED
-    assert "given up after 3 attempts" in (bench.study().error or "")
+    assert "given up after attempt 3 of 3" in (bench.study().error or "")
     assert bench.analyzer.batch_sizes == []
 
 

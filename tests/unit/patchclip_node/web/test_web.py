@@ -1,0 +1,220 @@
+"""The status pages show what the ledger knows, change nothing, and trust nothing that a peer sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from patchclip_core.prompts import load_findings
+from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.states import StudyState
+from patchclip_node.product import RESEARCH_STATEMENT
+from patchclip_node.services.analyse import AnalysisService
+from patchclip_node.settings import DestinationSettings, RetrySettings
+from patchclip_node.web import create_app
+from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
+from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
+from tests.studies import LEASE_S, OWNER, bring_to
+from tests.synthetic import TRAINED
+
+
+@dataclass
+class Site:
+    """The pages and what is behind them."""
+
+    folder: Path
+    ledger: SqlLedger
+    spool: MemorySpool
+    clock: FakeClock
+    browser: TestClient
+
+    def analyse(self, analyzer: OpacityEverywhere | None = None, **attributes: object) -> None:
+        """Let one study arrive and be analysed."""
+        receive(self.ledger, self.spool, radiograph_file(self.folder, "image.dcm", **attributes), self.clock.now())
+        self.ledger.close_quiet(self.clock.now(), 0)
+        service = AnalysisService(
+            ledger=self.ledger,
+            spool=self.spool,
+            queue=FakeQueue(),
+            clock=self.clock,
+            uids=DerivedUidGenerator(),
+            decoder=FakeDecoder(),
+            analyzer=analyzer or OpacityEverywhere(),
+            definitions=load_findings(),
+            station_name="PATCHCLIP",
+            destinations=[DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)],
+            retry=RetrySettings(),
+            lease_s=LEASE_S,
+        )
+        assert service.run_one(OWNER)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
+    with TestClient(create_app(ledger=ledger, spool=spool, clock=clock, ae_title="PATCHCLIP")) as browser:
+        yield Site(tmp_path, ledger, spool, clock, browser)
+    ledger.close()
+
+
+def test_an_empty_node_says_how_to_send_a_study(site: Site) -> None:
+    answer = site.browser.get("/")
+
+    assert answer.status_code == 200
+    assert "No study has arrived yet" in answer.text
+    assert "<b>PATCHCLIP</b>" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/studies/1.2.3", "/studies/9.9", "/nowhere"])
+def test_every_page_says_that_it_is_research_and_carries_the_security_headers(site: Site, path: str) -> None:
+    bring_to(site.ledger, StudyState.RECEIVED)
+
+    answer = site.browser.get(path)
+
+    assert RESEARCH_STATEMENT in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_list_shows_states_reasons_and_counts(site: Site) -> None:
+    bring_to(site.ledger, StudyState.REJECTED, "1.2.1")
+    bring_to(site.ledger, StudyState.FAILED, "1.2.2")
+
+    page = site.browser.get("/").text
+
+    assert "a lateral view" in page
+    assert "it broke" in page
+    assert re.search(r"failed <b>1</b>", page)
+
+
+def test_the_list_can_be_filtered_by_state_and_patient(site: Site) -> None:
+    bring_to(site.ledger, StudyState.REJECTED, "1.2.1")
+    bring_to(site.ledger, StudyState.RECEIVING, "1.2.2")
+
+    assert "/studies/1.2.1" not in site.browser.get("/?state=RECEIVING").text
+    assert "/studies/1.2.2" in site.browser.get("/?state=RECEIVING").text
+    assert "/studies/1.2.2" in site.browser.get("/?patient=PAT-1").text
+    assert "No study matches" in site.browser.get("/?patient=nobody").text
+
+
+@pytest.mark.parametrize("query", ["state=LOST", "page=-1", "page=x", "page=99999999"])
+def test_a_query_that_makes_no_sense_is_refused(site: Site, query: str) -> None:
+    assert site.browser.get(f"/?{query}").status_code == 400
+
+
+def test_a_long_list_has_pages(site: Site) -> None:
+    for number in range(51):
+        bring_to(site.ledger, StudyState.RECEIVING, f"1.2.{number}")
+
+    first, second = site.browser.get("/"), site.browser.get("/?page=1")
+
+    assert "older" in first.text
+    assert first.text.count('class="pill receiving"') == 50
+    assert second.text.count('class="pill receiving"') == 1
+    assert "newer" in second.text
+
+
+def test_hostile_names_are_shown_as_text(site: Site) -> None:
+    site.analyse(PatientName="<script>alert(1)</script>", StudyDescription='"><img src=x onerror=alert(1)>')
+
+    for path in ("/", "/studies/1.2.3"):
+        page = site.browser.get(path).text
+        assert "<script" not in page
+        assert "<img src=x" not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_a_study_shows_findings_model_events_deliveries_and_its_overlay(site: Site) -> None:
+    site.analyse()
+
+    page = site.browser.get("/studies/1.2.3").text
+    overlay = site.browser.get("/studies/1.2.3/1/overlays/0.png")
+
+    assert "lung opacity" in page
+    assert "87.0 %" in page
+    assert OpacityEverywhere().identity.weights_digest in page
+    assert "analysis finished" in page
+    assert re.search(r"<td>pacs</td>\s*<td><span class=\"pill pending\">", page)
+    assert 'src="/studies/1.2.3/1/overlays/0.png"' in page
+    assert overlay.headers["content-type"] == "image/png"
+    assert overlay.content.startswith(b"\x89PNG")
+
+
+def test_an_untrained_model_is_never_shown_without_its_warning(site: Site) -> None:
+    site.analyse()
+
+    assert "untrained model, without meaning" in site.browser.get("/").text
+    assert "Untrained model." in site.browser.get("/studies/1.2.3").text
+
+
+def test_a_trained_model_is_shown_without_that_warning(site: Site) -> None:
+    site.analyse(OpacityEverywhere(identity=TRAINED))
+
+    assert "ntrained model" not in site.browser.get("/").text
+    assert "ntrained model" not in site.browser.get("/studies/1.2.3").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/studies/1.2.3/2/overlays/0.png", "/studies/1.2.3/1/overlays/7.png", "/studies/9/1/overlays/0.png"]
+)
+def test_an_overlay_that_is_not_there_is_not_found(site: Site, path: str) -> None:
+    site.analyse()
+
+    assert site.browser.get(path).status_code == 404
+
+
+def test_an_overlay_that_left_the_spool_is_not_found(site: Site) -> None:
+    site.analyse()
+    site.spool.files.clear()
+
+    assert site.browser.get("/studies/1.2.3/1/overlays/0.png").status_code == 404
+
+
+def test_a_summary_of_another_version_does_not_break_the_page(site: Site) -> None:
+    bring_to(site.ledger, StudyState.RETURNED)  # its summary is {}
+
+    assert site.browser.get("/studies/1.2.3").status_code == 200
+
+
+def test_nothing_can_be_changed_from_here(site: Site) -> None:
+    bring_to(site.ledger, StudyState.FAILED)
+
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert site.browser.request(method, "/studies/1.2.3").status_code == 405
+
+
+def test_metrics_name_every_state(site: Site) -> None:
+    bring_to(site.ledger, StudyState.FAILED)
+    bring_to(site.ledger, StudyState.RECEIVED, "1.2.4")
+    site.clock.advance(30)
+
+    text = site.browser.get("/metrics").text
+
+    for state in StudyState:
+        assert f'patchclip_studies{{state="{state}"}}' in text
+    assert 'patchclip_studies{state="FAILED"} 1.0' in text
+    assert 'patchclip_due_work{work="analyse"} 1.0' in text
+    assert "patchclip_oldest_unfinished_seconds 30.0" in text
+
+
+def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*args: object) -> None:
+        raise LedgerUnavailableError("the database restarts")
+
+    assert site.browser.get("/healthz").json()["status"] == "ok"
+    for method in ("counts", "studies"):
+        monkeypatch.setattr(site.ledger, method, down)
+
+    health, page = site.browser.get("/healthz"), site.browser.get("/")
+
+    assert (health.status_code, health.json()["status"]) == (503, "unavailable")
+    assert page.status_code == 503
+    assert "the database restarts" in page.text
