@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ _PRIORITIES: Final = {
 _UID_MAX_LENGTH: Final = 64
 
 _warnings_lock = threading.Lock()
+_pydicom_logger = logging.getLogger("pydicom")
 
 
 def read_header(path: Path) -> InstanceHeader:
@@ -117,11 +119,15 @@ def text(dataset: Dataset, keyword: str) -> str:
 def tolerant_reading() -> Iterator[None]:
     """Keep pydicom's remarks on foreign data out of the log: that data is as it is.
 
-    Python's warning filters belong to the process, hence the lock.
+    Python's warning filters and pydicom's logger belong to the process, hence the lock.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        before, _pydicom_logger.disabled = _pydicom_logger.disabled, True
+        try:
+            yield
+        finally:
+            _pydicom_logger.disabled = before
 
 
 def _read(path: Path, keywords: tuple[str, ...] | None) -> Dataset:

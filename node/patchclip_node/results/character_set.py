@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pydicom import Dataset
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.charset import convert_encodings, decode_bytes, encode_string, python_encoding
 from pydicom.multival import MultiValue
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, TEXT_VR_DELIMS, PersonName
 
@@ -23,7 +23,7 @@ def set_character_set(dataset: Dataset, source: Dataset) -> None:
     """Set the character set of a complete result."""
     value = source.get("SpecificCharacterSet")
     terms = [str(term) for term in value] if isinstance(value, (list, tuple, MultiValue)) else [str(value or "")]
-    fits = all(_can_write(value, terms) for value in _texts(dataset))
+    fits = all(term in python_encoding for term in terms) and all(_can_write(each, terms) for each in _texts(dataset))
     dataset.pop("SpecificCharacterSet", None)
     if not fits:
         dataset.SpecificCharacterSet = UTF_8
@@ -39,7 +39,8 @@ def _can_write(value: str | PersonName, terms: list[str]) -> bool:
         try:
             encodings = convert_encodings(list(terms))
             if isinstance(value, PersonName):
-                return str(PersonName(value.encode(encodings), encodings)) == str(value)
+                written = PersonName(str(value)).encode(encodings)  # a new one, since it keeps what it once wrote
+                return str(PersonName(written, encodings)) == str(value)
             return decode_bytes(encode_string(value, encodings), encodings, set(TEXT_VR_DELIMS)) == value
         except (LookupError, ValueError):
             return False

@@ -5,7 +5,7 @@ The radiograph is always shown at about the same size, whatever its own: labels 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -26,7 +26,7 @@ _LABEL_FONT_PX: Final = 28
 _BANNER_PX: Final = 76
 _BANNER_COLOUR: Final = (190, 40, 28)
 
-_Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]
 
 
 def draw_overlay(
@@ -92,29 +92,39 @@ def _grown(mask: Mask, distance_px: int) -> Mask:
 
 def _draw_labels(picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]]) -> None:
     """Write each label at its place (x, y): above the region, or lower where another label stands already."""
-    draw = ImageDraw.Draw(picture)
-    face, taken = font(_LABEL_FONT_PX), list[_Box]()
-    for label, (x, y, colour) in labels.items():
-        width, height = round(draw.textlength(label, font=face)) + 24, _LABEL_FONT_PX + 14
-        for box in _places(picture, x, y, width, height):
-            if not any(_overlap(box, other) for other in taken):
-                break
-        taken.append(box)
+    draw, face = ImageDraw.Draw(picture), font(_LABEL_FONT_PX)
+    wanted = [(x, y, round(draw.textlength(label, font=face)) + 24) for label, (x, y, _) in labels.items()]
+    boxes = label_boxes(picture.size, wanted, _LABEL_FONT_PX + 14)
+    for (label, (_, _, colour)), box in zip(labels.items(), boxes, strict=True):
         draw.rounded_rectangle(box, radius=6, fill=BACKGROUND, outline=colour, width=2)
         draw.text((box[0] + 12, (box[1] + box[3]) / 2), label, font=face, fill=colour, anchor="lm")
 
 
-def _places(picture: Image.Image, x: float, y: float, width: int, height: int) -> Iterator[_Box]:
-    left = min(max(round(x), 0), max(picture.width - width, 0))
-    top = min(max(round(y) - height - 6, 0), max(picture.height - height, 0))
+def label_boxes(size: tuple[int, int], wanted: Sequence[tuple[float, float, int]], height: int) -> list[Box]:
+    """Return a box (left, top, right, bottom) for each label (x, y of its region, width), none over another.
+
+    Where the picture has no free place left, the label stands where it was wanted.
+    """
+    boxes: list[Box] = []
+    for x, y, width in wanted:
+        places = list(_places(size, x, y, width, height))
+        free = (box for box in places if not any(overlap(box, other) for other in boxes))
+        boxes.append(next(free, places[0]))
+    return boxes
+
+
+def _places(size: tuple[int, int], x: float, y: float, width: int, height: int) -> Iterator[Box]:
+    left = min(max(round(x), 0), max(size[0] - width, 0))
+    top = min(max(round(y) - height - 6, 0), max(size[1] - height, 0))
     yield left, top, left + width, top + height
-    for lower in range(top + height + 4, picture.height - height, height + 4):
+    for lower in range(top + height + 4, size[1] - height, height + 4):
         yield left, lower, left + width, lower + height
     for higher in range(top - height - 4, -1, -height - 4):
         yield left, higher, left + width, higher + height
 
 
-def _overlap(one: _Box, other: _Box) -> bool:
+def overlap(one: Box, other: Box) -> bool:
+    """Tell whether two boxes share a pixel."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 

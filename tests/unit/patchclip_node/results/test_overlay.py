@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patchclip_core.localization import region_mask
+from patchclip_core.prompts import load_findings
+from patchclip_core.types import Findings, Radiograph
+from patchclip_node.results.legend import LEGEND_WIDTH_PX
+from patchclip_node.results.overlay import draw_overlay, label_boxes, overlap
+from tests.synthetic import TRAINED, UNTRAINED, findings_for, source_image
+
+DEFINITIONS = load_findings()
+BANNER_RED = (190, 40, 28)
+
+
+def radiograph(rows: int, columns: int, aspect: float = 1.0) -> Radiograph:
+    return Radiograph(np.full((rows, columns), 0.5, dtype=np.float32), aspect)
+
+
+def findings(rows: int, columns: int, present: dict[str, list[tuple[int, int, int, int]]]) -> Findings:
+    return findings_for(source_image(Rows=rows, Columns=columns), present)
+
+
+def count(picture: Image.Image, colour: tuple[int, int, int]) -> int:
+    return int((np.asarray(picture) == np.array(colour)).all(axis=-1).sum())
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2500, 2000), (400, 400), (300, 900), (900, 300), (1, 1)])
+def test_the_picture_has_a_sensible_size_whatever_the_radiographs(rows: int, columns: int) -> None:
+    picture = draw_overlay(radiograph(rows, columns), findings(rows, columns, {}), DEFINITIONS)
+
+    assert picture.mode == "RGB"
+    assert 700 <= picture.width <= 1400 + LEGEND_WIDTH_PX
+    assert 900 <= picture.height <= 1500
+
+
+def test_a_contour_runs_along_the_border_of_its_region() -> None:
+    found = findings(1400, 1400, {"opacity": [(4, 4, 5, 5)]})
+    picture = draw_overlay(radiograph(1400, 1400), found, DEFINITIONS)
+
+    drawn = (np.asarray(picture)[:, :1400] == np.array(DEFINITIONS["opacity"].colour_rgb)).all(axis=-1)
+    mask = region_mask(found["opacity"], found.geometry)
+    rows, columns = np.nonzero(mask)
+    middle = (rows.min() + rows.max()) // 2
+    left_edge = columns[rows == middle].min()
+    assert drawn[middle, left_edge : left_edge + 4].all()
+    assert not drawn[middle, left_edge + 20 : left_edge + 60].any()
+    assert not drawn[middle, left_edge - 20 : left_edge - 1].any()
+
+
+def test_a_region_at_the_border_of_the_image_is_outlined_on_all_sides() -> None:
+    found = findings(1400, 1400, {"opacity": [(0, 0, 4, 4)]})
+    picture = draw_overlay(radiograph(1400, 1400), found, DEFINITIONS)
+
+    drawn = (np.asarray(picture) == np.array(DEFINITIONS["opacity"].colour_rgb)).all(axis=-1)
+    assert drawn[200:300, 0].all()
+
+
+def test_absent_findings_are_in_the_legend_and_not_on_the_image() -> None:
+    nothing = draw_overlay(radiograph(500, 500), findings(500, 500, {}), DEFINITIONS)
+
+    on_image = np.asarray(nothing)[:1400, :1400]
+    assert len(np.unique(on_image.reshape(-1, 3), axis=0)) == 1
+    assert np.asarray(nothing)[:, 1400:].std() > 5
+
+
+def test_only_an_untrained_model_has_the_banner() -> None:
+    found = findings(500, 400, {})
+
+    trained = draw_overlay(radiograph(500, 400), replace(found, model=TRAINED), DEFINITIONS)
+    untrained = draw_overlay(radiograph(500, 400), replace(found, model=UNTRAINED), DEFINITIONS)
+
+    assert count(trained, BANNER_RED) == 0
+    assert count(untrained, BANNER_RED) > 20_000
+    assert untrained.height > trained.height
+
+
+def test_pixels_that_are_not_square_are_shown_in_their_true_shape() -> None:
+    tall = draw_overlay(radiograph(500, 1000, aspect=2.0), findings(500, 1000, {}), DEFINITIONS)
+
+    assert tall.height == 1400
+    assert tall.width == 1400 + LEGEND_WIDTH_PX
+
+
+def test_many_labels_do_not_cover_each_other() -> None:
+    boxes = label_boxes((1400, 1400), [(700.0, 700.0 + number, 300) for number in range(20)], height=42)
+
+    assert len(boxes) == 20
+    assert not any(overlap(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
+    assert all(0 <= left < right <= 1400 and 0 <= top < bottom <= 1400 for left, top, right, bottom in boxes)
+
+
+def test_a_label_without_a_free_place_is_drawn_nevertheless() -> None:
+    boxes = label_boxes((100, 60), [(0.0, 0.0, 90)] * 3, height=42)
+
+    assert len(boxes) == 3
+
+
+def test_findings_of_another_image_are_refused() -> None:
+    with pytest.raises(ValueError, match="500 x 400 pixels, this one has 400 x 500"):
+        draw_overlay(radiograph(400, 500), findings(500, 400, {}), DEFINITIONS)

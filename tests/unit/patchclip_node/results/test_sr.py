@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import ComprehensiveSRStorage
+
+from patchclip_core.types import Finding, Findings, FindingState
+from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
+from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_sr
+from tests.content import items
+from tests.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
+
+OPACITY = {"opacity": [(3, 3, 3, 3)]}
+
+
+def comments(report: Dataset) -> list[str]:
+    return [item.TextValue for item in items(report, "Comment")]
+
+
+def test_a_report_is_complete_unverified_and_preliminary() -> None:
+    report = build_sr([analysed(OPACITY)], [], result_context())
+
+    assert report.SOPClassUID == ComprehensiveSRStorage
+    assert (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag) == (
+        "COMPLETE",
+        "UNVERIFIED",
+        "PRELIMINARY",
+    )
+    assert "VerifyingObserverSequence" not in report
+
+
+def test_each_region_of_a_present_finding_is_a_group_with_tracking_finding_site_region_and_probability() -> None:
+    image = analysed({"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)]})
+
+    report = build_sr([image], [], result_context())
+
+    groups = items(report, "Measurement Group")
+    assert [items(group, "Tracking Identifier")[0].TextValue for group in groups] == [
+        "lung opacity 1",
+        "lung opacity 2",
+    ]
+    assert len({items(group, "Tracking Unique Identifier")[0].UID for group in groups}) == 2
+    for group in groups:
+        assert group.ContentTemplateSequence[0].TemplateIdentifier == "1410"
+        assert items(group, "Finding")[0].ConceptCodeSequence[0].CodeValue == "112001"
+        assert items(group, "Finding Site")[0].ConceptCodeSequence[0].CodeValue == "39607008"
+        (probability,) = [item for item in group.ContentSequence if item.ValueType == "NUM"]
+        assert probability.ConceptNameCodeSequence[0].CodeMeaning == "Probability of lung opacity"
+        assert probability.MeasuredValueSequence[0].NumericValue == 87
+        assert probability.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "%"
+
+
+def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() -> None:
+    image = analysed(OPACITY)
+    box = image.findings["opacity"].regions[0]
+
+    report = build_sr([image], [], result_context())
+
+    (region,) = items(report, "Image Region")
+    points = list(zip(region.GraphicData[::2], region.GraphicData[1::2], strict=True))
+    assert region.GraphicType == "POLYLINE"
+    assert len(points) == 9
+    assert points[0] == points[-1]
+    assert (min(x for x, _ in points), max(x for x, _ in points)) == pytest.approx((box.x, box.x + box.w))
+    assert (min(y for _, y in points), max(y for _, y in points)) == pytest.approx((box.y, box.y + box.h))
+    reference = region.ContentSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == image.sop_instance_uid
+
+
+@pytest.mark.parametrize(
+    ("orientation", "cells", "side"),
+    [
+        (["L", "F"], (3, 2, 3, 3), "Right"),
+        (["L", "F"], (3, 9, 3, 3), "Left"),
+        (["R", "F"], (3, 2, 3, 3), "Left"),
+        (["LH", "FL"], (3, 2, 3, 3), "Right"),
+        (["L", "F"], (3, 6, 3, 2), None),
+        (None, (3, 2, 3, 3), None),
+        (["A", "F"], (3, 2, 3, 3), None),
+    ],
+)
+def test_the_side_is_the_patients_where_the_header_says_how_the_patient_lies(
+    orientation: list[str] | None, cells: tuple[int, int, int, int], side: str | None
+) -> None:
+    report = build_sr([analysed({"opacity": [cells]}, PatientOrientation=orientation)], [], result_context())
+
+    assert [item.ConceptCodeSequence[0].CodeMeaning for item in items(report, "Laterality")] == ([side] if side else [])
+
+
+def test_without_patient_orientation_the_report_says_that_the_side_is_not_stated() -> None:
+    report = build_sr([analysed(OPACITY, PatientOrientation=None)], [], result_context())
+
+    assert any("image" in comment and "does not state the patient's side" in comment for comment in comments(report))
+
+
+def test_an_unpaired_site_has_no_side() -> None:
+    report = build_sr([analysed({"cardiomegaly": [(7, 2, 3, 3)]})], [], result_context())
+
+    assert items(report, "Finding Site")
+    assert items(report, "Laterality") == []
+
+
+def test_what_has_no_region_is_a_qualitative_evaluation_and_no_group() -> None:
+    report = build_sr([analysed({"edema": []})], [], result_context())
+
+    assert items(report, "Measurement Group") == []
+    (container,) = items(report, "Qualitative Evaluations")
+    evaluated = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
+        for item in container.ContentSequence
+        if item.ValueType == "CODE"
+    }
+    assert evaluated["Pulmonary edema"] == "Present"
+    assert evaluated["Pleural effusion"] == "Absent"
+    assert evaluated["Fracture of rib"] == "Not Attempted"
+    assert len(evaluated) == 8
+
+
+def test_an_evaluation_carries_its_probability_and_its_image() -> None:
+    image = analysed({"edema": []})
+
+    report = build_sr([image], [], result_context())
+
+    (edema,) = items(report, "Pulmonary edema")
+    (probability,) = items(edema, "Probability of pulmonary edema")
+    assert probability.MeasuredValueSequence[0].NumericValue == 87
+    (source,) = items(edema, "Source")
+    assert source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
+
+
+def test_the_reason_why_a_finding_was_not_evaluated_is_told() -> None:
+    report = build_sr([analysed({})], [], result_context())
+
+    assert "rib fracture: not evaluated, the model has no head for it" in comments(report)
+
+
+def test_a_free_text_finding_is_marked_as_experimental() -> None:
+    image = analysed({})
+    asked = Finding("opacity", FindingState.PRESENT, 0.7, 0.5, experimental=True)
+    findings = Findings((asked,), image.findings.geometry, TRAINED)
+
+    report = build_sr([AnalysedImage(image.source, findings)], [], result_context())
+
+    assert any("experimental" in comment for comment in comments(report))
+
+
+def test_every_report_says_that_it_is_research_and_an_untrained_model_says_so_first() -> None:
+    trained, untrained = (build_sr([analysed({}, model)], [], result_context()) for model in (TRAINED, UNTRAINED))
+
+    assert comments(trained)[0] == "Research software. Not for diagnosis."
+    assert not any("UNTRAINED" in comment for comment in comments(trained))
+    assert comments(untrained)[1].startswith("UNTRAINED MODEL")
+    assert "UNTRAINED" in untrained.SeriesDescription
+
+
+def test_skipped_images_and_remarks_are_told() -> None:
+    skipped = SkippedImage(CR, "1.2.3.77", "the view is lateral (LL)")
+
+    report = build_sr([analysed({}, remarks=("The view is unknown.",))], [skipped], result_context())
+
+    assert "Not analysed: image 1.2.3.77: the view is lateral (LL)" in comments(report)
+    assert "The view is unknown." in comments(report)
+
+
+def test_the_algorithm_is_identified_with_its_weights_and_operating_points() -> None:
+    report = build_sr([analysed(OPACITY)], [], result_context())
+
+    at_root = [
+        item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Algorithm Parameters"
+    ]
+    parameters = [item.TextValue for item in at_root]
+    assert items(report, "Algorithm Name")[0].TextValue == TRAINED.name
+    assert items(report, "Algorithm Version")[0].TextValue == TRAINED.version
+    assert f"weights {TRAINED.weights_digest}" in parameters
+    assert "operating point of opacity: 0.500" in parameters
+
+
+def test_contributing_equipment_names_the_acquisition_device_and_this_product_with_its_weights() -> None:
+    report = build_sr([analysed(OPACITY)], [], result_context())
+
+    acquisition, product = report.ContributingEquipmentSequence
+    assert (acquisition.Manufacturer, acquisition.ManufacturerModelName) == ("Somebody", "Detector 1")
+    assert (product.Manufacturer, product.ManufacturerModelName) == (MANUFACTURER, PRODUCT_NAME)
+    assert list(product.SoftwareVersions) == [PRODUCT_VERSION, "patchclip-test 1.2.3"]
+    assert TRAINED.weights_digest in product.ContributionDescription
+
+
+def test_other_weights_are_another_device_and_other_results() -> None:
+    other = replace(TRAINED, weights_digest="sha256:" + "ef" * 32)
+    one, two = (build_sr([analysed(OPACITY, model)], [], result_context()) for model in (TRAINED, other))
+
+    assert one.ContributingEquipmentSequence[-1].DeviceUID != two.ContributingEquipmentSequence[-1].DeviceUID
+    assert one.SOPInstanceUID != two.SOPInstanceUID
+    assert one.SeriesInstanceUID != two.SeriesInstanceUID
+
+
+def test_a_later_revision_has_other_uids_and_names_its_predecessor() -> None:
+    first = build_sr([analysed(OPACITY)], [], result_context())
+    earlier = (
+        Predecessor(first.SOPClassUID, first.SOPInstanceUID, first.SeriesInstanceUID),
+        Predecessor("1.2.840.10008.5.1.4.1.1.66.4", "1.2.3", "1.2.4"),
+    )
+
+    second = build_sr([analysed(OPACITY)], [], result_context(2, earlier))
+
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    (study,) = second.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence] == [first.SOPInstanceUID]
+
+
+def test_a_region_keeps_its_tracking_uid_in_a_later_revision() -> None:
+    first, second = (build_sr([analysed(OPACITY)], [], result_context(revision)) for revision in (1, 2))
+
+    uids = [items(report, "Tracking Unique Identifier")[0].UID for report in (first, second)]
+    assert uids[0] == uids[1]
+
+
+def test_the_evidence_is_the_analysed_images() -> None:
+    images = [analysed(OPACITY), analysed({}, SOPInstanceUID="1.2.3.9")]
+
+    report = build_sr(images, [], result_context())
+
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    referenced = [
+        item.ReferencedSOPInstanceUID
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    ]
+    assert sorted(referenced) == sorted(image.sop_instance_uid for image in images)
+
+
+def test_with_two_images_each_sentence_names_its_image() -> None:
+    report = build_sr([analysed(OPACITY), analysed({}, SOPInstanceUID="1.2.3.9")], [], result_context())
+
+    assert any(comment.startswith("Image 1: lung opacity: present") for comment in comments(report))
+    assert any(comment.startswith("Image 2: lung opacity: absent") for comment in comments(report))
+
+
+def test_the_order_is_passed_on() -> None:
+    request = Dataset()
+    request.RequestedProcedureID, request.ScheduledProcedureStepID = "RP1", "SPS1"
+
+    report = build_sr([analysed({}, RequestAttributesSequence=[request])], [], result_context())
+
+    (item,) = report.ReferencedRequestSequence
+    assert (item.RequestedProcedureID, item.AccessionNumber) == ("RP1", "A100")
+
+
+def test_the_image_library_states_what_the_header_states_and_no_more() -> None:
+    full = build_sr([analysed({})], [], result_context())
+    bare = build_sr(
+        [analysed({}, PatientOrientation=None, PixelSpacing=[0, 0], ImagerPixelSpacing=None)], [], result_context()
+    )
+
+    assert items(full, "Horizontal Pixel Spacing")[0].MeasuredValueSequence[0].NumericValue == 0.2
+    assert items(full, "Patient Orientation Row")[0].TextValue == "L"
+    assert items(bare, "Horizontal Pixel Spacing") == []
+    assert items(bare, "Patient Orientation Row") == []
+    assert items(bare, "Pixel Data Rows")[0].MeasuredValueSequence[0].NumericValue == 500
+
+
+def test_a_report_without_an_analysed_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one analysed image"):
+        build_sr([], [], result_context())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "date", "time"),
+    [
+        ({}, "20260102", "110000.123456"),
+        ({"TimezoneOffsetFromUTC": "-1130"}, "20260101", "233000.123456"),
+        ({"TimezoneOffsetFromUTC": "+0900"}, "20260102", "200000.123456"),
+    ],
+)
+def test_times_are_in_the_zone_of_the_source(attributes: dict[str, Any], date: str, time: str) -> None:
+    report = build_sr([analysed({}, **attributes)], [], result_context())
+
+    assert (report.ContentDate, report.ContentTime) == (date, time)
+    assert (report.InstanceCreationDate, report.SeriesDate) == (date, date)
+    assert report.get("TimezoneOffsetFromUTC") == attributes.get("TimezoneOffsetFromUTC")
+
+
+def test_nothing_comes_from_the_systems_clock() -> None:
+    context = replace(result_context(), now=datetime(1999, 12, 31, 23, 59, tzinfo=UTC), uids=HashedUids())
+
+    report = build_sr([AnalysedImage(source_image(), analysed(OPACITY).findings)], [], context)
+
+    today = datetime.now(UTC).strftime("%Y%m%d")
+    assert not [
+        element for element in report.iterall() if element.VR in {"DA", "DT"} and str(element.value).startswith(today)
+    ]
