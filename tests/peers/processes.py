@@ -46,8 +46,12 @@ def program(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     user: str | None = None,
+    patience_s: float = 10.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a session of its own, its output in `log`; when `port` is given, wait until it listens."""
+    """Run a program in a session of its own, its output in `log`; when `port` is given, wait until it listens.
+
+    At the end it has `patience_s` to end by itself after SIGTERM.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -68,12 +72,12 @@ def program(
             )
         yield process
     finally:
-        end(process)
+        end(process, patience_s)
 
 
 def end(process: subprocess.Popen[bytes], timeout_s: float = 10.0) -> int:
     """SIGTERM, then SIGKILL to its whole session; returns the exit status."""
-    if process.poll() is None:
+    if process.poll() is None and timeout_s > 0:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout_s)

@@ -1,11 +1,14 @@
 """A model for tests: it marks bright pixels as lung opacity, so that a test knows what must be found, and where.
 
 `opacity` is present with a region over each bright area of a patch or more; `pleural_effusion` is never present and
-`pneumothorax` is never evaluated. It needs neither torch nor time. `python bright_pixels.py` writes its checkpoint.
+`pneumothorax` is never evaluated. It needs neither torch nor time. While the file that BRIGHT_PIXELS_HOLD names exists
+it waits, and says so by a file beside it. `python bright_pixels.py` writes its checkpoint.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +44,7 @@ class BrightPixels:
         return [self._analyze(radiograph) for radiograph in radiographs]
 
     def _analyze(self, radiograph: Radiograph) -> Findings:
+        _wait_while_held()
         grey, geometry = fit(radiograph, self._card.preprocess)
         pitch = int(GRID.pitch_px)
         bright = (grey >= self._bright).reshape(GRID.rows, pitch, GRID.columns, pitch)
@@ -59,6 +63,13 @@ class BrightPixels:
             "pneumothorax", FindingState.NOT_EVALUATED, None, None, reason="this model does not look for pneumothorax"
         )
         return Findings((opacity, effusion, pneumothorax), geometry, self.identity, radiograph.remarks)
+
+
+def _wait_while_held() -> None:
+    hold = Path(os.environ.get("BRIGHT_PIXELS_HOLD", ""))
+    while hold.name and hold.exists():
+        hold.with_suffix(".reached").touch()
+        time.sleep(0.02)
 
 
 def load(folder: Path, card: ModelCard, device: str) -> BrightPixels:

@@ -1,0 +1,166 @@
+"""The node itself as real processes: started, killed, started again, and asked through its ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.records import StudyRecord
+from patchclip_node.domain.states import FINAL_STATES
+from patchclip_node.ports.result_sender import Destination
+from patchclip_node.settings import NodeSettings, read_settings
+from tests.peers.processes import end, free_port, program, wait_until
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+
+
+@dataclass
+class Node:
+    """A node with its data in `folder`, and the model of tests/plugins that marks bright pixels.
+
+    While the file `hold` exists, its worker waits within the model; `hold.reached` then says that it does.
+    """
+
+    folder: Path
+    port: int
+    config: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def hold(self) -> Path:
+        """Make this file to stop analyses in the middle."""
+        return self.folder / "hold"
+
+    @property
+    def is_in_analysis(self) -> bool:
+        """Whether a worker waits within the model."""
+        return self.hold.with_suffix(".reached").exists()
+
+    @property
+    def log(self) -> str:
+        """What all its processes have logged."""
+        return (self.folder / "node.log").read_text(errors="replace")
+
+    @property
+    def settings(self) -> NodeSettings:
+        """As its processes read them."""
+        return read_settings(self.config)
+
+    @contextlib.contextmanager
+    def running(self, command: str = "serve") -> Iterator[subprocess.Popen[bytes]]:
+        """Run one of its commands for the time of the context; those that receive listen when this returns."""
+        port = self.port if command in {"serve", "receive"} else None
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PATCHCLIP_")},
+            "PYTHONPATH": str(PLUGINS),
+            "BRIGHT_PIXELS_HOLD": str(self.hold),
+            "OMP_NUM_THREADS": "1",
+        }
+        arguments = [sys.executable, "-W", "error", "-m", "patchclip_node", command, "--config", str(self.config)]
+        with program(arguments, self.folder / "node.log", port=port, env=environment, cwd=self.folder) as process:
+            self.processes.append(process)
+            yield process
+
+    def kill(self) -> None:
+        """kill -9 of the process that runs longest, the parent of `serve`; returns when its whole tree is gone."""
+        parent = self.processes.pop()
+        tree = [psutil.Process(parent.pid), *psutil.Process(parent.pid).children(recursive=True)]
+        parent.kill()
+        parent.wait()
+        _, alive = psutil.wait_procs(tree, timeout=10)
+        assert not alive, f"these outlived their parent: {alive}"
+        self.hold.with_suffix(".reached").unlink(missing_ok=True)
+
+    def kill_worker(self) -> None:
+        """kill -9 of the worker alone."""
+        for child in psutil.Process(self.processes[-1].pid).children():
+            if "work" in child.cmdline():
+                child.send_signal(signal.SIGKILL)
+                self.hold.with_suffix(".reached").unlink(missing_ok=True)
+                return
+        raise AssertionError("no worker runs")
+
+    def end(self) -> int:
+        """SIGTERM; returns the exit status."""
+        return end(self.processes.pop())
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[SqlLedger]:
+        """Open the ledger as one more reader."""
+        ledger = SqlLedger(self.settings.effective_ledger_url)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    def studies(self) -> list[StudyRecord]:
+        """Return all revisions."""
+        with self.ledger() as ledger:
+            return ledger.studies()
+
+    def wait_for_end_of(self, study_instance_uids: Sequence[str], timeout_s: float = 60) -> dict[str, StudyRecord]:
+        """Wait until these studies are in a final state; return the newest revision of each."""
+        newest: dict[str, StudyRecord] = {}
+
+        def ended() -> bool:
+            newest.update({study.study_instance_uid: study for study in reversed(self.studies())})
+            return all(uid in newest and newest[uid].state in FINAL_STATES for uid in study_instance_uids)
+
+        try:
+            wait_until(ended, f"{len(study_instance_uids)} studies end", timeout_s, every_s=0.1)
+        except AssertionError as error:
+            states = {uid: newest[uid].state if uid in newest else "unknown" for uid in study_instance_uids}
+            raise AssertionError(f"{error}: {states}\n{self.log[-8000:]}") from None
+        return {uid: newest[uid] for uid in study_instance_uids}
+
+    def results_of(self, study_instance_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs that were built for a study."""
+        with self.ledger() as ledger:
+            return {
+                record.result.sop_instance_uid
+                for study in ledger.revisions(study_instance_uid)
+                for record in ledger.results(study.id)
+            }
+
+    def received(self, study_instance_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs that the ledger knows as received."""
+        with self.ledger() as ledger:
+            return {record.instance.header.sop_instance_uid for record in ledger.instances(study_instance_uid)}
+
+
+def new_node(folder: Path, destinations: Sequence[Destination] = (), **settings: Any) -> Node:
+    """Write a configuration with short times; nothing is running yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    values = {
+        "ae_title": "PATCHCLIP",
+        "host": "127.0.0.1",
+        "port": port,
+        "data_dir": str(folder / "var"),
+        "model": str(PLUGINS / "bright_checkpoint"),
+        "device": "cpu",
+        "quiet_s": 0.3,
+        "sweep_s": 0.2,
+        "lease_s": 3.0,
+        "destinations": [
+            {"name": one.name, "ae_title": one.ae_title, "host": one.host, "port": one.port} for one in destinations
+        ],
+        "web": {"port": free_port()},
+        "limits": {"min_free_bytes": 0},
+        "retry": {"backoff_s": 0.3, "backoff_max_s": 1.0},
+        "log": {"format": "json"},
+    } | settings
+    config = folder / "node.yaml"
+    config.write_text(yaml.safe_dump(values))
+    return Node(folder, port, config)

@@ -1,0 +1,66 @@
+"""Orthanc as a destination, bound to loopback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from patchclip_node.ports.result_sender import Destination
+from tests.peers.processes import free_port, program
+
+
+@dataclass(frozen=True, slots=True)
+class Orthanc:
+    """A running server."""
+
+    destination: Destination
+    http_port: int
+
+    def sop_classes(self, study_instance_uid: str) -> dict[str, str]:
+        """Return SOP Instance UID -> SOP Class UID of what it holds of a study."""
+        query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_instance_uid}}
+        found: dict[str, str] = {}
+        for identifier in self._ask("/tools/find", query):
+            tags = self._ask(f"/instances/{identifier}/simplified-tags")
+            found[tags["SOPInstanceUID"]] = tags["SOPClassUID"]
+        return found
+
+    def _ask(self, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}", data=None if body is None else json.dumps(body).encode()
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def orthanc(folder: Path) -> Iterator[Orthanc]:
+    """Run Orthanc with an empty store in `folder`."""
+    folder.mkdir(exist_ok=True)
+    dicom_port, http_port = free_port(), free_port()
+    configuration = {
+        "Name": "orthanc",
+        "StorageDirectory": str(folder / "store"),
+        "IndexDirectory": str(folder / "store"),
+        "DicomAet": "ORTHANC",
+        "DicomPort": dicom_port,
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowEcho": True,
+        "DicomCheckCalledAet": True,
+        "OverwriteInstances": False,
+        "Plugins": [],
+    }
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(configuration))
+    name = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
+    with program([name, str(path)], folder / "orthanc.log", port=dicom_port, patience_s=0):
+        yield Orthanc(Destination("orthanc", "ORTHANC", "127.0.0.1", dicom_port), http_port)
