@@ -32,7 +32,8 @@ def test_no_runtime_dependency_is_under_the_gpl() -> None:
     for name in closure:
         metadata = distribution(name).metadata
         classifiers = [item for item in metadata.get_all("Classifier") or [] if item.startswith("License")]
-        licence = metadata.get("License-Expression") or metadata.get("License") or ""
+        declared = [*(metadata.get_all("License-Expression") or []), *(metadata.get_all("License") or []), ""]
+        licence = declared[0]
         text = " | ".join([licence.splitlines()[0] if licence else "", *classifiers])
         if re.search(r"\bA?L?GPL|General Public License", text):
             offenders[name] = text

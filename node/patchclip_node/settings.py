@@ -21,7 +21,9 @@ from pydantic_settings import (
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.records import ResultKind
 
-AeTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")]
+AeTitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
+]
 """PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, not only spaces."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -137,11 +139,11 @@ class NodeSettings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls by these names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment overrides what is passed in, which is the file's content."""
         return env_settings, init_settings
@@ -178,7 +180,9 @@ def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
     try:
         return NodeSettings(**(values | overrides))
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()]
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
+        ]
         raise ConfigurationError(f"{path or 'settings'}:\n" + "\n".join(lines)) from error
 
 

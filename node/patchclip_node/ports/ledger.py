@@ -33,8 +33,8 @@ class Ledger(Protocol):
     def record_instance(self, instance: ReceivedInstance) -> Arrival:
         """Remember a durable instance.
 
-        The same SOP Instance UID with the same SHA-256 is a DUPLICATE and changes nothing. The same UID with other bytes
-        counts as a new image. An instance that this ledger issued, or whose header says `issued_by_product`, is kept as
+        The same SOP Instance UID with the same SHA-256 is a DUPLICATE and changes nothing. The same UID with other
+        bytes counts as a new image. An instance that this ledger issued, or whose header says `issued_by_product`, is kept as
         OWN_RESULT and opens, reopens or revises nothing.
         """
         ...
@@ -60,9 +60,10 @@ class Ledger(Protocol):
         image_reasons: Mapping[int, str],
         summary_json: str,
     ) -> None:
-        """ANALYSING -> ANALYSED, with the results, a delivery for each SOP Instance UID that `destinations` lists under a
-        destination's name, and the reason (by instance id) why an image was not analysed. Without destinations the study
-        is RETURNED at once.
+        """ANALYSING -> ANALYSED, with what was found.
+
+        destinations: by a destination's name, the SOP Instance UIDs of the results that it gets; without any the study is
+        RETURNED at once. image_reasons: by instance id, why an image was not analysed.
         """
         ...
 
@@ -79,11 +80,14 @@ class Ledger(Protocol):
         ...
 
     def lease_delivery(self, now: datetime, owner: str, lease_s: float) -> DeliveryLease | None:
-        """Lease the most urgent due (study, destination): deliveries PENDING -> SENDING, study ANALYSED -> RETURNING."""
+        """Lease the most urgent due (study, destination).
+
+        Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due.
+        """
         ...
 
     def delivered(self, delivery_id: int, owner: str, now: datetime) -> None:
-        """SENDING -> DELIVERED; when it was the last one open, the study ends RETURNED, or FAILED if another one failed."""
+        """SENDING -> DELIVERED. The last open one ends the study: RETURNED, or FAILED if another one failed."""
         ...
 
     def postpone_delivery(self, delivery_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
@@ -117,15 +121,15 @@ class Ledger(Protocol):
         ...
 
     def due_work(self, now: datetime) -> tuple[int, int]:
-        """Return how many analyses are due now, and how many deliveries, those of one study to one destination as one."""
+        """Return how many analyses and deliveries are due; those of one study to one destination count as one."""
         ...
 
     def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
         """Work on the newest revision once more and return the revision that is worked on.
 
         FAILED with results: its failed deliveries become PENDING, FAILED -> RETURNING. REJECTED, or FAILED without
-        results: -> RECEIVED. RETURNED: a new revision over the same instances opens as RECEIVED, since results that were
-        sent never change. Raises `KeyError` for an unknown study and `ForbiddenTransitionError` for one under way.
+        results: -> RECEIVED. RETURNED: a new revision over the same instances opens as RECEIVED, since results that
+        were sent never change. Raises `KeyError` for an unknown study and `ForbiddenTransitionError` for one under way.
         """
         ...
 

@@ -20,7 +20,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of one instance. `error` is None when the peer answered Success or a warning that keeps the object."""
+    """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps the object."""
 
     path: Path
     error: str | None
@@ -31,7 +31,7 @@ class ResultSender(Protocol):
     """Sends DICOM files by C-STORE."""
 
     def send(self, destination: Destination, paths: Sequence[Path]) -> list[SendOutcome]:
-        """Send over one association; one outcome a file, in order. Raises `PeerError` when no association came about."""
+        """Send over one association; one outcome a file, in order. Raises `PeerError` when there is no association."""
         ...
 
     def echo(self, destination: Destination) -> None:
