@@ -34,8 +34,8 @@ class Ledger(Protocol):
         """Remember a durable instance.
 
         The same SOP Instance UID with the same SHA-256 is a DUPLICATE and changes nothing. The same UID with other
-        bytes counts as a new image. An instance that this ledger issued, or whose header says `issued_by_product`, is kept as
-        OWN_RESULT and opens, reopens or revises nothing.
+        bytes counts as a new image. An instance that this ledger issued, or whose header says `issued_by_product`, is
+        kept as OWN_RESULT and opens, reopens or revises nothing.
         """
         ...
 
@@ -62,8 +62,8 @@ class Ledger(Protocol):
     ) -> None:
         """ANALYSING -> ANALYSED, with what was found.
 
-        destinations: by a destination's name, the SOP Instance UIDs of the results that it gets; without any the study is
-        RETURNED at once. image_reasons: by instance id, why an image was not analysed.
+        destinations: by a destination's name, the SOP Instance UIDs of the results that it gets; without any the study
+        is RETURNED at once. image_reasons: by instance id, why an image was not analysed.
         """
         ...
 

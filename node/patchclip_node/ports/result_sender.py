@@ -20,7 +20,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps the object."""
+    """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps it."""
 
     path: Path
     error: str | None
