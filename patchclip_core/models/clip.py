@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.towers import ImageTokens, ImageTower, TextTower, Tokens
+from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
 
 
 class ClipImageSettings(BaseModel):
@@ -83,10 +83,10 @@ class ClipTextTower(TextTower):
         self.width = settings.hidden_size
         self.model = CLIPTextModel(CLIPTextConfig(**_without_kind(settings), bos_token_id=None, pad_token_id=None))
 
-    def forward(self, tokens: Tokens) -> torch.Tensor:
+    def read(self, tokens: Tokens) -> TextTokens:
         """Encode."""
-        pooled: torch.Tensor = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long()).pooler_output
-        return pooled
+        output = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long())
+        return TextTokens(output.pooler_output, output.last_hidden_state)
 
 
 def _without_kind(settings: BaseModel) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.towers import ImageTokens, ImageTower, TextTower, Tokens
+from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
 
 
 class CompactImageSettings(BaseModel):
@@ -108,14 +108,13 @@ class CompactTextTower(TextTower):
         self.transformer = transformer(settings.width, settings.attention_heads, 4 * settings.width, settings.layers)
         self.final_norm = nn.LayerNorm(settings.width)
 
-    def forward(self, tokens: Tokens) -> torch.Tensor:
+    def read(self, tokens: Tokens) -> TextTokens:
         """Encode; N sentences of L tokens, W the width."""
         embedded = self.embedding(tokens.ids) + self.positions[: tokens.ids.shape[1]]  # (N, L, W)
         states = self.transformer(embedded, src_key_padding_mask=~tokens.mask)  # (N, L, W)
         weights = tokens.mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)  # (N, W)
-        normed: torch.Tensor = self.final_norm(mean)
-        return normed
+        return TextTokens(self.final_norm(mean), self.final_norm(states))
 
 
 def transformer(width: int, attention_heads: int, hidden: int, layers: int) -> nn.TransformerEncoder:

@@ -29,11 +29,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.clip import ClipImageSettings, ClipImageTower, ClipTextSettings, ClipTextTower
-from patchclip_core.models.compact import CompactImageSettings, CompactImageTower, CompactTextSettings, CompactTextTower
+from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import Downscaler, DownscalerSettings
+from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
-from patchclip_core.models.towers import ImageTower, TextTower, Tokens
+from patchclip_core.models.towers import Tokens
 from patchclip_core.types import PatchGrid
 
 Mode = Literal["default", "paper"]
@@ -63,8 +63,8 @@ class PatchClipSettings(BaseModel):
     input_px: Annotated[int, Field(ge=16)]
     embedding: Annotated[int, Field(ge=2)]
     """Width of the space shared by image and text."""
-    image_tower: Annotated[CompactImageSettings | ClipImageSettings, Field(discriminator="kind")]
-    text_tower: Annotated[CompactTextSettings | ClipTextSettings, Field(discriminator="kind")]
+    image_tower: ImageTowerSettings
+    text_tower: TextTowerSettings
     downscaler: DownscalerSettings | None = None
     sparse: SparseSettings = SparseSettings()
 
@@ -109,16 +109,8 @@ class PatchClip(nn.Module):
         self.settings = settings
         paper = settings.mode == "paper"
         self.downscaler = Downscaler(settings.downscaler) if settings.downscaler is not None else None
-        self.image_tower: ImageTower = (
-            CompactImageTower(settings.image_tower)
-            if isinstance(settings.image_tower, CompactImageSettings)
-            else ClipImageTower(settings.image_tower)
-        )
-        self.text_tower: TextTower = (
-            CompactTextTower(settings.text_tower)
-            if isinstance(settings.text_tower, CompactTextSettings)
-            else ClipTextTower(settings.text_tower)
-        )
+        self.image_tower = build_image_tower(settings.image_tower)
+        self.text_tower = build_text_tower(settings.text_tower)
         width, sparse = self.image_tower.width, settings.sparse
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)
         self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)

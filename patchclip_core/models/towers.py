@@ -34,6 +34,17 @@ class Tokens:
     mask: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TextTokens:
+    """What a text tower says of N sentences of L tokens, both after the final layer norm.
+
+    pooled: (N, W), the sentence. words: (N, L, W), each token in its context; where the mask is False it means nothing.
+    """
+
+    pooled: torch.Tensor
+    words: torch.Tensor
+
+
 class ImageTower(nn.Module, ABC):
     """(B, channels, H, W) -> `ImageTokens`."""
 
@@ -55,8 +66,12 @@ class TextTower(nn.Module, ABC):
     width: int
 
     @abstractmethod
+    def read(self, tokens: Tokens) -> TextTokens:
+        """Encode sentences and their tokens."""
+
     def forward(self, tokens: Tokens) -> torch.Tensor:
-        """Encode."""
+        """Encode sentences."""
+        return self.read(tokens).pooled
 
 
 class Tokenizer(Protocol):
