@@ -1,26 +1,16 @@
-"""What the processes share: the ledger, the spool and the queue as the settings name them; how a process ends."""
+"""What the processes share: the ledger and the spool that the settings name."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
-
-import structlog
-from celery import Celery
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from patchclip_node.adapters.celery_queue import make_celery
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
-from patchclip_node.ports.result_sender import Destination
 from patchclip_node.settings import NodeSettings
 
 LEDGER_PATIENCE_S = 60.0
 """How long a starting process waits for its database, which may be starting as well."""
-
-log = structlog.get_logger(__name__)
 
 
 def open_ledger(settings: NodeSettings) -> SqlLedger:
@@ -45,26 +35,3 @@ def open_spool(settings: NodeSettings) -> FileSpool:
             f"data_dir: {error.filename or settings.data_dir} can't be used: {error.strerror}. "
             "Name a folder that this user may write to"
         ) from error
-
-
-def make_queue_app(settings: NodeSettings) -> Celery:
-    """Return the Celery app of this node."""
-    return make_celery(settings.broker_url, settings.data_dir / "queue")
-
-
-def destinations(settings: NodeSettings) -> list[Destination]:
-    """Return where results go."""
-    return [Destination(one.name, one.ae_title, one.host, one.port) for one in settings.destinations]
-
-
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set. To be called in the main thread."""
-    stop = threading.Event()
-
-    def set_stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, set_stop)
-    signal.signal(signal.SIGINT, set_stop)
-    return stop

@@ -8,7 +8,6 @@ import warnings
 from typing import Any, Final
 
 import structlog
-from pynetdicom import _config as pynetdicom_config
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from patchclip_node.settings import LogSettings
@@ -66,7 +65,6 @@ def configure(settings: LogSettings, process: str) -> None:
     root.setLevel(settings.level.upper())
     for name, level in _LEVELS_OF_OTHERS.items():
         logging.getLogger(name).setLevel(level)
-    pynetdicom_config.LOG_HANDLER_LEVEL = "none"  # else it describes each PDU and message, at a cost, for nobody
     warnings.filterwarnings("ignore", module=r"pydicom|highdicom")  # for the same reason as their loggers
 
 

@@ -8,7 +8,8 @@ import threading
 
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import open_ledger, open_spool, stop_on_signals
+from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.ledger import Ledger

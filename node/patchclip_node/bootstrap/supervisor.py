@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import stop_on_signals
+from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.settings import NodeSettings
 
 COMMANDS: Final = ("receive", "work", "web")

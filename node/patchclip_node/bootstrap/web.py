@@ -7,7 +7,8 @@ from starlette.applications import Starlette
 
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import open_ledger, open_spool, stop_on_signals
+from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool
 from patchclip_node.settings import NodeSettings

@@ -18,12 +18,14 @@ from patchclip_core import checkpoint
 from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Analyzer
-from patchclip_node.adapters.celery_queue import CeleryTaskQueue
+from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import destinations, make_queue_app, open_ledger, open_spool, stop_on_signals
+from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.analyse import AnalysisService
@@ -64,7 +66,7 @@ def build_worker(
         memory_bytes=settings.limits.decode_memory_bytes,
     )
     ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
-    app = make_queue_app(settings)
+    app = make_celery(settings.broker_url, settings.data_dir / "queue")
     queue = CeleryTaskQueue(app)
     owner = LeaseOwner(process_name())
     try:
@@ -88,7 +90,7 @@ def build_worker(
                 spool=spool,
                 sender=DicomResultSender(settings.ae_title),
                 clock=clock,
-                destinations=destinations(settings),
+                destinations=[Destination(one.name, one.ae_title, one.host, one.port) for one in settings.destinations],
                 lease_s=settings.lease_s,
                 retry=settings.retry,
             )

@@ -168,6 +168,11 @@ class ReceivingAssociation(Association):
         self.id = uuid.uuid4().hex[:8]
         self.name = f"AcceptorThread@{self.id}"
 
+    def _bind_defaults(self) -> None:
+        """Bind the default answers, without what would describe each PDU and message for a log that nobody reads."""
+        for event in evt._INTERVENTION_EVENTS:  # noqa: SLF001 - there is no public list
+            self.bind(event, evt.get_default_handler(event))
+
     def run_reactor(self) -> None:
         """Serve the association until it ends; nothing half-received stays on the disk."""
         address = self.requestor.address_info
