@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def receive(ledger: SqlLedger, spool: Spool, path: Path, now: datetime = START) 
     return instance
 
 
-def radiograph_file(folder: Path, name: str, study_instance_uid: str = "1.2.3", **attributes: object) -> Path:
+def radiograph_file(folder: Path, name: str, study_instance_uid: str = "1.2.3", **attributes: Any) -> Path:
     """Write a synthetic radiograph; keyword arguments set attributes by keyword."""
     dataset = radiograph(study_instance_uid=study_instance_uid)
     for keyword, value in attributes.items():

@@ -52,7 +52,7 @@ def _options(
 def main() -> None:
     """Run the command line. Expected errors become one message; only defects show a traceback."""
     try:
-        app()
+        app(prog_name="patchclip-node")
     except (ConfigurationError, FindingsFileError, CheckpointError) as error:
         complain(error)
         sys.exit(EXIT_USAGE)

@@ -53,7 +53,8 @@ def write_pictures(outcomes: Sequence[StudyOutcome], spool: Spool, out: Path) ->
                 name = f"study-{number:02d}{f'-{order + 1}' if order else ''}.png"
                 with spool.local_path(image.overlay_key) as path:
                     (out / name).write_bytes(path.read_bytes())
-                    overlay = Image.open(path).convert("RGB")
+                    with Image.open(path) as opened:
+                        overlay = opened.convert("RGB")
                 with suppress(PatchClipError):
                     radiograph = decoder.read(sources[image.sop_instance_uid])
                     height = round(radiograph.rows * radiograph.pixel_aspect_ratio)

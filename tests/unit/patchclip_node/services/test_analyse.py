@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -63,7 +64,7 @@ class Bench:
     def study(self) -> StudyRecord:
         return only_revision(self.ledger)
 
-    def arrive(self, name: str = "one.dcm", **attributes: object) -> str:
+    def arrive(self, name: str = "one.dcm", **attributes: Any) -> str:
         """Let an image of study 1.2.3 arrive; returns its SOP Instance UID."""
         path = radiograph_file(self.folder, name, **attributes)
         received = receive(self.ledger, self.spool, path, self.clock.now())

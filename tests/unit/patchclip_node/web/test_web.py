@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -35,7 +36,7 @@ class Site:
     clock: FakeClock
     browser: TestClient
 
-    def analyse(self, analyzer: OpacityEverywhere | None = None, **attributes: object) -> None:
+    def analyse(self, analyzer: OpacityEverywhere | None = None, **attributes: Any) -> None:
         """Let one study arrive and be analysed."""
         receive(self.ledger, self.spool, radiograph_file(self.folder, "image.dcm", **attributes), self.clock.now())
         self.ledger.close_quiet(self.clock.now(), 0)

@@ -1,0 +1,176 @@
+"""`analyze`: files in, objects, pictures and numbers out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from PIL import Image
+
+from patchclip_core.errors import DecoderTimeoutError
+from patchclip_core.io import DecodingProcess
+from tests.analysis import radiograph_file
+from tests.peers.radiographs import radiograph, write
+from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write(radiograph(study_instance_uid="1.2.1", bright=True), folder / "bright.dcm")
+    write(radiograph(study_instance_uid="1.2.2"), folder / "dark.dcm")
+    radiograph_file(folder, "lateral.dcm", "1.2.3", ViewPosition="LL")
+    (folder / "README.txt").write_text("not an image")
+    return folder
+
+
+def document(out: Path) -> dict[str, Any]:
+    """Return findings.json; file name -> entry under `files`."""
+    content: dict[str, Any] = json.loads((out / "findings.json").read_text(encoding="utf-8"))
+    return content | {"files": {Path(entry["file"]).name: entry for entry in content["images"]}}
+
+
+def test_a_folder_of_studies_is_analysed(command: Command, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    ended = command("analyze", images, "--out", out, "--model", BRIGHT)
+
+    assert ended.status == 0, ended.err
+    assert sorted(path.name for path in out.iterdir()) == [
+        "bright-seg.dcm",
+        "bright-sr.dcm",
+        "bright.png",
+        "dark-sr.dcm",
+        "dark.png",
+        "findings.json",
+    ]
+    report = pydicom.dcmread(out / "bright-sr.dcm")
+    assert (report.Modality, report.StudyInstanceUID) == ("SR", "1.2.1")
+    assert pydicom.dcmread(out / "bright-seg.dcm").Modality == "SEG"
+    with Image.open(out / "bright.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_numbers_say_what_where_and_why_not(command: Command, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    command("analyze", images, "--out", out, "--model", BRIGHT)
+
+    content = document(out)
+    bright = content["files"]["bright.dcm"]
+    opacity = next(finding for finding in bright["findings"] if finding["key"] == "opacity")
+    assert bright["study_instance_uid"] == "1.2.1"
+    assert opacity["state"] == "present"
+    (region,) = opacity["regions"]
+    # the bright rectangle is rows 32 to 64, columns 12 to 32 of 128 x 96
+    assert region["x"] == pytest.approx(12, abs=4)
+    assert region["y"] == pytest.approx(32, abs=4)
+    assert region["w"] == pytest.approx(20, abs=6)
+    assert region["h"] == pytest.approx(32, abs=6)
+    assert content["files"]["lateral.dcm"]["analysed"] is False
+    assert "lateral" in content["files"]["lateral.dcm"]["reason"]
+    assert "README.txt" not in content["files"]
+
+
+def test_a_rejected_image_alone_is_no_error(command: Command, images: Path, tmp_path: Path) -> None:
+    ended = command("analyze", images / "lateral.dcm", "--out", tmp_path / "out", "--model", BRIGHT)
+
+    assert ended.status == 0
+    assert "not analysed: the view is lateral" in ended.out
+
+
+def test_a_file_that_is_no_dicom_ends_with_one_line_that_names_it(
+    command: Command, images: Path, tmp_path: Path
+) -> None:
+    ended = command("analyze", images / "README.txt", "--out", tmp_path / "out", "--model", BRIGHT)
+
+    assert ended.status == 2
+    (line,) = ended.err.splitlines()
+    assert "README.txt" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere.dcm", "nothing-*.dcm"])
+def test_a_file_that_is_not_there_is_named(command: Command, tmp_path: Path, name: str) -> None:
+    ended = command("analyze", name, "--out", tmp_path / "out")
+
+    assert (ended.status, ended.err) == (2, f"patchclip-node: {name}: there is no such file\n")
+
+
+def test_a_folder_without_images_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    assert "no DICOM file is in this folder" in command("analyze", "empty", "--out", "out").err
+
+
+def test_a_pattern_is_expanded(command: Command, images: Path, tmp_path: Path) -> None:
+    command("analyze", images / "d*.dcm", "--out", tmp_path / "out", "--model", BRIGHT)
+
+    assert list(document(tmp_path / "out")["files"]) == ["dark.dcm"]
+
+
+def test_output_names_are_safe_and_unique(command: Command, tmp_path: Path) -> None:
+    for number, name in enumerate(("a b.dcm", "a_b.dcm", ".dcm")):
+        radiograph_file(tmp_path, name, f"1.2.{number}")
+
+    command("analyze", "a b.dcm", "a_b.dcm", ".dcm", "--out", "out", "--model", BRIGHT)
+
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a_b-2.png", "a_b.png", "dcm.png"]
+
+
+def test_the_same_instance_twice_is_analysed_once(command: Command, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy.dcm").write_bytes((images / "dark.dcm").read_bytes())
+
+    ended = command("analyze", images / "dark.dcm", "copy.dcm", "--out", "out", "--model", BRIGHT)
+
+    assert "copy.dcm: left out, it is the same instance as" in ended.err
+    assert list(document(tmp_path / "out")["files"]) == ["dark.dcm"]
+
+
+def test_a_decoding_that_takes_too_long_fails_the_command_but_not_the_others(
+    command: Command, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = DecodingProcess.read
+
+    def slow(self: DecodingProcess, path: Path) -> object:
+        if path.name == "dark.dcm":
+            raise DecoderTimeoutError("decoding took longer than 60 s and was stopped")
+        return read(self, path)
+
+    monkeypatch.setattr(DecodingProcess, "read", slow)
+
+    ended = command("analyze", images, "--out", "out", "--model", BRIGHT)
+
+    assert ended.status == 1
+    assert "took longer" in document(tmp_path / "out")["files"]["dark.dcm"]["reason"]
+    assert document(tmp_path / "out")["files"]["bright.dcm"]["analysed"] is True
+
+
+def test_an_unknown_model_is_one_message(command: Command, images: Path) -> None:
+    ended = command("analyze", images, "--out", "out", "--model", "no-such-model")
+
+    assert ended.status == 2
+    assert "no-such-model" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_the_shipped_model_says_that_it_is_untrained(command: Command, images: Path, tmp_path: Path) -> None:
+    ended = command("analyze", images / "dark.dcm", "--out", "out")
+
+    assert "UNTRAINED MODEL" in ended.out
+    assert document(tmp_path / "out")["model"]["trained"] is False
+    assert "UNTRAINED MODEL" in document(tmp_path / "out")["notice"]
+
+
+@pytest.mark.real_data
+def test_every_real_file_is_analysed(command: Command, real_data_dir: Path, tmp_path: Path) -> None:
+    ended = command("analyze", real_data_dir / "dicom", "--out", "out")
+
+    assert ended.status == 0
+    entries = document(tmp_path / "out")["images"]
+    assert entries
+    assert [entry["file"] for entry in entries if not entry["analysed"]] == []

@@ -1,0 +1,84 @@
+"""`config check` and `config show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from patchclip_node.cli.config import masked_url
+from tests.unit.patchclip_node.cli.conftest import Command
+
+
+def test_a_valid_file_is_said_to_be_valid(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text("port: 104\n")
+
+    ended = command("config", "check", "--config", config)
+
+    assert ended.status == 0
+    assert f"{config}: the configuration is valid" in ended.out
+    assert "no destinations" in ended.out
+
+
+def test_every_mistake_is_named_by_its_key(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text("port: 70000\nweb: {prot: 1}\n")
+
+    ended = command("config", "check", "--config", config)
+
+    assert ended.status == 2
+    assert "  port: " in ended.err
+    assert "  web.prot: " in ended.err
+
+
+def test_a_findings_file_with_a_mistake_is_found(command: Command, tmp_path: Path) -> None:
+    findings, config = tmp_path / "findings.yaml", tmp_path / "node.yaml"
+    findings.write_text("findings: []\n")
+    config.write_text(f"findings_file: {findings}\n")
+
+    ended = command("config", "check", "--config", config)
+
+    assert ended.status == 2
+    assert str(findings) in ended.err
+
+
+def test_each_value_is_shown_with_where_it_comes_from(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text("port: 104\nretry: {backoff_s: 2}\ndestinations: [{name: p, ae_title: P, host: h, port: 1}]\n")
+    monkeypatch.setenv("PATCHCLIP_WEB__PORT", "9000")
+
+    rows = {row["key"]: row for row in command("config", "show", "--config", config, "--json").json}
+
+    assert (rows["port"]["value"], rows["port"]["source"]) == (104, "file")
+    assert (rows["web.port"]["value"], rows["web.port"]["source"]) == (9000, "environment")
+    assert (rows["retry.backoff_s"]["value"], rows["retry.backoff_s"]["source"]) == (2, "file")
+    assert (rows["ae_title"]["value"], rows["ae_title"]["source"]) == ("PATCHCLIP", "default")
+    assert rows["destinations"]["value"][0]["objects"] == ["sr", "seg"]
+
+
+def test_the_table_never_shows_a_password(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text("ledger_url: postgresql://node:hunter2@db/node\nbroker_url: 'redis://:hunter2@queue:6379/0'\n")
+
+    shown = command("config", "show", "--config", config).out
+
+    assert "hunter2" not in shown
+    assert "postgresql://node:***@db/node" in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("sqlite:///var/ledger.sqlite", "sqlite:///var/ledger.sqlite"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:s3cret@host/0", "redis://:***@host/0"),
+        ("postgresql://u:p@ss@db/n", "postgresql://u:***@db/n"),
+        ("sentinel://:a@h1;sentinel://:b@h2", "sentinel://:***@h1;sentinel://:***@h2"),
+        ("postgresql://db/n?user=u&password=p", "postgresql://db/n?user=u&password=***"),
+    ],
+)
+def test_passwords_in_urls_are_masked(url: str, masked: str) -> None:
+    assert masked_url(url) == masked

@@ -1,0 +1,226 @@
+"""`doctor` finds what would keep the node from working, and says what to do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydicom import dcmread
+
+from patchclip_node.adapters.ledger import migrate
+from patchclip_node.cli import checks
+from patchclip_node.cli.checks import Status, run_check
+from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.settings import NodeSettings
+from tests.peers.archive import Archive
+from tests.peers.processes import free_port
+from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
+
+
+def settings(folder: Path, **values: Any) -> NodeSettings:
+    """Settings with free ports on loopback and the data folder `folder`/data."""
+    base: dict[str, Any] = {
+        "data_dir": folder / "data",
+        "host": "127.0.0.1",
+        "port": free_port(),
+        "web": {"host": "127.0.0.1", "port": free_port()},
+        "model": str(BRIGHT),
+        "limits": {"min_free_bytes": 0},
+    }
+    return NodeSettings(**(base | values))
+
+
+def statuses(check: checks.Check, given: NodeSettings) -> dict[str, Status]:
+    return {result.name: result.status for result in run_check(check, given)}
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with closing(socket.socket()) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield int(server.getsockname()[1])
+
+
+def test_a_good_configuration_passes_with_status_0(command: Command, tmp_path: Path) -> None:
+    with Archive() as archive:
+        peer = archive.destination
+        config = tmp_path / "node.yaml"
+        content = settings(tmp_path).model_dump(mode="json") | {
+            "destinations": [{"name": "pacs", "ae_title": peer.ae_title, "host": peer.host, "port": peer.port}]
+        }
+        config.write_text(yaml.safe_dump(content))
+
+        ended = command("doctor", "--config", config)
+
+    assert ended.status == 0, ended.out
+    assert "this node can work: 0 failed" in ended.out
+    assert "all 11 transfer syntaxes decode" in ended.out
+    assert not (tmp_path / "data").exists(), "a check changes nothing"
+
+
+def test_a_failure_ends_with_status_1_and_is_in_the_json(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "node.yaml"
+    given = settings(tmp_path, model="no-such-model")
+    config.write_text(yaml.safe_dump(given.model_dump(mode="json")))
+
+    ended = command("doctor", "--config", config, "--json")
+
+    assert ended.status == 1
+    assert [item["check"] for item in ended.json if item["status"] == "fail"] == ["model"]
+
+
+def test_a_wrong_configuration_is_the_first_finding(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text("prot: 1\n")
+
+    ended = command("doctor", "--config", config)
+
+    assert ended.status == 1
+    assert "prot" in ended.out
+
+
+def test_the_shipped_model_is_warned_of_as_untrained(tmp_path: Path) -> None:
+    (_, training) = run_check(checks.model, settings(tmp_path, model="untrained"))
+
+    assert training.status is Status.WARN
+    assert training.detail.startswith("NOT TRAINED")
+
+
+def test_a_model_with_findings_that_have_no_name_fails(tmp_path: Path) -> None:
+    findings = tmp_path / "findings.yaml"
+    findings.write_text(
+        "findings: [{key: other, name: other, code: {value: '1', scheme: SCT, meaning: a}, "
+        "site: {value: '1', scheme: SCT, meaning: a}, colour: '#ffffff', positive: [a], negative: [b]}]"
+    )
+
+    assert statuses(checks.model, settings(tmp_path, findings_file=findings))["model findings"] is Status.FAIL
+
+
+def test_a_data_folder_that_cannot_be_made_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert statuses(checks.data_folder, settings(tmp_path, data_dir=tmp_path / "file" / "data")) == {
+        "data folder": Status.FAIL
+    }
+
+
+def test_an_existing_data_folder_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+
+    assert statuses(checks.data_folder, settings(tmp_path)) == {"data folder": Status.OK, "free space": Status.OK}
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_full_disk_fails(tmp_path: Path) -> None:
+    given = settings(tmp_path, limits={"min_free_bytes": 2**60})
+
+    assert statuses(checks.data_folder, given)["free space"] is Status.FAIL
+
+
+def test_a_ledger_is_looked_at_but_not_made_or_migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.sqlite'}"
+    (tmp_path / "old.sqlite").touch()
+
+    assert "does not exist yet" in run_check(checks.ledger, settings(tmp_path))[0].detail
+    assert "brings its tables up to date" in run_check(checks.ledger, settings(tmp_path, ledger_url=url))[0].detail
+    migrate(url)
+    assert "0 studies" in run_check(checks.ledger, settings(tmp_path, ledger_url=url))[0].detail
+
+
+def test_a_database_that_is_no_ledger_fails(tmp_path: Path) -> None:
+    (tmp_path / "text.sqlite").write_text("this is no database, it is a text that is long enough" * 20)
+    given = settings(tmp_path, ledger_url=f"sqlite:///{tmp_path / 'text.sqlite'}")
+
+    assert statuses(checks.ledger, given) == {"ledger": Status.FAIL}
+
+
+def test_a_broker_that_does_not_answer_fails_and_its_password_stays_hidden(tmp_path: Path) -> None:
+    (result,) = run_check(checks.queue, settings(tmp_path, broker_url=f"redis://:hunter2@127.0.0.1:{free_port()}/0"))
+
+    assert result.status is Status.FAIL
+    assert "hunter2" not in result.detail
+
+
+@pytest.mark.parametrize("uid", list(TRANSFER_SYNTAXES))
+def test_each_built_in_stream_has_the_transfer_syntax_of_its_name(uid: str) -> None:
+    folder = Path(checks.__file__).parent / "streams"
+
+    assert dcmread(folder / f"{uid}.dcm").file_meta.TransferSyntaxUID == uid
+
+
+def test_a_decoder_that_gives_other_pixels_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from patchclip_core.io import DecodingProcess
+    from patchclip_core.types import Radiograph
+
+    read = DecodingProcess.read
+
+    def mirrored(self: DecodingProcess, path: Path) -> Radiograph:
+        image = read(self, path)
+        return Radiograph(image.pixels[:, ::-1].copy()) if path.name.endswith(".4.70.dcm") else image
+
+    monkeypatch.setattr(DecodingProcess, "read", mirrored)
+
+    (result,) = run_check(checks.decoders, settings(tmp_path))
+
+    assert result.status is Status.FAIL
+    assert "JPEG Lossless" in result.detail
+    assert "decoded to other pixels" in result.detail
+
+
+def test_without_destinations_the_administrator_is_warned(tmp_path: Path) -> None:
+    assert statuses(checks.destinations, settings(tmp_path)) == {"destinations": Status.WARN}
+
+
+def test_a_destination_that_does_not_answer_fails(tmp_path: Path) -> None:
+    given = settings(
+        tmp_path, destinations=[{"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port()}]
+    )
+
+    assert statuses(checks.destinations, given) == {"destination pacs": Status.FAIL}
+
+
+def test_a_port_that_somebody_else_has_fails(tmp_path: Path, taken_port: int) -> None:
+    given = settings(tmp_path, port=taken_port, web={"host": "127.0.0.1", "port": taken_port})
+
+    assert statuses(checks.web_port, given)["web port"] is Status.FAIL
+
+
+def test_our_own_receiver_on_the_port_is_well(tmp_path: Path) -> None:
+    with Archive(ae_title="PATCHCLIP") as ourselves:
+        (result,) = run_check(checks.dicom_port, settings(tmp_path, port=ourselves.destination.port))
+
+    assert result.status is Status.OK
+    assert "the node is running" in result.detail
+
+
+def test_a_foreign_dicom_node_on_the_port_fails(tmp_path: Path) -> None:
+    with Archive(ae_title="SOMEBODY") as other:
+        (result,) = run_check(checks.dicom_port, settings(tmp_path, port=other.destination.port))
+
+    assert result.status is Status.FAIL
+
+
+def test_an_address_of_another_machine_fails(tmp_path: Path) -> None:
+    assert statuses(checks.dicom_port, settings(tmp_path, host="192.0.2.1")) == {"DICOM port": Status.FAIL}
+
+
+def test_open_status_pages_are_warned_of(tmp_path: Path) -> None:
+    given = settings(tmp_path, web={"host": "0.0.0.0", "port": free_port()})
+
+    assert statuses(checks.web_port, given) == {"web port": Status.OK, "web access": Status.WARN}
+
+
+def test_a_check_that_breaks_is_a_finding_and_not_the_end(tmp_path: Path) -> None:
+    def strange_check(_: NodeSettings) -> list[checks.CheckResult]:
+        raise ZeroDivisionError("division by zero")
+
+    (result,) = run_check(strange_check, settings(tmp_path))
+
+    assert (result.name, result.status) == ("strange check", Status.FAIL)
+    assert "ZeroDivisionError" in result.detail

@@ -1,0 +1,133 @@
+"""`studies list | show | requeue`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.states import StudyState
+from tests.fakes import make_instance, make_ledger
+from tests.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision
+from tests.unit.patchclip_node.cli.conftest import Command
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "node.yaml"
+    path.write_text(f"data_dir: {tmp_path / 'data'}\n")
+    return path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    (tmp_path / "data").mkdir()
+    ledger = make_ledger(tmp_path / "data")
+    yield ledger
+    ledger.close()
+
+
+def test_without_a_ledger_the_folder_is_named_and_none_is_made(command: Command, config: Path, tmp_path: Path) -> None:
+    ended = command("studies", "list", "--config", config)
+
+    assert ended.status == 2
+    assert "there is no ledger" in ended.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_studies_are_listed_with_state_and_reason(command: Command, config: Path, ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.REJECTED, "1.2.1")
+    bring_to(ledger, StudyState.RECEIVED, "1.2.2")
+
+    shown = command("studies", "list", "--config", config).out
+
+    assert "REJECTED" in shown
+    assert "a lateral view" in shown
+    assert "1.2.2" in shown
+
+
+def test_a_list_can_be_narrowed(command: Command, config: Path, ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.REJECTED, "1.2.1")
+    bring_to(ledger, StudyState.RECEIVED, "1.2.2")
+
+    rejected = command("studies", "list", "--config", config, "--state", "rejected", "--json").json
+
+    assert [study["study_instance_uid"] for study in rejected] == ["1.2.1"]
+    assert "no study matches" in command("studies", "list", "--config", config, "--patient", "nobody").out
+
+
+def test_one_study_is_shown_with_events_results_and_deliveries(
+    command: Command, config: Path, ledger: SqlLedger
+) -> None:
+    bring_to(ledger, StudyState.RETURNED, results=2)
+
+    shown = command("studies", "show", "1.2.3", "--config", config).out
+    values = command("studies", "show", "1.2.3", "--config", config, "--json").json
+
+    assert "all delivered" in shown
+    assert DESTINATION in shown
+    (revision,) = values["revisions"]
+    assert revision["state"] == "RETURNED"
+    assert [item["state"] for item in revision["deliveries"]] == ["DELIVERED", "DELIVERED"]
+    assert len(values["instances"]) == 1
+
+
+def test_hostile_names_are_printed_as_text(command: Command, config: Path, ledger: SqlLedger) -> None:
+    ledger.record_instance(make_instance(patient_name="[red]Evil[/red]"))
+
+    assert "[red]Evil[/red]" in command("studies", "list", "--config", config).out
+
+
+def test_an_unknown_study_is_an_error_that_says_where_to_look(
+    command: Command, config: Path, ledger: SqlLedger
+) -> None:
+    for name in ("show", "requeue"):
+        ended = command("studies", name, "9.9", "--config", config)
+        assert ended.status == 1
+        assert "no study '9.9' is in the ledger" in ended.err
+
+
+def test_a_failed_study_is_worked_on_again(command: Command, config: Path, ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.FAILED)
+
+    ended = command("studies", "requeue", "1.2.3", "--config", config)
+
+    assert ended.status == 0
+    assert "1.2.3: revision 1 is RECEIVED" in ended.out
+    assert newest_revision(ledger).state is StudyState.RECEIVED
+
+
+def test_a_returned_study_gets_a_new_revision(command: Command, config: Path, ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.RETURNED)
+
+    assert "revision 2 is RECEIVED" in command("studies", "requeue", "1.2.3", "--config", config).out
+
+
+def test_all_failed_studies_can_be_requeued_at_once(command: Command, config: Path, ledger: SqlLedger) -> None:
+    for number in range(3):
+        bring_to(ledger, StudyState.FAILED, f"1.2.{number}")
+    bring_to(ledger, StudyState.REJECTED, "1.2.9")
+
+    command("studies", "requeue", "--all-failed", "--config", config)
+
+    assert len(ledger.studies((StudyState.RECEIVED,))) == 3
+    assert newest_revision(ledger, "1.2.9").state is StudyState.REJECTED
+
+
+def test_a_study_under_way_is_left_alone(command: Command, config: Path, ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.RECEIVED)
+    assert ledger.lease_study(newest_revision(ledger).state_since, OWNER, LEASE_S) is not None
+
+    ended = command("studies", "requeue", "1.2.3", "--config", config)
+
+    assert ended.status == 1
+    assert "it is under way already" in ended.err
+
+
+def test_requeue_without_a_study_is_a_usage_error(command: Command, config: Path, ledger: SqlLedger) -> None:
+    ended = command("studies", "requeue", "--config", config)
+
+    assert ended.status == 2
+    assert "--all-failed" in ended.err
