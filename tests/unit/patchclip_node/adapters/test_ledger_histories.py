@@ -1,0 +1,277 @@
+"""Whatever happens, in whatever order, the ledger keeps its promises."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
+
+from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
+from patchclip_node.domain.errors import ForbiddenTransitionError, LostLeaseError
+from patchclip_node.domain.records import Arrival, DeliveryLease, DeliveryState, LeasedStudy, Priority, ResultKind
+from patchclip_node.domain.states import FINAL_STATES, INITIAL_STATES, TRANSITIONS, StudyState
+from tests.fakes import FakeClock, make_instance, make_ledger, make_result
+
+STUDIES = ["1.1", "1.2", "1.3"]
+ATTEMPTS = 3
+LEASE_S = 60.0
+QUIET_S = 5.0
+MOST_IMAGES = 10
+
+
+class LedgerHistory(RuleBasedStateMachine):
+    """Arrivals, workers that settle, crash or come too late, deliveries, requeues."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.ledger: SqlLedger = make_ledger(Path(self._folder.name))
+        self.clock = FakeClock()
+        self.numbers = count(1)
+        self.acknowledged: set[tuple[str, str]] = set()
+        """(SOP Instance UID, SHA-256) of all that was acknowledged."""
+        self.analyses: list[LeasedStudy] = []
+        """What workers believe to hold, rightly or not."""
+        self.sendings: list[DeliveryLease] = []
+        self.delivered: Counter[tuple[str, str]] = Counter()
+
+    def teardown(self) -> None:
+        self.ledger.close()
+        self._folder.cleanup()
+
+    @initialize()
+    def a_night_has_passed(self) -> None:
+        for uid in STUDIES:
+            self.an_image_arrives(uid, 1, Priority.ROUTINE)
+        self.studies_go_quiet()
+
+    @precondition(lambda self: len(self.acknowledged) < MOST_IMAGES)
+    @rule(uid=st.sampled_from(STUDIES), number=st.integers(1, 4), priority=st.sampled_from(Priority))
+    def an_image_arrives(self, uid: str, number: int, priority: Priority) -> None:
+        instance = make_instance(uid, number, received_at=self.clock.now(), priority=priority)
+        arrival = self.ledger.record_instance(instance)
+        assert arrival in {Arrival.OPENED_STUDY, Arrival.JOINED_STUDY, Arrival.OPENED_REVISION}
+        self.acknowledged.add((instance.header.sop_instance_uid, instance.sha256))
+
+    @precondition(lambda self: self.acknowledged)
+    @rule(data=st.data())
+    def an_image_arrives_again(self, data: st.DataObject) -> None:
+        sop_instance_uid, sha256 = data.draw(st.sampled_from(sorted(self.acknowledged)))
+        uid = sop_instance_uid.rpartition(".1.")[0]
+        again = make_instance(uid, sha256=sha256, sop_instance_uid=sop_instance_uid, received_at=self.clock.now())
+        assert self.ledger.record_instance(again) is Arrival.DUPLICATE
+
+    @rule(seconds=st.sampled_from([1.0, LEASE_S]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def studies_go_quiet(self) -> None:
+        self.clock.advance(QUIET_S)
+        for study in self.ledger.close_quiet(self.clock.now(), QUIET_S):
+            assert study.last_received_at <= self.clock.now() - timedelta(seconds=QUIET_S)
+
+    @rule(destinations=st.integers(0, 2))
+    def a_worker_analyses_a_study(self, destinations: int) -> None:
+        leased = self.ledger.lease_study(self.clock.now(), self._new_owner(), LEASE_S)
+        if leased is not None:
+            self._finish(leased, destinations)
+
+    @rule()
+    def a_worker_leases_a_study(self) -> None:
+        due, _ = self.ledger.due_work(self.clock.now())
+        leased = self.ledger.lease_study(self.clock.now(), self._new_owner(), LEASE_S)
+        assert (leased is not None) is (due > 0)
+        if leased is not None:
+            assert leased.study.attempts <= ATTEMPTS
+            uids = {record.instance.header.sop_instance_uid for record in leased.instances}
+            assert len(uids) == leased.study.instance_count
+            self.analyses.append(leased)
+
+    @precondition(lambda self: self.analyses)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(["finish", "reject", "postpone", "fail"]),
+        destinations=st.integers(0, 2),
+    )
+    def a_worker_settles_a_study(self, data: st.DataObject, outcome: str, destinations: int) -> None:
+        leased = data.draw(st.sampled_from(self.analyses))
+        self.analyses.remove(leased)
+        study, owner, now = leased.study, leased.owner, self.clock.now()
+        current = next(one for one in self.ledger.revisions(study.study_instance_uid) if one.id == study.id)
+        holds_it = current.lease_owner == owner
+        try:
+            match outcome:
+                case "finish":
+                    self._finish(leased, destinations)
+                case "reject":
+                    self.ledger.reject(study.id, owner, now, "a lateral view", {})
+                case "postpone":
+                    self.ledger.postpone_analysis(study.id, owner, now, "no memory", now + timedelta(seconds=10))
+                case _:
+                    self.ledger.fail_analysis(study.id, owner, now, "it broke")
+        except LostLeaseError:
+            assert not holds_it
+        else:
+            assert holds_it
+
+    def _finish(self, leased: LeasedStudy, destinations: int) -> None:
+        study = leased.study
+        uid = f"{study.study_instance_uid}.9.{study.revision}"
+        results = [make_result(f"{uid}.{kind.value}", kind) for kind in ResultKind]
+        uids = [result.sop_instance_uid for result in results]
+        promised = {f"pacs-{number}": uids for number in range(destinations)}
+        self.ledger.finish_analysis(study.id, leased.owner, self.clock.now(), results, promised, {}, "{}")
+
+    @rule()
+    def a_worker_leases_a_delivery(self) -> None:
+        _, due = self.ledger.due_work(self.clock.now())
+        lease = self.ledger.lease_delivery(self.clock.now(), self._new_owner(), LEASE_S)
+        assert (lease is not None) is (due > 0)
+        if lease is not None:
+            assert lease.deliveries
+            assert all(one.attempts <= ATTEMPTS for one in lease.deliveries)
+            self.sendings.append(lease)
+
+    @precondition(lambda self: self.sendings)
+    @rule(data=st.data())
+    def a_worker_settles_a_delivery(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.sendings))
+        self.sendings.remove(lease)
+        now = self.clock.now()
+        for delivery in lease.deliveries:
+            try:
+                match data.draw(st.sampled_from(["deliver", "postpone", "fail"])):
+                    case "deliver":
+                        self.ledger.delivered(delivery.id, lease.owner, now)
+                        self.delivered[delivery.destination, delivery.result.result.sop_instance_uid] += 1
+                    case "postpone" if delivery.attempts < ATTEMPTS:
+                        self.ledger.postpone_delivery(
+                            delivery.id, lease.owner, now, "busy", now + timedelta(seconds=10)
+                        )
+                    case _:
+                        self.ledger.fail_delivery(delivery.id, lease.owner, now, "refused")
+            except LostLeaseError:
+                continue
+
+    @precondition(lambda self: self.analyses or self.sendings)
+    @rule(data=st.data())
+    def a_worker_renews_its_lease(self, data: st.DataObject) -> None:
+        owner = data.draw(
+            st.sampled_from([*(one.owner for one in self.analyses), *(one.owner for one in self.sendings)])
+        )
+        self.ledger.renew_leases(owner, self.clock.now(), LEASE_S)
+
+    @rule(data=st.data())
+    def leases_are_taken_back(self, data: st.DataObject) -> None:
+        owners = self.ledger.lease_owners()
+        dead = data.draw(st.lists(st.sampled_from(owners), unique=True)) if owners else []
+        self.ledger.expire_leases(self.clock.now(), dead, ATTEMPTS, ATTEMPTS)
+        assert not set(dead) & set(self.ledger.lease_owners())
+
+    @rule(uid=st.sampled_from(STUDIES))
+    def an_administrator_requeues(self, uid: str) -> None:
+        before = self.ledger.revisions(uid)
+        try:
+            requeued = self.ledger.requeue(uid, self.clock.now())
+        except KeyError:
+            assert not before
+        except ForbiddenTransitionError:
+            assert before[-1].state not in FINAL_STATES
+        else:
+            assert before[-1].state in FINAL_STATES
+            assert requeued.state in {StudyState.RECEIVED, StudyState.RETURNING}
+
+    @invariant()
+    def nothing_that_was_acknowledged_is_lost(self) -> None:
+        kept = {
+            (record.instance.header.sop_instance_uid, record.instance.sha256)
+            for uid in STUDIES
+            for record in self.ledger.instances(uid)
+        }
+        assert kept == self.acknowledged
+
+    @invariant()
+    def each_change_has_its_event(self) -> None:
+        for uid in STUDIES:
+            for study in self.ledger.revisions(uid):
+                state = None
+                for event in self.ledger.events(study.id):
+                    assert event.state_before == state
+                    expected = INITIAL_STATES[event.event] if state is None else TRANSITIONS[state, event.event]
+                    assert event.state_after == expected
+                    state = event.state_after
+                assert state is study.state
+
+    @invariant()
+    def each_image_is_in_a_revision_that_is_still_to_be_analysed_or_was(self) -> None:
+        for uid in STUDIES:
+            revisions = self.ledger.revisions(uid)
+            assert [study.revision for study in revisions] == list(range(1, len(revisions) + 1))
+            for record in self.ledger.instances(uid):
+                assert 1 <= record.revision <= len(revisions)
+
+    @invariant()
+    def only_the_newest_revision_is_open_and_at_most_one_is_leased(self) -> None:
+        for uid in STUDIES:
+            revisions = self.ledger.revisions(uid)
+            assert all(study.state is not StudyState.RECEIVING for study in revisions[:-1])
+            assert sum(study.state is StudyState.ANALYSING for study in revisions) <= 1
+
+    @invariant()
+    def a_study_is_settled_exactly_when_its_deliveries_are(self) -> None:
+        is_open = {DeliveryState.PENDING, DeliveryState.SENDING}
+        for uid in STUDIES:
+            for study in self.ledger.revisions(uid):
+                planned = {delivery.state for delivery in self.ledger.deliveries(study.id)}
+                match study.state:
+                    case StudyState.ANALYSED:
+                        assert planned == {DeliveryState.PENDING}
+                    case StudyState.RETURNING:
+                        assert planned & is_open
+                    case StudyState.RETURNED:
+                        assert planned <= {DeliveryState.DELIVERED}
+                    case StudyState.FAILED:
+                        assert not planned & is_open
+                        assert not planned or DeliveryState.FAILED in planned
+                    case _:
+                        assert not planned
+
+    @invariant()
+    def nothing_is_confirmed_twice(self) -> None:
+        assert all(times == 1 for times in self.delivered.values())
+
+    @invariant()
+    def the_database_is_consistent(self) -> None:
+        with self.ledger._database.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            counted: Any = {
+                table.name: len(connection.execute(select(table.c.id)).all())
+                for table in (studies, instances, deliveries)
+            }
+        counts = self.ledger.counts()
+        assert sum(counts.studies_by_state.values()) == counted["studies"]
+        assert sum(counts.deliveries_by_state.values()) == counted["deliveries"]
+        assert counts.instances == counted["instances"]
+
+    def _new_owner(self) -> str:
+        return f"host:1:1#{next(self.numbers)}"
+
+
+TestLedgerHistory = LedgerHistory.TestCase
+TestLedgerHistory.settings = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
