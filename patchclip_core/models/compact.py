@@ -26,7 +26,7 @@ class CompactImageSettings(BaseModel):
     channels: Annotated[int, Field(ge=1, le=3)] = 1
     widths: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (32, 64, 96)
     strides: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (4, 2, 2)
-    layers: Annotated[int, Field(ge=0)] = 2
+    layers: Annotated[int, Field(ge=1)] = 2
     attention_heads: Annotated[int, Field(ge=1)] = 4
 
 
@@ -40,7 +40,7 @@ class CompactTextSettings(BaseModel):
     tokens: Annotated[int, Field(ge=4)] = 64
     """Longest sentence in tokens; the rest is cut."""
     width: Annotated[int, Field(ge=4)] = 64
-    layers: Annotated[int, Field(ge=0)] = 2
+    layers: Annotated[int, Field(ge=1)] = 2
     attention_heads: Annotated[int, Field(ge=1)] = 4
 
 

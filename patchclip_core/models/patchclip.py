@@ -30,7 +30,7 @@ from torch import nn
 
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
-from patchclip_core.models.downscaler import Downscaler, DownscalerSettings
+from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSettings, build_downscaler
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
 from patchclip_core.models.towers import Tokens
@@ -65,12 +65,13 @@ class PatchClipSettings(BaseModel):
     """Width of the space shared by image and text."""
     image_tower: ImageTowerSettings
     text_tower: TextTowerSettings
-    downscaler: DownscalerSettings | None = None
+    downscaler: AnyDownscalerSettings | None = None
     sparse: SparseSettings = SparseSettings()
 
     @model_validator(mode="after")
     def _mode_and_downscaler_agree(self) -> Self:
-        if self.downscaler is not None and self.downscaler.last_relu != (self.mode == "paper"):
+        paper = self.mode == "paper"
+        if isinstance(self.downscaler, DownscalerSettings) and self.downscaler.last_relu != paper:
             raise ValueError("the downscaler's last_relu belongs to mode 'paper', and only to it")
         return self
 
@@ -108,7 +109,7 @@ class PatchClip(nn.Module):
         super().__init__()
         self.settings = settings
         paper = settings.mode == "paper"
-        self.downscaler = Downscaler(settings.downscaler) if settings.downscaler is not None else None
+        self.downscaler = build_downscaler(settings.downscaler) if settings.downscaler is not None else None
         self.image_tower = build_image_tower(settings.image_tower)
         self.text_tower = build_text_tower(settings.text_tower)
         width, sparse = self.image_tower.width, settings.sparse
