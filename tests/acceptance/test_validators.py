@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,14 @@ def test_results_agree_with_their_source_about_patient_and_study(name: str, buil
     errors = dcentvfy_errors([*sources, *(path for _, path in built[name])])
 
     assert errors == []
+
+
+@pytest.mark.peer("dciodvfy")
+def test_dciodvfy_finds_no_error_in_the_sample_studies() -> None:
+    samples = sorted(Path(str(files("patchclip_node.samples"))).glob("*.dcm"))
+
+    assert {path.name: dciodvfy_errors(path) for path in samples} == {path.name: [] for path in samples}
+    assert dcentvfy_errors(samples) == []
 
 
 @pytest.mark.peer("dciodvfy")

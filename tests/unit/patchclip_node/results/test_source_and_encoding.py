@@ -94,6 +94,7 @@ def test_every_result_is_in_the_context_of_its_patient_and_study(keyword: str) -
     ("character_set", "name"),
     [
         (["", "ISO 2022 IR 87"], JAPANESE),
+        (["", "ISO 2022 IR 87"], "Mihon^Ni=見本^二"),  # one of its bytes is that of a backslash
         (["", "ISO 2022 IR 149"], KOREAN),
         ("ISO_IR 126", "Διονυσιος"),
         ("ISO_IR 144", "Иванов^Иван"),
