@@ -3,7 +3,7 @@
 | kind | what it is | centres of its outputs, in input pixels |
 |---|---|---|
 | `learned` | starts as the anti-aliased resize, learns what to add to it; any factor | a plain resize's |
-| `convolutions` | the paper's strided convolutions with batch norm and ReLU | 5x5, stride 2, padding 1, twice: 4i + 3.5 |
+| `convolutions` | the paper's: strided, with batch norm and ReLU | 5x5, stride 2, padding 1, twice: 4i + 3.5 |
 | `bilinear` | the anti-aliased bilinear resize; nothing is learned | a plain resize's |
 | `area` | the mean of each cell; nothing is learned | a plain resize's |
 
