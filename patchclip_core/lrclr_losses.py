@@ -1,0 +1,98 @@
+"""Losses of LRCLR: contrast with reports, globally and by words; findings that readers marked; sparse significance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from patchclip_core.losses import balanced_patch_loss, masked_cross_entropy
+from patchclip_core.models.lrclr import Lrclr, LrclrOutput, Regions, Sentences
+from patchclip_core.targets import Targets
+
+
+@dataclass(frozen=True, slots=True)
+class LrclrLossWeights:
+    """Weights of the parts."""
+
+    overall: float = 1.0
+    local: float = 1.0
+    patches: float = 1.0
+    sparsity: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LrclrLoss:
+    """The weighted sum, which is differentiated, and its parts before weighting, each a scalar."""
+
+    total: torch.Tensor
+    overall: torch.Tensor
+    local: torch.Tensor
+    patches: torch.Tensor
+    sparsity: torch.Tensor
+
+
+def lrclr_report_loss(
+    network: Lrclr,
+    regions: Regions,
+    reports: Sentences,
+    positives: torch.Tensor | None = None,
+    weights: LrclrLossWeights | None = None,
+) -> LrclrLoss:
+    """Return the loss of B images against N reports.
+
+    positives: (B, N) bool, which report says what an image shows; several may (equal findings in other words). Default:
+    each image has the report in its own row. There are no patch targets here, the part is 0.
+    """
+    weights = weights or LrclrLossWeights()
+    overall = contrastive_loss(network.logit_scale.exp() * regions.overall @ reports.overall.T, positives)
+    local = contrastive_loss(network.local_scale.exp() * network.local_similarity(regions, reports), positives)
+    sparsity = sparsity_prior(regions.significance, network.settings.expected_share)
+    total = weights.overall * overall + weights.local * local + weights.sparsity * sparsity
+    return LrclrLoss(total, overall, local, torch.zeros_like(total), sparsity)
+
+
+def lrclr_findings_loss(
+    output: LrclrOutput, targets: Targets, expected_share: float, weights: LrclrLossWeights | None = None
+) -> LrclrLoss:
+    """Return the loss of a batch whose findings readers marked, with boxes or without. What is unknown has no part."""
+    weights = weights or LrclrLossWeights()
+    overall, local = (
+        masked_cross_entropy(logits, targets.image, targets.image_known) for logits in (output.overall, output.local)
+    )
+    patches = balanced_patch_loss(output.patches, targets.patches, targets.patches_known)
+    sparsity = sparsity_prior(output.significance, expected_share)
+    total = weights.overall * overall + weights.local * local + weights.patches * patches + weights.sparsity * sparsity
+    return LrclrLoss(total, overall, local, patches, sparsity)
+
+
+def contrastive_loss(logits: torch.Tensor, positives: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the symmetric InfoNCE of logits (B, N): each image against all texts, each text against all images.
+
+    positives: (B, N) bool, default the diagonal. Of several positives each is contrasted with the negatives and the
+    mean is taken, so that no positive is pushed away for another one's sake. Images and texts without a positive are
+    negatives for the others and have no term of their own; without any positive the loss is 0.
+    """
+    logits = logits.float()
+    if positives is None:
+        positives = torch.eye(*logits.shape, dtype=torch.bool, device=logits.device)
+    return (_one_way(logits, positives) + _one_way(logits.T, positives.T)) / 2
+
+
+def _one_way(logits: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
+    others = torch.logsumexp(logits.masked_fill(positives, -torch.inf), dim=1, keepdim=True)  # (B, 1), -inf without any
+    losses = functional.softplus(others - logits).masked_fill(~positives, 0.0)  # (B, N)
+    count = positives.sum(dim=1)
+    of_row = losses.sum(dim=1) / count.clamp(min=1)
+    return of_row.sum() / (count > 0).sum().clamp(min=1)
+
+
+def sparsity_prior(significance: torch.Tensor, expected_share: float) -> torch.Tensor:
+    """Return the divergence KL(mean significance || expected share), averaged over images; significance: (B, P) logits.
+
+    It asks for few significant patches in an image, and leaves to the other losses which ones.
+    """
+    share = significance.float().sigmoid().mean(dim=1).clamp(1e-6, 1 - 1e-6)
+    divergence = share * (share / expected_share).log() + (1 - share) * ((1 - share) / (1 - expected_share)).log()
+    return divergence.mean()

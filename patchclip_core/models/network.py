@@ -1,0 +1,78 @@
+"""What an analyzer asks of a network, whichever method it follows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.downscaler import AnyDownscalerSettings, build_downscaler
+from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
+from patchclip_core.models.towers import ImageTokens, Tokens
+from patchclip_core.types import PatchGrid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Logits of B images, F findings, P patches; positive means present. image: (B, F). patches: (B, F, P)."""
+
+    image: torch.Tensor
+    patches: torch.Tensor
+
+
+Texts = tuple[torch.Tensor, ...]
+"""Embedded sentences of the findings, as one network makes them for itself. They change with its weights alone."""
+
+
+class FindingsNetwork(nn.Module, ABC):
+    """An image tower, a text tower, perhaps a downscaler, and what compares their embeddings."""
+
+    def __init__(
+        self,
+        input_px: int,
+        image_tower: ImageTowerSettings,
+        text_tower: TextTowerSettings,
+        downscaler: AnyDownscalerSettings | None,
+    ) -> None:
+        super().__init__()
+        self.input_px = input_px
+        self.downscaler = build_downscaler(downscaler) if downscaler is not None else None
+        self.image_tower = build_image_tower(image_tower)
+        self.text_tower = build_text_tower(text_tower)
+
+    @property
+    def grid(self) -> PatchGrid:
+        """Where the patches lie on the input."""
+        alignment = Alignment.of_input(self.input_px)
+        if self.downscaler is not None:
+            alignment = self.downscaler.align(alignment)
+        return self.image_tower.align(alignment).grid
+
+    def look(self, images: torch.Tensor) -> ImageTokens:
+        """Shrink and encode images (B, channels, input_px, input_px)."""
+        tokens: ImageTokens = self.image_tower(images if self.downscaler is None else self.downscaler(images))
+        return tokens
+
+    @abstractmethod
+    def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
+        """Embed findings, once for many images.
+
+        tokens: all their sentences. counts: how many are of the first finding's positive ones, of its negative ones, of
+        the second finding's positive ones, and so on.
+        """
+
+    @abstractmethod
+    def answer(self, images: torch.Tensor, texts: Texts) -> Answer:
+        """Compare images with embedded findings: what image score and maps need, and nothing else."""
+
+
+def membership(counts: Sequence[int], device: torch.device) -> torch.Tensor:
+    """Return (groups, sentences) float32: each row averages the sentences of its group."""
+    counted = torch.tensor(list(counts), device=device)
+    group = torch.repeat_interleave(torch.arange(len(counted), device=device), counted)
+    rows = torch.nn.functional.one_hot(group, len(counted)).T.float()
+    return rows / counted[:, None].clamp(min=1)
