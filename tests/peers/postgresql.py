@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import pg8000.exceptions
 import pg8000.native
 
-from tests.peers.processes import free_port, program
+from tests.peers.processes import free_port, program, wait_until
 
 _USER = "patchclip"
 
@@ -51,6 +52,13 @@ class PostgreSql:
         """Throw out everybody who is connected to a database."""
         self.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")
 
+    def _answers(self) -> bool:
+        """Say whether the server has finished starting, which it does after it listens."""
+        try:
+            return bool(self.execute("SELECT 1"))
+        except pg8000.exceptions.DatabaseError:
+            return False
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run the server for the time of the context; at its end the server throws its clients out."""
@@ -64,6 +72,7 @@ class PostgreSql:
         command = [_program("postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
         with program(command, self.data.parent / "log", port=self.port, user=_user()) as server:
             try:
+                wait_until(self._answers, "PostgreSQL answers queries")
                 yield
             finally:
                 server.send_signal(signal.SIGINT)  # "fast shutdown": SIGTERM would wait for the clients to leave

@@ -45,7 +45,7 @@ def make_celery(broker_url: str | None, queue_dir: Path) -> Celery:
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,  # those acknowledged late: there are none
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_BROKER_TIMEOUT_S,
         broker_connection_max_retries=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -12,7 +13,7 @@ import structlog
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
 from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
@@ -35,6 +36,9 @@ ACSE_TIMEOUT_S: Final = 30.0
 """How long a connection may take to ask for an association (the ARTIM timer, PS3.8 9.1.5)."""
 NETWORK_TIMEOUT_S: Final = 60.0
 """How long an association may stand idle, and one PDU may take to arrive."""
+
+_SYNTAXES_NOT_SUPPORTED: Final = 0x04
+"""PS3.8 table 9-18, result of a presentation context: transfer-syntaxes-not-supported (provider rejection)."""
 
 log = structlog.get_logger(__name__)
 
@@ -208,11 +212,18 @@ def _peer_address(event: evt.Event) -> str:
 def _log_accepted(event: evt.Event) -> None:
     bound = log.bind(calling_ae_title=_calling_ae_title(event), called_ae_title=_called_ae_title(event))
     accepted, rejected = event.assoc.accepted_contexts, event.assoc.rejected_contexts
-    refused = sorted({f"{UID(str(context.abstract_syntax)).name} ({context.status})" for context in rejected})
-    if refused:
-        level = logging.INFO if accepted else logging.WARNING  # many senders propose all that they know, each time
-        bound.log(level, "presentation_contexts_refused", refused=refused)
+    if rejected:
+        bound.log(
+            logging.INFO if accepted else logging.WARNING,  # many senders propose all that they know, each time
+            "presentation_contexts_refused",
+            sop_classes=_names(one for one in rejected if one.result != _SYNTAXES_NOT_SUPPORTED),
+            sop_classes_in_these_syntaxes=_names(one for one in rejected if one.result == _SYNTAXES_NOT_SUPPORTED),
+        )
     bound.info("association_accepted", contexts=len(accepted))
+
+
+def _names(contexts: Iterable[PresentationContext]) -> list[str]:
+    return sorted({UID(str(context.abstract_syntax)).name for context in contexts})
 
 
 def _log_rejected(event: evt.Event) -> None:
