@@ -154,6 +154,11 @@ class NodeSettings(BaseSettings):
         return self.data_dir / "spool"
 
     @property
+    def queue_dir(self) -> Path:
+        """Folder of the embedded queue."""
+        return self.data_dir / "queue"
+
+    @property
     def effective_ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL."""
         return self.ledger_url or f"sqlite:///{self.data_dir / 'ledger.sqlite'}"

@@ -66,7 +66,7 @@ def build_worker(
         memory_bytes=settings.limits.decode_memory_bytes,
     )
     ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
-    app = make_celery(settings.broker_url, settings.data_dir / "queue")
+    app = make_celery(settings.broker_url, settings.queue_dir)
     queue = CeleryTaskQueue(app)
     owner = LeaseOwner(process_name())
     try:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +17,11 @@ from patchclip_node.domain.errors import ForbiddenTransitionError, RetryableErro
 from patchclip_node.domain.records import EventRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
+from patchclip_node.services.study_summary import StudySummary, read_summary
 from patchclip_node.settings import NodeSettings, read_settings
 
 if TYPE_CHECKING:
     from patchclip_node.ports.ledger import Ledger
-    from patchclip_node.services.analyse.summary import StudySummary
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="List studies, show one, or have one worked on again."
@@ -136,10 +135,9 @@ def requeue(
 
 
 def _wake(settings: NodeSettings, accepted: list[StudyRecord]) -> None:
-    from patchclip_node.adapters.celery_queue import CeleryTaskQueue
-    from patchclip_node.bootstrap.common import make_queue_app
+    from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 
-    queue = CeleryTaskQueue(make_queue_app(settings))
+    queue = CeleryTaskQueue(make_celery(settings.broker_url, settings.queue_dir))
     try:
         for work in sorted(
             {Work.DELIVER if study.state is StudyState.RETURNING else Work.ANALYSE for study in accepted}
@@ -169,7 +167,7 @@ def _print_revision(study: StudyRecord, ledger: Ledger, out: Console) -> None:
         if value:
             facts.add_row(Text(name, style="dim"), Text(value))
     out.print(facts)
-    if summary := _summary(study):
+    if summary := read_summary(study.summary_json):
         _print_findings(summary, out)
     results = ledger.results(study.id)
     if results:
@@ -261,21 +259,10 @@ def _revision_values(study: StudyRecord, ledger: Ledger) -> dict[str, Any]:
 def _study_values(study: StudyRecord) -> dict[str, Any]:
     values = asdict(study)
     del values["summary_json"]
-    summary = _summary(study)
+    summary = read_summary(study.summary_json)
     values["analysis"] = summary.model_dump(mode="json") if summary else None
     values["priority"] = study.priority.name
     return values
-
-
-def _summary(study: StudyRecord) -> StudySummary | None:
-    from patchclip_node.services.analyse.summary import StudySummary
-
-    if study.summary_json is None:
-        return None
-    try:
-        return StudySummary.model_validate_json(study.summary_json)
-    except ValidationError:
-        return None  # written by another version of the program; the rest of the record still says what happened
 
 
 def _state(state: StudyState) -> Text:

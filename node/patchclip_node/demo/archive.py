@@ -81,17 +81,6 @@ class Archive:
         with self._lock:
             return tuple(self._returned.values())
 
-    def echo(self, called_ae_title: str, port: int) -> bool:
-        """C-ECHO; False when nobody answers on that port of loopback."""
-        association = self._ae.associate("127.0.0.1", port, [build_context(Verification)], ae_title=called_ae_title)
-        if not association.is_established:
-            return False
-        try:
-            status = association.send_c_echo()
-        finally:
-            association.release()
-        return bool(status) and status.Status == SUCCESS
-
     def send(self, paths: Sequence[Path], called_ae_title: str, port: int) -> Iterator[tuple[Path, str | None]]:
         """C-STORE each file over one association; yields the file and, where it was refused, why.
 
@@ -99,7 +88,7 @@ class Archive:
         """
         association = self._ae.associate("127.0.0.1", port, list(_contexts(paths)), ae_title=called_ae_title)
         if not association.is_established:
-            raise PeerError(f"the node on port {port} does not accept an association")
+            raise PeerError(f"the node on port {port} does not accept an association of {AE_TITLE}")
         try:
             for path in paths:
                 yield path, self._send_one(association, path)

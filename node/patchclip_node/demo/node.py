@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from patchclip_node.domain.errors import ConfigurationError, NodeError
+from patchclip_node.domain.errors import ConfigurationError, NodeError, PeerError
+from patchclip_node.ports.result_sender import Destination
+from patchclip_node.scu import DicomResultSender
 from patchclip_node.settings import read_settings
 
 START_TIMEOUT_S: Final = 60.0
@@ -92,8 +94,8 @@ def write_config(out: Path, archive_ae_title: str, archive_port: int, model: str
 
 
 @contextlib.contextmanager
-def running_node(config: DemoConfig, log: Path, answers: Callable[[], bool]) -> Iterator[DemoNode]:
-    """Run `serve`, wait until `answers` says that it does, and end the whole tree afterwards, whatever happened.
+def running_node(config: DemoConfig, log: Path) -> Iterator[DemoNode]:
+    """Run `serve`, wait until it answers C-ECHO, and end the whole tree afterwards, whatever happened.
 
     Raises `NodeError` when it does not come up.
     """
@@ -110,7 +112,7 @@ def running_node(config: DemoConfig, log: Path, answers: Callable[[], bool]) -> 
     node = DemoNode(config, log, process)
     try:
         end = time.monotonic() + START_TIMEOUT_S
-        while not answers():
+        while not _answers(config):
             node.check()
             if time.monotonic() > end:
                 raise NodeError(f"the node does not answer C-ECHO after {START_TIMEOUT_S:.0f} s; see {log}")
@@ -123,6 +125,14 @@ def running_node(config: DemoConfig, log: Path, answers: Callable[[], bool]) -> 
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _answers(config: DemoConfig) -> bool:
+    try:
+        DicomResultSender("ECHO").echo(Destination("node", config.ae_title, "127.0.0.1", config.port))
+    except PeerError:
+        return False
+    return True
 
 
 def _free_port() -> int:

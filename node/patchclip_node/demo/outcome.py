@@ -13,8 +13,7 @@ from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.results.wording import image_side
-from patchclip_node.services.analyse import StudySummary
-from patchclip_node.services.analyse.summary import RegionSummary
+from patchclip_node.services.study_summary import RegionSummary, StudySummary, read_summary
 
 _THIRDS: Final = ("upper", "middle", "lower")
 
@@ -54,7 +53,7 @@ def outcome_of(
     problem = "; ".join(refused) or _trouble(newest)
     if problem is None and (missing or not own):
         problem = f"the archive lacks {', '.join(item.kind.upper() for item in missing) or 'every result'}"
-    summary = StudySummary.model_validate_json(newest.summary_json) if newest.summary_json else None
+    summary = read_summary(newest.summary_json)
     ended = ledger.events(newest.id)[-1].at if newest.state in FINAL_STATES else None
     total_s = (ended - newest.first_received_at).total_seconds() if ended else None
     return StudyOutcome(study, problem, summary, own, total_s)

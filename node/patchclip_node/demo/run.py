@@ -23,7 +23,7 @@ from patchclip_node.demo.report import Timings, write_report
 from patchclip_node.demo.studies import SentStudy, all_files, collect_studies
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.results.wording import UNTRAINED_WARNING, percent
-from patchclip_node.services.analyse.summary import ImageSummary
+from patchclip_node.services.study_summary import ImageSummary
 
 POLL_S: Final = 0.1
 
@@ -52,9 +52,7 @@ def run_demo(
         ledger = SqlLedger(config.ledger_url)
         stack.callback(ledger.close)
         console.print(f"starting a node: {config.ae_title} on 127.0.0.1:{config.port}, configuration {config.path}")
-        node = stack.enter_context(
-            running_node(config, out / "node.log", lambda: archive.echo(config.ae_title, config.port))
-        )
+        node = stack.enter_context(running_node(config, out / "node.log"))
         started = time.monotonic()
         console.print(
             f"the node answers C-ECHO after {started - begin:.1f} s; its pages: http://127.0.0.1:{config.web_port}/"

@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -24,7 +23,7 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION, RESEARCH_STATEMENT
-from patchclip_node.services.analyse.summary import StudySummary
+from patchclip_node.services.study_summary import read_summary
 from patchclip_node.web import pages
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 
@@ -141,7 +140,7 @@ class _Endpoints:
         details = [
             pages.RevisionPage(
                 study=revision,
-                summary=_summary(revision.summary_json),
+                summary=read_summary(revision.summary_json),
                 events=self._ledger.events(revision.id),
                 results=self._ledger.results(revision.id),
                 deliveries=self._ledger.deliveries(revision.id),
@@ -155,7 +154,7 @@ class _Endpoints:
     def overlay(self, request: Request) -> Response:
         uid, revision, index = (request.path_params[name] for name in ("uid", "revision", "index"))
         record = next((item for item in self._ledger.revisions(uid) if item.revision == revision), None)
-        summary = _summary(record.summary_json) if record else None
+        summary = read_summary(record.summary_json) if record else None
         if summary is None or not 0 <= index < len(summary.images):
             raise HTTPException(404, "there is no such image")
         key = summary.images[index].overlay_key
@@ -206,21 +205,10 @@ class _Endpoints:
 
 def _outcome_line(study: StudyRecord) -> str:
     """Say in one line what came of a study; nothing while nothing has."""
-    summary = _summary(study.summary_json)
+    summary = read_summary(study.summary_json)
     if summary is None or study.error:
         return study.reason or study.error or ""
     return pages.findings_line(summary)
-
-
-def _summary(text: str | None) -> StudySummary | None:
-    """Return the summary; None when there is none or another version of the program wrote it."""
-    if text is None:
-        return None
-    try:
-        return StudySummary.model_validate_json(text)
-    except ValidationError as error:
-        log.warning("summary_not_understood", error=str(error))
-        return None
 
 
 __all__ = ["PAGE_SIZE", "create_app"]

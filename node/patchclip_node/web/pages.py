@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
-from patchclip_node.services.analyse.summary import StudySummary
+from patchclip_node.services.study_summary import StudySummary
 
 
 @dataclass(frozen=True, slots=True)

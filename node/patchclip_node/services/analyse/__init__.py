@@ -11,7 +11,6 @@ from patchclip_node.services.analyse.outcome import (
     StudyOutcome,
 )
 from patchclip_node.services.analyse.service import AnalysisService
-from patchclip_node.services.analyse.summary import StudySummary
 
 __all__ = [
     "Analysed",
@@ -23,6 +22,5 @@ __all__ = [
     "StepTimer",
     "StudyImage",
     "StudyOutcome",
-    "StudySummary",
     "analyse_instances",
 ]

@@ -21,8 +21,8 @@ from patchclip_node.ports.uid_generator import UidGenerator
 from patchclip_node.results import Predecessor, ResultContext, encode
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.outcome import Analysed, Rejected, StepTimer, StudyImage
-from patchclip_node.services.analyse.summary import summarise
 from patchclip_node.services.retry import due_again
+from patchclip_node.services.study_summary import summarise
 from patchclip_node.settings import DestinationSettings, RetrySettings
 
 log = structlog.get_logger(__name__)

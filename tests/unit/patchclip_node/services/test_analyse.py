@@ -20,7 +20,8 @@ from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullErro
 from patchclip_node.domain.records import ResultKind, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
-from patchclip_node.services.analyse import AnalysisService, StudySummary
+from patchclip_node.services.analyse import AnalysisService
+from patchclip_node.services.study_summary import StudySummary
 from patchclip_node.settings import DestinationSettings, RetrySettings
 from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
 from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Finding, ModelIdentity
-from patchclip_node.services.analyse.outcome import Analysed
+
+if TYPE_CHECKING:  # its values hold datasets, and who only reads summaries needs no pydicom
+    from patchclip_node.services.analyse.outcome import Analysed
 
 
 class _Value(BaseModel):
@@ -80,8 +82,18 @@ class StudySummary(_Value):
     seconds: dict[str, float]
 
     def to_json(self) -> str:
-        """Return compact JSON; `StudySummary.model_validate_json` reads it back."""
+        """Return compact JSON; `read_summary` reads it back."""
         return json.dumps(self.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False)
+
+
+def read_summary(text: str | None) -> StudySummary | None:
+    """Read what `to_json` wrote; None when there is nothing, or when another version of the product wrote it."""
+    if text is None:
+        return None
+    try:
+        return StudySummary.model_validate_json(text)
+    except ValidationError:
+        return None  # the rest of the study's record still says what happened
 
 
 def summarise(
