@@ -18,6 +18,7 @@ from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard
 from patchclip_core.errors import CheckpointError
 from patchclip_core.localization import find_regions
 from patchclip_core.models.clip import ClipTextSettings
+from patchclip_core.models.compact import CompactTextSettings
 from patchclip_core.models.patchclip import PatchClip, PatchClipOutput, PatchClipSettings
 from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
 from patchclip_core.models.towers import Tokenizer, Tokens
@@ -87,10 +88,11 @@ def fill_weights(network: PatchClip, path: Path) -> None:
 def read_tokenizer(folder: Path, settings: PatchClipSettings) -> Tokenizer:
     """Read the tokenizer that belongs to the text tower. Raises `CheckpointError`."""
     text = settings.text_tower
-    path = folder / (TOKENIZER_FILE if isinstance(text, ClipTextSettings) else VOCABULARY_FILE)
+    path = folder / (VOCABULARY_FILE if isinstance(text, CompactTextSettings) else TOKENIZER_FILE)
     try:
-        if isinstance(text, ClipTextSettings):
-            return ClipTokenizer(path, text.max_position_embeddings)
+        if not isinstance(text, CompactTextSettings):
+            length = text.max_position_embeddings if isinstance(text, ClipTextSettings) else text.tokens
+            return ClipTokenizer(path, length)
         tokenizer = WordTokenizer.read(path, text.tokens)
     except Exception as error:  # `tokenizers` raises plain Exception
         raise CheckpointError(f"the tokenizer {path} cannot be read ({error}); copy the checkpoint again") from error

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.positions import interpolated
 from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
 
 
@@ -53,7 +54,7 @@ class ClipImageTower(ImageTower):
 
         self.settings = settings
         self.width = settings.hidden_size
-        self.model = CLIPVisionModel(CLIPVisionConfig(**_without_kind(settings)))
+        self.model = _core(CLIPVisionModel(CLIPVisionConfig(**_without_kind(settings))), "vision_model")
 
     @property
     def final_norm(self) -> nn.Module:  # type: ignore[override]  # the module is CLIP's own, under CLIP's name
@@ -66,9 +67,13 @@ class ClipImageTower(ImageTower):
         return alignment.convolved(self.settings.patch_size, self.settings.patch_size, 0)
 
     def forward(self, images: torch.Tensor) -> ImageTokens:
-        """Encode; position 0 is the class token."""
-        output = self.model(pixel_values=images)
-        positions = self.model.embeddings.position_embedding.weight[1:]  # (P, W)
+        """Encode, at any size: position embeddings are interpolated. Position 0 is the class token."""
+        rows, columns = images.shape[-2:]
+        own_size = rows == columns == self.settings.image_size
+        output = self.model(pixel_values=images, interpolate_pos_encoding=not own_size)
+        table = self.model.embeddings.position_embedding.weight[1:]
+        patch = self.settings.patch_size
+        positions = interpolated(table, rows // patch, columns // patch)  # (P, W)
         return ImageTokens(output.pooler_output, output.last_hidden_state[:, 1:], positions)
 
 
@@ -81,12 +86,18 @@ class ClipTextTower(TextTower):
 
         self.settings = settings
         self.width = settings.hidden_size
-        self.model = CLIPTextModel(CLIPTextConfig(**_without_kind(settings), bos_token_id=None, pad_token_id=None))
+        config = CLIPTextConfig(**_without_kind(settings), bos_token_id=None, pad_token_id=None)
+        self.model = _core(CLIPTextModel(config), "text_model")
 
     def read(self, tokens: Tokens) -> TextTokens:
         """Encode."""
         output = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long())
         return TextTokens(output.pooler_output, output.last_hidden_state)
+
+
+def _core(model: Any, name: str) -> Any:
+    # Releases of transformers differ in whether a tower is wrapped once more; weights keep one name here.
+    return getattr(model, name, model)
 
 
 def _without_kind(settings: BaseModel) -> dict[str, Any]:

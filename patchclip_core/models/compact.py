@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.positions import interpolated
 from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
 
 
@@ -90,10 +91,11 @@ class CompactImageTower(ImageTower):
     def forward(self, images: torch.Tensor) -> ImageTokens:
         """Encode; B images, P patches, W the width."""
         features = self.stages(images)  # (B, W, rows, columns)
-        patches = features.flatten(2).transpose(1, 2) + self.positions  # (B, P, W)
+        positions = interpolated(self.positions, *features.shape[-2:])
+        patches = features.flatten(2).transpose(1, 2) + positions  # (B, P, W)
         start = self.class_token.expand(len(images), 1, -1)  # (B, 1, W)
         tokens = self.transformer(torch.cat([start, patches], dim=1))  # (B, 1 + P, W)
-        return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], self.positions)
+        return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)
 
 
 class CompactTextTower(TextTower):

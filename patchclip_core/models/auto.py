@@ -1,0 +1,160 @@
+"""Any tower that `transformers` builds from a configuration: ViT, DINOv2 and its like; BERT and its like.
+
+The configuration lies in the checkpoint's card, so that the tower is built without network. Only architectures that
+`transformers` itself holds are built: code that comes with weights is never run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from torch import nn
+
+from patchclip_core.errors import CheckpointError
+from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.positions import interpolated, sine_cosine
+from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
+
+
+class AutoImageSettings(BaseModel):
+    """A vision transformer with patch tokens, as its `transformers` configuration describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["auto"] = "auto"
+    config: dict[str, JsonValue]
+    """The content of its config.json; `model_type` names the architecture."""
+    pooling: Literal["class", "mean"] = "class"
+    """What speaks for the whole image: the class token, or the mean of the patches (for a tower without one)."""
+
+
+class AutoTextSettings(BaseModel):
+    """A text encoder, as its `transformers` configuration describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["auto"] = "auto"
+    config: dict[str, JsonValue]
+    """The content of its config.json; `model_type` names the architecture."""
+    pooling: Literal["mean", "class"] = "mean"
+    """What speaks for a sentence: the mean of its tokens (sentence encoders), or its first token (BERT's own)."""
+    tokens: Annotated[int, Field(ge=4)] = 128
+    """Longest sentence in tokens; the rest is cut."""
+
+
+class AutoImageTower(ImageTower):
+    """Patch tokens and what speaks for the whole image, whatever special tokens come before the patches.
+
+    These towers pass all tokens through their final layer norm themselves, so that nothing is left for `final_norm`.
+    """
+
+    def __init__(self, settings: AutoImageSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.model = _build(settings.config)
+        patch, width = settings.config.get("patch_size"), settings.config.get("hidden_size")
+        if isinstance(patch, list) and len(set(map(str, patch))) == 1:
+            patch = patch[0]
+        if not (isinstance(patch, int) and isinstance(width, int)):
+            raise CheckpointError(
+                f"the vision model '{settings.config.get('model_type')}' cannot be an image tower: its configuration "
+                "has no patch_size and hidden_size, so that it has no patch tokens (ViT, DeiT, DINOv2, SigLIP have)"
+            )
+        self.patch_px, self.width = patch, width
+        self.final_norm = nn.Identity()
+        self._options = _resizing_options(self.model)
+
+    def align(self, alignment: Alignment) -> Alignment:
+        """Patches are cut without overlap."""
+        return alignment.convolved(self.patch_px, self.patch_px, 0)
+
+    def forward(self, images: torch.Tensor) -> ImageTokens:
+        """Encode; what comes before the patches are the class token and registers. Raises `CheckpointError`."""
+        rows, columns = (size // self.patch_px for size in images.shape[-2:])
+        states = self.model(pixel_values=images, **self._options).last_hidden_state  # (B, special + P, W)
+        special = states.shape[1] - rows * columns if states.ndim == 3 else -1
+        if special < 0:
+            raise CheckpointError(
+                f"the vision model '{self.settings.config.get('model_type')}' gives {tuple(states.shape)} for "
+                f"{rows} x {columns} patches: it does not keep one token a patch and cannot be an image tower"
+            )
+        patches = states[:, special:]
+        if self.settings.pooling == "class" and special == 0:
+            raise CheckpointError(
+                f"the vision model '{self.settings.config.get('model_type')}' has no class token: set pooling to 'mean'"
+            )
+        pooled = states[:, 0] if self.settings.pooling == "class" else patches.mean(dim=1)
+        return ImageTokens(pooled, patches, self._positions(rows, columns, patches))
+
+    def _positions(self, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
+        table = _position_table(self.model)
+        if table is None:
+            return sine_cosine(rows, columns, self.width).to(like)
+        count = table.shape[0]
+        side = int(count**0.5)  # special tokens are fewer than what would make the next square
+        return interpolated(table[count - side * side :], rows, columns)
+
+
+class AutoTextTower(TextTower):
+    """A text encoder's states, and what speaks for the sentence."""
+
+    def __init__(self, settings: AutoTextSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.model = _build(settings.config)
+        width = self.model.config.hidden_size
+        if self.model.config.is_encoder_decoder or not isinstance(width, int):
+            raise CheckpointError(
+                f"the model '{settings.config.get('model_type')}' cannot be a text tower: "
+                "an encoder such as BERT is needed"
+            )
+        self.width = width
+
+    def read(self, tokens: Tokens) -> TextTokens:
+        """Encode."""
+        states = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long()).last_hidden_state  # (N, L, W)
+        if self.settings.pooling == "class":
+            return TextTokens(states[:, 0], states)
+        weights = tokens.mask.unsqueeze(-1).to(states.dtype)
+        return TextTokens((states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0), states)
+
+
+def _build(config: dict[str, JsonValue]) -> Any:
+    from transformers import AutoConfig, AutoModel, __version__  # noqa: PLC0415 - seconds, for these towers only
+
+    values = {name: value for name, value in config.items() if name not in {"model_type", "auto_map"}}
+    try:
+        built = AutoConfig.for_model(str(config.get("model_type")), **values)
+        model: Any = AutoModel.from_config(built)  # type: ignore[no-untyped-call]  # transformers' own has no types
+    except (ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:300]
+        raise CheckpointError(
+            f"transformers {__version__} cannot build the model type '{config.get('model_type')}' ({reason}); newer "
+            "releases know more, and code that comes with weights is never run"
+        ) from error
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # weights that nothing would use
+    for name, weight in model.named_parameters():
+        if name.endswith("mask_token"):
+            weight.requires_grad_(False)  # for masked pretraining alone
+    return model
+
+
+def _resizing_options(model: nn.Module) -> dict[str, bool]:
+    # Some architectures interpolate only when they are asked to, the others always do.
+    asked = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+    return {"interpolate_pos_encoding": True} if asked else {}
+
+
+def _position_table(model: nn.Module) -> torch.Tensor | None:
+    embeddings = getattr(model, "embeddings", None)
+    for name in ("position_embeddings", "position_embedding"):
+        table = getattr(embeddings, name, None)
+        if isinstance(table, nn.Embedding):
+            return table.weight
+        if isinstance(table, torch.Tensor):
+            return table[0]
+    return None
