@@ -112,9 +112,7 @@ class _Surface:
 
     def at(self, rows: Positions, columns: Positions) -> FloatArray:
         """Heights of the surface at every pair of these fractional rows and columns; flat beyond the outer patches."""
-        along_rows = _linear_weights(rows, self.values.shape[0])
-        along_columns = _linear_weights(columns, self.values.shape[1])
-        return np.asarray(along_rows @ self.values @ along_columns.T, dtype=np.float32)
+        return _interpolated(_interpolated(self.values.T, rows).T, columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +165,7 @@ def _inside(
     y, x = np.arange(*vertical) + 0.5, np.arange(*horizontal) + 0.5
     rows, columns = surface.rows_at(y), surface.columns_at(x)
     inside = np.empty((len(y), len(x)), dtype=bool)
-    # In strips, so that the heights stay in the processor's cache: three times as fast on a large radiograph.
+    # In strips, so that the heights stay in the processor's cache.
     for first in range(0, len(y), _STRIP_ROWS):
         strip = slice(first, first + _STRIP_ROWS)
         np.greater_equal(surface.at(rows[strip], columns), threshold, out=inside[strip])
@@ -195,12 +193,18 @@ def _nearest(ascending: Positions, wanted: NDArray[np.intp]) -> NDArray[np.intp]
     return np.clip(index, 0, len(ascending) - 1)
 
 
-def _linear_weights(positions: Positions, count: int) -> FloatArray:
-    """Weights (positions, count) of linear interpolation between the whole numbers 0 to count - 1, flat beyond them."""
-    clipped = np.clip(positions, 0, count - 1)
-    distance = np.abs(clipped[:, None] - np.arange(count)[None, :])
-    weights: FloatArray = np.maximum(0.0, 1.0 - distance).astype(np.float32)
-    return weights
+def _interpolated(values: FloatArray, positions: Positions) -> FloatArray:
+    """Interpolate rows of values (rows, count) at these positions, flat beyond the ends: (rows, positions).
+
+    Written out and not as a matrix product: one this narrow is slower where its threads have to share a processor.
+    """
+    last = values.shape[1] - 1
+    clipped = np.clip(positions, 0, last)
+    before = np.minimum(clipped.astype(np.intp), max(0, last - 1))
+    share = (clipped - before).astype(np.float32)
+    below = values[:, before]
+    below += (values[:, np.minimum(before + 1, last)] - below) * share
+    return below
 
 
 def _pixel_range(start: float, extent: float, limit: int) -> tuple[int, int]:

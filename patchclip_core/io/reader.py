@@ -11,13 +11,13 @@ from patchclip_core.io.raster import is_raster, read_raster
 from patchclip_core.types import Radiograph
 
 
-def read_radiograph(path: Path, limits: DecodeLimits | None = None) -> Radiograph:
+def read_radiograph(path: str | Path, limits: DecodeLimits | None = None) -> Radiograph:
     """Read a DICOM, PNG or JPEG file in this process; use `DecodingProcess` for files of strangers.
 
     Raises `UnreadableImageError` (no such file, not an image, damaged) and `UnsuitableImageError` (colour, several
     frames, too small, too large). `limits.timeout_s` and `limits.memory_bytes` hold only in a `DecodingProcess`.
     """
-    limits = limits or DecodeLimits()
+    path, limits = Path(path), limits or DecodeLimits()
     try:
         with path.open("rb") as file:
             start = file.read(132)
