@@ -102,6 +102,11 @@ class StorageScp:
         """The port that is listened on."""
         return self._address[1] if self._server is None else int(self._server.server_address[1])
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are, associations or not yet."""
+        return 0 if self._server is None else len(self._server.active_associations)
+
     def start(self) -> None:
         """Listen, in threads of its own. Raises `OSError` when the address is taken or is not this machine's."""
         handlers: list[Handler] = [
@@ -128,7 +133,7 @@ class StorageScp:
         while server.active_associations and time.monotonic() < end:
             time.sleep(0.02)
         for association in server.active_associations:
-            association.abort()
+            association.abort(block=False)
 
     def __enter__(self) -> StorageScp:
         self.start()
