@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -38,5 +39,6 @@ def demo(
     """
     from patchclip_node.demo.run import run_demo
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: what was started is stopped
     if not run_demo(studies, out, model, timeout_s, console(), progress):
         raise typer.Exit(EXIT_FAILURE)
