@@ -19,6 +19,7 @@ from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, bui
 from tests.peers.validators import dcentvfy_errors, dciodvfy_errors, sr_template_errors
 from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context
 
+PLACE = {"opacity": [(3, 3, 3, 3)]}
 LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 ARCHIVED = Predecessor(ComprehensiveSRStorage, "1.2.826.0.1.3680043.2.1143.9.4", "1.2.826.0.1.3680043.2.1143.9.3")
 LATERAL = SkippedImage(CR, "1.2.826.0.1.3680043.2.1143.1.5", "the view is lateral (LL)")
@@ -28,7 +29,7 @@ STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
     "DX, MONOCHROME1, landscape, 8 bit, without spacing": (
         [
             analysed(
-                LUNGS,
+                PLACE,
                 SOPClassUID=DX,
                 Modality="DX",
                 ViewPosition="AP",
@@ -49,7 +50,7 @@ STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
     "present without a place, untrained": ([analysed({"edema": [], "cardiomegaly": []}, UNTRAINED)], [], 1),
     "two images, a skipped one, a second revision": (
         [
-            analysed(LUNGS),
+            analysed(PLACE),
             analysed(
                 {"cardiomegaly": [(7, 5, 4, 5)]},
                 SOPInstanceUID="1.2.826.0.1.3680043.2.1143.1.6",
@@ -62,7 +63,7 @@ STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
     "Japanese name, 16 bit": (
         [
             analysed(
-                LUNGS,
+                PLACE,
                 SpecificCharacterSet=["", "ISO 2022 IR 87"],
                 PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
                 BitsStored=16,
@@ -99,7 +100,7 @@ def _broken_source() -> Dataset:
 
 
 for _name, _source in (("hardly an attribute", _bare_source()), ("values that break their VR", _broken_source())):
-    STUDIES[_name] = ([AnalysedImage(_source, findings_for(_source, LUNGS, UNTRAINED), select(_source).remarks)], [], 1)
+    STUDIES[_name] = ([AnalysedImage(_source, findings_for(_source, PLACE, UNTRAINED), select(_source).remarks)], [], 1)
 
 
 Built = dict[str, list[tuple[ResultKind, Path]]]
@@ -131,7 +132,7 @@ def built_of_real(tmp_path_factory: pytest.TempPathFactory) -> Built:
     results: Built = {}
     for path in sorted(Path(data, "dicom").glob("*.dcm")) if data else ():
         source = read_dataset(path)
-        image = AnalysedImage(source, findings_for(source, LUNGS, UNTRAINED), select(source).remarks)
+        image = AnalysedImage(source, findings_for(source, PLACE, UNTRAINED), select(source).remarks)
         results[path.name] = _write(folder, path.stem, [image], [], 1)
     return results
 
@@ -229,7 +230,7 @@ def test_the_template_checker_finds_no_error_in_the_reports_of_real_files(
 
 @pytest.mark.peer("dciodvfy")
 def test_dciodvfy_would_find_a_missing_attribute(tmp_path: Path) -> None:
-    report = build_sr([analysed(LUNGS)], [], result_context())
+    report = build_sr([analysed(PLACE)], [], result_context())
     del report.CompletionFlag
     path = tmp_path / "report.dcm"
     path.write_bytes(encode(report))
