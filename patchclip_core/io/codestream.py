@@ -42,7 +42,7 @@ def read_codestream_header(stream: bytes) -> CodestreamHeader:
 
 
 def _jpeg_2000_header(stream: bytes, start: int) -> CodestreamHeader:
-    """15444-1 A.5.1: the image size segment holds the extent and offset of the reference grid, then depth and subsampling a component."""
+    """15444-1 A.5.1: the image size segment holds the reference grid's extent and offset, then depths of components."""
     try:
         right, bottom, left, top = unpack_from(">4I", stream, start + 8)
         (components,) = unpack_from(">H", stream, start + 40)

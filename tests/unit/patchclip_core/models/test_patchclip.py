@@ -63,6 +63,13 @@ def texts(findings: int = FINDINGS, width: int = 8) -> torch.Tensor:
     return torch.nn.functional.normalize(drawn, dim=-1)
 
 
+def patch_tokens(network: PatchClip, pictures: torch.Tensor) -> torch.Tensor:
+    """What the tower says of the patches, before any head: (B, P, W)."""
+    assert network.downscaler is not None
+    patches: torch.Tensor = network.image_tower(network.downscaler(pictures)).patches
+    return patches
+
+
 def test_the_published_scale_is_expressible() -> None:
     with torch.device("meta"):
         network = PatchClip(paper_settings())
@@ -118,7 +125,7 @@ def test_a_patch_answers_to_what_lies_in_its_place() -> None:
         changed[..., y - 2 : y + 3, x - 2 : x + 3] += 3.0
 
         with torch.no_grad():
-            before, after = (network.image_tower(network._shrunk(image)).patches for image in (images(1), changed))
+            before, after = (network.look(image).patches for image in (images(1), changed))
 
         assert int((after - before).norm(dim=-1).argmax()) == row * grid.columns + column
 
@@ -129,7 +136,7 @@ def test_cosines_are_between_vectors_of_length_one() -> None:
     tokens = Tokens(ids, torch.ones(5, 7, dtype=torch.bool))
 
     with torch.no_grad():
-        patches = network.patch_head(network.image_tower(network._shrunk(images())).patches)
+        patches = network.patch_head(network.look(images()).patches)
 
         assert network.encode_text(tokens).norm(dim=-1) == pytest.approx(torch.ones(5))
         assert network.encode_image(images()).norm(dim=-1) == pytest.approx(torch.ones(2))
