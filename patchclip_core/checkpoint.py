@@ -25,7 +25,7 @@ WEIGHTS_FILE = "weights.safetensors"
 PLUG_IN_GROUP = "patchclip.models"
 
 _PACKAGE_WEIGHTS = Path(__file__).parent / "weights"
-_BUILT_IN = {"patchclip": "patchclip_core.inference:load_patch_clip"}
+_BUILT_IN = {"patchclip": "patchclip_core.loading:load_patch_clip", "lrclr": "patchclip_core.loading:load_lrclr"}
 _CHUNK_BYTES = 1 << 20
 
 ArchitectureLoader = Callable[[Path, "ModelCard", str], Analyzer]

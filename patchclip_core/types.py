@@ -213,12 +213,16 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card."""
+    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card.
+
+    radiograph: the image itself, where it was kept so that `plot` can show it.
+    """
 
     items: tuple[Finding, ...]
     geometry: Geometry
     model: ModelIdentity
     remarks: tuple[str, ...] = ()
+    radiograph: Radiograph | None = None
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.items)

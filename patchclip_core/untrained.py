@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
-from patchclip_core.inference import VOCABULARY_FILE
+from patchclip_core.loading import VOCABULARY_FILE
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings, SparseSettings

@@ -21,6 +21,7 @@ image that is always 1, and else an image's score depends on its neighbours: bot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -28,13 +29,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
-from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSettings, build_downscaler
-from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
+from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSettings
+from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
+from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
 from patchclip_core.models.towers import Tokens
-from patchclip_core.types import PatchGrid
 
 Mode = Literal["default", "paper"]
 
@@ -102,16 +102,26 @@ class PatchClipOutput:
     image: torch.Tensor
 
 
-class PatchClip(nn.Module):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """What costs next to nothing once the tower has run. overall, pooled: (B, F). patch_logits: (B, F, P).
+
+    placed: (B, P, W), the patches with their position embeddings.
+    """
+
+    overall: torch.Tensor
+    pooled: torch.Tensor
+    patch_logits: torch.Tensor
+    placed: torch.Tensor
+
+
+class PatchClip(FindingsNetwork):
     """Image and text towers, and the heads that compare them."""
 
     def __init__(self, settings: PatchClipSettings) -> None:
-        super().__init__()
+        super().__init__(settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler)
         self.settings = settings
         paper = settings.mode == "paper"
-        self.downscaler = build_downscaler(settings.downscaler) if settings.downscaler is not None else None
-        self.image_tower = build_image_tower(settings.image_tower)
-        self.text_tower = build_text_tower(settings.text_tower)
         width, sparse = self.image_tower.width, settings.sparse
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)
         self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)
@@ -123,21 +133,13 @@ class PatchClip(nn.Module):
         self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
         self.patch_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
 
-    @property
-    def grid(self) -> PatchGrid:
-        """Where the patches lie on the input."""
-        alignment = Alignment.of_input(self.settings.input_px)
-        if self.downscaler is not None:
-            alignment = self.downscaler.align(alignment)
-        return self.image_tower.align(alignment).grid
-
     def encode_text(self, tokens: Tokens) -> torch.Tensor:
         """Return sentence embeddings (N, D) of length 1."""
         return nn.functional.normalize(self.text_projection(self.text_tower(tokens)), dim=-1)
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Return global image embeddings (B, D) of length 1, as stage 1 compares them with reports."""
-        return self._overall(self.image_tower(self._shrunk(images)).pooled)
+        return self._overall(self.look(images).pooled)
 
     def forward(
         self, images: torch.Tensor, texts: torch.Tensor, labelled: torch.Tensor | None = None
@@ -147,17 +149,36 @@ class PatchClip(nn.Module):
         images: (B, channels, input_px, input_px). texts: (F, 2, D), positive and negative, each of length 1.
         labelled: (B, F, P) bool, the patches that carry a label; only mode `paper` looks at it, and only in training.
         """
-        tokens = self.image_tower(self._shrunk(images))
+        read = self._read(images, texts)
+        scale, direction = self.logit_scale.exp(), texts[:, 0] - texts[:, 1]  # (F, D)
+        suspicious = self._suspicious(read.placed, read.patch_logits, labelled)  # (B, F, W)
+        sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
+        return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, self._image(read))
+
+    def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
+        """Return the mean embeddings of each finding's positive and negative sentences, (F, 2, D) of length 1."""
+        means = membership(counts, tokens.ids.device) @ self.encode_text(tokens)
+        return (nn.functional.normalize(means, dim=-1).reshape(len(counts) // 2, 2, -1),)
+
+    def answer(self, images: torch.Tensor, texts: Texts) -> Answer:
+        """Compare, without the sparse head: it runs once a finding, and neither image score nor maps need it."""
+        read = self._read(images, texts[0])
+        return Answer(self._image(read), read.patch_logits)
+
+    def _read(self, images: torch.Tensor, texts: torch.Tensor) -> _Reading:
+        tokens = self.look(images)
         patches = tokens.patches if self.settings.mode == "paper" else self.image_tower.final_norm(tokens.patches)
         direction = texts[:, 0] - texts[:, 1]  # (F, D)
         scale = self.logit_scale.exp()
-        overall = scale * self._overall(tokens.pooled) @ direction.T + self.image_bias  # (B, F)
-        pooled = scale * self.patch_head(self.pooled_head(patches)) @ direction.T + self.image_bias  # (B, F)
-        patch_logits = scale * torch.einsum("bpd,fd->bfp", self.patch_head(patches), direction) + self.patch_bias
-        suspicious = self._suspicious(patches + tokens.positions, patch_logits, labelled)  # (B, F, W)
-        sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
-        image = overall if self.settings.mode == "paper" else (overall + pooled) / 2
-        return PatchClipOutput(overall, pooled, patch_logits, sparse, image)
+        return _Reading(
+            overall=scale * self._overall(tokens.pooled) @ direction.T + self.image_bias,
+            pooled=scale * self.patch_head(self.pooled_head(patches)) @ direction.T + self.image_bias,
+            patch_logits=scale * torch.einsum("bpd,fd->bfp", self.patch_head(patches), direction) + self.patch_bias,
+            placed=patches + tokens.positions,
+        )
+
+    def _image(self, read: _Reading) -> torch.Tensor:
+        return read.overall if self.settings.mode == "paper" else (read.overall + read.pooled) / 2
 
     def new_parameters(self) -> dict[str, nn.Parameter]:
         """Return what is not part of a pretrained tower: the recipe's group with the high learning rate, by name."""
@@ -168,9 +189,6 @@ class PatchClip(nn.Module):
         for name, weight in self.named_parameters():
             if name.startswith(("image_tower.", "text_tower.", "text_projection.")):
                 weight.requires_grad_(False)
-
-    def _shrunk(self, images: torch.Tensor) -> torch.Tensor:
-        return images if self.downscaler is None else self.downscaler(images)
 
     def _overall(self, pooled: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self.visual_projection(pooled), dim=-1)

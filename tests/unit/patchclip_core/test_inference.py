@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from patchclip_core.checkpoint import ModelCard, digest_of, find, load, read_card
 from patchclip_core.errors import CheckpointError
-from patchclip_core.inference import PatchClipAnalyzer
+from patchclip_core.inference import NetworkAnalyzer
 from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.preprocess import preprocess
 from patchclip_core.prompts import Code, FindingDefinition
@@ -21,9 +21,9 @@ from patchclip_core.types import Analyzer, Findings, FindingState, Radiograph
 
 
 @pytest.fixture(scope="module")
-def analyzer() -> PatchClipAnalyzer:
+def analyzer() -> NetworkAnalyzer:
     loaded = load("untrained", device="cpu")
-    assert isinstance(loaded, PatchClipAnalyzer)
+    assert isinstance(loaded, NetworkAnalyzer)
     return loaded
 
 
@@ -66,7 +66,7 @@ def rewrite(folder: Path, change_weights: Callable[[dict[str, torch.Tensor]], No
     (folder / "card.json").write_text(json.dumps(content))
 
 
-def test_an_analyzer_speaks_of_every_finding_of_its_card(analyzer: PatchClipAnalyzer) -> None:
+def test_an_analyzer_speaks_of_every_finding_of_its_card(analyzer: NetworkAnalyzer) -> None:
     (findings,) = analyzer.analyze_batch([radiograph()])
 
     assert isinstance(analyzer, Analyzer)
@@ -82,14 +82,14 @@ def test_an_analyzer_speaks_of_every_finding_of_its_card(analyzer: PatchClipAnal
         assert item.patch_map.dtype == np.float32
 
 
-def test_the_same_image_gives_the_same_result_every_time(analyzer: PatchClipAnalyzer) -> None:
+def test_the_same_image_gives_the_same_result_every_time(analyzer: NetworkAnalyzer) -> None:
     first, second = (analyzer.analyze_batch([radiograph(3)])[0] for _ in range(2))
 
     assert values(first) == values(second)
     assert all(np.array_equal(a.patch_map, b.patch_map) for a, b in zip(first, second, strict=True))  # type: ignore[arg-type]  # never None here
 
 
-def test_results_are_in_order_and_do_not_depend_on_the_batch(analyzer: PatchClipAnalyzer) -> None:
+def test_results_are_in_order_and_do_not_depend_on_the_batch(analyzer: NetworkAnalyzer) -> None:
     images = [radiograph(seed, rows=200 + 20 * seed) for seed in range(4)]
 
     together = analyzer.analyze_batch(images)
@@ -102,11 +102,11 @@ def test_results_are_in_order_and_do_not_depend_on_the_batch(analyzer: PatchClip
         assert findings.geometry.source_rows == image.rows
 
 
-def test_no_images_are_no_work(analyzer: PatchClipAnalyzer) -> None:
+def test_no_images_are_no_work(analyzer: NetworkAnalyzer) -> None:
     assert analyzer.analyze_batch([]) == []
 
 
-def test_texts_are_embedded_once(analyzer: PatchClipAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_embedded_once(analyzer: NetworkAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("the texts were embedded again")
 
@@ -115,7 +115,7 @@ def test_texts_are_embedded_once(analyzer: PatchClipAnalyzer, monkeypatch: pytes
     analyzer.analyze_batch([radiograph()])
 
 
-def test_a_finding_asked_by_text_is_experimental_and_never_absent(analyzer: PatchClipAnalyzer) -> None:
+def test_a_finding_asked_by_text_is_experimental_and_never_absent(analyzer: NetworkAnalyzer) -> None:
     by_text = [asked_by_text("surely", 0.0001), asked_by_text("hardly", 0.9999), asked_by_text("opacity")]
     asking = analyzer.asking(by_text)
 
@@ -143,7 +143,7 @@ def test_a_finding_without_place_has_neither_map_nor_regions(checkpoint: Path) -
     assert first.regions == ()
 
 
-def test_temperature_and_bias_of_the_card_make_the_probability(analyzer: PatchClipAnalyzer, checkpoint: Path) -> None:
+def test_temperature_and_bias_of_the_card_make_the_probability(analyzer: NetworkAnalyzer, checkpoint: Path) -> None:
     card = read_card(checkpoint)
     findings = [finding.model_dump() | {"temperature": 2.0, "bias": 0.3} for finding in card.findings]
     rewrite(checkpoint, findings=findings)
@@ -157,7 +157,7 @@ def test_temperature_and_bias_of_the_card_make_the_probability(analyzer: PatchCl
 
 
 def test_a_gpu_out_of_memory_halves_the_batch_and_in_the_end_uses_the_processor(
-    analyzer: PatchClipAnalyzer, monkeypatch: pytest.MonkeyPatch
+    analyzer: NetworkAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = [radiograph(seed) for seed in range(3)]
     expected = analyzer.analyze_batch(images)
@@ -185,7 +185,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(CheckpointError, match="no GPU can be used here"):
         load("untrained", device="cuda")
-    assert isinstance(load("untrained", device="auto"), PatchClipAnalyzer)
+    assert isinstance(load("untrained", device="auto"), NetworkAnalyzer)
 
 
 def test_foreign_weights_are_listed_by_name(checkpoint: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_changed_vocabulary_is_damage_like_changed_weights(checkpoint: Path) -
         load(checkpoint)
 
 
-def test_what_enters_the_network_is_what_the_card_says(analyzer: PatchClipAnalyzer) -> None:
+def test_what_enters_the_network_is_what_the_card_says(analyzer: NetworkAnalyzer) -> None:
     card: ModelCard = read_card(find("untrained"))
 
     tensor, geometry = preprocess(radiograph(), card.preprocess)
