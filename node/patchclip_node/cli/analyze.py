@@ -97,7 +97,7 @@ def _analyse_all(
     context = ResultContext(
         revision=1,
         uids=DerivedUidGenerator(),
-        now=datetime.now(UTC),
+        now=datetime.now(UTC).astimezone(),
         station_name=settings.ae_title,
         definitions=load_findings(settings.findings_file),
     )

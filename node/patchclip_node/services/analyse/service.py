@@ -183,7 +183,7 @@ class AnalysisService:
         return ResultContext(
             revision=leased.study.revision,
             uids=self._uids,
-            now=self._clock.now(),
+            now=self._clock.now().astimezone(),  # results carry the local time of the place, as their sources do
             station_name=self._station_name,
             definitions=self._definitions,
             predecessors=tuple(
