@@ -66,8 +66,9 @@ class Node:
             "PYTHONPATH": str(PLUGINS),
             "BRIGHT_PIXELS_HOLD": str(self.hold),
             "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "error",
         }
-        arguments = [sys.executable, "-W", "error", "-m", "patchclip_node", command, "--config", str(self.config)]
+        arguments = [sys.executable, "-m", "patchclip_node", command, "--config", str(self.config)]
         with program(arguments, self.folder / "node.log", port=port, env=environment, cwd=self.folder) as process:
             self.processes.append(process)
             yield process

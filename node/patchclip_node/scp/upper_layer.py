@@ -167,6 +167,12 @@ class ReceivingAssociation(Association):
         self.dimse: SpoolingDimse = SpoolingDimse(self, folder, max_data_set_bytes)
         self.id = uuid.uuid4().hex[:8]
         self.name = f"AcceptorThread@{self.id}"
+        self.bind(evt.EVT_CONN_CLOSE, self._stop_waiting)
+
+    def _stop_waiting(self, _event: evt.Event) -> None:
+        """End at once where the peer left without a request, as the probes of load balancers do all the time."""
+        if self.requestor.primitive is None:
+            self.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # what `receive_pdu` returns when nothing came
 
     def _bind_defaults(self) -> None:
         """Bind the default answers, without what would describe each PDU and message for a log that nobody reads."""

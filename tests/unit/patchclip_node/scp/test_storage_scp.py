@@ -404,6 +404,15 @@ def test_a_pdu_that_drips_in_does_not_hold_its_connection_for_ever(
             drip(peer, 100)
 
 
+def test_a_connection_that_asks_for_nothing_and_closes_is_forgotten_at_once(start: Callable[..., StorageScp]) -> None:
+    scp = start()
+
+    with socket.create_connection(("127.0.0.1", scp.port), timeout=5):
+        wait_until(lambda: scp.connections == 1)
+
+    wait_until(lambda: scp.connections == 0, timeout_s=2)
+
+
 def test_connections_far_above_the_limit_are_refused(start: Callable[..., StorageScp]) -> None:
     scp = start(max_associations=1)
     with ExitStack() as peers:
