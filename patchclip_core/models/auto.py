@@ -60,7 +60,7 @@ class AutoImageTower(ImageTower):
             patch = patch[0]
         if not (isinstance(patch, int) and isinstance(width, int)):
             raise CheckpointError(
-                f"the vision model '{settings.config.get('model_type')}' cannot be an image tower: its configuration "
+                f"the vision model '{self._name}' cannot be an image tower: its configuration "
                 "has no patch_size and hidden_size, so that it has no patch tokens (ViT, DeiT, DINOv2, SigLIP have)"
             )
         self.patch_px, self.width = patch, width
@@ -71,23 +71,43 @@ class AutoImageTower(ImageTower):
         """Patches are cut without overlap."""
         return alignment.convolved(self.patch_px, self.patch_px, 0)
 
+    @property
+    def channels(self) -> int:
+        """Of the input: 3 unless the configuration says otherwise."""
+        channels = self.settings.config.get("num_channels", 3)
+        return channels if isinstance(channels, int) else 3
+
     def forward(self, images: torch.Tensor) -> ImageTokens:
         """Encode; what comes before the patches are the class token and registers. Raises `CheckpointError`."""
         rows, columns = (size // self.patch_px for size in images.shape[-2:])
-        states = self.model(pixel_values=images, **self._options).last_hidden_state  # (B, special + P, W)
+        states, special = self._states(images, rows, columns)
+        patches = states[:, special:]
+        if self.settings.pooling == "class" and special == 0:
+            raise CheckpointError(f"the vision model '{self._name}' has no class token: set pooling to 'mean'")
+        pooled = states[:, 0] if self.settings.pooling == "class" else patches.mean(dim=1)
+        return ImageTokens(pooled, patches, self._positions(rows, columns, patches))
+
+    def has_class_token(self) -> bool:
+        """Tell whether anything comes before the patches, by the look of a small input."""
+        side = 2 * self.patch_px
+        with torch.no_grad():
+            _, special = self._states(torch.zeros(1, self.channels, side, side), 2, 2)
+        return special > 0
+
+    @property
+    def _name(self) -> JsonValue:
+        return self.settings.config.get("model_type")
+
+    def _states(self, images: torch.Tensor, rows: int, columns: int) -> tuple[torch.Tensor, int]:
+        """Return all tokens (B, special + P, W), and how many come before the patches."""
+        states: torch.Tensor = self.model(pixel_values=images, **self._options).last_hidden_state
         special = states.shape[1] - rows * columns if states.ndim == 3 else -1
         if special < 0:
             raise CheckpointError(
-                f"the vision model '{self.settings.config.get('model_type')}' gives {tuple(states.shape)} for "
-                f"{rows} x {columns} patches: it does not keep one token a patch and cannot be an image tower"
+                f"the vision model '{self._name}' gives {tuple(states.shape)} for {rows} x {columns} patches: it does "
+                "not keep one token a patch and cannot be an image tower"
             )
-        patches = states[:, special:]
-        if self.settings.pooling == "class" and special == 0:
-            raise CheckpointError(
-                f"the vision model '{self.settings.config.get('model_type')}' has no class token: set pooling to 'mean'"
-            )
-        pooled = states[:, 0] if self.settings.pooling == "class" else patches.mean(dim=1)
-        return ImageTokens(pooled, patches, self._positions(rows, columns, patches))
+        return states, special
 
     def _positions(self, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
         table = _position_table(self.model)

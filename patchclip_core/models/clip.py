@@ -27,6 +27,7 @@ class ClipImageSettings(BaseModel):
     num_attention_heads: int = 16
     num_channels: int = 3
     hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
 
 
 class ClipTextSettings(BaseModel):
@@ -43,6 +44,7 @@ class ClipTextSettings(BaseModel):
     max_position_embeddings: int = 77
     eos_token_id: int = 49407
     hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
 
 
 class ClipImageTower(ImageTower):

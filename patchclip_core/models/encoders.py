@@ -1,11 +1,13 @@
-"""Which towers there are: their settings, told apart by `kind`, and how each is built."""
+"""Which towers there are: their names, their settings (told apart by `kind`), and how each is built."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
+from patchclip_core.errors import CheckpointError
 from patchclip_core.models.auto import AutoImageSettings, AutoImageTower, AutoTextSettings, AutoTextTower
 from patchclip_core.models.clip import ClipImageSettings, ClipImageTower, ClipTextSettings, ClipTextTower
 from patchclip_core.models.compact import CompactImageSettings, CompactImageTower, CompactTextSettings, CompactTextTower
@@ -15,6 +17,46 @@ AnyImageTower = CompactImageSettings | ClipImageSettings | AutoImageSettings
 AnyTextTower = CompactTextSettings | ClipTextSettings | AutoTextSettings
 ImageTowerSettings = Annotated[AnyImageTower, Field(discriminator="kind")]
 TextTowerSettings = Annotated[AnyTextTower, Field(discriminator="kind")]
+
+COMPACT = "compact"
+IMAGE_ENCODERS: Mapping[str, str] = {
+    COMPACT: COMPACT,
+    "clip-vit-b-16": "clip:openai/clip-vit-base-patch16",
+    "clip-vit-b-32": "clip:openai/clip-vit-base-patch32",
+    "clip-vit-l-14": "clip:openai/clip-vit-large-patch14",
+    "clip-vit-l-14-336": "clip:openai/clip-vit-large-patch14-336",
+    "dinov2-small": "auto:facebook/dinov2-small",
+    "dinov2-base": "auto:facebook/dinov2-base",
+    "rad-dino": "auto:microsoft/rad-dino",
+}
+"""Names of image encoders, and where each comes from: a family and a source."""
+TEXT_ENCODERS: Mapping[str, str] = {
+    COMPACT: COMPACT,
+    "clip-vit-b-16": "clip:openai/clip-vit-base-patch16",
+    "clip-vit-b-32": "clip:openai/clip-vit-base-patch32",
+    "clip-vit-l-14": "clip:openai/clip-vit-large-patch14",
+    "clip-vit-l-14-336": "clip:openai/clip-vit-large-patch14-336",
+    "bio-clinical-bert": "auto:emilyalsentzer/Bio_ClinicalBERT",
+    "cxr-bert": "auto:microsoft/BiomedVLP-CXR-BERT-specialized",
+    "minilm": "auto:sentence-transformers/all-MiniLM-L6-v2",
+}
+"""Names of text encoders, likewise."""
+
+
+def find_encoder(name: str, named: Mapping[str, str]) -> tuple[str, str]:
+    """Return an encoder's family ('compact', 'clip' or 'auto') and source, from a name or from 'FAMILY:SOURCE'.
+
+    Raises `CheckpointError`, which lists the known names.
+    """
+    family, _, source = named.get(name, name).partition(":")
+    if family == COMPACT and not source:
+        return family, source
+    if family in {"clip", "auto"} and source:
+        return family, source
+    raise CheckpointError(
+        f"there is no encoder '{name}': give one of {', '.join(named)}; or clip:SOURCE, or auto:SOURCE, where the "
+        "source is a folder or an id of the Hugging Face hub"
+    )
 
 
 def build_image_tower(settings: AnyImageTower) -> ImageTower:
