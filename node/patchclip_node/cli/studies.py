@@ -17,7 +17,7 @@ from patchclip_node.domain.errors import ForbiddenTransitionError, RetryableErro
 from patchclip_node.domain.records import EventRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
-from patchclip_node.services.study_summary import StudySummary, read_summary
+from patchclip_node.services.study_summary import StudySummary, outcome_line, read_summary
 from patchclip_node.settings import NodeSettings, read_settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def list_studies(
         typer.echo("no study matches" if state or patient else "no study has arrived yet")
         return
     table = Table()
-    for name in ("state", "patient", "study", "accession", "images", "received (UTC)", "study instance UID", "why"):
+    for name in ("state", "patient", "study", "accession", "images", "received (UTC)", "study instance UID", "outcome"):
         table.add_column(name, overflow="fold", justify="right" if name == "images" else "left")
     for study in studies:
         table.add_row(
@@ -68,7 +68,7 @@ def list_studies(
             str(study.instance_count),
             _moment(study.first_received_at),
             Text(study.study_instance_uid),
-            Text(study.reason or study.error or ""),
+            Text(outcome_line(study)),
         )
     console().print(table)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Finding, ModelIdentity
+from patchclip_node.domain.records import StudyRecord
 
 if TYPE_CHECKING:  # its values hold datasets, and who only reads summaries needs no pydicom
     from patchclip_node.services.analyse.outcome import Analysed
@@ -94,6 +95,21 @@ def read_summary(text: str | None) -> StudySummary | None:
         return StudySummary.model_validate_json(text)
     except ValidationError:
         return None  # the rest of the study's record still says what happened
+
+
+def outcome_line(study: StudyRecord) -> str:
+    """Say in one line what came of a study: why not, or the present findings; empty while nothing has."""
+    summary = read_summary(study.summary_json)
+    if summary is None or study.error:
+        return study.reason or study.error or ""
+    present: dict[str, float] = {}
+    for image in summary.images:
+        for finding in image.findings:
+            if finding.state == "present" and finding.probability is not None:
+                present[finding.name] = max(finding.probability, present.get(finding.name, 0.0))
+    by_probability = sorted(present.items(), key=lambda item: -item[1])
+    line = ", ".join(f"{name} {value:.0%}" for name, value in by_probability) or "nothing above its threshold"
+    return line if summary.model.trained else f"untrained model, without meaning: {line}"
 
 
 def summarise(

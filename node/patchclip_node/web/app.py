@@ -17,13 +17,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from patchclip_node.domain.errors import LedgerUnavailableError
-from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION, RESEARCH_STATEMENT
-from patchclip_node.services.study_summary import read_summary
+from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 
@@ -95,7 +94,7 @@ class _Endpoints:
             loader=PackageLoader("patchclip_node.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         self._templates.globals.update(
-            outcome_line=_outcome_line,
+            outcome_line=outcome_line,
             product=PRODUCT_NAME,
             version=PRODUCT_VERSION,
             research_statement=RESEARCH_STATEMENT,
@@ -201,14 +200,6 @@ class _Endpoints:
 
     def _page(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
         return HTMLResponse(self._templates.get_template(template).render(**context), status_code=status_code)
-
-
-def _outcome_line(study: StudyRecord) -> str:
-    """Say in one line what came of a study; nothing while nothing has."""
-    summary = read_summary(study.summary_json)
-    if summary is None or study.error:
-        return study.reason or study.error or ""
-    return pages.findings_line(summary)
 
 
 __all__ = ["PAGE_SIZE", "create_app"]

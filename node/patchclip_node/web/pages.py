@@ -49,18 +49,6 @@ class RevisionPage:
     deliveries: Sequence[DeliveryRecord]
 
 
-def findings_line(summary: StudySummary) -> str:
-    """Name the present findings of all images, the most probable first; an untrained model is always said."""
-    present: dict[str, float] = {}
-    for image in summary.images:
-        for finding in image.findings:
-            if finding.state == "present" and finding.probability is not None:
-                present[finding.name] = max(finding.probability, present.get(finding.name, 0.0))
-    named = ", ".join(f"{name} {percent(value)}" for name, value in sorted(present.items(), key=lambda item: -item[1]))
-    line = named or "nothing above its threshold"
-    return line if summary.model.trained else f"untrained model, without meaning: {line}"
-
-
 def moment(value: datetime | None) -> str:
     """Write a moment in UTC."""
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if value else ""
