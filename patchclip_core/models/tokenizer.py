@@ -46,16 +46,24 @@ class WordTokenizer:
 
     def __call__(self, sentences: Sequence[str]) -> Tokens:
         """Tokenize, cut, and pad to the longest."""
-        return _padded([self._encode(sentence)[: self._length] for sentence in sentences])
+        return _padded([[number for number, _ in self._encode(sentence)] for sentence in sentences])
 
-    def _encode(self, sentence: str) -> list[int]:
-        ids: list[int] = []
-        for piece in _PIECES.findall(sentence.lower()):
+    def spans(self, sentence: str) -> list[tuple[int, int]]:
+        """Where each token stands in the sentence: first character and the one after the last."""
+        return [span for _, span in self._encode(sentence)]
+
+    def _encode(self, sentence: str) -> list[tuple[int, tuple[int, int]]]:
+        """Ids and spans, cut to the tower's length."""
+        encoded: list[tuple[int, tuple[int, int]]] = []
+        for found in _PIECES.finditer(sentence.lower()):
+            piece, start = found.group(), found.start()
             if piece in self._ids:
-                ids.append(self._ids[piece])
-            else:
-                ids += [self._ids.get(letter if i == 0 else f"##{letter}", 1) for i, letter in enumerate(piece)]
-        return ids
+                encoded.append((self._ids[piece], found.span()))
+                continue
+            for offset, letter in enumerate(piece, start):
+                entry = letter if offset == start else f"##{letter}"
+                encoded.append((self._ids.get(entry, 1), (offset, offset + 1)))
+        return encoded[: self._length]
 
 
 class ClipTokenizer:
@@ -69,6 +77,11 @@ class ClipTokenizer:
     def __call__(self, sentences: Sequence[str]) -> Tokens:
         """Tokenize, cut, and pad to the longest."""
         return _padded([encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))])
+
+    def spans(self, sentence: str) -> list[tuple[int, int]]:
+        """Where each token stands in the sentence: first character and the one after the last; (0, 0) for a marker."""
+        offsets: list[tuple[int, int]] = self._tokenizer.encode(sentence).offsets
+        return offsets
 
 
 def _padded(sequences: Sequence[Sequence[int]]) -> Tokens:

@@ -80,3 +80,7 @@ class Tokenizer(Protocol):
     def __call__(self, sentences: Sequence[str]) -> Tokens:
         """Tokenize, cut to the tower's length, pad to the longest."""
         ...
+
+    def spans(self, sentence: str) -> list[tuple[int, int]]:
+        """Where each token stands in the sentence: first character and the one after the last; (0, 0) for a marker."""
+        ...
