@@ -110,6 +110,19 @@ def test_a_network_starts_from_any_vision_transformer(tmp_path: Path, model_type
     assert network.visual_projection.weight.requires_grad
 
 
+def test_the_projections_of_encoders_that_had_none_are_new(tmp_path: Path) -> None:
+    tiny_encoders.write_clip(tmp_path / "clip")
+    tiny_encoders.write_auto(tmp_path / "vit", "vit", **VISION)
+    tiny_encoders.write_bert(tmp_path / "bert")
+
+    with_clip = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}").patch_clip()
+    without = started(tmp_path, image=f"auto:{tmp_path / 'vit'}", text=f"auto:{tmp_path / 'bert'}").patch_clip()
+
+    projections = {"visual_projection.weight", "text_projection.weight"}
+    assert projections.isdisjoint(with_clip.new_parameters())
+    assert projections <= set(without.new_parameters())
+
+
 def test_a_vision_tower_without_class_token_speaks_by_the_mean_of_its_patches(tmp_path: Path) -> None:
     tiny_encoders.write_auto(tmp_path / "encoder", "siglip_vision_model", **VISION)
     network = started(tmp_path, image=f"auto:{tmp_path / 'encoder'}").patch_clip().eval()
