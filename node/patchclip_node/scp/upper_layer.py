@@ -172,7 +172,8 @@ class ReceivingAssociation(Association):
     def _stop_waiting(self, _event: evt.Event) -> None:
         """End at once where the peer left without a request, as the probes of load balancers do all the time."""
         if self.requestor.primitive is None:
-            self.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # what `receive_pdu` returns when nothing came
+            waiting: Any = self.dul.to_user_queue
+            waiting.put(None)  # what `receive_pdu` returns when nothing came
 
     def _bind_defaults(self) -> None:
         """Bind the default answers, without what would describe each PDU and message for a log that nobody reads."""
