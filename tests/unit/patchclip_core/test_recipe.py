@@ -67,11 +67,13 @@ def test_a_clip_starts_at_any_size(tmp_path: Path, side: int) -> None:
     network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", input_px=side).patch_clip().eval()
 
     with torch.no_grad():
-        expected = clip.get_image_features(normalised(side), interpolate_pos_encoding=True).pooler_output
+        expected = clip.vision_model(normalised(side), interpolate_pos_encoding=True).pooler_output
         found = network.encode_image(normalised(side))
 
     assert network.grid.rows == side // 8
-    torch.testing.assert_close(found, torch.nn.functional.normalize(expected, dim=-1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        found, torch.nn.functional.normalize(clip.visual_projection(expected), dim=-1), rtol=0, atol=1e-5
+    )
 
 
 def test_behind_a_learned_downscaler_a_clip_starts_with_what_it_says_of_the_resized_image(tmp_path: Path) -> None:
@@ -81,10 +83,12 @@ def test_behind_a_learned_downscaler_a_clip_starts_with_what_it_says_of_the_resi
     resized = torch.nn.functional.interpolate(normalised(96), size=(32, 32), mode="bilinear", antialias=True)
 
     with torch.no_grad():
-        expected = clip.get_image_features(resized).pooler_output
+        expected = clip.vision_model(resized).pooler_output
         found = network.eval().encode_image(normalised(96))
 
-    torch.testing.assert_close(found, torch.nn.functional.normalize(expected, dim=-1), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        found, torch.nn.functional.normalize(clip.visual_projection(expected), dim=-1), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +220,7 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "encoder" / "model.safetensors").unlink()
     torch.save({"weights": Exploding(tmp_path / "ran")}, tmp_path / "encoder" / "pytorch_model.bin")
 
-    with pytest.raises(CheckpointError, match="hold pickled code, which is never run"):
+    with pytest.raises(CheckpointError, match=r"hold pickled code, which is never run|cannot be read"):
         started(tmp_path, image=f"auto:{tmp_path / 'encoder'}")
 
     assert not (tmp_path / "ran").exists()
