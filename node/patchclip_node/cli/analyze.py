@@ -169,7 +169,8 @@ def _write_document(
 
 def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
     from patchclip_core.prompts import load_findings
-    from patchclip_node.results.wording import honesty, model_line, percent
+    from patchclip_core.wording import model_line, percent
+    from patchclip_node.results.wording import honesty
 
     names = {key: definition.name for key, definition in load_findings(settings.findings_file).items()}
     table = Table()

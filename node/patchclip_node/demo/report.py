@@ -8,9 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from patchclip_core.wording import RESEARCH_STATEMENT
 from patchclip_node.demo.outcome import StudyOutcome, place
 from patchclip_node.demo.pictures import ReportPicture
-from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION, RESEARCH_STATEMENT
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 
 
 @dataclass(frozen=True, slots=True)

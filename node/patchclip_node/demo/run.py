@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from patchclip_core.wording import UNTRAINED_WARNING, percent
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.demo.archive import AE_TITLE, Archive
@@ -22,7 +23,6 @@ from patchclip_node.demo.pictures import stale_pictures, write_pictures
 from patchclip_node.demo.report import Timings, write_report
 from patchclip_node.demo.studies import SentStudy, all_files, collect_studies
 from patchclip_node.ports.ledger import Ledger
-from patchclip_node.results.wording import UNTRAINED_WARNING, percent
 from patchclip_node.services.study_summary import ImageSummary
 
 POLL_S: Final = 0.1

@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from patchclip_core.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool
-from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION, RESEARCH_STATEMENT
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics

@@ -24,5 +24,5 @@ def test_the_patch_loss_and_its_gradient_are_those_of_the_formulas(
 
     assert found.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-5)
     if known.any():
-        gradients = [torch.autograd.grad(loss, similarities)[0] for loss in (found, expected)]
-        assert torch.allclose(*gradients, atol=1e-5)
+        one, other = (torch.autograd.grad(loss, similarities)[0] for loss in (found, expected))
+        assert torch.allclose(one, other, atol=1e-5)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from pydicom import Dataset
 
+from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Analyzer, Findings, Radiograph
@@ -20,7 +21,6 @@ from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.results import AnalysedImage, ResultContext, SkippedImage, build_results
-from patchclip_node.results.overlay import draw_overlay
 from patchclip_node.services.analyse.outcome import (
     Analysed,
     AnalysedFile,

@@ -197,7 +197,7 @@ _NEEDED = {"SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceU
 
 
 def test_results_need_no_torch() -> None:
-    program = "import patchclip_node.results, patchclip_node.results.overlay, sys; assert 'torch' not in sys.modules"
+    program = "import patchclip_node.results, patchclip_core.drawing, sys; assert 'torch' not in sys.modules"
 
     run = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
 

@@ -12,11 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from patchclip_core.prompts import load_findings
+from patchclip_core.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import StudyState
-from patchclip_node.product import RESEARCH_STATEMENT
 from patchclip_node.services.analyse import AnalysisService
 from patchclip_node.settings import DestinationSettings, RetrySettings
 from patchclip_node.web import create_app

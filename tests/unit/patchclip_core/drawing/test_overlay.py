@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patchclip_core.drawing.legend import LEGEND_WIDTH_PX
+from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
 from patchclip_core.localization import region_mask
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Findings, Radiograph
-from patchclip_node.results.legend import LEGEND_WIDTH_PX
-from patchclip_node.results.overlay import draw_overlay, label_boxes, overlap
 from tests.synthetic import TRAINED, UNTRAINED, findings_for, source_image
 
 DEFINITIONS = load_findings()

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from patchclip_core.drawing.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, font, legend_height_px
 from patchclip_core.localization import Mask, region_mask
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Findings, Radiograph
-from patchclip_node.results.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, font, legend_height_px
-from patchclip_node.results.wording import UNTRAINED_WARNING, percent
+from patchclip_core.wording import UNTRAINED_WARNING, percent
 
 _LONG_SIDE_PX: Final = 1400
 _LINE_PX: Final = 4

@@ -10,8 +10,7 @@ from PIL import ImageDraw, ImageFont
 
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Finding, Findings, FindingState, Radiograph
-from patchclip_node.product import RESEARCH_STATEMENT
-from patchclip_node.results.wording import percent, short_digest
+from patchclip_core.wording import RESEARCH_STATEMENT, percent, short_digest
 
 LEGEND_WIDTH_PX: Final = 540
 BACKGROUND: Final = (16, 18, 22)
