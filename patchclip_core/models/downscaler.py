@@ -50,7 +50,7 @@ class LearnedDownscalerSettings(BaseModel):
     factor: Annotated[int, Field(ge=2, le=16)] = 2
     channels: Annotated[int, Field(ge=1, le=3)] = 1
     """Of the input and of the output."""
-    hidden: Annotated[int, Field(ge=1)] = 16
+    hidden: Annotated[int, Field(ge=1)] = 8
 
 
 class ResizeSettings(BaseModel):

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from patchclip_core.checkpoint import FindingCard, ModelCard, digest_of, load, write_card
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings
+from patchclip_core.models.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
+from patchclip_core.types import Radiograph
 from tests import tiny_encoders
 from tests.tiny_encoders import VISION
 
@@ -187,6 +193,52 @@ def test_what_a_recipe_built_is_built_again_from_its_settings_alone(
         )
 
 
+@pytest.mark.parametrize("encoders", ["clip", "auto"])
+def test_a_checkpoint_of_borrowed_encoders_is_loaded_and_analyses(tmp_path: Path, encoders: str) -> None:
+    tiny_encoders.write_clip(tmp_path / "clip")
+    tiny_encoders.write_auto(tmp_path / "vit", "dinov2_with_registers", **VISION)
+    tiny_encoders.write_bert(tmp_path / "bert")
+    image, text = ("clip:clip", "clip:clip") if encoders == "clip" else ("auto:vit", "auto:bert")
+    begun = started(
+        tmp_path,
+        image=image.replace(":", f":{tmp_path}/"),
+        text=text.replace(":", f":{tmp_path}/"),
+        input_px=96,
+        downscaler={"kind": "learned", "factor": 2, "channels": 3},
+    )
+    folder, network = tmp_path / "checkpoint", begun.patch_clip()
+    save_file(network.state_dict(), folder / "weights.safetensors")
+    files = ("weights.safetensors", "tokenizer.json")
+    card = ModelCard(
+        name="borrowed",
+        version="1",
+        architecture="patchclip",
+        weights_files=files,
+        weights_digest=digest_of([folder / name for name in files]),
+        trained=False,
+        calibrated=False,
+        training_data="none, a test",
+        licence="Apache-2.0",
+        statement="A model for tests.",
+        preprocess=begun.preprocess(network),
+        findings=(FindingCard(key="effusion", positive=("pleural effusion",), negative=("no pleural effusion",)),),
+        settings=network.settings.model_dump(mode="json"),
+    )
+    write_card(folder, card)
+    shutil.rmtree(tmp_path / "clip")
+    shutil.rmtree(tmp_path / "vit")
+    shutil.rmtree(tmp_path / "bert")
+
+    (findings,) = load(folder, "cpu").analyze_batch(
+        [Radiograph(np.linspace(0, 1, 6000, dtype=np.float32).reshape(100, 60))]
+    )
+
+    patch_map = findings["effusion"].patch_map
+    assert patch_map is not None
+    assert patch_map.shape == (6, 6)
+    assert patch_map.std() > 0
+
+
 def test_lrclr_starts_from_the_same_encoders(tmp_path: Path) -> None:
     clip = tiny_encoders.write_clip(tmp_path / "clip")
     network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}").lrclr()
@@ -263,6 +315,26 @@ def test_every_shipped_recipe_is_read(name: str) -> None:
     recipe = read_recipe(name)
 
     assert recipe.tower_px >= 224
+
+
+def test_the_document_names_every_recipe_and_every_encoder() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "encoders.md").read_text(encoding="utf-8")
+
+    missing = [name for name in {*recipes(), *IMAGE_ENCODERS, *TEXT_ENCODERS} if f"`{name}`" not in text]
+
+    assert missing == []
+
+
+def test_the_document_s_example_builds_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "encoders.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+
+    exec(code, names)
+
+    assert names["preprocess"].grid == names["network"].grid
+    assert (tmp_path / "out" / "checkpoint" / "vocabulary.json").is_file()
 
 
 def test_there_is_a_recipe_for_the_paper() -> None:
