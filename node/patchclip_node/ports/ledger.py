@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -79,8 +79,10 @@ class Ledger(Protocol):
         """ANALYSING -> FAILED with the error kept."""
         ...
 
-    def lease_delivery(self, now: datetime, owner: str, lease_s: float) -> DeliveryLease | None:
-        """Lease the most urgent due (study, destination).
+    def lease_delivery(
+        self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()
+    ) -> DeliveryLease | None:
+        """Lease the most urgent due (study, destination), leaving out the `resting` destinations.
 
         Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due.
         """

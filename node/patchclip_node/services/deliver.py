@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -20,8 +21,16 @@ from patchclip_node.settings import RetrySettings
 log = structlog.get_logger(__name__)
 
 
+MAX_REST = timedelta(seconds=60)
+"""The longest that one worker leaves a destination alone that did not answer."""
+
+
 class DeliveryService:
-    """Sends all due results of one study to one destination at a time, over one association."""
+    """Sends all due results of one study to one destination at a time, over one association.
+
+    A destination that does not answer costs a worker its time-outs, during which it analyses nothing. So it rests, and
+    longer with each failure in a row, while the studies that wait for it stay due.
+    """
 
     def __init__(
         self,
@@ -41,13 +50,17 @@ class DeliveryService:
         self._destinations: Mapping[str, Destination] = {one.name: one for one in destinations}
         self._lease_s = lease_s
         self._retry = retry
+        self._failures: dict[str, int] = {}
+        self._rests_until: dict[str, datetime] = {}
 
     def run_one(self, owner: str) -> bool:
         """Deliver what is most urgent; False when nothing is due. What was delivered is never sent again.
 
         Raises `LedgerUnavailableError`; what is not settled then is leased until the lease ends, and sent once more.
         """
-        lease = self._ledger.lease_delivery(self._clock.now(), owner, self._lease_s)
+        now = self._clock.now()
+        resting = [name for name, until in self._rests_until.items() if until > now]
+        lease = self._ledger.lease_delivery(now, owner, self._lease_s, resting)
         if lease is None:
             return False
         with structlog.contextvars.bound_contextvars(
@@ -88,13 +101,20 @@ class DeliveryService:
         try:
             outcomes = self._sender.send(destination, list(files))
         except PeerError as error:
+            self._rest(destination.name)
             self._settle_all(lease, files.values(), str(error), permanent=False)
         except Exception as error:
             log.exception("delivery_defect")
             self._settle_all(lease, files.values(), f"{type(error).__name__}: {error}", permanent=False)
         else:
+            self._failures.pop(destination.name, None)
             for outcome in outcomes:
                 self._settle(lease, files[outcome.path], outcome)
+
+    def _rest(self, destination: str) -> None:
+        now, failures = self._clock.now(), self._failures.get(destination, 0) + 1
+        self._failures[destination] = failures
+        self._rests_until[destination] = min(due_again(self._retry, failures, now), now + MAX_REST)
 
     def _settle_all(
         self, lease: DeliveryLease, deliveries: Iterable[DeliveryRecord], error: str, *, permanent: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,12 +24,14 @@ def due_for_delivery(now: datetime) -> ColumnElement[bool]:
     return (deliveries.c.state == DeliveryState.PENDING.value) & is_time
 
 
-def lease_delivery(connection: Connection, now: datetime, owner: str, lease_s: float) -> DeliveryLease | None:
+def lease_delivery(
+    connection: Connection, now: datetime, owner: str, lease_s: float, resting: Collection[str]
+) -> DeliveryLease | None:
     """See the port."""
     found = connection.execute(
         select(deliveries.c.study_id, deliveries.c.destination)
         .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
-        .where(due_for_delivery(now))
+        .where(due_for_delivery(now) & deliveries.c.destination.not_in(resting))
         .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
         .limit(1)
     ).one_or_none()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, Table, func, select
@@ -87,10 +87,12 @@ class SqlLedger:
         with self._database.write() as connection:
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FAILED, now, error, error=error)
 
-    def lease_delivery(self, now: datetime, owner: str, lease_s: float) -> DeliveryLease | None:
+    def lease_delivery(
+        self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()
+    ) -> DeliveryLease | None:
         """See the port."""
         with self._database.write() as connection:
-            return returning.lease_delivery(connection, now, owner, lease_s)
+            return returning.lease_delivery(connection, now, owner, lease_s, resting)
 
     def delivered(self, delivery_id: int, owner: str, now: datetime) -> None:
         """See the port."""

@@ -101,6 +101,23 @@ def test_a_destination_that_is_down_is_tried_again_later_and_later(
     assert only_revision(ledger).state is StudyState.RETURNED
 
 
+def test_a_destination_that_does_not_answer_rests_and_keeps_no_other_study_and_no_other_destination_waiting(
+    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+) -> None:
+    for uid in ("1.2.3", "1.2.4"):
+        analysed(ledger, spool, "pacs", "research", uid=uid)
+    sender.unreachable = {"pacs"}
+
+    assert [service.run_one(OWNER) for _ in range(4)] == [True, True, True, False]
+
+    attempts = {(one.destination, one.attempts) for study in ledger.studies() for one in ledger.deliveries(study.id)}
+    assert attempts == {("pacs", 0), ("pacs", 1), ("research", 1)}, "one study has tried pacs, the other has waited"
+    sender.unreachable = set()
+    clock.advance(10)
+    assert [service.run_one(OWNER) for _ in range(3)] == [True, True, False]
+    assert {study.state for study in ledger.studies()} == {StudyState.RETURNED}
+
+
 def test_when_the_attempts_are_used_up_the_study_fails_with_the_error(
     service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
 ) -> None:
