@@ -93,7 +93,7 @@ class CompactImageTower(ImageTower):
         features = self.stages(images)  # (B, W, rows, columns)
         positions = interpolated(self.positions, *features.shape[-2:])
         patches = features.flatten(2).transpose(1, 2) + positions  # (B, P, W)
-        start = self.class_token.expand(len(images), 1, -1)  # (B, 1, W)
+        start = self.class_token.expand(images.shape[0], 1, -1)  # (B, 1, W)
         tokens = self.transformer(torch.cat([start, patches], dim=1))  # (B, 1 + P, W)
         return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)
 
