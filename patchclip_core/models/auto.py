@@ -148,7 +148,7 @@ def _build(config: dict[str, JsonValue]) -> Any:
     values = {name: value for name, value in config.items() if name not in {"model_type", "auto_map"}}
     try:
         built = AutoConfig.for_model(str(config.get("model_type")), **values)
-        model: Any = AutoModel.from_config(built)  # type: ignore[no-untyped-call]  # transformers' own has no types
+        model: Any = AutoModel.from_config(built, trust_remote_code=False)  # type: ignore[no-untyped-call]  # transformers' own has no types
     except (ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:300]
         raise CheckpointError(

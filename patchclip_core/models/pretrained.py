@@ -141,7 +141,7 @@ def _read_auto(source: str | Path, part: str) -> tuple[Any, dict[str, Any]]:
         model_type = str(content.pop("model_type", None))
         config: Any = AutoConfig.for_model(_SAME_AS.get(model_type, model_type), **content)
     config = getattr(config, part, config)
-    model = _read(source, AutoModel, config=config)
+    model = _read(source, AutoModel, config=config, trust_remote_code=False)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     values = {name: value for name, value in config.to_dict().items() if name not in _NOT_ARCHITECTURE}
@@ -175,9 +175,11 @@ def _tokenizer(source: str | Path, model_type: str) -> str:
         raise CheckpointError(f"{source} has no tokenizer: put the encoder's tokenizer.json (or vocab.txt) beside it")
     from transformers import AutoTokenizer, BertTokenizer  # noqa: PLC0415 - seconds
 
+    # Bio_ClinicalBERT has a vocabulary alone, and CXR-BERT's own class is code: BERT's reads both.
     kind: Any = BertTokenizer if model_type == "bert" else AutoTokenizer
     with _explained(source):
-        return str(kind.from_pretrained(source).backend_tokenizer.to_str())
+        tokenizer = kind.from_pretrained(source, trust_remote_code=False)
+        return str(tokenizer.backend_tokenizer.to_str())
 
 
 def _file(source: str | Path, name: str) -> Path | None:

@@ -297,6 +297,20 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         started(tmp_path, image=f"clip:{tmp_path / 'nowhere'}")
 
 
+def test_a_bert_with_a_vocabulary_alone_gets_its_tokenizer(tmp_path: Path) -> None:
+    tiny_encoders.write_bert(tmp_path / "bert")
+    (tmp_path / "bert" / "tokenizer.json").unlink()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "pleural", "eff", "##usion"]
+    (tmp_path / "bert" / "vocab.txt").write_text("\n".join(words) + "\n")
+    foreign = {"tokenizer_class": "CXRBertTokenizer", "auto_map": {"AutoTokenizer": ["evil.CXRBertTokenizer", None]}}
+    (tmp_path / "bert" / "tokenizer_config.json").write_text(json.dumps(foreign))
+
+    tokens = started(tmp_path, text=f"auto:{tmp_path / 'bert'}").tokenizer(["No pleural effusion"])
+
+    assert tokens.ids.tolist() == [[2, 5, 6, 7, 8, 3]]
+    assert (tmp_path / "checkpoint" / "tokenizer.json").is_file()
+
+
 def test_an_encoder_without_tokenizer_says_what_to_put_there(tmp_path: Path) -> None:
     tiny_encoders.write_bert(tmp_path / "bert")
     (tmp_path / "bert" / "tokenizer.json").unlink()
