@@ -149,13 +149,15 @@ class BilinearDownscaler(Downscaler):
 
     def border_gain(self, images: torch.Tensor) -> torch.Tensor:
         """Return what makes up for the taps that lie outside: (H // s, W // s), 1 but at the border."""
-        rows, columns = (self._covered(size, images).reciprocal() for size in images.shape[-2:])
-        return rows[:, None] * columns[None, :]
+        rows, columns = (self._covered(size).reciprocal() for size in images.shape[-2:])
+        return (rows[:, None] * columns[None, :]).to(images.dtype)
 
-    def _covered(self, size: int, like: torch.Tensor) -> torch.Tensor:
-        ones = torch.ones(1, 1, size, dtype=like.dtype, device=like.device)
-        kernel = self.triangle.to(like.dtype)[None, None]
-        return nn.functional.conv1d(ones, kernel, stride=self.factor, padding=self.factor // 2)[0, 0]
+    def _covered(self, size: int) -> torch.Tensor:
+        """Return how much of the triangle lies inside, for each output along a side; exact in mixed precision too."""
+        outputs = torch.arange(size // self.factor, device=self.triangle.device)
+        taps = torch.arange(len(self.triangle), device=self.triangle.device)
+        index = outputs[:, None] * self.factor - self.factor // 2 + taps
+        return (((index >= 0) & (index < size)) * self.triangle).sum(dim=-1)
 
 
 class LearnedDownscaler(BilinearDownscaler):

@@ -173,10 +173,11 @@ def _tokenizer(source: str | Path, model_type: str) -> str:
         return path.read_text(encoding="utf-8")
     if all(_file(source, name) is None for name in ("vocab.txt", "vocab.json", "sentencepiece.bpe.model")):
         raise CheckpointError(f"{source} has no tokenizer: put the encoder's tokenizer.json (or vocab.txt) beside it")
-    from transformers import AutoTokenizer, BertTokenizer  # noqa: PLC0415 - seconds
+    import transformers  # noqa: PLC0415 - seconds
 
+    named: Any = transformers
     # Bio_ClinicalBERT has a vocabulary alone, and CXR-BERT's own class is code: BERT's reads both.
-    kind: Any = BertTokenizer if model_type == "bert" else AutoTokenizer
+    kind = named.BertTokenizerFast if model_type == "bert" else named.AutoTokenizer
     with _explained(source):
         tokenizer = kind.from_pretrained(source, trust_remote_code=False)
         return str(tokenizer.backend_tokenizer.to_str())

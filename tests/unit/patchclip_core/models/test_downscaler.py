@@ -70,6 +70,17 @@ def test_the_bilinear_downscaler_is_the_anti_aliased_resize(factor: int) -> None
 
 
 @pytest.mark.parametrize("factor", FACTORS)
+def test_mixed_precision_changes_no_brightness(factor: int) -> None:
+    flat = torch.full((1, 1, SIDE, SIDE), 0.75)
+    downscaler = build_downscaler(LearnedDownscalerSettings(factor=factor))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        shrunk = downscaler(flat)
+
+    assert (shrunk.float() - 0.75).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("factor", FACTORS)
 def test_the_area_downscaler_is_the_mean_of_each_cell(factor: int) -> None:
     images = radiograph_like()
 
