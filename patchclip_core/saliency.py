@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.models.auto import AutoImageTower
 from patchclip_core.models.compact import CompactImageTower
 from patchclip_core.models.towers import ImageTower
 from patchclip_core.preprocess import preprocess
@@ -50,7 +51,9 @@ def patch_map(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -
 
 
 def attention_rollout(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -> PlaceMap:
-    """Return how much of each patch reaches the class token through the transformer layers that the tower has.
+    """Return how much of each patch reaches what speaks for the image, through the tower's transformer layers.
+
+    That is the class token, or the mean of the patches in a tower that pools them.
 
     Each layer passes half of a token on and half of what it attends to, heads averaged. The map is the same for every
     finding: attention knows no text. Raises `ValueError` for a tower without transformer layers.
@@ -64,7 +67,9 @@ def attention_rollout(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding
     for layer in attention:
         flow = (layer + torch.eye(len(layer), device=layer.device)) / 2 @ flow
     patches = geometry.grid.rows * geometry.grid.columns
-    values = flow[0, -patches:]  # patches come last, behind the class token and what else there is
+    pools = isinstance(tower, AutoImageTower) and tower.settings.pooling == "mean"
+    speaker = flow[-patches:].mean(dim=0) if pools else flow[0]
+    values = speaker[-patches:]  # patches come last, behind the class token and what else there is
     return PlaceMap(_scaled(values, geometry), geometry, _rollout_covers(tower, len(attention)))
 
 

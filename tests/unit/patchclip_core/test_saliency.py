@@ -8,6 +8,7 @@ import torch
 
 from patchclip_core.checkpoint import load
 from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.models.auto import AutoImageSettings
 from patchclip_core.models.encoders import AnyImageTower
 from patchclip_core.saliency import MAP_MAKERS, attention_rollout, grad_cam, transformer_layers
 from patchclip_core.types import Radiograph
@@ -53,6 +54,16 @@ def test_rollout_is_the_product_of_the_layers_attention(tower: str, tmp_path: Pa
     assert found.values.max() == 1
     other = attention_rollout(model, radiograph(), "cardiomegaly")
     assert np.array_equal(found.values, other.values), "attention knows no text"
+
+
+def test_rollout_of_a_tower_that_pools_its_patches_does_not_ask_the_first_one(tmp_path: Path) -> None:
+    config = {"model_type": "siglip_vision_model", "num_channels": 1, "hidden_size": 16, "intermediate_size": 32}
+    config |= {"image_size": 64, "patch_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    tower = AutoImageSettings.model_validate({"config": config, "pooling": "mean"})
+
+    found = attention_rollout(analyzer(tmp_path, tower), radiograph(), "opacity")
+
+    assert found.values[0, 0] < 1  # half of a token stays with itself in each layer: of the first, were it asked alone
 
 
 @pytest.mark.parametrize("tower", ["compact", "clip"])
