@@ -19,6 +19,7 @@ from patchclip_core.models.encoders import AnyTextTower
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.models.stored import StoredTextTower
 from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
 from patchclip_core.models.towers import Tokenizer
 
@@ -105,4 +106,7 @@ def _analyzer(
             f"the card of {card.name} contradicts itself: its network has {network.grid} on {network.input_px} px, "
             f"its preprocessing {card.preprocess.grid} on {card.preprocess.input_px} px"
         )
-    return NetworkAnalyzer(network, read_tokenizer(folder, text), card, choose_device(device))
+    analyzer = NetworkAnalyzer(network, read_tokenizer(folder, text), card, choose_device(device))
+    # The findings' texts are embedded now. Sentences that are asked later have their tower read again.
+    network.text_tower = StoredTextTower(text, (folder / WEIGHTS_FILE).absolute(), network.text_tower.width)
+    return analyzer

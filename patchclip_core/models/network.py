@@ -12,7 +12,7 @@ from torch import nn
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.downscaler import AnyDownscalerSettings, build_downscaler
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
-from patchclip_core.models.towers import ImageTokens, Tokens
+from patchclip_core.models.towers import ImageTokens, TextTower, Tokens
 from patchclip_core.types import PatchGrid
 
 
@@ -42,7 +42,7 @@ class FindingsNetwork(nn.Module, ABC):
         self.input_px = input_px
         self.downscaler = build_downscaler(downscaler) if downscaler is not None else None
         self.image_tower = build_image_tower(image_tower)
-        self.text_tower = build_text_tower(text_tower)
+        self.text_tower: TextTower = build_text_tower(text_tower)
 
     @property
     def grid(self) -> PatchGrid:

@@ -243,3 +243,38 @@ def test_what_enters_the_network_is_what_the_card_says(analyzer: NetworkAnalyzer
 
     assert tuple(tensor.shape) == (1, 448, 448)
     assert geometry.grid == card.preprocess.grid
+
+
+def test_a_loaded_model_does_not_hold_its_text_tower_and_reads_it_again_when_asked(checkpoint: Path) -> None:
+    model = load(checkpoint, device="cpu")
+    assert isinstance(model, NetworkAnalyzer)
+    whole = set(load_file(checkpoint / "weights.safetensors"))
+
+    held = set(model.network.state_dict())
+    same = model.asking(
+        [
+            asked_by_text().model_copy(
+                update={
+                    "key": "again",
+                    "positive": model.card.findings[0].positive,
+                    "negative": model.card.findings[0].negative,
+                }
+            )
+        ]
+    )
+
+    assert held == {name for name in whole if not name.startswith("text_tower.")} < whole
+    assert torch.allclose(same.texts[0][-1], same.texts[0][0], atol=1e-6)
+
+
+def test_a_checkpoint_that_was_exchanged_meanwhile_is_not_asked(checkpoint: Path) -> None:
+    model = load(checkpoint, device="cpu")
+    assert isinstance(model, NetworkAnalyzer)
+    weights = load_file(checkpoint / "weights.safetensors")
+    save_file({name: weight + 1 for name, weight in weights.items()}, checkpoint / "weights.safetensors")
+
+    with pytest.raises(CheckpointError, match="has changed since the model was loaded"):
+        model.asking([asked_by_text()])
+    (checkpoint / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is gone"):
+        model.asking([asked_by_text()])
