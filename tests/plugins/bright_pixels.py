@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
 from patchclip_core.localization import find_regions
+from patchclip_core.notebook import AnalyzesImages
 from patchclip_core.preprocess import PreprocessSettings, fit
 from patchclip_core.types import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph
 
@@ -25,7 +26,7 @@ BRIGHT = 0.75
 """Displayed values from here on are bright."""
 
 
-class BrightPixels:
+class BrightPixels(AnalyzesImages):
     """The model: a patch's probability is the part of it that is bright."""
 
     def __init__(self, card: ModelCard, bright: float) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from patchclip_core.checkpoint import load
 from patchclip_core.errors import CheckpointError
+from patchclip_core.notebook import AnalyzesImages
 from patchclip_core.types import Analyzer, FindingState, Radiograph
 from tests.checkpoints import CLIP, DINO, write_checkpoint
 
@@ -63,6 +64,17 @@ def test_every_finding_is_answered_in_order(model: Analyzer) -> None:
     assert tuple(item.key for item in findings) == model.finding_keys
     assert findings.model == model.identity
     assert findings.remarks == ("image 1",)
+
+
+def test_a_notebook_can_ask_it_about_one_image(model: Analyzer) -> None:
+    assert isinstance(model, AnalyzesImages)
+    image = radiograph(4)
+
+    findings = model.analyze(image)
+
+    assert findings.radiograph is image
+    assert [item.probability for item in findings] == [item.probability for item in model.analyze_batch([image])[0]]
+    assert findings.plot().mode == "RGB"
 
 
 def test_no_images_have_no_findings(model: Analyzer) -> None:
