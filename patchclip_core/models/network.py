@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.auto import AutoImageSettings, AutoTextSettings
 from patchclip_core.models.downscaler import AnyDownscalerSettings, build_downscaler
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
 from patchclip_core.models.towers import ImageTokens, TextTower, Tokens
@@ -23,6 +24,8 @@ class Answer:
     image: torch.Tensor
     patches: torch.Tensor
 
+
+_PRETRAINED = ("image_tower.", "text_tower.", "logit_scale")
 
 Texts = tuple[torch.Tensor, ...]
 """Embedded sentences of the findings, as one network makes them for itself. They change with its weights alone."""
@@ -40,6 +43,11 @@ class FindingsNetwork(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.input_px = input_px
+        self._pretrained = (
+            *_PRETRAINED,
+            *([] if isinstance(image_tower, AutoImageSettings) else ["visual_projection."]),
+            *([] if isinstance(text_tower, AutoTextSettings) else ["text_projection."]),
+        )
         self.downscaler = build_downscaler(downscaler) if downscaler is not None else None
         self.image_tower = build_image_tower(image_tower)
         self.text_tower: TextTower = build_text_tower(text_tower)
@@ -56,6 +64,19 @@ class FindingsNetwork(nn.Module, ABC):
         """Shrink and encode images (B, channels, input_px, input_px)."""
         tokens: ImageTokens = self.image_tower(images if self.downscaler is None else self.downscaler(images))
         return tokens
+
+    def new_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what is not part of a pretrained tower: the recipe's group with the high learning rate, by name.
+
+        A tower of the family 'auto' comes without a projection: that one is new.
+        """
+        return {name: weight for name, weight in self.named_parameters() if not name.startswith(self._pretrained)}
+
+    def freeze_for_stage_2(self) -> None:
+        """Leave trainable what the paper's stage 2 trains: downscaler, heads, visual projection, scales and biases."""
+        for name, weight in self.named_parameters():
+            if name.startswith(("image_tower.", "text_tower.", "text_projection.")):
+                weight.requires_grad_(False)
 
     @abstractmethod
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:

@@ -29,7 +29,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from patchclip_core.models.auto import AutoImageSettings, AutoTextSettings
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
@@ -181,24 +180,6 @@ class PatchClip(FindingsNetwork):
     def _image(self, read: _Reading) -> torch.Tensor:
         return read.overall if self.settings.mode == "paper" else (read.overall + read.pooled) / 2
 
-    def new_parameters(self) -> dict[str, nn.Parameter]:
-        """Return what is not part of a pretrained tower: the recipe's group with the high learning rate, by name.
-
-        A tower of the family 'auto' comes without a projection: that one is new.
-        """
-        pretrained = list(_PRETRAINED)
-        if not isinstance(self.settings.image_tower, AutoImageSettings):
-            pretrained.append("visual_projection.")
-        if not isinstance(self.settings.text_tower, AutoTextSettings):
-            pretrained.append("text_projection.")
-        return {name: weight for name, weight in self.named_parameters() if not name.startswith(tuple(pretrained))}
-
-    def freeze_for_stage_2(self) -> None:
-        """Leave trainable what the paper's stage 2 trains: downscaler, heads, visual projection, scale and biases."""
-        for name, weight in self.named_parameters():
-            if name.startswith(("image_tower.", "text_tower.", "text_projection.")):
-                weight.requires_grad_(False)
-
     def _overall(self, pooled: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self.visual_projection(pooled), dim=-1)
 
@@ -219,9 +200,6 @@ class PatchClip(FindingsNetwork):
             selected = torch.ones_like(top, dtype=torch.bool)
         states: torch.Tensor = self.sparse_head(chosen.flatten(0, 1), selected.flatten(0, 1))  # (B * F, W)
         return states.reshape(images, findings, -1)
-
-
-_PRETRAINED = ("image_tower.", "text_tower.", "logit_scale")
 
 
 def _logit(probability: float) -> float:

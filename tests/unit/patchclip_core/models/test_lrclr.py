@@ -228,3 +228,22 @@ def test_it_learns_from_reports_alone_to_look_at_what_they_speak_of() -> None:
         regions, sentences = network.select(images), network.read(TOKENIZER([SENTENCES[0], SENTENCES[2]]))
         similarity = network.local_similarity(regions, sentences)
     assert torch.equal(similarity.argmax(dim=1), torch.arange(8) // 4)
+
+
+def test_stage_2_trains_selection_interaction_and_projections_over_frozen_towers() -> None:
+    network = small()
+
+    network.freeze_for_stage_2()
+
+    trained = {name.split(".")[0] for name, weight in network.named_parameters() if weight.requires_grad}
+    new = {name.split(".")[0] for name in network.new_parameters()}
+    assert new == {
+        "patch_projection",
+        "word_projection",
+        "selector",
+        "attention",
+        "local_scale",
+        "image_bias",
+        "patch_bias",
+    }
+    assert trained == new | {"visual_projection", "logit_scale"}
