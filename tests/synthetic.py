@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 
+from patchclip_core.drawing import draw_overlay
 from patchclip_core.localization import find_regions
 from patchclip_core.prompts import load_findings
-from patchclip_core.types import Finding, Findings, FindingState, Geometry, ModelIdentity, PatchGrid
+from patchclip_core.types import Finding, Findings, FindingState, Geometry, ModelIdentity, PatchGrid, Radiograph
 from patchclip_node.results.context import AnalysedImage, Predecessor, ResultContext
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -154,6 +156,17 @@ def analysed(
     """An analysed image of `source_image(**attributes)`."""
     source = source_image(**attributes)
     return AnalysedImage(source, findings_for(source, present, model), remarks)
+
+
+def with_overlay(image: AnalysedImage) -> AnalysedImage:
+    """The same image with its picture: a grey radiograph that gets brighter downwards."""
+    form = image.findings.geometry
+    pixels = np.repeat(
+        np.linspace(0, 1, form.source_rows, dtype=np.float32)[:, np.newaxis], form.source_columns, axis=1
+    )
+    png = BytesIO()
+    draw_overlay(Radiograph(pixels), image.findings, load_findings()).save(png, "PNG", compress_level=1)
+    return replace(image, overlay_png=png.getvalue())
 
 
 def result_context(revision: int = 1, predecessors: tuple[Predecessor, ...] = ()) -> ResultContext:

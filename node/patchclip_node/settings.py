@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,7 +28,7 @@ from pydantic_settings import (
 )
 
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.records import ResultKind
+from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
@@ -29,20 +38,45 @@ AeTitle = Annotated[
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProfileSettings(_Section):
+    """What a kind of destination gets: the objects that its viewers show."""
+
+    name: Annotated[str, StringConstraints(pattern=_NAME)]
+    objects: tuple[ResultKind, ...]
+    geometry: PlaneGeometry = PlaneGeometry.IDENTITY
+    """What segmentations say of their plane."""
+
+
+STANDARD_PROFILE = "standard"
+
+SHIPPED_PROFILES = (
+    ProfileSettings(name=STANDARD_PROFILE, objects=(ResultKind.SR, ResultKind.SEG)),
+    ProfileSettings(name="ohif", objects=(ResultKind.SR, ResultKind.SEG, ResultKind.SC)),
+    ProfileSettings(name="legacy", objects=(ResultKind.TEXT_SR, ResultKind.SC)),
+    ProfileSettings(name="research", objects=tuple(ResultKind)),
+)
+"""Profiles that every node knows. An own one of the same name takes its place."""
 
 
 class DestinationSettings(_Section):
     """A storage SCP that results are sent to."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    name: Annotated[str, StringConstraints(pattern=_NAME)]
     """Name in logs and status pages; also what the ledger remembers, so a renamed destination is a new one."""
     ae_title: AeTitle
     host: str
     port: Port
-    objects: tuple[ResultKind, ...] = (ResultKind.SR, ResultKind.SEG)
-    """Which result objects this destination gets."""
+    profile: str = STANDARD_PROFILE
+    """Name of the result profile: which objects this destination gets, and how."""
+    objects: tuple[ResultKind, ...] | None = None
+    """Which objects it gets instead of those of its profile."""
 
 
 class WebSettings(_Section):
@@ -115,20 +149,35 @@ class NodeSettings(BaseSettings):
     """A worker that shows no sign of life for this long loses its study to another."""
     sweep_s: Annotated[float, Field(gt=0)] = 1.0
     """How often each worker looks for quiet studies, ended leases and due work."""
+    profiles: tuple[ProfileSettings, ...] = ()
+    """Own result profiles, beside or instead of the shipped ones."""
     destinations: tuple[DestinationSettings, ...] = ()
     web: WebSettings = WebSettings()
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
     log: LogSettings = LogSettings()
 
-    @field_validator("destinations")
+    @field_validator("destinations", "profiles")
     @classmethod
-    def _names_are_unique(cls, value: tuple[DestinationSettings, ...]) -> tuple[DestinationSettings, ...]:
-        names = [destination.name for destination in value]
+    def _names_are_unique(
+        cls, value: tuple[DestinationSettings | ProfileSettings, ...], info: ValidationInfo
+    ) -> tuple[DestinationSettings | ProfileSettings, ...]:
+        names = [one.name for one in value]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
-            raise ValueError(f"two destinations are named {', '.join(doubled)}")
+            raise ValueError(f"two {info.field_name} are named {', '.join(doubled)}")
         return value
+
+    @model_validator(mode="after")
+    def _profiles_exist(self) -> Self:
+        known = self._profiles_by_name()
+        for destination in self.destinations:
+            if destination.profile not in known:
+                raise ValueError(
+                    f"destination {destination.name} has the profile {destination.profile!r}, which does not exist: "
+                    f"take one of {', '.join(known)}, or define it under profiles"
+                )
+        return self
 
     @model_validator(mode="after")
     def _timings_agree(self) -> Self:
@@ -147,6 +196,17 @@ class NodeSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment overrides what is passed in, which is the file's content."""
         return env_settings, init_settings
+
+    def variants_for(self, destination: DestinationSettings) -> tuple[ResultVariant, ...]:
+        """Return what a destination gets: its own objects, else its profile's, in the profile's geometry."""
+        profile = self._profiles_by_name()[destination.profile]
+        objects = profile.objects if destination.objects is None else destination.objects
+        return tuple(
+            ResultVariant(kind, profile.geometry if kind is ResultKind.SEG else None) for kind in dict.fromkeys(objects)
+        )
+
+    def _profiles_by_name(self) -> dict[str, ProfileSettings]:
+        return {profile.name: profile for profile in (*SHIPPED_PROFILES, *self.profiles)}
 
     @property
     def spool_dir(self) -> Path:
@@ -209,6 +269,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "NodeSettings",
+    "ProfileSettings",
     "RetrySettings",
     "WebSettings",
     "read_settings",

@@ -14,15 +14,25 @@ from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
-from patchclip_node.domain.records import ResultKind
+from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
 from tests.peers.validators import dcentvfy_errors, dciodvfy_errors, sr_template_errors
-from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context
+from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
 
 PLACE = {"opacity": [(3, 3, 3, 3)]}
 LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 ARCHIVED = Predecessor(ComprehensiveSRStorage, "1.2.826.0.1.3680043.2.1143.9.4", "1.2.826.0.1.3680043.2.1143.9.3")
 LATERAL = SkippedImage(CR, "1.2.826.0.1.3680043.2.1143.1.5", "the view is lateral (LL)")
+
+EVERYTHING = (
+    *(ResultVariant(kind) for kind in ResultKind if kind is not ResultKind.SEG),
+    *(ResultVariant(ResultKind.SEG, geometry) for geometry in PlaneGeometry),
+)
+TEMPLATES = {
+    ResultKind.SR: "TID_1500 (MeasurementReport)",
+    ResultKind.TEXT_SR: "TID_2000 (BasicDiagnosticImagingReport)",
+    ResultKind.KO: "TID_2010 (KeyObjectSelection)",
+}
 
 STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
     "CR with findings": ([analysed(LUNGS)], [], 1),
@@ -110,11 +120,12 @@ def _write(
     folder: Path, name: str, images: list[AnalysedImage], skipped: list[SkippedImage], revision: int
 ) -> list[tuple[ResultKind, Path]]:
     context = result_context(revision, (ARCHIVED,) if revision > 1 else ())
+    pictured = [with_overlay(image) for image in images]
     written = []
-    for number, (kind, dataset) in enumerate(build_results(images, skipped, context)):
-        path = folder / f"{name.replace(' ', '_').replace(',', '')}-{number}-{kind.value}.dcm"
+    for number, (variant, dataset) in enumerate(build_results(pictured, skipped, context, EVERYTHING)):
+        path = folder / f"{name.replace(' ', '_').replace(',', '')}-{number}-{variant.kind.value}.dcm"
         path.write_bytes(encode(dataset))
-        written.append((kind, path))
+        written.append((variant.kind, path))
     return written
 
 
@@ -152,13 +163,13 @@ def miscoded_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def template_errors(built: Built, built_of_real: Built, miscoded_report: Path) -> dict[Path, list[str]]:
-    reports = [
-        path
+    documents = {
+        path: TEMPLATES[kind]
         for results in (*built.values(), *built_of_real.values())
         for kind, path in results
-        if kind is ResultKind.SR
-    ]
-    return sr_template_errors([*reports, miscoded_report])
+        if kind in TEMPLATES
+    }
+    return sr_template_errors(documents | {miscoded_report: TEMPLATES[ResultKind.SR]})
 
 
 @pytest.mark.peer("dciodvfy")
@@ -167,15 +178,20 @@ def test_dciodvfy_finds_no_error_in_any_object(name: str, built: Built) -> None:
     assert {path.name: dciodvfy_errors(path) for _, path in built[name]} == {path.name: [] for _, path in built[name]}
 
 
+def test_every_kind_of_result_is_among_those_that_are_validated(built: Built) -> None:
+    assert {kind for results in built.values() for kind, _ in results} == set(ResultKind)
+    assert [kind for kind, _ in built["CR with findings"]].count(ResultKind.SEG) == len(PlaneGeometry)
+
+
 @pytest.mark.peer("pixelmed")
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_template_checker_finds_no_error_in_any_report(
+def test_the_template_checker_finds_no_error_in_any_document(
     name: str, built: Built, template_errors: dict[Path, list[str]]
 ) -> None:
-    reports = [path for kind, path in built[name] if kind is ResultKind.SR]
+    documents = {kind: path for kind, path in built[name] if kind in TEMPLATES}
 
-    assert len(reports) == 1
-    assert template_errors[reports[0]] == []
+    assert {ResultKind.SR, ResultKind.TEXT_SR} <= set(documents)
+    assert {kind: template_errors[path] for kind, path in documents.items()} == {kind: [] for kind in documents}
 
 
 @pytest.mark.peer("dciodvfy")
@@ -214,14 +230,14 @@ def test_dciodvfy_finds_no_error_in_the_results_of_real_files(built_of_real: Bui
 
 @pytest.mark.peer("pixelmed")
 @pytest.mark.real_data
-def test_the_template_checker_finds_no_error_in_the_reports_of_real_files(
+def test_the_template_checker_finds_no_error_in_the_documents_of_real_files(
     built_of_real: Built, template_errors: dict[Path, list[str]]
 ) -> None:
     errors = {
-        name: template_errors[path]
+        (name, kind): template_errors[path]
         for name, results in built_of_real.items()
         for kind, path in results
-        if kind is ResultKind.SR
+        if kind in TEMPLATES
     }
 
     assert errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PIXELMED_JAR = "/usr/share/java/pixelmed.jar"
@@ -23,18 +23,22 @@ def dcentvfy_errors(paths: Sequence[Path]) -> list[str]:
     return [line for line in _output("dcentvfy", *map(str, paths)).splitlines() if line.startswith(("Error", "Abort"))]
 
 
-def sr_template_errors(paths: Sequence[Path]) -> dict[Path, list[str]]:
-    """Validate reports with PixelMed in one go: path -> errors; a file that it does not recognise is an error, too."""
+def sr_template_errors(templates: Mapping[Path, str]) -> dict[Path, list[str]]:
+    """Validate documents with PixelMed in one go: path -> errors; not to be of its template is an error, too.
+
+    templates: path -> the root template that PixelMed is to recognise, such as "TID_1500 (MeasurementReport)".
+    """
     limits = [f"-Djdk.xml.xpath{limit}=0" for limit in _NO_XPATH_LIMITS]
     program = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *limits]  # quick to start, for seconds of work
     source = Path(__file__).with_name("ValidateReports.java")
-    output = _output(*program, "-cp", _PIXELMED_JAR, str(source), *map(str, paths), timeout_s=280)
+    output = _output(*program, "-cp", _PIXELMED_JAR, str(source), *map(str, templates), timeout_s=280)
     errors: dict[Path, list[str]] = {}
     for section in output.split("FILE ")[1:]:
         path, *lines = section.splitlines()
         found = [line for line in lines if line.startswith("Error")]
-        if "Found Root Template TID_1500 (MeasurementReport)" not in lines or "IOD validation complete" not in lines:
-            found.append(f"not validated as TID 1500: {lines[-3:]}")
+        template = templates[Path(path)]
+        if f"Found Root Template {template}" not in lines or "IOD validation complete" not in lines:
+            found.append(f"not validated as {template}: {lines[-3:]}")
         errors[Path(path)] = found
     return errors
 

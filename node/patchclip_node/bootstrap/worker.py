@@ -81,7 +81,7 @@ def build_worker(
                 analyzer=analyzer,
                 definitions=definitions,
                 station_name=settings.ae_title,
-                destinations=settings.destinations,
+                destinations={one.name: settings.variants_for(one) for one in settings.destinations},
                 retry=settings.retry,
                 lease_s=settings.lease_s,
             )

@@ -130,8 +130,8 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> l
     objects: list[str] = []
     analysed = {}
     if isinstance(outcome, Analysed):
-        for number, (kind, dataset) in enumerate(outcome.results):
-            name = f"{files[0].name}-{kind.value}{number if number > 1 else ''}.dcm"
+        for number, (variant, dataset) in enumerate(outcome.results):
+            name = f"{files[0].name}-{variant.kind.value}{number if number > 1 else ''}.dcm"
             (out / name).write_bytes(encode(dataset))
             objects.append(name)
         analysed = {file.image.sop_instance_uid: file for file in outcome.images}

@@ -19,6 +19,15 @@ SOURCE: Final = Code("260753009", "SCT", "Source")
 PROBABILITY_VALUE: Final = "122157"
 """(122157, DCM, Probability). The Code Meaning names the finding, since viewers show nothing else of a measurement."""
 
+# Text report, TID 2000, and key objects, TID 2010
+DIAGNOSTIC_IMAGING_REPORT: Final = Code("18748-4", "LN", "Diagnostic Imaging Report")
+SUMMARY_SECTION: Final = Code("121111", "DCM", "Summary")
+SUMMARY: Final = Code("121111", "DCM", "Summary")
+FINDINGS_SECTION: Final = Code("121070", "DCM", "Findings")
+FINDING: Final = Code("121071", "DCM", "Finding")
+OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")
+SOURCE_OF_PROCESSING: Final = Code("121322", "DCM", "Source of Image Processing Operation")
+
 PRESENT: Final = Code("52101004", "SCT", "Present")
 ABSENT: Final = Code("272519000", "SCT", "Absent")
 NOT_ATTEMPTED: Final = Code("111225", "DCM", "Not Attempted")

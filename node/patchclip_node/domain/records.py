@@ -136,6 +136,39 @@ class ResultKind(StrEnum):
 
     SR = "sr"
     SEG = "seg"
+    SC = "sc"
+    GSPS = "gsps"
+    TEXT_SR = "text_sr"
+    KO = "ko"
+
+
+class PlaneGeometry(StrEnum):
+    """What a segmentation says of its plane. A projection has none, and viewers differ in what they need to draw one.
+
+    IDENTITY: a frame of reference of its own, the plane at its origin; what most viewers draw.
+    ORIENTATION_ONLY: rows along x and columns along y, no position, no frame of reference.
+    NONE: nothing, as a projection is.
+    """
+
+    IDENTITY = "identity"
+    ORIENTATION_ONLY = "orientation_only"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultVariant:
+    """A kind of result; for a segmentation also its geometry, since another plane is another object."""
+
+    kind: ResultKind
+    geometry: PlaneGeometry | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind is ResultKind.SEG) != (self.geometry is not None):
+            raise ValueError(f"a segmentation has a geometry and no other result has one, not {self.kind}")
+
+
+STANDARD_VARIANTS = (ResultVariant(ResultKind.SR), ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY))
+"""What is built where no destination says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

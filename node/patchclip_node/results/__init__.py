@@ -7,8 +7,12 @@ from patchclip_node.results.build import build_results
 from patchclip_node.results.context import AnalysedImage, Predecessor, ResultContext, SkippedImage
 from patchclip_node.results.encode import encode
 from patchclip_node.results.findings_json import DocumentedImage, findings_document
+from patchclip_node.results.gsps import build_gsps
+from patchclip_node.results.key_objects import build_ko
+from patchclip_node.results.sc import build_sc
 from patchclip_node.results.seg import build_seg
 from patchclip_node.results.sr import build_sr
+from patchclip_node.results.text_sr import build_text_sr
 
 __all__ = [
     "AnalysedImage",
@@ -16,9 +20,13 @@ __all__ = [
     "Predecessor",
     "ResultContext",
     "SkippedImage",
+    "build_gsps",
+    "build_ko",
     "build_results",
+    "build_sc",
     "build_seg",
     "build_sr",
+    "build_text_sr",
     "encode",
     "findings_document",
 ]

@@ -1,23 +1,56 @@
-"""All results of a study revision."""
+"""The results of a study revision: each variant that some destination wants, built once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import ResultKind
+from patchclip_node.domain.records import STANDARD_VARIANTS, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
+from patchclip_node.results.gsps import build_gsps
+from patchclip_node.results.key_objects import build_ko
+from patchclip_node.results.sc import build_sc
 from patchclip_node.results.seg import build_seg
 from patchclip_node.results.sr import build_sr
+from patchclip_node.results.text_sr import build_text_sr
 
 
 def build_results(
-    images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
-) -> list[tuple[ResultKind, Dataset]]:
-    """Return the report, then a segmentation for each image that has regions. `images` holds at least one."""
-    segmentations = (build_seg(image, context, number) for number, image in enumerate(images, 1))
+    images: Sequence[AnalysedImage],
+    skipped: Sequence[SkippedImage],
+    context: ResultContext,
+    variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
+) -> list[tuple[ResultVariant, Dataset]]:
+    """Return the objects of each variant, in the order of `variants`; `images` holds at least one.
+
+    A study has one report, text report and selection of key objects, an image one of each other kind. Those that would
+    say nothing are left out: a segmentation without a region, a presentation state or a selection without a present
+    finding. A picture needs the overlays of all images.
+    """
     return [
-        (ResultKind.SR, build_sr(images, skipped, context)),
-        *((ResultKind.SEG, segmentation) for segmentation in segmentations if segmentation is not None),
+        (variant, dataset)
+        for variant in dict.fromkeys(variants)
+        for dataset in _build(variant, images, skipped, context)
+        if dataset is not None
     ]
+
+
+def _build(
+    variant: ResultVariant, images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
+) -> Iterator[Dataset | None]:
+    numbered = enumerate(images, 1)
+    match variant.kind:
+        case ResultKind.SR:
+            yield build_sr(images, skipped, context)
+        case ResultKind.TEXT_SR:
+            yield build_text_sr(images, skipped, context)
+        case ResultKind.KO:
+            yield build_ko(images, context)
+        case ResultKind.SEG:
+            geometry = variant.geometry or PlaneGeometry.IDENTITY
+            yield from (build_seg(image, context, number, geometry) for number, image in numbered)
+        case ResultKind.SC:
+            yield from (build_sc(image, context, number) for number, image in numbered)
+        case ResultKind.GSPS:
+            yield from (build_gsps(image, context, number) for number, image in numbered)

@@ -46,11 +46,14 @@ class AnalysedImage:
     """A source image, as `dicom.headers.read_dataset` gives it, and what the model says of it.
 
     remarks: what the reader should know of the image, from its selection; the findings bring their own.
+    overlay_png: the image as the model saw it, with what was found drawn into it, a complete PNG file; None where no
+        picture is asked for.
     """
 
     source: Dataset
     findings: Findings
     remarks: tuple[str, ...] = ()
+    overlay_png: bytes | None = None
 
     @property
     def sop_class_uid(self) -> str:

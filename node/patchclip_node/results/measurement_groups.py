@@ -83,7 +83,7 @@ def _group(
             source_image=SourceImageForRegion(image.sop_class_uid, image.sop_instance_uid),
         ),
         finding_type=finding_code(definition),
-        finding_sites=[FindingSite(site_code(definition), laterality=_laterality(definition, region, image.source))],
+        finding_sites=[FindingSite(site_code(definition), laterality=laterality(definition, region, image.source))],
         measurements=[
             Measurement(
                 name=_probability_name(definition), value=round(100 * finding.probability, 1), unit=codes.PERCENT
@@ -115,7 +115,7 @@ def _probability_name(definition: FindingDefinition) -> Code:
     return Code(codes.PROBABILITY_VALUE, "DCM", f"Probability of {definition.name}"[:64])
 
 
-def _laterality(definition: FindingDefinition, region: Region, source: Dataset) -> Code | None:
+def laterality(definition: FindingDefinition, region: Region, source: Dataset) -> Code | None:
     """Return the patient's side, if the site has two and the header says how the patient lies in the image."""
     orientation, side = patient_orientation(source), image_side(region, int(source.Columns))
     if definition.site.value not in codes.PAIRED_SITES or orientation is None or side is None:

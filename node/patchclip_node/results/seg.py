@@ -1,8 +1,8 @@
 """The segmentation of an image: one binary segment for each present finding with a region.
 
-Geometry: a projection has no place in the patient, yet viewers draw no segmentation without one. So each segmentation
-lies in a frame of reference of its own, on the plane at the origin with rows along x and columns along y. This is a
-display convention, not anatomy.
+Geometry: a projection has no place in the patient, yet most viewers draw no segmentation without one. So by default a
+segmentation lies in a frame of reference of its own, on the plane at the origin with rows along x and columns along y.
+This is a display convention, not anatomy; `PlaneGeometry` names the others.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pydicom.uid import UID
 from patchclip_core.localization import region_mask
 from patchclip_core.types import Finding
 from patchclip_node.dicom import codes
+from patchclip_node.domain.records import PlaneGeometry
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
@@ -37,16 +38,23 @@ SERIES_NUMBER: Final = 9000
 """The Series Number of a segmentation is this plus 100 for each revision plus the image's number."""
 
 
-def build_seg(image: AnalysedImage, context: ResultContext, number: int = 1) -> Dataset | None:
+def build_seg(
+    image: AnalysedImage,
+    context: ResultContext,
+    number: int = 1,
+    geometry: PlaneGeometry = PlaneGeometry.IDENTITY,
+) -> Dataset | None:
     """Return the segmentation of one image, None where no present finding has a region.
 
-    number: of the image among the study's analysed images, from 1; for the Series Number alone.
+    number: of the image among the study's analysed images, from 1; for the Series Number alone. geometry: each makes an
+    instance of its own in a series of its own.
     """
     present = [finding for finding in image.findings.present if finding.regions]
     if not present:
         return None
     source, model = image.source, image.findings.model
-    names = (image.sop_instance_uid, str(context.revision), model.weights_digest)
+    plane = () if geometry is PlaneGeometry.IDENTITY else (geometry.value,)
+    names = (image.sop_instance_uid, str(context.revision), model.weights_digest, *plane)
     masks = np.stack([region_mask(finding, image.findings.geometry) for finding in present]).view(np.uint8)
     spacing_mm = pixel_spacing_mm(source)
     segmentation = Segmentation(
@@ -67,7 +75,7 @@ def build_seg(image: AnalysedImage, context: ResultContext, number: int = 1) -> 
         content_description="Regions of AI findings, not for diagnosis",
         omit_empty_frames=False,
     )
-    _place(segmentation, context, names)
+    _place(segmentation, geometry, context, names)
     orientation = patient_orientation(source)
     segmentation.PatientOrientation = list(orientation) if orientation else None
     body_part = valid_text(source, "BodyPartExamined")
@@ -121,15 +129,17 @@ def _segments(image: AnalysedImage, present: Sequence[Finding], context: ResultC
     return segments
 
 
-def _place(segmentation: Dataset, context: ResultContext, names: tuple[str, ...]) -> None:
+def _place(segmentation: Dataset, geometry: PlaneGeometry, context: ResultContext, names: tuple[str, ...]) -> None:
     """Put the segmentation on its plane; highdicom refuses to for a source without a frame of reference."""
-    segmentation.FrameOfReferenceUID = UID(context.uids.uid("frame of reference", *names))
-    segmentation.PositionReferenceIndicator = None
     patient = CoordinateSystemNames.PATIENT
     shared = segmentation.SharedFunctionalGroupsSequence[0]
-    shared.PlaneOrientationSequence = PlaneOrientationSequence(patient, image_orientation=(1, 0, 0, 0, 1, 0))
-    for frame in segmentation.PerFrameFunctionalGroupsSequence:
-        frame.PlanePositionSequence = PlanePositionSequence(patient, image_position=(0, 0, 0))
+    if geometry is not PlaneGeometry.NONE:
+        shared.PlaneOrientationSequence = PlaneOrientationSequence(patient, image_orientation=(1, 0, 0, 0, 1, 0))
+    if geometry is PlaneGeometry.IDENTITY:
+        segmentation.FrameOfReferenceUID = UID(context.uids.uid("frame of reference", *names))
+        segmentation.PositionReferenceIndicator = None
+        for frame in segmentation.PerFrameFunctionalGroupsSequence:
+            frame.PlanePositionSequence = PlanePositionSequence(patient, image_position=(0, 0, 0))
     organization = UID(context.uids.uid("dimension organization", *names))
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization

@@ -34,7 +34,7 @@ from patchclip_node.results.context import AnalysedImage, ResultContext, Skipped
 from patchclip_node.results.equipment import device_uid
 from patchclip_node.results.measurement_groups import finding_code, measurement_groups, probability
 from patchclip_node.results.source import patient_orientation, pixel_spacing_mm
-from patchclip_node.results.wording import honesty, state_line
+from patchclip_node.results.wording import SIDE_NOT_STATED, honesty, state_line
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _MODIFIES = RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -55,29 +55,33 @@ def report_content(
     root = ContainerContentItem(name=codes.IMAGING_MEASUREMENT_REPORT, template_id="1500")
     content = ContentSequence()
     content.extend(LanguageOfContentItemAndDescendants(CodedConcept.from_code(codes.ENGLISH)))
-    content.extend(_observer(model, context))
+    content.extend(observer(model, context))
     content.append(CodeContentItem(codes.PROCEDURE_REPORTED, codes.IMAGING_PROCEDURE, _MODIFIES))
     content.extend(_algorithm(images, model))
-    content.append(_container(codes.IMAGE_LIBRARY, [_library_group(images)]))
+    content.append(container(codes.IMAGE_LIBRARY, [_library_group(images)]))
     groups = [group for image in images for group in measurement_groups(image, context)]
     if groups:
-        content.append(_container(codes.IMAGING_MEASUREMENTS, groups))
-    content.append(_container(codes.QUALITATIVE_EVALUATIONS, list(_evaluations(images, skipped, context))))
+        content.append(container(codes.IMAGING_MEASUREMENTS, groups))
+    content.append(container(codes.QUALITATIVE_EVALUATIONS, list(_evaluations(images, skipped, context))))
     root.ContentSequence = content
     return root
 
 
-def _observer(model: ModelIdentity, context: ResultContext) -> ObservationContext:
-    device = DeviceObserverIdentifyingAttributes(
-        uid=device_uid(model, context),
-        name=context.station_name,
-        manufacturer_name=MANUFACTURER,
-        model_name=PRODUCT_NAME,
-    )
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=CodedConcept("121007", "DCM", "Device"), observer_identifying_attributes=device
-        )
+def observer(model: ModelIdentity, context: ResultContext) -> ObservationContext:
+    """Name this node as the observer (TID 1001)."""
+    return ObservationContext(observer_device_context=observing_device(model, context))
+
+
+def observing_device(model: ModelIdentity, context: ResultContext) -> ObserverContext:
+    """Name this node as a device that observes (TID 1002)."""
+    return ObserverContext(
+        observer_type=CodedConcept("121007", "DCM", "Device"),
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=device_uid(model, context),
+            name=context.station_name,
+            manufacturer_name=MANUFACTURER,
+            model_name=PRODUCT_NAME,
+        ),
     )
 
 
@@ -99,7 +103,7 @@ def _algorithm(images: Sequence[AnalysedImage], model: ModelIdentity) -> Algorit
 
 
 def _library_group(images: Sequence[AnalysedImage]) -> ContainerContentItem:
-    return _container(codes.IMAGE_LIBRARY_GROUP, [_library_entry(image) for image in images])
+    return container(codes.IMAGE_LIBRARY_GROUP, [_library_entry(image) for image in images])
 
 
 def _library_entry(image: AnalysedImage) -> ImageContentItem:
@@ -141,9 +145,7 @@ def _evaluations(
             yield _comment(prefix + state_line(context.definitions[finding.key].name, finding))
         yield from (_comment(prefix + remark) for remark in (*image.remarks, *image.findings.remarks))
         if patient_orientation(image.source) is None:
-            yield _comment(
-                prefix + "Left and right are those of the image; its header does not state the patient's side."
-            )
+            yield _comment(prefix + SIDE_NOT_STATED)
     for other in skipped:
         yield _comment(f"Not analysed: image {other.sop_instance_uid}: {other.reason}")
 
@@ -170,7 +172,8 @@ def _comment(sentence: str) -> TextContentItem:
     return TextContentItem(codes.COMMENT, sentence, _CONTAINS)
 
 
-def _container(name: Code, items: Sequence[ContentItem]) -> ContainerContentItem:
+def container(name: Code, items: Sequence[ContentItem]) -> ContainerContentItem:
+    """Return a container below the root."""
     container = ContainerContentItem(name=name, relationship_type=_CONTAINS)
     container.ContentSequence = ContentSequence(items)
     return container

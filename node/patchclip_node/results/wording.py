@@ -5,6 +5,8 @@ from __future__ import annotations
 from patchclip_core.types import Finding, FindingState, ModelIdentity, Region
 from patchclip_core.wording import RESEARCH_STATEMENT, UNTRAINED_WARNING, percent
 
+SIDE_NOT_STATED = "Left and right are those of the image; its header does not state the patient's side."
+
 
 def honesty(model: ModelIdentity) -> tuple[str, ...]:
     """Return what every result says of the model before it says anything of the patient."""

@@ -20,6 +20,7 @@ from patchclip_core.types import Analyzer, Findings, Radiograph
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.domain.records import STANDARD_VARIANTS, ResultVariant
 from patchclip_node.results import AnalysedImage, ResultContext, SkippedImage, build_results
 from patchclip_node.services.analyse.outcome import (
     Analysed,
@@ -56,9 +57,13 @@ class _Candidate:
 
 
 def analyse_instances(
-    images: Sequence[StudyImage], decoder: Decoder, analyzer: Analyzer, context: ResultContext
+    images: Sequence[StudyImage],
+    decoder: Decoder,
+    analyzer: Analyzer,
+    context: ResultContext,
+    variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
 ) -> StudyOutcome:
-    """Analyse the images of one study and build its result objects.
+    """Analyse the images of one study and build its result objects, those that `variants` name.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -89,6 +94,7 @@ def analyse_instances(
             [file.result for file in analysed],
             [SkippedImage(file.image.sop_class_uid, file.image.sop_instance_uid, file.reason) for file in skipped],
             context,
+            variants,
         )
     return Analysed(tuple(analysed), tuple(skipped), tuple(results), timer.seconds)
 
@@ -127,7 +133,8 @@ def _analysed(
     remarks = tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks)
     png = io.BytesIO()
     draw_overlay(radiograph, findings, definitions).save(png, "PNG", compress_level=_PNG_LEVEL)
-    return AnalysedFile(candidate.image, AnalysedImage(candidate.source, findings, remarks), png.getvalue())
+    overlay = png.getvalue()
+    return AnalysedFile(candidate.image, AnalysedImage(candidate.source, findings, remarks, overlay), overlay)
 
 
 def _two_patients(sources: Sequence[Dataset]) -> str | None:

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import ResultKind
+from patchclip_node.domain.records import ResultVariant
 from patchclip_node.results import AnalysedImage
 
 
@@ -54,7 +54,7 @@ class Analysed:
 
     images: tuple[AnalysedFile, ...]
     skipped: tuple[SkippedFile, ...]
-    results: tuple[tuple[ResultKind, Dataset], ...]
+    results: tuple[tuple[ResultVariant, Dataset], ...]
     seconds: Mapping[str, float]
 
 

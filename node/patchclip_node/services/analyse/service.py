@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 
 import structlog
@@ -12,7 +12,14 @@ from patchclip_core.errors import DecoderTimeoutError
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Analyzer
 from patchclip_node.domain.errors import LostLeaseError, RetryableError
-from patchclip_node.domain.records import InstanceRecord, LeasedStudy, NewResult, ResultKind
+from patchclip_node.domain.records import (
+    STANDARD_VARIANTS,
+    InstanceRecord,
+    LeasedStudy,
+    NewResult,
+    ResultKind,
+    ResultVariant,
+)
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.spool import Spool
@@ -23,7 +30,7 @@ from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.outcome import Analysed, Rejected, StepTimer, StudyImage
 from patchclip_node.services.retry import due_again
 from patchclip_node.services.study_summary import summarise
-from patchclip_node.settings import DestinationSettings, RetrySettings
+from patchclip_node.settings import RetrySettings
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +39,10 @@ MAY_PASS = (RetryableError, DecoderTimeoutError, OSError, MemoryError)
 
 
 class AnalysisService:
-    """Analyses one leased study at a time. One instance a worker process; it owns neither decoder nor model."""
+    """Analyses one leased study at a time. One instance a worker process; it owns neither decoder nor model.
+
+    destinations: by name, what each gets. What any of them gets is built, once; without one, the standard results.
+    """
 
     def __init__(
         self,
@@ -46,7 +56,7 @@ class AnalysisService:
         analyzer: Analyzer,
         definitions: Mapping[str, FindingDefinition],
         station_name: str,
-        destinations: Sequence[DestinationSettings],
+        destinations: Mapping[str, Collection[ResultVariant]],
         retry: RetrySettings,
         lease_s: float,
     ) -> None:
@@ -59,7 +69,9 @@ class AnalysisService:
         self._analyzer = analyzer
         self._definitions = definitions
         self._station_name = station_name
-        self._destinations = tuple(destinations)
+        self._destinations = dict(destinations)
+        wanted = dict.fromkeys(variant for variants in destinations.values() for variant in variants)
+        self._variants = tuple(wanted) or STANDARD_VARIANTS
         self._retry = retry
         self._lease_s = lease_s
 
@@ -101,7 +113,7 @@ class AnalysisService:
         with ExitStack() as files:
             with timer.step("fetch"):
                 images = [_study_image(record, files, self._spool) for record in leased.instances]
-            outcome = analyse_instances(images, self._decoder, self._analyzer, self._context(leased))
+            outcome = analyse_instances(images, self._decoder, self._analyzer, self._context(leased), self._variants)
         ids = {record.instance.header.sop_instance_uid: record.id for record in leased.instances}
         reasons = {ids[file.image.sop_instance_uid]: file.reason for file in outcome.skipped}
         match outcome:
@@ -114,7 +126,8 @@ class AnalysisService:
     def _keep(self, leased: LeasedStudy, outcome: Analysed, reasons: Mapping[int, str], timer: StepTimer) -> None:
         """Write results and overlays to the spool, then commit them; a dropped analysis leaves no files behind."""
         with timer.step("store"):
-            results = [self._write_result(kind, dataset) for kind, dataset in outcome.results]
+            stored = [(variant, self._write_result(variant.kind, dataset)) for variant, dataset in outcome.results]
+            results = [result for _, result in stored]
             overlay_keys = {
                 file.image.sop_instance_uid: self._spool.write([file.overlay_png]).key for file in outcome.images
             }
@@ -123,9 +136,9 @@ class AnalysisService:
             outcome, overlay_keys, self._definitions, {"fetch": seconds.pop("fetch"), **outcome.seconds, **seconds}
         )
         destinations = {
-            destination.name: wanted
-            for destination in self._destinations
-            if (wanted := [result.sop_instance_uid for result in results if result.kind in destination.objects])
+            name: wanted
+            for name, variants in self._destinations.items()
+            if (wanted := [result.sop_instance_uid for variant, result in stored if variant in variants])
         }
         try:
             self._ledger.finish_analysis(

@@ -129,7 +129,7 @@ def test_two_images_have_a_segmentation_each_in_series_of_their_own() -> None:
 
     results = build_results(images, [], result_context())
 
-    assert [kind.value for kind, _ in results] == ["sr", "seg", "seg"]
+    assert [variant.kind.value for variant, _ in results] == ["sr", "seg", "seg"]
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber"):
         assert len({dataset[keyword].value for _, dataset in results}) == 3
     assert {dataset.StudyInstanceUID for _, dataset in results} == {images[0].source.StudyInstanceUID}

@@ -22,7 +22,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.analyse import AnalysisService
 from patchclip_node.services.study_summary import StudySummary
-from patchclip_node.settings import DestinationSettings, RetrySettings
+from patchclip_node.settings import DestinationSettings, NodeSettings, RetrySettings
 from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
 from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
 from tests.studies import LEASE_S, OWNER, newest_revision, only_revision
@@ -56,7 +56,7 @@ class Bench:
             analyzer=self.analyzer,
             definitions=load_findings(),
             station_name="PATCHCLIP",
-            destinations=self.destinations,
+            destinations={one.name: NodeSettings().variants_for(one) for one in self.destinations},
             retry=RetrySettings(analysis_attempts=self.attempts, backoff_s=10),
             lease_s=LEASE_S,
         )

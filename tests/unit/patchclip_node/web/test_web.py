@@ -16,9 +16,10 @@ from patchclip_core.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.records import STANDARD_VARIANTS
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.analyse import AnalysisService
-from patchclip_node.settings import DestinationSettings, RetrySettings
+from patchclip_node.settings import RetrySettings
 from patchclip_node.web import create_app
 from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
 from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
@@ -50,7 +51,7 @@ class Site:
             analyzer=analyzer or OpacityEverywhere(),
             definitions=load_findings(),
             station_name="PATCHCLIP",
-            destinations=[DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)],
+            destinations={"pacs": STANDARD_VARIANTS},
             retry=RetrySettings(),
             lease_s=LEASE_S,
         )

@@ -120,7 +120,7 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("built_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("kind IN ('sr', 'seg')", name=op.f("ck_results_kind_known")),
+        sa.CheckConstraint("kind IN ('sr', 'seg', 'sc', 'gsps', 'text_sr', 'ko')", name=op.f("ck_results_kind_known")),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_results_study_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_results")),
         sa.UniqueConstraint("sop_instance_uid", name=op.f("uq_results_sop_instance_uid")),

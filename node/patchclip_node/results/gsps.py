@@ -1,0 +1,149 @@
+"""The Grayscale Softcopy Presentation State of an image: outlines and words that a viewer draws over it.
+
+It shows the image as its own header asks for: the same Modality and VOI transforms, the same polarity (PS3.4 N.2). What
+it says of a place is in the pixels of the source, as in the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from highdicom.color import CIELabColor
+from pydicom import Dataset
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
+
+from patchclip_core.prompts import FindingDefinition
+from patchclip_core.types import Finding, Region
+from patchclip_core.wording import RESEARCH_STATEMENT, UNTRAINED_WARNING, percent
+from patchclip_node.dicom.headers import text
+from patchclip_node.results.context import AnalysedImage, ResultContext
+from patchclip_node.results.equipment import finish
+from patchclip_node.results.grayscale import grayscale_transforms
+from patchclip_node.results.instance import (
+    copy_body_part,
+    names_of_image,
+    new_instance,
+    reference,
+    series_description,
+)
+from patchclip_node.results.measurement_groups import outline
+from patchclip_node.results.source import pixel_spacing_mm
+from patchclip_node.results.wording import state_line
+
+SERIES_NUMBER: Final = 10_000
+"""The Series Number of a presentation state is this plus 100 for each revision plus the image's number."""
+
+_NOTICE_LAYER: Final = "AI_NOTICE"
+
+
+def build_gsps(image: AnalysedImage, context: ResultContext, number: int = 1) -> Dataset | None:
+    """Return the presentation state of one image, None where no finding is present.
+
+    Each present finding has a layer of its colour, with the outline and a label of each region. Findings without a
+    place stand in the notice at the top. number: of the image among the study's, for the Series Number alone.
+    """
+    present = image.findings.present
+    if not present:
+        return None
+    source, model = image.source, image.findings.model
+    state = new_instance(
+        GrayscaleSoftcopyPresentationStateStorage, "PR", names_of_image("gsps", image, context), context
+    )
+    state.SeriesNumber = SERIES_NUMBER + 100 * context.revision + number
+    state.ContentLabel, state.ContentDescription = "PATCHCLIP", "AI findings, not for diagnosis"
+    state.ContentCreatorName = None
+    series = Dataset()
+    series.SeriesInstanceUID, series.ReferencedImageSequence = source.SeriesInstanceUID, [reference(image)]
+    state.ReferencedSeriesSequence = [series]
+    state.DisplayedAreaSelectionSequence = [_whole_image(source)]
+    state.update(grayscale_transforms(source))
+    placed = [(f"AI_{order}", finding) for order, finding in enumerate(present, 1) if finding.regions]
+    state.GraphicAnnotationSequence = [
+        *(_annotation(layer, finding, context.definitions[finding.key]) for layer, finding in placed),
+        _notice(image, context),
+    ]
+    state.GraphicLayerSequence = [
+        *(_layer(layer, order, context.definitions[finding.key]) for order, (layer, finding) in enumerate(placed, 1)),
+        _layer(_NOTICE_LAYER, len(placed) + 1, None),
+    ]
+    copy_body_part(state, source)
+    finish(state, source, model, context, series_description("AI annotations", model))
+    state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
+    del state.ContentDate, state.ContentTime  # a presentation state has the ones above instead
+    return state
+
+
+def _whole_image(source: Dataset) -> Dataset:
+    area = Dataset()
+    area.DisplayedAreaTopLeftHandCorner = [1, 1]
+    area.DisplayedAreaBottomRightHandCorner = [int(source.Columns), int(source.Rows)]
+    area.PresentationSizeMode = "SCALE TO FIT"
+    spacing_mm = pixel_spacing_mm(source)
+    if spacing_mm is not None:
+        area.PresentationPixelSpacing = list(spacing_mm)
+    else:
+        area.PresentationPixelAspectRatio = _aspect_ratio(source)
+    return area
+
+
+def _aspect_ratio(source: Dataset) -> list[int]:
+    """Return height and width of a pixel as a ratio (PS3.3 C.7.6.3.1.7), 1:1 where none is stated."""
+    parts = text(source, "PixelAspectRatio").split("\\")
+    if len(parts) == 2 and all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        return [int(part) for part in parts]
+    return [1, 1]
+
+
+def _annotation(layer: str, finding: Finding, definition: FindingDefinition) -> Dataset:
+    annotation = Dataset()
+    annotation.GraphicLayer = layer
+    annotation.GraphicObjectSequence = [_outline(region) for region in finding.regions]
+    annotation.TextObjectSequence = [_label(finding, definition, region) for region in finding.regions[:1]]
+    return annotation
+
+
+def _outline(region: Region) -> Dataset:
+    points = outline(region)
+    graphic = Dataset()
+    graphic.GraphicAnnotationUnits, graphic.GraphicDimensions = "PIXEL", 2
+    graphic.NumberOfGraphicPoints, graphic.GraphicData = len(points), [float(value) for value in points.ravel()]
+    graphic.GraphicType, graphic.GraphicFilled = "POLYLINE", "N"
+    return graphic
+
+
+def _label(finding: Finding, definition: FindingDefinition, region: Region) -> Dataset:
+    label = Dataset()
+    label.UnformattedTextValue = f"{definition.name} {percent(finding.probability or 0.0)}"
+    label.AnchorPointAnnotationUnits, label.AnchorPoint = "PIXEL", [float(region.x), float(region.y)]
+    label.AnchorPointVisibility = "N"
+    return label
+
+
+def _notice(image: AnalysedImage, context: ResultContext) -> Dataset:
+    lines = Dataset()
+    lines.UnformattedTextValue = "\r\n".join(_notice_lines(image, context))
+    lines.BoundingBoxAnnotationUnits = "DISPLAY"
+    lines.BoundingBoxTopLeftHandCorner, lines.BoundingBoxBottomRightHandCorner = [0.02, 0.02], [0.98, 0.2]
+    lines.BoundingBoxTextHorizontalJustification = "LEFT"
+    annotation = Dataset()
+    annotation.GraphicLayer, annotation.TextObjectSequence = _NOTICE_LAYER, [lines]
+    return annotation
+
+
+def _notice_lines(image: AnalysedImage, context: ResultContext) -> Iterator[str]:
+    yield f"AI: {RESEARCH_STATEMENT}"
+    if not image.findings.model.trained:
+        yield UNTRAINED_WARNING
+    for finding in image.findings.present:
+        if not finding.regions:
+            yield f"{state_line(context.definitions[finding.key].name, finding)}, no place"
+
+
+def _layer(name: str, order: int, definition: FindingDefinition | None) -> Dataset:
+    layer = Dataset()
+    layer.GraphicLayer, layer.GraphicLayerOrder = name, order
+    layer.GraphicLayerDescription = definition.name[:64] if definition else "what to know of these annotations"
+    if definition is not None:
+        layer.GraphicLayerRecommendedDisplayCIELabValue = list(CIELabColor.from_rgb(*definition.colour_rgb).value)
+    return layer

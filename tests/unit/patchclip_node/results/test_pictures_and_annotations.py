@@ -1,0 +1,285 @@
+"""Secondary captures, presentation states, key objects and text reports: what they say, and where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import Dataset, dcmread
+
+from patchclip_core.prompts import load_findings
+from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.results import (
+    SkippedImage,
+    build_gsps,
+    build_ko,
+    build_results,
+    build_sc,
+    build_seg,
+    build_text_sr,
+    encode,
+)
+from tests.content import items
+from tests.synthetic import CR, UNTRAINED, analysed, result_context, with_overlay
+
+LUNGS: dict[str, Any] = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
+
+
+def gsps(present: dict[str, Any], **attributes: Any) -> Dataset:
+    state = build_gsps(analysed(present, **attributes), result_context())
+    assert state is not None
+    return state
+
+
+def texts(state: Dataset) -> list[str]:
+    return [
+        label.UnformattedTextValue
+        for annotation in state.GraphicAnnotationSequence
+        for label in annotation.get("TextObjectSequence", ())
+    ]
+
+
+def sentences(report: Dataset) -> list[str]:
+    return [
+        item.TextValue
+        for section in report.ContentSequence
+        if section.ValueType == "CONTAINER"
+        for item in section.ContentSequence
+    ]
+
+
+def test_a_picture_is_the_overlay_at_no_more_than_1600_pixels() -> None:
+    image = with_overlay(analysed(LUNGS, Rows=400, Columns=500))
+    assert image.overlay_png is not None
+
+    read = dcmread(BytesIO(encode(build_sc(image, result_context()))))
+
+    overlay = Image.open(BytesIO(image.overlay_png))
+    assert max(overlay.size) > 1600
+    assert max(read.Rows, read.Columns) == 1600
+    assert read.Columns / read.Rows == pytest.approx(overlay.width / overlay.height, rel=0.01)
+    shrunk = np.asarray(overlay.resize((read.Columns, read.Rows), Image.Resampling.BOX), dtype=float)
+    assert np.abs(read.pixel_array - shrunk).mean() < 3
+
+
+def test_a_picture_shows_a_findings_colour_on_its_outline_and_not_elsewhere() -> None:
+    image = with_overlay(analysed({"opacity": [(3, 3, 3, 3)]}, Rows=400, Columns=400))
+    capture = build_sc(image, result_context())
+    pixels = np.frombuffer(capture.PixelData, np.uint8)[: capture.Rows * capture.Columns * 3]
+    picture = pixels.reshape(capture.Rows, capture.Columns, 3).astype(int)
+
+    colour = np.array(load_findings()["opacity"].colour_rgb)
+    side_px = capture.Rows
+    rows, columns = np.nonzero((np.abs(picture[:, :side_px] - colour) < 30).all(axis=2))
+
+    (region,) = image.findings["opacity"].regions
+    half_a_patch_px = side_px / 28
+    assert columns.min() == pytest.approx(region.x * side_px / 400, abs=half_a_patch_px)
+    assert columns.max() == pytest.approx((region.x + region.w) * side_px / 400, abs=half_a_patch_px)
+    assert rows.max() == pytest.approx((region.y + region.h) * side_px / 400, abs=half_a_patch_px)
+
+
+def test_a_picture_of_odd_size_has_pixel_data_of_even_length() -> None:
+    png = BytesIO()
+    Image.new("RGB", (3, 5)).save(png, "PNG")
+
+    capture = build_sc(replace(analysed(LUNGS), overlay_png=png.getvalue()), result_context())
+
+    assert len(capture.PixelData) == 46
+
+
+def test_a_picture_needs_its_overlay() -> None:
+    with pytest.raises(ValueError, match="has no overlay"):
+        build_sc(analysed(LUNGS), result_context())
+
+
+@pytest.mark.parametrize(("stated", "said"), [("YES", "YES"), ("NO", "NO"), (None, None)])
+def test_a_picture_says_of_burned_in_identity_what_its_source_says(stated: str | None, said: str | None) -> None:
+    capture = build_sc(with_overlay(analysed(LUNGS, BurnedInAnnotation=stated)), result_context())
+
+    assert capture.get("BurnedInAnnotation") == said
+
+
+def test_a_picture_of_an_untrained_model_says_so_in_its_series() -> None:
+    capture = build_sc(with_overlay(analysed(LUNGS, UNTRAINED)), result_context())
+
+    assert "UNTRAINED" in capture.SeriesDescription
+
+
+def test_a_presentation_state_outlines_every_region_in_source_pixels() -> None:
+    image = analysed(LUNGS)
+    state = build_gsps(image, result_context())
+    assert state is not None
+
+    drawn = [
+        np.reshape(graphic.GraphicData, (-1, 2))
+        for annotation in state.GraphicAnnotationSequence
+        for graphic in annotation.get("GraphicObjectSequence", ())
+    ]
+    boxes = {tuple(np.round([*points.min(axis=0), *points.max(axis=0)], 2)) for points in drawn}
+    regions = [region for finding in image.findings for region in finding.regions]
+    assert boxes == {
+        tuple(np.round([region.x, region.y, region.x + region.w, region.y + region.h], 2)) for region in regions
+    }
+    assert all(tuple(points[0]) == tuple(points[-1]) for points in drawn)
+
+
+def test_a_presentation_state_labels_places_and_lists_what_has_none() -> None:
+    state = gsps(LUNGS)
+
+    assert "lung opacity 87 %" in texts(state)
+    assert "pleural effusion 87 %" in texts(state)
+    (notice,) = [text for text in texts(state) if "Not for diagnosis" in text]
+    assert "pulmonary edema: present, probability 87 %" in notice
+
+
+def test_every_layer_that_is_drawn_on_is_declared_once() -> None:
+    state = gsps(LUNGS)
+
+    declared = [layer.GraphicLayer for layer in state.GraphicLayerSequence]
+    assert len(set(declared)) == len(declared)
+    assert {annotation.GraphicLayer for annotation in state.GraphicAnnotationSequence} == set(declared)
+
+
+@pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME1", "INVERSE"), ("MONOCHROME2", "IDENTITY")])
+def test_a_presentation_state_keeps_the_polarity_of_its_source(photometric: str, shape: str) -> None:
+    assert gsps(LUNGS, PhotometricInterpretation=photometric).PresentationLUTShape == shape
+
+
+def test_a_presentation_state_keeps_the_first_window_and_the_rescaling() -> None:
+    state = gsps(
+        LUNGS,
+        WindowCenter=[2000, 1000],
+        WindowWidth=[3000, 500],
+        VOILUTFunction="SIGMOID",
+        RescaleSlope=2,
+        RescaleIntercept=-5,
+        RescaleType="US",
+    )
+
+    (voi,) = state.SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth, voi.VOILUTFunction) == (2000, 3000, "SIGMOID")
+    assert (state.RescaleSlope, state.RescaleIntercept, state.RescaleType) == (2, -5, "US")
+
+
+def test_a_presentation_state_prefers_a_table_to_a_window() -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData, table.LUTExplanation = [4, 0, 16], [0, 100, 200, 300], "NORMAL"
+
+    state = gsps(LUNGS, VOILUTSequence=[table], WindowCenter=2000, WindowWidth=3000)
+
+    (voi,) = state.SoftcopyVOILUTSequence
+    assert list(voi.VOILUTSequence[0].LUTData) == [0, 100, 200, 300]
+    assert "WindowCenter" not in voi
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 5, "WindowWidth": 0}, {"WindowCenter": 5}])
+def test_without_a_usable_window_a_presentation_state_has_none(window: dict[str, float]) -> None:
+    assert "SoftcopyVOILUTSequence" not in gsps(LUNGS, **window)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "keyword", "value"),
+    [
+        ({}, "PresentationPixelSpacing", [0.2, 0.2]),
+        (
+            {"PixelSpacing": None, "ImagerPixelSpacing": None, "PixelAspectRatio": [4, 3]},
+            "PresentationPixelAspectRatio",
+            [4, 3],
+        ),
+        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": None}, "PresentationPixelAspectRatio", [1, 1]),
+    ],
+)
+def test_a_presentation_state_shows_the_whole_image_undistorted(
+    attributes: dict[str, Any], keyword: str, value: list[float]
+) -> None:
+    (area,) = gsps(LUNGS, **attributes).DisplayedAreaSelectionSequence
+
+    assert list(area.DisplayedAreaBottomRightHandCorner) == [400, 500]
+    assert list(area[keyword].value) == value
+
+
+def test_key_objects_are_the_images_above_a_threshold() -> None:
+    images = [analysed({}), analysed(LUNGS, SOPInstanceUID="1.2.3.9")]
+
+    selection = build_ko(images, result_context())
+
+    assert selection is not None
+    (item,) = [item for item in selection.ContentSequence if item.ValueType == "IMAGE"]
+    assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.9"
+    assert "ConceptNameCodeSequence" not in item
+    description = items(selection, "Key Object Description")[0].TextValue
+    assert "lung opacity" in description
+    assert "Not for diagnosis" in description
+
+
+def test_where_nothing_is_present_there_is_nothing_to_point_at() -> None:
+    image = analysed({})
+
+    assert build_ko([image], result_context()) is None
+    assert build_gsps(image, result_context()) is None
+
+
+def test_a_text_report_says_what_was_found_where_and_what_was_not_analysed() -> None:
+    skipped = [SkippedImage(CR, "1.2.3.5", "the view is lateral (LL)")]
+
+    said = sentences(build_text_sr([analysed(LUNGS, remarks=("The view is unknown.",))], skipped, result_context()))
+
+    assert "lung opacity: present, probability 87 %, threshold 50 %" in said
+    assert any(
+        line.startswith("pleural effusion, place 1: the left of the image, the patient's right") for line in said
+    )
+    assert "cardiomegaly: absent, probability 12 %, threshold 50 %" in said
+    assert "rib fracture: not evaluated, the model has no head for it" in said
+    assert "The view is unknown." in said
+    assert "Not analysed: image 1.2.3.5: the view is lateral (LL)" in said
+    assert any("Not for diagnosis" in line for line in said)
+
+
+def test_a_text_report_names_no_side_of_the_patient_where_the_header_does_not() -> None:
+    said = sentences(build_text_sr([analysed(LUNGS, PatientOrientation=None)], [], result_context()))
+
+    assert not any("the patient's right" in line or "the patient's left" in line for line in said)
+    assert any("does not state the patient's side" in line for line in said)
+
+
+def test_each_geometry_is_an_instance_of_its_own() -> None:
+    image = analysed(LUNGS)
+    built = {geometry: build_seg(image, result_context(), 1, geometry) for geometry in PlaneGeometry}
+
+    assert len({made.SOPInstanceUID for made in built.values() if made is not None}) == len(PlaneGeometry)
+    oriented, bare = built[PlaneGeometry.ORIENTATION_ONLY], built[PlaneGeometry.NONE]
+    assert oriented is not None
+    assert bare is not None
+    assert "FrameOfReferenceUID" not in oriented
+    assert "PlaneOrientationSequence" in oriented.SharedFunctionalGroupsSequence[0]
+    assert "PlaneOrientationSequence" not in bare.SharedFunctionalGroupsSequence[0]
+
+
+def test_every_object_is_built_once_and_the_same_each_time() -> None:
+    everything = [
+        *(ResultVariant(kind) for kind in ResultKind if kind is not ResultKind.SEG),
+        ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY),
+        ResultVariant(ResultKind.SEG, PlaneGeometry.NONE),
+        ResultVariant(ResultKind.SR),
+    ]
+    images = [with_overlay(analysed(LUNGS))]
+
+    first, second = (build_results(images, [], result_context(), everything) for _ in range(2))
+
+    assert len(first) == len(ResultKind) + 1
+    assert len({dataset.SOPInstanceUID for _, dataset in first}) == len(first)
+    assert len({dataset.SeriesInstanceUID for _, dataset in first}) == len(first)
+    assert len({dataset.SeriesNumber for _, dataset in first}) == len(first) - 1  # two planes of one segmentation
+    assert [encode(dataset) for _, dataset in first] == [encode(dataset) for _, dataset in second]
+
+
+def test_a_segmentation_alone_has_a_geometry() -> None:
+    with pytest.raises(ValueError, match="segmentation has a geometry"):
+        ResultVariant(ResultKind.SEG)
+    with pytest.raises(ValueError, match="segmentation has a geometry"):
+        ResultVariant(ResultKind.SR, PlaneGeometry.NONE)
