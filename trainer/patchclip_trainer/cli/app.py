@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from patchclip_core.errors import PatchClipError
+from patchclip_trainer.cli import evaluate, prepare
 from patchclip_trainer.cli.terminal import EXIT_FAILURE, EXIT_USAGE, complain
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
 
@@ -23,6 +24,8 @@ app = typer.Typer(
         "Research software. Not for diagnosis."
     ),
 )
+for module in (prepare, evaluate):
+    module.register(app)
 
 
 def _print_version(wanted: bool) -> None:

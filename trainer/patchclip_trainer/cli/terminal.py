@@ -40,8 +40,8 @@ def complain(message: object) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with how many of `total` units are newly done."""
+def progress(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call with (units done, units in all) as they come about."""
     if sys.stderr.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -53,26 +53,27 @@ def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int]
             TimeRemainingColumn(),
             console=Console(stderr=True),
         ) as bar:
-            task = bar.add_task(description, total=total, rate="")
+            task = bar.add_task(description, total=None, rate="")
 
-            def advance(count: int) -> None:
-                bar.update(task, advance=count)
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
                 speed = bar.tasks[0].speed
                 bar.update(task, rate=f"{speed:.1f} {unit}/s" if speed else "")
 
-            yield advance
+            yield show
         return
     started_s = last_s = time.monotonic()
-    done = 0
+    first: int | None = None
 
-    def line(count: int) -> None:
-        nonlocal done, last_s
-        done += count
+    def line(done: int, total: int) -> None:
+        nonlocal last_s, first
+        # What an earlier run had done comes at once and must not count into the rate.
+        first = done - 1 if first is None else first
         now_s = time.monotonic()
         if done < total and now_s - last_s < LINE_EVERY_S:
             return
         last_s = now_s
-        rate = done / max(now_s - started_s, 1e-9)
+        rate = (done - first) / max(now_s - started_s, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if done < total else ""
         typer.echo(f"{description} {done}/{total}, {rate:.1f} {unit}/s{left}", err=True)
 

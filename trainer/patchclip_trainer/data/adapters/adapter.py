@@ -1,0 +1,26 @@
+"""What an adapter is: how to tell a data set by its files, and how to read its lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchclip_trainer.data.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Reads one data set's layout.
+
+    recognises: tells from the names of files alone whether a folder is laid out so.
+    read: returns the manifest; raises `DataError` where a list that the layout needs is missing or damaged.
+    identifying: patients or file names may be those of real people, so both are replaced under a secret key. Published
+        data sets have pseudonyms already.
+    """
+
+    name: str
+    title: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Manifest]
+    identifying: bool = False

@@ -1,0 +1,164 @@
+"""Gathers what a source lists and checks each line of it, so that every adapter reports faults alike."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from io import TextIOWrapper
+from pathlib import Path, PurePosixPath
+
+from patchclip_core.types import Box
+from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, Problem, SplitName
+from patchclip_trainer.data.names import is_known
+from patchclip_trainer.errors import DataError
+
+SPLITS: Mapping[str, SplitName] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val",
+    "test": "test", "testing": "test", "": "",
+}  # fmt: skip
+"""What data sets call their parts."""
+
+
+class Listing:
+    """Images, boxes and problems of one source folder, in the order in which they are found."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[Problem] = []
+        self._images: dict[str, ImageRow] = {}
+        self._refused: set[str] = set()
+        self._boxes: list[BoxRow] = []
+
+    def problem(self, place: Place, kind: str, what: str, action: str) -> None:
+        """Note what is wrong and what was done about it."""
+        self.problems.append(Problem(place, kind, what, action))
+
+    def refuse(self, place: Place, image: str, kind: str, what: str) -> None:
+        """Leave an image out, and with it, without a further word, the boxes that are drawn on it."""
+        self._refused.add(image)
+        self.problem(place, kind, what, "image left out")
+
+    def add_image(self, row: ImageRow) -> None:
+        """Take an image in, unless it is listed twice, lies outside the folder or is not there."""
+        name = PurePosixPath(row.image)
+        if not row.image or name.is_absolute() or ".." in name.parts:
+            self.refuse(row.place, row.image, "bad path", f"{row.image!r} is not a path inside the folder")
+        elif row.image in self._images:
+            self.problem(row.place, "duplicate image", f"{row.image} is listed before", "this line left out")
+        elif not (self.folder / row.image).is_file():
+            self.refuse(row.place, row.image, "missing image", f"there is no file {row.image}")
+        else:
+            for label in (*row.labels, *row.chestxdet):
+                self._check_name(label, row.place)
+            self._images[row.image] = row
+
+    def add_box(self, row: BoxRow) -> None:
+        """Take a box in, unless its image is not listed or it has no area. Its size is checked when pixels are read."""
+        box = row.box
+        if row.image not in self._images:
+            if row.image in self._refused:
+                self.problem(row.place, "box without image", f"{row.image} was left out", "box left out")
+            else:
+                self.problem(row.place, "box without image", f"{row.image} is not listed", "box left out")
+        elif not all(map(math.isfinite, (box.x, box.y, box.w, box.h))) or box.w <= 0 or box.h <= 0:
+            size = f"x={box.x:g} y={box.y:g} w={box.w:g} h={box.h:g}"
+            self.problem(row.place, "bad box", f"{size} is no box", "box left out")
+        else:
+            self._check_name(row.finding, row.place)
+            self._boxes.append(row)
+
+    def __contains__(self, image: str) -> bool:
+        """Tell whether an image was taken in."""
+        return image in self._images
+
+    def manifest(self) -> Manifest:
+        """Return all that was gathered; each patient is in one split."""
+        return Manifest(tuple(self._one_split_a_patient()), tuple(self._boxes), tuple(self.problems))
+
+    def _one_split_a_patient(self) -> Iterator[ImageRow]:
+        rows_of: dict[str, list[ImageRow]] = defaultdict(list)
+        for row in self._images.values():
+            rows_of[row.patient_id].append(row)
+        torn = {patient for patient, rows in rows_of.items() if len({row.split for row in rows}) > 1}
+        for row in self._images.values():
+            if row.patient_id not in torn:
+                yield row
+                continue
+            others = ", ".join(str(other.place) for other in rows_of[row.patient_id] if other.split != row.split)
+            self.problem(
+                row.place,
+                "patient across splits",
+                f"this image is in {row.split or 'no split'}, others of its patient are elsewhere ({others})",
+                "all images of the patient go to train",
+            )
+            yield replace(row, split="train")
+
+    def _check_name(self, name: str, place: Place) -> None:
+        if not is_known(name):
+            action = "kept under this name; nothing is trained on it unless conf/label_domains.yaml has it"
+            self.problem(place, "unknown finding", f"{name!r} is no finding that is known", action)
+
+
+def read_table(path: Path, required: Collection[str], *, name: str = "") -> Iterator[tuple[Place, dict[str, str]]]:
+    """Yield the lines of a CSV file (.gz too) as (place, column -> stripped text); missing cells are empty.
+
+    Raises `DataError` where the file cannot be read or lacks a required column.
+    """
+    name = name or path.name
+    try:
+        with path.open("rb") as raw:
+            stream = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+            with TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+                reader = csv.reader(text)
+                header = [column.strip() for column in next(reader, [])]
+                if missing := [column for column in required if column not in header]:
+                    raise DataError(f"{path}: the column {', '.join(missing)} is missing; it has {', '.join(header)}")
+                line = reader.line_num + 1
+                for cells in reader:
+                    if any(cells):
+                        values = [cell.strip() for cell in cells]
+                        values += [""] * (len(header) - len(values))
+                        yield Place(name, line), dict(zip(header, values, strict=False))
+                    line = reader.line_num + 1
+    except OSError as error:
+        raise DataError(f"{path}: it cannot be read ({error.strerror or error})") from error
+    except (UnicodeDecodeError, csv.Error, EOFError) as error:
+        raise DataError(f"{path}: this is no CSV file in UTF-8 ({error})") from error
+
+
+def split_of(text: str) -> SplitName | None:
+    """Return the split that a text names; None where it names none that is known."""
+    return SPLITS.get(text.strip().casefold())
+
+
+def words(text: str, separator: str = "|") -> tuple[str, ...]:
+    """Return the parts of a list in one cell, without empty ones."""
+    return tuple(part.strip() for part in text.split(separator) if part.strip())
+
+
+def age_of(text: str) -> int | None:
+    """Return an age in years from `56`, `56.0`, `056Y` (PS3.5 6.2, AS); above 89 it is 90, which identifies nobody."""
+    text = text.strip().upper()
+    unit = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}.get(text[-1:])
+    try:
+        years = float(text[:-1]) / unit if unit else float(text)
+    except ValueError:
+        return None
+    return None if not 0 <= years <= 150 else min(int(years), 90)
+
+
+def number(text: str) -> float:
+    """Return a number; not a number where it is none, which `add_box` reports."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def corners(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
+    """Return the box between two corners."""
+    return Box(x_min, y_min, x_max - x_min, y_max - y_min)

@@ -1,0 +1,247 @@
+"""The way from a source folder to prepared data: list, hash, split, decode, check boxes, describe."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
+from patchclip_core.io import DecodeLimits, DecodingProcess
+from patchclip_core.preprocess import PreprocessSettings, fit
+from patchclip_core.types import PatchGrid
+from patchclip_trainer.data.adapters.adapter import Adapter
+from patchclip_trainer.data.data_sheet import as_markdown, data_sheet
+from patchclip_trainer.data.duplicates import near_duplicates
+from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Problem
+from patchclip_trainer.data.pseudonyms import PUBLIC_KEY, pseudonymised, secret_key
+from patchclip_trainer.data.shards import (
+    Decoded,
+    Refused,
+    ShardWriter,
+    SourceSize,
+    open_prepared,
+    write_atomically,
+)
+from patchclip_trainer.data.splits import SplitShares, with_splits
+from patchclip_trainer.errors import DataError
+
+SHARD_IMAGES = 256
+_PITCH_PX = 32
+_OVERHANG_PX = 1.0
+"""A box may reach over the edge by as much as rounding does; it is clipped without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of a preparation. problems: with their true places; `private`: where what identifies was put."""
+
+    images: int
+    problems: tuple[Problem, ...]
+    sheet: dict[str, Any]
+    private: Path | None
+
+
+def prepare_settings(input_px: int) -> PreprocessSettings:
+    """Return the node's preprocessing at this input size, with a patch each 32 px for want of a model's own grid."""
+    side = max(1, input_px // _PITCH_PX)
+    return PreprocessSettings(input_px=input_px, grid=PatchGrid(side, side, _PITCH_PX, _PITCH_PX / 2))
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    adapter: Adapter,
+    settings: PreprocessSettings,
+    *,
+    key_file: Path | None = None,
+    shares: SplitShares = SplitShares(),  # noqa: B008 - a frozen value
+    workers: int = 2,
+    limits: DecodeLimits | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Prepared:
+    """Prepare a source into a folder; stopped and started again, it goes on after the last shard it had written.
+
+    key_file: holds the secret that patients are hashed under; made where it is missing. Without one, published data
+    sets are hashed under a public key, and others under a key in the folder `OUT.private` beside the result.
+    progress: called with (images done, images in all). Raises `DataError`.
+    """
+    listed = adapter.read(source)
+    private = out.with_name(out.name + ".private") if adapter.identifying else None
+    key_file = key_file or (private / "key" if private is not None else None)
+    key = secret_key(key_file) if key_file is not None else PUBLIC_KEY
+    if private is not None:
+        private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    public = pseudonymised(listed, key, rename=adapter.identifying)
+    rows = with_splits(public.images, shares)
+    paths = [source / row.image for row in listed.images]
+    try:
+        writer = ShardWriter(out, settings, _fingerprint(source, listed, settings, key))
+        _decode(paths, writer, settings, workers, limits or DecodeLimits(), progress)
+        kept = tuple(rows[position] for position, _ in writer.kept)
+        sizes = {rows[position].image: size for position, size in writer.kept}
+        boxes, after = _checked(kept, public.boxes, sizes)
+        refused = [_refusal(item, rows) for item in writer.refused]
+        problems = [*public.problems, *refused, *after]
+        about = {
+            "adapter": adapter.name,
+            "input_px": settings.input_px,
+            "identity": _identity(secret=key_file is not None),
+        }
+        writer.finish(kept, boxes, settings, about)
+        pairs = near_duplicates(open_prepared(out).images)
+        sheet = data_sheet(kept, boxes, problems, pairs, about)
+        write_atomically(out / "data_sheet.json", json.dumps(sheet, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(out / "data_sheet.md", as_markdown(sheet, problems))
+        write_atomically(out / "problems.csv", _problems_csv(problems))
+        if private is not None:
+            true_refused = [_refusal(item, listed.images) for item in writer.refused]
+            problems = [*listed.problems, *true_refused, *after]
+            names = zip(public.images, listed.images, strict=True)
+            write_atomically(private / "problems.csv", _problems_csv(problems))
+            write_atomically(
+                private / "names.csv", _csv(("prepared", "source"), [(a.image, b.image) for a, b in names])
+            )
+    except OSError as error:
+        raise DataError(f"{error.filename or out}: {error.strerror}; prepare needs room to write there") from error
+    return Prepared(len(kept), tuple(problems), sheet, private)
+
+
+def _decode(
+    paths: Sequence[Path],
+    writer: ShardWriter,
+    settings: PreprocessSettings,
+    workers: int,
+    limits: DecodeLimits,
+    progress: Callable[[int, int], None],
+) -> None:
+    if writer.next_position:
+        progress(writer.next_position, len(paths))
+    if writer.next_position >= len(paths):
+        return
+    with ExitStack() as stack:
+        decoders: SimpleQueue[DecodingProcess] = SimpleQueue()
+        for _ in range(workers):
+            decoders.put(stack.enter_context(DecodingProcess(limits)))
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+
+        def decode(position: int) -> Decoded | Refused:
+            with _borrowed(decoders) as decoder:
+                return _decode_one(position, paths[position], decoder, settings)
+
+        while writer.next_position < len(paths):
+            first = writer.next_position
+            last = min(first + SHARD_IMAGES, len(paths))
+            results = []
+            for done, result in enumerate(pool.map(decode, range(first, last)), start=first + 1):
+                results.append(result)
+                progress(done, len(paths))
+            decoded = [result for result in results if isinstance(result, Decoded)]
+            writer.append(decoded, [result for result in results if isinstance(result, Refused)], last)
+
+
+@contextmanager
+def _borrowed(decoders: SimpleQueue[DecodingProcess]) -> Iterator[DecodingProcess]:
+    decoder = decoders.get()
+    try:
+        yield decoder
+    finally:
+        decoders.put(decoder)
+
+
+def _decode_one(position: int, path: Path, decoder: DecodingProcess, settings: PreprocessSettings) -> Decoded | Refused:
+    try:
+        radiograph = decoder.read(path)
+    except UnsuitableImageError as error:
+        return Refused(position, "unsuitable image", str(error))
+    except (UnreadableImageError, DecoderTimeoutError) as error:
+        return Refused(position, "unreadable image", str(error))
+    grey, _ = fit(radiograph, settings)
+    size = SourceSize(radiograph.rows, radiograph.columns, radiograph.pixel_aspect_ratio)
+    return Decoded(position, size, np.rint(grey * 255).astype(np.uint8))
+
+
+def _refusal(refused: Refused, rows: Sequence[ImageRow]) -> Problem:
+    row = rows[refused.position]
+    return Problem(row.place, refused.kind, f"{row.image}: {refused.what}", "image left out")
+
+
+def _checked(
+    rows: Sequence[ImageRow], boxes: Sequence[BoxRow], sizes: dict[str, SourceSize]
+) -> tuple[tuple[BoxRow, ...], list[Problem]]:
+    """Return the boxes clipped to the images as they were decoded, and what was wrong."""
+    kept, problems = [], []
+    boxed = {box.image for box in boxes}
+    for row in rows:
+        size = sizes[row.image]
+        if row.width_px and (row.width_px, row.height_px) != (size.columns, size.rows):
+            what = (
+                f"{row.image} has {size.columns} x {size.rows} pixels, the list says {row.width_px} x {row.height_px}"
+            )
+            action = "image kept; its boxes are taken in the file's own pixels" if row.image in boxed else "image kept"
+            problems.append(Problem(row.place, "other size", what, action))
+    for box in boxes:
+        found = sizes.get(box.image)
+        if found is None:
+            problems.append(_box_problem(box, "box without image", f"{box.image} was left out", "box left out"))
+            continue
+        part = box.box.clipped(found.columns, found.rows)
+        lost_px = max(box.box.w - part.w, box.box.h - part.h)
+        words = (
+            f"x={box.box.x:g} y={box.box.y:g} w={box.box.w:g} h={box.box.h:g} in an image of "
+            f"{found.columns} x {found.rows} pixels"
+        )
+        if part.w <= 0 or part.h <= 0:
+            problems.append(_box_problem(box, "box outside", words, "box left out"))
+            continue
+        if lost_px > _OVERHANG_PX:
+            problems.append(_box_problem(box, "box outside", words, "box clipped to the image"))
+        kept.append(replace(box, box=part))
+    return tuple(kept), problems
+
+
+def _box_problem(box: BoxRow, kind: str, what: str, action: str) -> Problem:
+    return Problem(box.place, kind, what, action)
+
+
+def _identity(*, secret: bool) -> str:
+    if secret:
+        return "Patients are hashed under a secret key."
+    return "Patients, pseudonyms in the source already, are hashed under a public key."
+
+
+def _fingerprint(source: Path, listed: Manifest, settings: PreprocessSettings, key: bytes) -> str:
+    """Return a digest of all that the pixels and their order depend on."""
+    digest = hashlib.sha256(settings.model_dump_json().encode() + hashlib.sha256(key).digest())
+    for row in listed.images:
+        status = (source / row.image).stat()
+        digest.update(f"{row.image}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def _problems_csv(problems: Sequence[Problem]) -> str:
+    rows = [
+        (problem.place.file, "" if problem.place.line is None else str(problem.place.line), *_said(problem))
+        for problem in problems
+    ]
+    return _csv(("file", "line", "kind", "what", "action"), rows)
+
+
+def _said(problem: Problem) -> tuple[str, str, str]:
+    return problem.kind, problem.what, problem.action
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()

@@ -1,0 +1,192 @@
+"""Report text into sections, sentences, and what a sentence says is not there: rules, in plain sight.
+
+The negation rules follow the idea of NegEx (Chapman et al., J Biomed Inform 2001): a cue opens a scope that ends at a
+turning word, at a semicolon or at the end of the sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_HEADINGS: Final = {
+    "findings": "findings",
+    "finding": "findings",
+    "findings and impression": "findings",
+    "report": "findings",
+    "impression": "impression",
+    "impressions": "impression",
+    "conclusion": "impression",
+    "conclusions": "impression",
+    "summary": "impression",
+    "opinion": "impression",
+    "indication": "other",
+    "history": "other",
+    "clinical history": "other",
+    "clinical information": "other",
+    "reason for exam": "other",
+    "reason for examination": "other",
+    "comparison": "other",
+    "comparisons": "other",
+    "technique": "other",
+    "exam": "other",
+    "examination": "other",
+    "procedure": "other",
+    "final report": "other",
+    "recommendation": "other",
+    "recommendations": "other",
+    "notification": "other",
+    "wet read": "other",
+}
+_HEADING: Final = re.compile(
+    r"(?:^|(?<=[\n.]))[ \t]*(" + "|".join(sorted(map(re.escape, _HEADINGS), key=len, reverse=True)) + r")[ \t]*:",
+    re.IGNORECASE,
+)
+_ABBREVIATION: Final = re.compile(r"(?:\b(?:dr|drs|mr|mrs|ms|prof|vs|e\.g|i\.e|approx|no|fig|st)|\b[A-Za-z])\.$", re.I)
+_LIST_NUMBER: Final = re.compile(r"^\s*(?:\(?\d{1,2}[.)]|[-*\u2022])\s+")
+_SENTENCE_END: Final = re.compile(
+    r"(?<=[a-z]{2}\.)(?=[A-Z][a-z])|"  # a blank was forgotten
+    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]?[A-Z0-9_])|\n\s*\n|\n(?=\s*(?:\d{1,2}[.)]|[-*\u2022])\s)"
+)
+_HOLLOW: Final = re.compile(r"\b(?:X{2,}|none|n/?a|unavailable|not available)\b|_{2,}|[^A-Za-z]+", re.IGNORECASE)
+
+_SHOWN: Final = "seen|identified|present|visible|visuali[sz]ed|evident|apparent|noted|appreciated|demonstrated"
+_BEFORE: Final = (
+    r"no",
+    r"not? (?:have|show|demonstrate|reveal|see|seen|any)",
+    r"without(?: evidence of)?",
+    r"absence of",
+    r"absent",
+    r"free of",
+    r"clear of",
+    r"negative for",
+    r"neither",
+    r"nor",
+    r"denies",
+    r"rules? out",
+    r"(?:has|have) resolved",
+    r"(?:is|are) not",
+    r"never",
+    r"resolution of",
+    r"(?:does|do|did) not appear",
+)
+_AFTER: Final = (
+    rf"(?:is|are|was|were) (?:not|no longer) (?:\w+ )?(?:{_SHOWN})",
+    rf"not (?:{_SHOWN})",
+    r"(?:is|are|was|were) (?:absent|excluded|ruled out)",
+    r"(?:has|have) (?:\w+ )?(?:resolved|cleared)",
+)
+_FALSE_CUES: Final = (
+    r"no (?:(?:significant|interval|substantial|appreciable|relevant|definite) )*(?:change|increase|decrease)",
+    r"not (?:significantly |substantially |appreciably )?changed",
+    r"not only",
+    r"not (?:entirely |completely |definitely )?excluded?",
+    r"cannot (?:\w+ )?(?:be )?(?:entirely |completely )?excluded?",
+    r"without (?:\w+ )?change",
+    r"no longer",
+    r"without difficulty",
+)
+_TURNS: Final = re.compile(
+    r"\b(?:but|however|although|though|except|apart from|aside from|other than|yet|which|secondary to|because of|"
+    r"there (?:is|are)|with (?!out))|;|:",
+    re.IGNORECASE,
+)
+_NEGATION: Final = re.compile(r"\b(?:" + "|".join(_BEFORE) + r")\b", re.IGNORECASE)
+_TRAILING_NEGATION: Final = re.compile(r"\b(?:" + "|".join(_AFTER) + r")\b", re.IGNORECASE)
+_FALSE: Final = re.compile(r"\b(?:" + "|".join(_FALSE_CUES) + r")\b", re.IGNORECASE)
+_CLAUSE_START: Final = re.compile(r"[,;:]|\b(?:but|however|although|while)\b", re.IGNORECASE)
+
+_DATE: Final = re.compile(
+    r"\b(?:\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})|(?:19|20)\d{2}[/.-]\d{1,2}[/.-]\d{1,2}|"
+    r"(?:\d{1,2} )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)[a-z]* (?:\d{1,2},? )?(?:19|20)\d{2})\b"
+)
+_NAME: Final = re.compile(r"\b(?:Dr|Drs|Mr|Mrs|Ms|Prof)\.? [A-Z][A-Za-z'-]+(?: [A-Z][A-Za-z'-]+)?")
+_NUMBER: Final = re.compile(r"\b(?:\d+(?:\.\d+){4,}|\d{6,})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """What a report says under its headings; text without any heading counts as findings."""
+
+    findings: str
+    impression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence and the parts of it that it says are not there: (start, end) character offsets."""
+
+    text: str
+    negated: tuple[tuple[int, int], ...]
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether anything in it is negated."""
+        return bool(self.negated)
+
+    def negates(self, term: str) -> bool | None:
+        """Tell whether each mention of a term is negated; None where the term is not in the sentence."""
+        mentions = list(re.finditer(rf"\b{re.escape(term)}", self.text, re.IGNORECASE))
+        if not mentions:
+            return None
+        return all(any(start <= mention.start() < end for start, end in self.negated) for mention in mentions)
+
+
+def sections(report: str) -> Sections:
+    """Return findings and impression of a report; indication, comparison, technique and the like are left behind."""
+    parts = {"findings": [""], "impression": [""], "other": [""]}
+    headings = list(_HEADING.finditer(report))
+    # What stands before the first heading is a title; without a heading it is the whole report.
+    if not headings:
+        return Sections(_joined([report]), "")
+    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+        end = following.start() if following is not None else len(report)
+        parts[_HEADINGS[heading.group(1).lower()]].append(report[heading.end() : end])
+    return Sections(_joined(parts["findings"]), _joined(parts["impression"]))
+
+
+def sentences(text: str) -> tuple[Sentence, ...]:
+    """Return the sentences of a section, numbers of lists removed, each with what it negates."""
+    found: list[str] = []
+    for piece in _SENTENCE_END.split(text):
+        plain = " ".join(_LIST_NUMBER.sub("", piece).split())
+        if not plain or plain == ".":
+            continue
+        if found and _ABBREVIATION.search(found[-1]):
+            found[-1] = f"{found[-1]} {plain}"
+        else:
+            found.append(plain)
+    return tuple(Sentence(sentence, _negated(sentence)) for sentence in found if says_something(sentence))
+
+
+def says_something(text: str) -> bool:
+    """Tell whether a text has a word that is not a blank of de-identification (`XXXX`, `___`) or `none`."""
+    return any(len(word) > 1 for word in _HOLLOW.sub(" ", text).split())
+
+
+def without_identifiers(text: str) -> str:
+    """Replace dates, titled names, UIDs and long numbers in a report by `___`. It is a net, not a guarantee."""
+    for pattern in (_NAME, _DATE, _NUMBER):
+        text = pattern.sub("___", text)
+    return text
+
+
+def _negated(sentence: str) -> tuple[tuple[int, int], ...]:
+    false = [match.span() for match in _FALSE.finditer(sentence)]
+    spans = []
+    for cue in _NEGATION.finditer(sentence):
+        if any(start <= cue.start() < end for start, end in false):
+            continue
+        turn = _TURNS.search(sentence, cue.end())
+        spans.append((cue.end(), turn.start() if turn else len(sentence)))
+    for cue in _TRAILING_NEGATION.finditer(sentence):
+        if any(start < cue.end() and cue.start() < end for start, end in false):
+            continue
+        starts = [match.end() for match in _CLAUSE_START.finditer(sentence, 0, cue.start())]
+        spans.append((starts[-1] if starts else 0, cue.start()))
+    return tuple(sorted((start, end) for start, end in spans if end > start))
+
+
+def _joined(parts: list[str]) -> str:
+    return "\n".join(part.strip() for part in parts if part.strip())

@@ -1,0 +1,269 @@
+"""Prepared data on disk: pixels decoded once, in the model's own input size, and what is known of each image.
+
+A folder holds `images.u8` (N x input_px x input_px bytes, no header), `rows.jsonl`, `boxes.jsonl` and `prepared.json`,
+which is written last: a folder without it is not finished. Pixels are written shard by shard; `journal.jsonl` says what
+is on disk, so that a run that was stopped goes on after its last whole shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from patchclip_core.preprocess import PreprocessSettings, letterbox
+from patchclip_core.types import Geometry, PatchGrid
+from patchclip_trainer.data.manifest import BoxRow, ImageRow
+from patchclip_trainer.errors import DataError
+
+FORMAT = 1
+PIXELS, ROWS, BOXES, DESCRIPTION, JOURNAL = (
+    "images.u8",
+    "rows.jsonl",
+    "boxes.jsonl",
+    "prepared.json",
+    "journal.jsonl",
+)
+_ROW: TypeAdapter[ImageRow] = TypeAdapter(ImageRow)
+_BOX: TypeAdapter[BoxRow] = TypeAdapter(BoxRow)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSize:
+    """Size of an image as it was decoded, and the height of its pixels divided by their width."""
+
+    rows: int
+    columns: int
+    pixel_aspect_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image on its way into a shard: its place in the list, its size, its fitted pixels (input_px, input_px)."""
+
+    position: int
+    size: SourceSize
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An image that could not be decoded: its place in the list, and why, by kind and in words."""
+
+    position: int
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A run of images on disk: how many, and the SHA-256 of their bytes."""
+
+    count: int
+    sha256: str
+
+
+class ShardWriter:
+    """Appends shards to a folder and continues where an earlier run with the same fingerprint stopped."""
+
+    def __init__(self, folder: Path, settings: PreprocessSettings, fingerprint: str) -> None:
+        self._folder = folder
+        self._image_bytes = settings.input_px**2
+        self.shards: list[Shard] = []
+        self.kept: list[tuple[int, SourceSize]] = []
+        self.refused: list[Refused] = []
+        self.next_position = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DESCRIPTION).unlink(missing_ok=True)
+        if not self._resume(fingerprint):
+            (folder / PIXELS).write_bytes(b"")
+            write_atomically(folder / JOURNAL, json.dumps({"fingerprint": fingerprint}) + "\n")
+
+    def append(self, decoded: Sequence[Decoded], refused: Sequence[Refused], next_position: int) -> None:
+        """Write one shard; `next_position`: the first image of the list that no shard has dealt with yet."""
+        content = b"".join(item.pixels.tobytes() for item in decoded)
+        if len(content) != len(decoded) * self._image_bytes:
+            raise ValueError("an image of a shard has not the prepared size")
+        with (self._folder / PIXELS).open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        entry = {
+            "next_position": next_position,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "kept": [[item.position, asdict(item.size)] for item in decoded],
+            "refused": [asdict(item) for item in refused],
+        }
+        with (self._folder / JOURNAL).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._take(entry)
+
+    def finish(
+        self, rows: Sequence[ImageRow], boxes: Sequence[BoxRow], settings: PreprocessSettings, about: Mapping[str, Any]
+    ) -> None:
+        """Write the lists and, last, the description that makes the folder complete. `rows`: those kept, in order."""
+        sizes = [size for _, size in self.kept]
+        rows_text = "".join(
+            json.dumps(asdict(row) | {"size": asdict(size)}, ensure_ascii=False) + "\n"
+            for row, size in zip(rows, sizes, strict=True)
+        )
+        boxes_text = "".join(json.dumps(asdict(box), ensure_ascii=False) + "\n" for box in boxes)
+        write_atomically(self._folder / ROWS, rows_text)
+        write_atomically(self._folder / BOXES, boxes_text)
+        description = {
+            "format": FORMAT,
+            "images": len(rows),
+            "boxes": len(boxes),
+            "preprocess": settings.model_dump(mode="json"),
+            "shards": [asdict(shard) for shard in self.shards],
+            "sha256": {ROWS: _digest(rows_text), BOXES: _digest(boxes_text)},
+            **about,
+        }
+        write_atomically(self._folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+
+    def _resume(self, fingerprint: str) -> bool:
+        """Take over what an earlier run has written; what came after its last journal line is cut off."""
+        journal, pixels = self._folder / JOURNAL, self._folder / PIXELS
+        if not (journal.is_file() and pixels.is_file()):
+            return False
+        with journal.open("rb") as file:
+            lines = file.read().split(b"\n")
+        whole = [line for line in lines[:-1] if line]
+        if not whole or json.loads(whole[0]).get("fingerprint") != fingerprint:
+            return False
+        valid_bytes = len(whole[0]) + 1
+        with pixels.open("rb") as file:
+            for line in whole[1:]:
+                entry = json.loads(line)
+                content = file.read(len(entry["kept"]) * self._image_bytes)
+                if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+                    break
+                self._take(entry)
+                valid_bytes += len(line) + 1
+        os.truncate(journal, valid_bytes)
+        os.truncate(pixels, sum(shard.count for shard in self.shards) * self._image_bytes)
+        return True
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        self.shards.append(Shard(len(entry["kept"]), entry["sha256"]))
+        self.kept += [(position, SourceSize(**size)) for position, size in entry["kept"]]
+        self.refused += [Refused(**item) for item in entry["refused"]]
+        self.next_position = entry["next_position"]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """Prepared data as training and evaluation read it; the pixels stay on disk until they are asked for.
+
+    images: (N, input_px, input_px) uint8, read only; 255 is white. rows, geometries: one an image, in the same order.
+    """
+
+    folder: Path
+    settings: PreprocessSettings
+    images: NDArray[np.uint8]
+    rows: tuple[ImageRow, ...]
+    sizes: tuple[SourceSize, ...]
+    boxes: tuple[BoxRow, ...]
+    shards: tuple[Shard, ...]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.rows)
+
+    @cached_property
+    def geometries(self) -> tuple[Geometry, ...]:
+        """The way from source to input pixels of each image, with the patches of `settings.grid`."""
+        return tuple(letterbox(size.rows, size.columns, size.pixel_aspect_ratio, self.settings) for size in self.sizes)
+
+    def geometries_on(self, grid: PatchGrid) -> tuple[Geometry, ...]:
+        """Return the geometries for a model whose patches lie elsewhere; its input has the prepared size."""
+        return tuple(replace(geometry, grid=grid) for geometry in self.geometries)
+
+    @cached_property
+    def _boxes_by_image(self) -> Mapping[str, tuple[BoxRow, ...]]:
+        found: dict[str, list[BoxRow]] = defaultdict(list)
+        for box in self.boxes:
+            found[box.image].append(box)
+        return {image: tuple(boxes) for image, boxes in found.items()}
+
+    def boxes_of(self, index: int) -> tuple[BoxRow, ...]:
+        """Return the boxes of an image, in source pixels."""
+        return self._boxes_by_image.get(self.rows[index].image, ())
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """Return the indices of the images of a part: train, val or test."""
+        return np.array([index for index, row in enumerate(self.rows) if row.split == name], dtype=np.int64)
+
+    def verify(self) -> None:
+        """Read all pixels and compare their checksums; raises `DataError` where a shard is damaged."""
+        first = 0
+        for number, shard in enumerate(self.shards):
+            content = self.images[first : first + shard.count]
+            if hashlib.sha256(np.ascontiguousarray(content).data).hexdigest() != shard.sha256:
+                raise DataError(
+                    f"{self.folder / PIXELS}: shard {number} is damaged; run prepare once more into a new folder"
+                )
+            first += shard.count
+
+
+def open_prepared(folder: Path) -> PreparedData:
+    """Open a folder that `prepare` has finished; raises `DataError` where it is missing, unfinished or damaged."""
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        reason = (
+            "preparing was not finished: run the same command again" if (folder / JOURNAL).is_file() else "no such file"
+        )
+        raise DataError(f"{path}: {reason}")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        if description.get("format") != FORMAT:
+            raise DataError(f"{path}: format {description.get('format')} is not {FORMAT}; run prepare once more")
+        settings = PreprocessSettings.model_validate(description["preprocess"])
+        records = [json.loads(line) for line in _lines(folder, ROWS, description)]
+        sizes = tuple(SourceSize(**record.pop("size")) for record in records)
+        rows = tuple(_ROW.validate_python(record) for record in records)
+        boxes = tuple(_BOX.validate_json(line) for line in _lines(folder, BOXES, description))
+        shards = tuple(Shard(**shard) for shard in description["shards"])
+        expected_bytes = description["images"] * settings.input_px**2
+        if len(rows) != description["images"] or (folder / PIXELS).stat().st_size != expected_bytes:
+            raise DataError(f"{folder}: {PIXELS} and {ROWS} have not the size that {DESCRIPTION} says; copy it anew")
+    except (OSError, KeyError, TypeError, ValidationError, json.JSONDecodeError) as error:
+        raise DataError(f"{folder}: prepared data are damaged ({error}); run prepare once more") from error
+    shape = (len(rows), settings.input_px, settings.input_px)
+    images: NDArray[np.uint8] = (
+        np.memmap(folder / PIXELS, dtype=np.uint8, mode="r", shape=shape) if rows else np.zeros(shape, dtype=np.uint8)
+    )
+    return PreparedData(folder, settings, images, rows, sizes, boxes, shards)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _lines(folder: Path, name: str, description: Mapping[str, Any]) -> list[str]:
+    text = (folder / name).read_text(encoding="utf-8")
+    if _digest(text) != description["sha256"][name]:
+        raise DataError(f"{folder / name}: its checksum is not the one in {DESCRIPTION}; run prepare once more")
+    return [line for line in text.split("\n") if line]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
