@@ -9,7 +9,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -133,7 +133,7 @@ class FakeSender:
                 self.received.append((destination.name, content))
                 outcomes.append(SendOutcome(path, None))
             else:
-                outcomes.append(SendOutcome(path, wanted.error, wanted.permanent))
+                outcomes.append(replace(wanted, path=path))
         return outcomes
 
     def echo(self, destination: Destination) -> None:

@@ -52,6 +52,8 @@ class ProfileSettings(_Section):
     objects: tuple[ResultKind, ...]
     geometry: PlaneGeometry = PlaneGeometry.IDENTITY
     """What segmentations say of their plane."""
+    fallback: bool = False
+    """Pictures (sc) go instead of objects whose class the destination refuses."""
 
 
 STANDARD_PROFILE = "standard"
@@ -199,11 +201,21 @@ class NodeSettings(BaseSettings):
 
     def variants_for(self, destination: DestinationSettings) -> tuple[ResultVariant, ...]:
         """Return what a destination gets: its own objects, else its profile's, in the profile's geometry."""
-        profile = self._profiles_by_name()[destination.profile]
+        profile = self.profile_of(destination)
         objects = profile.objects if destination.objects is None else destination.objects
         return tuple(
             ResultVariant(kind, profile.geometry if kind is ResultKind.SEG else None) for kind in dict.fromkeys(objects)
         )
+
+    def profile_of(self, destination: DestinationSettings) -> ProfileSettings:
+        """Return the profile that a destination names."""
+        return self._profiles_by_name()[destination.profile]
+
+    @property
+    def kept_ready(self) -> tuple[ResultVariant, ...]:
+        """What is built for the case that a destination refuses what it should get."""
+        falls_back = any(self.profile_of(destination).fallback for destination in self.destinations)
+        return (ResultVariant(ResultKind.SC),) if falls_back else ()
 
     def _profiles_by_name(self) -> dict[str, ProfileSettings]:
         return {profile.name: profile for profile in (*SHIPPED_PROFILES, *self.profiles)}

@@ -82,6 +82,7 @@ def build_worker(
                 definitions=definitions,
                 station_name=settings.ae_title,
                 destinations={one.name: settings.variants_for(one) for one in settings.destinations},
+                kept_ready=settings.kept_ready,
                 retry=settings.retry,
                 lease_s=settings.lease_s,
             )
@@ -90,7 +91,10 @@ def build_worker(
                 spool=spool,
                 sender=DicomResultSender(settings.ae_title),
                 clock=clock,
-                destinations=[Destination(one.name, one.ae_title, one.host, one.port) for one in settings.destinations],
+                destinations=[
+                    Destination(one.name, one.ae_title, one.host, one.port, settings.profile_of(one).fallback)
+                    for one in settings.destinations
+                ],
                 lease_s=settings.lease_s,
                 retry=settings.retry,
             )

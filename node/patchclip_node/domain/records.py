@@ -196,11 +196,15 @@ class ResultRecord:
 
 
 class DeliveryState(StrEnum):
-    """Where one result instance stands on its way to one destination."""
+    """Where one result instance stands on its way to one destination.
+
+    REPLACED: the destination does not take objects of this class, and pictures go there instead.
+    """
 
     PENDING = "PENDING"
     SENDING = "SENDING"
     DELIVERED = "DELIVERED"
+    REPLACED = "REPLACED"
     FAILED = "FAILED"
 
 

@@ -96,6 +96,13 @@ class Ledger(Protocol):
         """SENDING -> PENDING, due again at `not_before`; the attempt counts."""
         ...
 
+    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> bool:
+        """SENDING -> REPLACED, and the revision's pictures (Secondary Captures) are due at the same destination.
+
+        Those already planned for it are not planned again. False, and nothing is changed, where the revision has none.
+        """
+        ...
+
     def fail_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """SENDING -> FAILED; when it was the last one open, the study ends FAILED."""
         ...

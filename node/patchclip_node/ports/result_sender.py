@@ -10,21 +10,29 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A storage SCP that receives results."""
+    """A storage SCP that receives results.
+
+    falls_back: it gets pictures (Secondary Captures) instead of objects whose class it does not take.
+    """
 
     name: str
     ae_title: str
     host: str
     port: int
+    falls_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps it."""
+    """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps it.
+
+    class_refused: the peer accepted no presentation context for its SOP class.
+    """
 
     path: Path
     error: str | None
     permanent: bool = False
+    class_refused: bool = False
 
 
 class ResultSender(Protocol):

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
@@ -58,7 +58,8 @@ class DicomResultSender:
         """Send over one association; one outcome a file, in order. Raises `PeerError` when no association came about.
 
         An uncompressed object is offered as it is and in Implicit VR Little Endian, which every SCP has to know
-        (PS3.5 10.1); a compressed one only as it is.
+        (PS3.5 10.1); a compressed one only as it is. To a destination that falls back pictures are offered in any case,
+        since an association for refused classes alone would not come about.
         """
         if not paths:
             return []
@@ -66,6 +67,8 @@ class DicomResultSender:
         contexts = _contexts([dataset for dataset in read if isinstance(dataset, Dataset)])
         if not contexts:
             return [outcome for outcome in read if isinstance(outcome, SendOutcome)]
+        if destination.falls_back:
+            contexts = _with_pictures(contexts)
         association = self._associate(destination, contexts)
         try:
             return [
@@ -150,7 +153,10 @@ class DicomResultSender:
             for context in association.accepted_contexts
         ):
             return SendOutcome(
-                path, f"{where} does not accept {sop_class.name} as {syntax.name}: enable it there", permanent=True
+                path,
+                f"{where} does not accept {sop_class.name} as {syntax.name}: enable it there",
+                permanent=True,
+                class_refused=True,
             )
         try:
             response = association.send_c_store(dataset)
@@ -210,6 +216,14 @@ def _contexts(datasets: Sequence[Dataset]) -> list[PresentationContext]:
         alternatives = (syntax, *_UNCOMPRESSED) if syntax in _UNCOMPRESSED else (syntax,)
         proposed.update(dict.fromkeys((str(dataset.SOPClassUID), str(uid)) for uid in alternatives))
     return [build_context(sop_class, syntax) for sop_class, syntax in proposed][:_MAX_CONTEXTS]
+
+
+def _with_pictures(contexts: list[PresentationContext]) -> list[PresentationContext]:
+    """Offer Secondary Capture as well, with the last contexts that fit."""
+    if any(context.abstract_syntax == SecondaryCaptureImageStorage for context in contexts):
+        return contexts
+    pictures = [build_context(SecondaryCaptureImageStorage, syntax) for syntax in _UNCOMPRESSED]
+    return contexts[: _MAX_CONTEXTS - len(pictures)] + pictures
 
 
 def _end(association: Association) -> None:

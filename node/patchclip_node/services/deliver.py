@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from patchclip_node.domain.errors import LostLeaseError, PeerError
-from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
+from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, ResultKind
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Ledger
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
@@ -111,6 +111,12 @@ class DeliveryService:
             for outcome in outcomes:
                 self._settle(lease, files[outcome.path], outcome)
 
+    def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
+        """Let pictures go to the destination instead, where it wants that, there are any, and this is none itself."""
+        if delivery.result.result.kind is ResultKind.SC or not self._destinations[lease.destination].falls_back:
+            return False
+        return self._ledger.replace_delivery(delivery.id, lease.owner, now, error)
+
     def _rest(self, destination: str) -> None:
         now, failures = self._clock.now(), self._failures.get(destination, 0) + 1
         self._failures[destination] = failures
@@ -133,6 +139,8 @@ class DeliveryService:
             if outcome.error is None:
                 self._ledger.delivered(delivery.id, owner, now)
                 bound.info("result_delivered")
+            elif outcome.class_refused and self._replaced(lease, delivery, outcome.error, now):
+                bound.warning("pictures_go_instead", error=outcome.error)
             elif outcome.permanent or delivery.attempts >= self._retry.delivery_attempts:
                 self._ledger.fail_delivery(delivery.id, owner, now, outcome.error)
                 bound.error("delivery_failed", error=outcome.error)

@@ -6,7 +6,7 @@ import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LostLeaseError
-from patchclip_node.domain.records import DeliveryState, Priority
+from patchclip_node.domain.records import DeliveryState, Priority, ResultKind
 from patchclip_node.domain.states import StudyEvent, StudyState
 from tests.fakes import START, make_instance, make_result
 from tests.studies import DESTINATION, LEASE_S, OWNER, bring_to, only_revision
@@ -45,6 +45,45 @@ def test_a_lease_holds_all_results_of_a_study_for_one_destination(ledger: SqlLed
     assert first.study.state is StudyState.RETURNING
     assert all(one.state is DeliveryState.SENDING and one.attempts == 1 for one in first.deliveries)
     assert [event.event for event in ledger.events(study_id)].count(StudyEvent.DELIVERY_STARTED) == 1
+
+
+def test_pictures_are_planned_once_instead_of_what_a_destination_refuses(ledger: SqlLedger) -> None:
+    ledger.record_instance(make_instance("1.1"))
+    ledger.close_quiet(START, 0)
+    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    assert leased is not None
+    results = [
+        make_result("1.1.9.1", ResultKind.SR),
+        make_result("1.1.9.2", ResultKind.GSPS),
+        make_result("1.1.9.3", ResultKind.SC),
+    ]
+    ledger.finish_analysis(leased.study.id, OWNER, START, results, {"pacs": ["1.1.9.1", "1.1.9.2"]}, {}, "{}")
+    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    assert lease is not None
+
+    replaced = [ledger.replace_delivery(one.id, OWNER, START, "refused") for one in lease.deliveries]
+
+    assert replaced == [True, True]
+    assert [(one.result.result.kind, one.state, one.last_error) for one in ledger.deliveries(leased.study.id)] == [
+        (ResultKind.SR, DeliveryState.REPLACED, "refused"),
+        (ResultKind.GSPS, DeliveryState.REPLACED, "refused"),
+        (ResultKind.SC, DeliveryState.PENDING, None),
+    ]
+    second = ledger.lease_delivery(START, OWNER, LEASE_S)
+    assert second is not None
+    ledger.delivered(second.deliveries[0].id, OWNER, START)
+    assert only_revision(ledger, "1.1").state is StudyState.RETURNED
+
+
+def test_without_pictures_nothing_is_replaced(ledger: SqlLedger) -> None:
+    study_id = finished(ledger, "1.1", {"pacs": 1})
+    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    assert lease is not None
+
+    assert ledger.replace_delivery(lease.deliveries[0].id, OWNER, START, "refused") is False
+    assert [one.state for one in ledger.deliveries(study_id)] == [DeliveryState.SENDING]
+    with pytest.raises(LostLeaseError):
+        ledger.replace_delivery(lease.deliveries[0].id, "another#1", START, "refused")
 
 
 def test_the_most_urgent_study_is_sent_first(ledger: SqlLedger) -> None:

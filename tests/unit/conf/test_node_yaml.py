@@ -9,7 +9,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from patchclip_node.settings import DestinationSettings, NodeSettings, read_settings
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.settings import SHIPPED_PROFILES, DestinationSettings, NodeSettings, ProfileSettings, read_settings
 
 FILE = Path(__file__).parents[3] / "conf" / "node.yaml"
 
@@ -40,6 +42,48 @@ def test_the_file_equals_the_defaults() -> None:
 @pytest.mark.parametrize("key", list(DestinationSettings.model_fields))
 def test_the_example_of_a_destination_names_every_key(key: str) -> None:
     assert f" {key}: " in FILE.read_text(encoding="utf-8").split("Each has these keys:")[1].split("destinations:")[0]
+
+
+@pytest.mark.parametrize("key", list(ProfileSettings.model_fields))
+def test_the_example_of_a_profile_names_every_key(key: str) -> None:
+    assert f" {key}: " in FILE.read_text(encoding="utf-8").split("Own profiles look so")[1].split("profiles: [")[0]
+
+
+def test_the_shipped_profiles_are_listed_with_their_objects() -> None:
+    lines = [line.split() for line in FILE.read_text(encoding="utf-8").splitlines() if line.startswith("#   ")]
+    listed = {line[1]: line[2:] for line in lines if len(line) > 2}
+
+    for profile in SHIPPED_PROFILES:
+        if set(profile.objects) == set(ResultKind):
+            assert listed[profile.name] == ["everything"]
+        else:
+            given = listed[profile.name][: len(profile.objects)]
+            assert tuple(ResultKind(kind.rstrip(",")) for kind in given) == profile.objects
+
+
+def test_a_profile_of_ones_own_takes_the_place_of_a_shipped_one(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(
+        "profiles: [{name: standard, objects: [seg], geometry: none}]\n"
+        "destinations: [{name: d, ae_title: D, host: h, port: 1}]\n"
+    )
+
+    settings = read_settings(file)
+
+    assert settings.variants_for(settings.destinations[0]) == (ResultVariant(ResultKind.SEG, PlaneGeometry.NONE),)
+
+
+def test_a_destinations_own_objects_take_the_place_of_its_profiles() -> None:
+    destination = DestinationSettings(name="d", ae_title="D", host="h", port=1, objects=(ResultKind.SC,))
+
+    assert NodeSettings().variants_for(destination) == (ResultVariant(ResultKind.SC),)
+
+
+def test_a_profile_that_does_not_exist_is_named_with_those_that_do() -> None:
+    destination = {"name": "d", "ae_title": "D", "host": "h", "port": 1, "profile": "mine"}
+
+    with pytest.raises(ConfigurationError, match=r"destination d has the profile 'mine'.*standard, ohif"):
+        read_settings(None, destinations=[destination])
 
 
 def test_the_example_of_a_destination_is_valid() -> None:

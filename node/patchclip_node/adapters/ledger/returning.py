@@ -6,13 +6,13 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.schema import deliveries, results, studies
 from patchclip_node.domain.errors import LostLeaseError
-from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
+from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState, ResultKind
 from patchclip_node.domain.states import StudyEvent, StudyState
 
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
@@ -82,6 +82,30 @@ def postpone_delivery(connection: Connection, delivery_id: int, owner: str, erro
     """See the port."""
     row = _leased(connection, delivery_id, owner)
     _set(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
+
+
+def replace_delivery(connection: Connection, delivery_id: int, owner: str, now: datetime, error: str) -> bool:
+    """See the port."""
+    row = _leased(connection, delivery_id, owner)
+    pictures = (results.c.study_id == row.study_id) & (results.c.kind == ResultKind.SC.value)
+    ids = set(connection.execute(select(results.c.id).where(pictures)).scalars())
+    if not ids:
+        return False
+    there = (deliveries.c.study_id == row.study_id) & (deliveries.c.destination == row.destination)
+    planned = set(connection.execute(select(deliveries.c.result_id).where(there)).scalars())
+    for result_id in sorted(ids - planned):
+        connection.execute(
+            insert(deliveries).values(
+                study_id=row.study_id,
+                result_id=result_id,
+                destination=row.destination,
+                state=DeliveryState.PENDING.value,
+                attempts=0,
+            )
+        )
+    _set(connection, row.id, state=DeliveryState.REPLACED.value, last_error=error)
+    end_if_settled(connection, row.study_id, now)
+    return True
 
 
 def fail_delivery(connection: Connection, delivery_id: int, owner: str, now: datetime, error: str) -> None:

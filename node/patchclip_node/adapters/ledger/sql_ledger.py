@@ -111,6 +111,11 @@ class SqlLedger:
         with self._database.write() as connection:
             returning.postpone_delivery(connection, delivery_id, owner, error, not_before)
 
+    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> bool:
+        """See the port."""
+        with self._database.write() as connection:
+            return returning.replace_delivery(connection, delivery_id, owner, now, error)
+
     def fail_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """See the port."""
         with self._database.write() as connection:

@@ -42,6 +42,7 @@ class AnalysisService:
     """Analyses one leased study at a time. One instance a worker process; it owns neither decoder nor model.
 
     destinations: by name, what each gets. What any of them gets is built, once; without one, the standard results.
+    kept_ready: built as well, for destinations that turn out not to take what they should get.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class AnalysisService:
         definitions: Mapping[str, FindingDefinition],
         station_name: str,
         destinations: Mapping[str, Collection[ResultVariant]],
+        kept_ready: Collection[ResultVariant] = (),
         retry: RetrySettings,
         lease_s: float,
     ) -> None:
@@ -71,7 +73,7 @@ class AnalysisService:
         self._station_name = station_name
         self._destinations = dict(destinations)
         wanted = dict.fromkeys(variant for variants in destinations.values() for variant in variants)
-        self._variants = tuple(wanted) or STANDARD_VARIANTS
+        self._variants = (*(wanted or STANDARD_VARIANTS), *kept_ready)
         self._retry = retry
         self._lease_s = lease_s
 

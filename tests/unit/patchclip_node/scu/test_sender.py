@@ -3,11 +3,18 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    SecondaryCaptureImageStorage,
+)
 
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.ports.result_sender import Destination
@@ -70,6 +77,19 @@ def test_a_refused_presentation_context_is_permanent_for_its_file_only(
     assert refused.permanent
     assert refused.error is not None
     assert "does not accept Segmentation Storage as Explicit VR Little Endian: enable it there" in refused.error
+
+
+def test_a_destination_that_falls_back_tells_refused_classes_apart_although_it_takes_pictures_alone(
+    sender: DicomResultSender, tmp_path: Path
+) -> None:
+    paths = [result(tmp_path / "sr.dcm"), result(tmp_path / "seg.dcm", SEGMENTATION)]
+
+    with Archive(sop_classes=[SecondaryCaptureImageStorage]) as archive:
+        outcomes = sender.send(replace(archive.destination, falls_back=True), paths)
+        (stored,) = sender.send(archive.destination, [result(tmp_path / "sc.dcm", SecondaryCaptureImageStorage)])
+
+    assert all(outcome.class_refused and outcome.permanent for outcome in outcomes)
+    assert (stored.error, stored.class_refused) == (None, False)
 
 
 def test_a_compressed_object_is_offered_in_its_own_syntax_only(sender: DicomResultSender, tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from patchclip_core.prompts import load_findings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
-from patchclip_node.domain.records import ResultKind, StudyRecord
+from patchclip_node.domain.records import PlaneGeometry, ResultKind, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.analyse import AnalysisService
 from patchclip_node.services.study_summary import StudySummary
-from patchclip_node.settings import DestinationSettings, NodeSettings, RetrySettings
+from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings, RetrySettings
 from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
 from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
 from tests.studies import LEASE_S, OWNER, newest_revision, only_revision
@@ -43,9 +43,11 @@ class Bench:
     queue: FakeQueue = field(default_factory=FakeQueue)
     clock: FakeClock = field(default_factory=FakeClock)
     destinations: tuple[DestinationSettings, ...] = (PACS,)
+    profiles: tuple[ProfileSettings, ...] = ()
     attempts: int = 3
 
     def run_one(self) -> bool:
+        settings = NodeSettings(destinations=self.destinations, profiles=self.profiles)
         service = AnalysisService(
             ledger=self.ledger,
             spool=self.spool,
@@ -56,7 +58,8 @@ class Bench:
             analyzer=self.analyzer,
             definitions=load_findings(),
             station_name="PATCHCLIP",
-            destinations={one.name: NodeSettings().variants_for(one) for one in self.destinations},
+            destinations={one.name: settings.variants_for(one) for one in settings.destinations},
+            kept_ready=settings.kept_ready,
             retry=RetrySettings(analysis_attempts=self.attempts, backoff_s=10),
             lease_s=LEASE_S,
         )
@@ -128,6 +131,33 @@ def test_each_destination_gets_the_objects_that_it_wants(bench: Bench) -> None:
     wanted = {(item.destination, item.result.result.kind) for item in bench.ledger.deliveries(bench.study().id)}
     assert wanted == {("pacs", ResultKind.SR), ("pacs", ResultKind.SEG), ("viewer", ResultKind.SEG)}
     assert bench.queue.woken == [Work.DELIVER]
+
+
+def test_every_plane_that_some_destination_wants_is_built_once(bench: Bench) -> None:
+    bench.destinations = (PACS, SEG_ONLY, SEG_ONLY.model_copy(update={"name": "flat", "profile": "flat"}))
+    bench.profiles = (ProfileSettings(name="flat", objects=(ResultKind.SR,), geometry=PlaneGeometry.NONE),)
+    bench.arrive()
+
+    bench.run_one()
+
+    study_id = bench.study().id
+    kinds = [record.result.kind for record in bench.ledger.results(study_id)]
+    assert sorted(kinds) == [ResultKind.SEG, ResultKind.SEG, ResultKind.SR]
+    sent = {item.destination: item.result.result.sop_instance_uid for item in bench.ledger.deliveries(study_id)}
+    assert len(sent) == 3
+    assert sent["viewer"] != sent["flat"]
+
+
+def test_a_picture_is_kept_ready_for_a_destination_that_falls_back(bench: Bench) -> None:
+    bench.destinations = (PACS.model_copy(update={"profile": "careful"}),)
+    bench.profiles = (ProfileSettings(name="careful", objects=(ResultKind.SR,), fallback=True),)
+    bench.arrive()
+
+    bench.run_one()
+
+    study_id = bench.study().id
+    assert [record.result.kind for record in bench.ledger.results(study_id)] == [ResultKind.SR, ResultKind.SC]
+    assert [item.result.result.kind for item in bench.ledger.deliveries(study_id)] == [ResultKind.SR]
 
 
 def test_a_destination_that_wants_nothing_of_a_study_does_not_keep_it_open(bench: Bench) -> None:

@@ -15,7 +15,10 @@ from patchclip_node.settings import RetrySettings
 from tests.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
 from tests.studies import LEASE_S, OWNER, only_revision
 
-DESTINATIONS = [Destination(name, name.upper(), "127.0.0.1", 104) for name in ("pacs", "research")]
+DESTINATIONS = [
+    *(Destination(name, name.upper(), "127.0.0.1", 104) for name in ("pacs", "research")),
+    Destination("old", "OLD", "127.0.0.1", 104, falls_back=True),
+]
 
 
 @pytest.fixture
@@ -31,17 +34,22 @@ def service(spool: MemorySpool, ledger: SqlLedger, sender: FakeSender, clock: Fa
     )
 
 
-def analysed(ledger: SqlLedger, spool: MemorySpool, *destinations: str, uid: str = "1.2.3") -> int:
-    """Finish a study whose SR is b"sr" and whose SEG is b"seg", for each destination."""
+REFUSED = SendOutcome(Path(), "does not accept this class", permanent=True, class_refused=True)
+
+
+def analysed(
+    ledger: SqlLedger, spool: MemorySpool, *destinations: str, uid: str = "1.2.3", picture: bool = False
+) -> int:
+    """Finish a study whose SR is b"sr" and whose SEG is b"seg", for each destination; its picture is for nobody."""
     ledger.record_instance(make_instance(uid))
     ledger.close_quiet(START, 0)
     leased = ledger.lease_study(START, OWNER, LEASE_S)
     assert leased is not None
     results = [
         make_result(f"{uid}.9.{kind.value}", kind, spool.write([kind.value.encode()]).key)
-        for kind in (ResultKind.SR, ResultKind.SEG)
+        for kind in (ResultKind.SR, ResultKind.SEG, *([ResultKind.SC] if picture else []))
     ]
-    uids = [result.sop_instance_uid for result in results]
+    uids = [result.sop_instance_uid for result in results[:2]]
     ledger.finish_analysis(leased.study.id, OWNER, START, results, dict.fromkeys(destinations, uids), {}, "{}")
     return leased.study.id
 
@@ -159,6 +167,51 @@ def test_what_was_delivered_is_not_sent_again_with_what_was_not(
 
     assert sender.received == [("pacs", b"sr"), ("pacs", b"seg")]
     assert only_revision(ledger).state is StudyState.RETURNED
+
+
+def test_pictures_go_instead_of_a_class_that_a_destination_refuses(
+    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+) -> None:
+    study_id = analysed(ledger, spool, "old", picture=True)
+    sender.errors[b"sr"] = sender.errors[b"seg"] = REFUSED
+
+    while service.run_one(OWNER):
+        pass
+
+    assert sender.received == [("old", b"sc")]
+    assert states(ledger, study_id) == [DeliveryState.REPLACED, DeliveryState.REPLACED, DeliveryState.DELIVERED]
+    assert ledger.deliveries(study_id)[0].last_error == "does not accept this class"
+    assert only_revision(ledger).state is StudyState.RETURNED
+
+
+def test_a_destination_that_refuses_pictures_as_well_fails(
+    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+) -> None:
+    study_id = analysed(ledger, spool, "old", picture=True)
+    sender.errors |= {b"sr": REFUSED, b"sc": REFUSED}
+
+    while service.run_one(OWNER):
+        pass
+
+    assert states(ledger, study_id) == [DeliveryState.REPLACED, DeliveryState.DELIVERED, DeliveryState.FAILED]
+    assert only_revision(ledger).state is StudyState.FAILED
+
+
+@pytest.mark.parametrize(("destination", "picture"), [("pacs", True), ("old", False)])
+def test_a_refused_class_fails_where_nothing_may_go_instead(
+    service: DeliveryService,
+    ledger: SqlLedger,
+    spool: MemorySpool,
+    sender: FakeSender,
+    destination: str,
+    picture: bool,
+) -> None:
+    study_id = analysed(ledger, spool, destination, picture=picture)
+    sender.errors[b"sr"] = REFUSED
+
+    service.run_one(OWNER)
+
+    assert states(ledger, study_id) == [DeliveryState.FAILED, DeliveryState.DELIVERED]
 
 
 def test_a_destination_that_is_configured_no_more_fails_by_name(

@@ -147,7 +147,7 @@ def upgrade() -> None:
             "(state = 'SENDING') = (lease_owner IS NOT NULL)", name=op.f("ck_deliveries_sending_is_leased")
         ),
         sa.CheckConstraint(
-            "state IN ('PENDING', 'SENDING', 'DELIVERED', 'FAILED')", name=op.f("ck_deliveries_state_known")
+            "state IN ('PENDING', 'SENDING', 'DELIVERED', 'REPLACED', 'FAILED')", name=op.f("ck_deliveries_state_known")
         ),
         sa.CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name=op.f("ck_deliveries_lease_ends")),
         sa.ForeignKeyConstraint(["result_id"], ["results.id"], name=op.f("fk_deliveries_result_id")),
