@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from patchclip_core.types import Box
+from patchclip_trainer.data.label_domains import (
+    LabelState,
+    disagreements,
+    intersection_over_union,
+    label_of,
+    lesions_of,
+    load_label_domains,
+    reason_to_leave_out,
+    text_label_of,
+)
+from patchclip_trainer.data.manifest import BoxRow, ImageRow
+from patchclip_trainer.errors import DataError
+
+NIH = "NIH ChestX-ray14"
+RSNA_BOXES = "RSNA Pneumonia 2018 (radiologists) via RSNA-to-NIH pixel match"
+NIH_BOXES = "NIH BBox_List_2017 (radiologist)"
+
+
+def _row(**known: object) -> ImageRow:
+    fields: dict[str, object] = {"image": "images/a.png", "patient_id": "p", "source": NIH, **known}
+    return ImageRow(**fields)  # type: ignore[arg-type] # a test names only what it needs
+
+
+def _box(finding: str, source: str, box: Box | None = None) -> BoxRow:
+    return BoxRow("images/a.png", finding, box or Box(10, 10, 20, 20), source=source)
+
+
+@pytest.mark.parametrize("answer", ["Normal", "No Lung Opacity / Not Normal"])
+def test_the_rsna_readers_looked_for_opacity_alone(answer: str) -> None:
+    row = _row(rsna_class=answer)
+
+    assert label_of(row, [], "opacity") is LabelState.READER_NEGATIVE
+    assert label_of(row, [], "pleural_effusion") is LabelState.UNKNOWN
+
+
+def test_what_chestxdet_read_and_did_not_name_is_a_reader_negative_but_edema_was_not_read() -> None:
+    row = _row(chestxdet=("no abnormality boxed",))
+
+    assert label_of(row, [], "pneumothorax") is LabelState.READER_NEGATIVE
+    assert label_of(row, [], "opacity") is LabelState.READER_NEGATIVE
+    assert label_of(row, [], "edema") is LabelState.UNKNOWN
+
+
+def test_a_box_makes_a_positive_of_every_name_of_the_group_and_a_missing_one_no_negative() -> None:
+    boxes = [_box("Ground Glass Opacity", NIH_BOXES)]
+
+    assert label_of(_row(), boxes, "opacity") is LabelState.POSITIVE
+    assert label_of(_row(), boxes, "cardiomegaly") is LabelState.UNKNOWN
+
+
+def test_a_read_outweighs_text_mined_labels_which_stay_known_apart() -> None:
+    row = _row(labels=("Pneumonia",), rsna_class="Normal")
+
+    assert label_of(row, [], "opacity") is LabelState.READER_NEGATIVE
+    assert text_label_of(row, "opacity") is LabelState.TEXT_POSITIVE
+    assert label_of(row, [], "pleural_effusion") is LabelState.TEXT_NEGATIVE
+    assert label_of(row, [], "fracture") is LabelState.UNKNOWN
+
+
+def test_labels_of_a_cohort_say_nothing_of_an_image() -> None:
+    row = _row(source="ieee8023 covid-chestxray (Cohen)", labels=("Pneumonia",))
+
+    assert label_of(row, [], "opacity") is LabelState.UNKNOWN
+
+
+def test_labels_of_a_source_that_is_not_listed_make_positives_and_no_negatives() -> None:
+    row = _row(source="our hospital", labels=("Effusion",))
+
+    assert label_of(row, [], "pleural_effusion") is LabelState.TEXT_POSITIVE
+    assert label_of(row, [], "opacity") is LabelState.UNKNOWN
+
+
+def test_the_nih_list_against_the_rsna_readers_is_a_contradiction_and_is_listed() -> None:
+    row, boxes = _row(rsna_class="Normal"), [_box("Pneumonia", NIH_BOXES)]
+
+    found = disagreements([row], {row.image: boxes})
+
+    assert label_of(row, boxes, "opacity") is LabelState.UNKNOWN
+    assert [(item.image, item.finding, item.left_out) for item in found] == [(row.image, "opacity", True)]
+    assert (found[0].positive, found[0].negative) == ((NIH_BOXES,), ("RSNA",))
+
+
+def test_a_consolidation_that_the_rsna_readers_did_not_count_stays_positive_and_is_listed() -> None:
+    row, boxes = _row(rsna_class="Normal", chestxdet=("Consolidation",)), [_box("Consolidation", "ChestX-Det")]
+
+    found = disagreements([row], {row.image: boxes})
+
+    assert label_of(row, boxes, "opacity") is LabelState.POSITIVE
+    assert [item.left_out for item in found] == [False]
+
+
+def test_overlapping_boxes_of_two_sources_are_one_lesion() -> None:
+    one, other, apart = Box(10, 10, 20, 20), Box(12, 12, 20, 20), Box(60, 60, 20, 20)
+
+    lesions = lesions_of(
+        [_box("Pneumonia", NIH_BOXES, one), _box("Lung Opacity", RSNA_BOXES, other), _box("Mass", RSNA_BOXES, apart)],
+        "opacity",
+    )
+
+    assert [lesion.boxes for lesion in lesions] == [(one, other)]
+    assert lesions[0].contains(31.5, 31.5)
+    assert not lesions[0].contains(50, 50)
+
+
+def test_overlapping_boxes_of_one_reader_stay_two_lesions() -> None:
+    boxes = [_box("Nodule", "ChestX-Det", Box(10, 10, 20, 20)), _box("Mass", "ChestX-Det", Box(12, 12, 20, 20))]
+
+    assert len(lesions_of(boxes, "nodule_mass")) == 2
+
+
+def test_boxes_that_overlap_less_than_the_file_says_stay_two_lesions() -> None:
+    one, other = Box(0, 0, 20, 20), Box(0, 11, 20, 20)
+
+    lesions = lesions_of([_box("Pneumonia", NIH_BOXES, one), _box("Lung Opacity", RSNA_BOXES, other)], "opacity")
+
+    assert intersection_over_union(one, other) == pytest.approx(180 / 620)
+    assert len(lesions) == 2
+
+
+@pytest.mark.parametrize("name", ["nih_00000011_000", "nih_00000022_000"])
+def test_the_two_images_known_to_be_wrong_are_left_out_with_a_reason(name: str) -> None:
+    assert reason_to_leave_out(_row(image=f"images/{name}.jpg"), load_label_domains())
+    assert reason_to_leave_out(_row(), load_label_domains()) is None
+
+
+def test_a_finding_that_is_not_listed_is_named_by_the_error(tmp_path: Path) -> None:
+    path = tmp_path / "domains.yaml"
+    path.write_text("findings: {opacity: [Opacity]}\nreads: {A: {column: chestxdet, looked_for: [oedema]}}\n")
+
+    with pytest.raises(DataError, match="oedema"):
+        load_label_domains(path)
+
+
+def test_a_typing_error_in_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "domains.yaml"
+    path.write_text("findings: {opacity: [Opacity]}\nleftout: {}\n")
+
+    with pytest.raises(DataError, match="leftout"):
+        load_label_domains(path)
+
+
+@pytest.mark.real_data
+def test_nine_images_contradict_themselves_and_378_were_read_for_opacity(real_data_dir: Path) -> None:
+    from patchclip_trainer.data.adapters.generic import GENERIC
+
+    manifest = GENERIC.read(real_data_dir)
+    boxes = {row.image: [box for box in manifest.boxes if box.image == row.image] for row in manifest.images}
+    nih = [row for row in manifest.images if row.source == NIH]
+
+    states = [label_of(row, boxes[row.image], "opacity") for row in nih]
+    left_out = [item for item in disagreements(nih, boxes) if item.left_out]
+
+    assert len(left_out) == 9
+    assert sum(state.read for state in states) == 378 - 9
+    assert states.count(LabelState.POSITIVE) == 179 - 9

@@ -1,0 +1,117 @@
+"""`evaluate`: a checkpoint and a folder of images in; measures with intervals, predictions and a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchclip_trainer.cli.terminal import console, progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(rich_help_panel="Judge")(evaluate)
+
+
+def evaluate(
+    checkpoint: Annotated[
+        str,
+        typer.Option("--checkpoint", "-m", metavar="PATH", help="A folder or a shipped name.", show_default=False),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", "-d", metavar="DIR", help="A folder with manifest.csv, boxes.csv and images.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where results go.", show_default=False),
+    ],
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")] = "val",
+    global_only: Annotated[
+        str | None,
+        typer.Option(
+            "--global-only",
+            metavar="PATH",
+            help="A checkpoint trained without patch losses: its saliency competes too.",
+        ),
+    ] = None,
+    saliency: Annotated[
+        bool, typer.Option("--saliency/--no-saliency", help="Compare with attention rollout and Grad-CAM.")
+    ] = True,
+    label_domains: Annotated[
+        Path | None,
+        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
+    ] = None,
+    scorings: Annotated[
+        Path | None,
+        typer.Option(
+            "--scorings",
+            metavar="FILE",
+            dir_okay=False,
+            help="List that each scoring is added to; default: scorings.jsonl in --out.",
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Score a checkpoint on images with labels and boxes, against baselines, with intervals.
+
+    Writes metrics.json (docs/evaluation.md describes it), predictions.jsonl, plots/, montage.png and report.html, and
+    adds a line to the list of scorings: a held-out part is spent a little with each look at it.
+    """
+    from patchclip_trainer.evaluation.report import make_folder, shown, write_evaluation
+    from patchclip_trainer.evaluation.run import EvaluationSettings
+    from patchclip_trainer.evaluation.run import evaluate as run
+
+    settings = EvaluationSettings(
+        checkpoint=checkpoint,
+        data=data,
+        split=split,
+        scorings=scorings or out / "scorings.jsonl",
+        label_domains=label_domains,
+        global_only=global_only,
+        draws=draws,
+        seed=seed,
+        device=device,
+        saliency=saliency,
+    )
+    make_folder(out)
+    evaluation = run(settings, _counted)
+    write_evaluation(evaluation, data, out)
+    metrics = evaluation.metrics
+    terminal = console()
+    terminal.print(f"{metrics['data']['images']} images of {metrics['data']['patients']} patients, split {split}")
+    terminal.print(f"macro AUC of text-mined labels: {shown(metrics['image_labels']['macro_auc'])}", markup=False)
+    for key, record in metrics["findings"].items():
+        for name, system in record["place"]["systems"].items():
+            found = system["measures"]
+            terminal.print(
+                f"{key}, {name}: mean sensitivity {shown(found['mean_sensitivity'])}, "
+                f"pointing game {shown(found['pointing_game'])}",
+                markup=False,
+            )
+    if not evaluation.identity.trained:
+        terminal.print("The model is untrained: none of these numbers has a meaning.", style="bold yellow")
+    times = metrics["scorings_of_this_checkpoint_on_this_split"]
+    terminal.print(f"scored {times} time{'s' if times > 1 else ''} by now; everything else: {out / 'report.html'}")
+
+
+@contextmanager
+def _counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with how many images are newly done."""
+    done = 0
+    with progress(description, "images") as show:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            show(done, total)
+
+        yield advance

@@ -1,0 +1,245 @@
+"""What is known of a finding in an image, by `conf/label_domains.yaml`: who looked for what, and what they said."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from patchclip_core.prompts import conf_dir
+from patchclip_core.types import Box
+from patchclip_trainer.data.manifest import BoxRow, ImageRow
+from patchclip_trainer.data.names import plain
+from patchclip_trainer.errors import DataError
+
+
+class LabelState(StrEnum):
+    """What is known of a finding in an image."""
+
+    POSITIVE = "positive"
+    """Radiologists saw it; there may be boxes."""
+    READER_NEGATIVE = "reader negative"
+    """Radiologists looked for it and did not see it."""
+    TEXT_POSITIVE = "text-mined positive"
+    TEXT_NEGATIVE = "text-mined negative"
+    UNKNOWN = "unknown"
+    """Nobody looked for it, or those who did contradict each other."""
+
+    @property
+    def read(self) -> bool:
+        """Whether radiologists looked for it."""
+        return self in {LabelState.POSITIVE, LabelState.READER_NEGATIVE}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Read(_Part):
+    """A column in which radiologists answered, and what they looked for."""
+
+    column: Literal["rsna_class", "chestxdet"]
+    looked_for: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class SourceLabels(_Part):
+    """What a source's labels are worth."""
+
+    by: Literal["text", "readers", "nobody"] = "text"
+    looked_for: tuple[str, ...] = ()
+
+
+class Contradiction(_Part):
+    """A read and a list of boxes that put the same question."""
+
+    finding: str
+    negative_read: str
+    box_source: str
+    """How the source of the boxes begins."""
+
+
+class LabelDomains(_Part):
+    """The content of `conf/label_domains.yaml`; each field is explained there."""
+
+    findings: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+    reads: dict[str, Read] = {}
+    labels: dict[str, SourceLabels] = {}
+    same_lesion_iou: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    contradictions: tuple[Contradiction, ...] = ()
+    image_labels: dict[str, tuple[str, ...]] = {}
+    left_out: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        used = {key for read in self.reads.values() for key in read.looked_for}
+        used |= {key for labels in self.labels.values() for key in labels.looked_for}
+        used |= {rule.finding for rule in self.contradictions}
+        if unknown := sorted(used - set(self.findings)):
+            raise ValueError(f"these findings are not listed under `findings`: {', '.join(unknown)}")
+        if unknown := sorted({rule.negative_read for rule in self.contradictions} - set(self.reads)):
+            raise ValueError(f"these reads are not listed under `reads`: {', '.join(unknown)}")
+        return self
+
+    def names(self, finding: str) -> frozenset[str]:
+        """Return the plain names that sources have for a finding; a finding that is not listed has its key alone."""
+        return frozenset(plain(name) for name in self.findings.get(finding, (finding,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One lesion, as one reader or several drew it: a point hits it where it lies in any of its boxes."""
+
+    boxes: tuple[Box, ...]
+
+    def contains(self, x: float, y: float) -> bool:
+        """Tell whether the point, in source pixels, lies in the lesion."""
+        return any(box.contains(x, y) for box in self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Readers of one image who do not say the same. left_out: whether the finding is unknown there because of it."""
+
+    image: str
+    finding: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    left_out: bool
+
+
+def load_label_domains(path: Path | None = None) -> LabelDomains:
+    """Read a label domains file, by default the one in `conf/`. Raises `DataError`, which names what is wrong."""
+    path = path or conf_dir() / "label_domains.yaml"
+    try:
+        return LabelDomains.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DataError(f"cannot read the label domains {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise DataError(f"{path}:\n" + "\n".join(lines)) from error
+
+
+def label_of(
+    row: ImageRow, boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None
+) -> LabelState:
+    """Return what is known of a finding in an image.
+
+    boxes: those of the image. A box outweighs a negative read, unless the two are listed as a contradiction: the
+    finding is unknown then. A read outweighs labels.
+    """
+    domains = domains or _shipped()
+    positive, negative = readers_of(row, boxes, finding_key, domains)
+    if positive and _contradicts(positive, negative, finding_key, domains):
+        return LabelState.UNKNOWN
+    if positive:
+        return LabelState.POSITIVE
+    if negative:
+        return LabelState.READER_NEGATIVE
+    return text_label_of(row, finding_key, domains)
+
+
+def text_label_of(row: ImageRow, finding_key: str, domains: LabelDomains | None = None) -> LabelState:
+    """Return what the text-mined labels alone say of a finding: text-mined positive, negative, or unknown."""
+    domains = domains or _shipped()
+    labels = domains.labels.get(row.source, SourceLabels())
+    if labels.by != "text":
+        return LabelState.UNKNOWN
+    if domains.names(finding_key) & _plain(row.labels):
+        return LabelState.TEXT_POSITIVE
+    return LabelState.TEXT_NEGATIVE if finding_key in labels.looked_for and row.labels else LabelState.UNKNOWN
+
+
+def readers_of(
+    row: ImageRow, boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sources whose radiologists saw the finding, and those that looked for it and did not."""
+    names = domains.names(finding_key)
+    positive = {box.source for box in boxes if box.kind == "finding" and plain(box.finding) in names}
+    negative = set()
+    for name, read in domains.reads.items():
+        answer = getattr(row, read.column)
+        said = _plain([answer] if isinstance(answer, str) else answer)
+        if said & names:
+            positive.add(name)
+        elif said - {""} and finding_key in read.looked_for:
+            negative.add(name)
+    labels = domains.labels.get(row.source, SourceLabels())
+    if labels.by == "readers":
+        if names & _plain(row.labels):
+            positive.add(row.source)
+        elif finding_key in labels.looked_for:
+            negative.add(row.source)
+    return tuple(sorted(positive)), tuple(sorted(negative))
+
+
+def lesions_of(boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> tuple[Lesion, ...]:
+    """Return the lesions of a finding in one image: boxes of different sources that overlap enough are one."""
+    domains = domains or _shipped()
+    names = domains.names(finding_key)
+    drawn = [box for box in boxes if box.kind == "finding" and plain(box.finding) in names]
+    group = list(range(len(drawn)))
+    for second in range(len(drawn)):
+        for first in range(second):
+            several = drawn[first].source != drawn[second].source
+            if several and intersection_over_union(drawn[first].box, drawn[second].box) > domains.same_lesion_iou:
+                group = [group[first] if member == group[second] else member for member in group]
+    merged: dict[int, list[Box]] = defaultdict(list)
+    for member, box in zip(group, drawn, strict=True):
+        merged[member].append(box.box)
+    return tuple(Lesion(tuple(members)) for members in merged.values())
+
+
+def disagreements(
+    rows: Sequence[ImageRow], boxes: Mapping[str, Sequence[BoxRow]], domains: LabelDomains | None = None
+) -> tuple[Disagreement, ...]:
+    """List each image and finding whose readers do not say the same. boxes: by image."""
+    domains = domains or _shipped()
+    found = []
+    for row in rows:
+        for finding in domains.findings:
+            positive, negative = readers_of(row, boxes.get(row.image, ()), finding, domains)
+            if positive and negative:
+                left_out = _contradicts(positive, negative, finding, domains)
+                found.append(Disagreement(row.image, finding, positive, negative, left_out))
+    return tuple(found)
+
+
+def reason_to_leave_out(row: ImageRow, domains: LabelDomains) -> str | None:
+    """Return why an image is never evaluated; None where it is."""
+    return domains.left_out.get(PurePosixPath(row.image).stem)
+
+
+def intersection_over_union(first: Box, second: Box) -> float:
+    """Return the IoU of two boxes, in [0, 1]; 0 for boxes without area."""
+    width = min(first.x + first.w, second.x + second.w) - max(first.x, second.x)
+    height = min(first.y + first.h, second.y + second.h) - max(first.y, second.y)
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = first.w * first.h + second.w * second.h - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _contradicts(positive: Sequence[str], negative: Sequence[str], finding: str, domains: LabelDomains) -> bool:
+    return any(
+        rule.finding == finding
+        and rule.negative_read in negative
+        and any(source.startswith(rule.box_source) for source in positive)
+        for rule in domains.contradictions
+    )
+
+
+def _plain(names: Iterable[str]) -> set[str]:
+    return {plain(name) for name in names}
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> LabelDomains:
+    return load_label_domains()

@@ -1,0 +1,236 @@
+"""Every measure of a checkpoint on a split, with intervals over patients: plain values, ready for `metrics.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from patchclip_core.checkpoint import FindingCard
+from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem
+from patchclip_trainer.evaluation.predictions import Predictions, candidates_of
+from patchclip_trainer.evaluation.truth import FindingTruth
+from patchclip_trainer.metrics.bootstrap import (
+    Estimate,
+    Numbers,
+    Resamples,
+    estimate,
+    mean_of,
+    paired_difference,
+    paired_ratio,
+)
+from patchclip_trainer.metrics.froc import (
+    PRIMARY_RATES,
+    SECONDARY_RATES,
+    FrocCases,
+    false_positives_at,
+    froc_cases,
+    mean_sensitivity,
+    sensitivities,
+    unreached_rates,
+)
+from patchclip_trainer.metrics.pointing import best_overlap, contrast_to_noise, points_at
+from patchclip_trainer.metrics.roc import auc, average_precision, calibration_error
+
+PATCH_MAP = "patch_map"
+COMPARED_AT_SENSITIVITY = 0.5
+_LEAST_PROBABILITY = 1e-7
+
+Record = dict[str, Any]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedMaps:
+    """One origin's maps of a finding, over the images in which its place is judged.
+
+    cases: matched candidates. boxed: (N,) images with a lesion. pointing, contrast: (M,), of the boxed images.
+    """
+
+    cases: FrocCases
+    boxed: Mask
+    pointing: Numbers
+    contrast: Numbers
+
+
+def place_maps(
+    system: MapSystem, finding: str, truth: FindingTruth, sizes_px: NDArray[np.intp], images: Mask
+) -> PlacedMaps | None:
+    """Match one origin's maps with the lesions of these images; None where it has no map of the finding."""
+    grids = system.grids.get(finding)
+    chosen = np.flatnonzero(images)
+    if grids is None or np.isnan(grids[chosen]).any():
+        return None
+    lesions = [truth.lesions[index] for index in chosen]
+    boxed = [index for index in chosen if truth.lesions[index]]
+    candidates = [candidates_of(grids[index], sizes_px[index]) for index in chosen]
+    sizes = {index: (int(sizes_px[index][0]), int(sizes_px[index][1])) for index in boxed}
+    return PlacedMaps(
+        froc_cases(candidates, lesions),
+        np.array([bool(drawn) for drawn in lesions], dtype=bool),
+        np.array([points_at(grids[index], truth.lesions[index], *sizes[index]) for index in boxed], dtype=np.float64),
+        np.array([contrast_to_noise(grids[index], truth.lesions[index], *sizes[index]) for index in boxed]),
+    )
+
+
+def place_measures(placed: PlacedMaps, resamples: Resamples) -> Record:
+    """Return FROC, pointing game and contrast of one origin's maps. resamples: over the images that were placed."""
+    cases, of_boxed = placed.cases, resamples.of(placed.boxed)
+    ones = np.ones((1, len(cases.normal)))
+    rates = (*PRIMARY_RATES, *SECONDARY_RATES)
+    known = np.isfinite(placed.contrast)
+    return {
+        "mean_sensitivity": _shown(estimate(mean_sensitivity(cases), resamples)),
+        "sensitivity_at": {
+            f"{rate:g}": _number(value) for rate, value in zip(rates, sensitivities(cases, ones, rates)[0], strict=True)
+        },
+        "rates_not_reached": list(unreached_rates(cases, rates)),
+        "mean_sensitivity_per_normal_image": _shown(
+            estimate(mean_sensitivity(cases, per="normal image"), resamples) if cases.normal.any() else None
+        ),
+        "false_positives_at_half_sensitivity": {
+            "per_image": _shown(estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY), resamples)),
+            "per_normal_image": _shown(
+                estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY, "normal image"), resamples)
+                if cases.normal.any()
+                else None
+            ),
+        },
+        "pointing_game": _shown(estimate(mean_of(placed.pointing), of_boxed)),
+        "contrast_to_noise": _shown(estimate(mean_of(placed.contrast[known]), of_boxed.of(known))),
+    }
+
+
+def compare_places(ours: PlacedMaps, other: PlacedMaps, resamples: Resamples) -> Record:
+    """Return ours minus the other's, paired over patients, and the ratio of false positives at half the lesions."""
+    of_boxed = resamples.of(ours.boxed)
+    at_half = [false_positives_at(placed.cases, COMPARED_AT_SENSITIVITY) for placed in (ours, other)]
+    return {
+        "mean_sensitivity": _shown(
+            paired_difference(mean_sensitivity(ours.cases), mean_sensitivity(other.cases), resamples)
+        ),
+        "pointing_game": _shown(paired_difference(mean_of(ours.pointing), mean_of(other.pointing), of_boxed)),
+        "false_positive_ratio_at_half_sensitivity": _shown(paired_ratio(at_half[0], at_half[1], resamples)),
+    }
+
+
+def box_overlap(predictions: Predictions, finding: str, truth: FindingTruth, resamples: Resamples) -> Record:
+    """Return the mean over lesions of the best IoU with a region that the model names, an unnamed one counting 0."""
+    pairs = [
+        (index, best_overlap(lesion, predictions.regions[index].get(finding, ())))
+        for index, drawn in enumerate(truth.lesions)
+        for lesion in drawn
+    ]
+    images = np.array([index for index, _ in pairs], dtype=np.intp)
+    overlaps = np.array([overlap for _, overlap in pairs])
+    return _shown(estimate(mean_of(overlaps), Resamples(resamples.weights[:, images])) if pairs else None)
+
+
+def image_measures(
+    probabilities: Numbers, truth: Mask, images: Mask, resamples: Resamples, card: FindingCard | None
+) -> Record:
+    """Return AUC, average precision and calibration error over these images; None where a class is missing."""
+    chosen = images & np.isfinite(probabilities)
+    values, labels, drawn = probabilities[chosen], truth[chosen], resamples.of(chosen)
+    both = bool(labels.any() and not labels.all())
+    record: Record = {
+        "positives": int(labels.sum()),
+        "negatives": int((~labels).sum()),
+        "auc": _shown(estimate(auc(values, labels), drawn) if both else None),
+        "average_precision": _shown(estimate(average_precision(values, labels), drawn) if both else None),
+        "calibration_error": _shown(estimate(calibration_error(values, labels), drawn) if len(values) else None),
+    }
+    if card is not None:
+        raw = uncalibrated(values, card)
+        record["calibration_error_before"] = _shown(
+            estimate(calibration_error(raw, labels), drawn) if len(values) else None
+        )
+    return record
+
+
+def uncalibrated(probabilities: Numbers, card: FindingCard) -> Numbers:
+    """Undo a card's temperature and bias."""
+    clipped = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return np.asarray(expit((logit(clipped) - card.bias) * card.temperature))
+
+
+def label_measures(
+    predictions: Predictions,
+    image_labels: Mapping[str, Sequence[str]],
+    images: Mask,
+    resamples: Resamples,
+) -> Record:
+    """Return the AUC of each text-mined label, their macro mean, and what the view alone would give.
+
+    images: those whose labels are text-mined by a source that says what it looked for. Labels of which only one class
+    is there, or that the model has no finding for, are left out of the mean and named.
+    """
+    rows = predictions.rows
+    views = np.array([row.view.split(" ")[0] for row in rows])
+    with_view = images & np.isin(views, ["AP", "PA"])
+    labels: Record = {}
+    parts, missing = [], []
+    for label, sources in image_labels.items():
+        scores = _label_scores(predictions, sources)
+        truth = np.array([label in row.labels for row in rows])
+        if scores is None or truth[images].all() or not truth[images].any() or np.isnan(scores[0][images]).any():
+            missing.append(label)
+            continue
+        statistic = auc(scores[0][images], truth[images])
+        parts.append(statistic)
+        drawn = resamples.of(images)
+        both = truth[with_view].any() and not truth[with_view].all()
+        view = estimate(auc((views == "AP")[with_view].astype(float), truth[with_view]), resamples.of(with_view))
+        labels[label] = {
+            "positives": int(truth[images].sum()),
+            "negatives": int((~truth[images]).sum()),
+            "scored_by": scores[1],
+            "auc": _shown(estimate(statistic, drawn)),
+            "average_precision": _shown(estimate(average_precision(scores[0][images], truth[images]), drawn)),
+            "auc_of_being_ap_alone": _shown(view if both else None),
+        }
+
+    def macro(weights: Numbers) -> Numbers:
+        return np.asarray(np.mean([part(weights) for part in parts], axis=0), dtype=np.float64)
+
+    return {
+        "images": int(images.sum()),
+        "macro_auc": _shown(estimate(macro, resamples.of(images)) if parts else None),
+        "labels": labels,
+        "without_a_measure": missing,
+    }
+
+
+def better_saliency(systems: Mapping[str, Record]) -> str | None:
+    """Return the name of the saliency with fewest false positives at half the lesions; the claim is held against it."""
+    at_half = {
+        name: record["measures"]["false_positives_at_half_sensitivity"]["per_image"]["value"]
+        for name, record in systems.items()
+        if name.removeprefix("global_only_") in SALIENCY and record["measures"] is not None
+    }
+    reached = {name: value for name, value in at_half.items() if value is not None}
+    return min(reached, key=lambda name: reached[name]) if reached else None
+
+
+def _label_scores(predictions: Predictions, sources: Sequence[str]) -> tuple[Numbers, str] | None:
+    for source in sources:
+        if source in predictions.keys:
+            return predictions.of(source)[0], source
+        if source == "none of all":
+            known = np.isfinite(predictions.probabilities)
+            absent = np.where(known, 1 - np.clip(predictions.probabilities, 0, 1 - _LEAST_PROBABILITY), 1.0)
+            return np.asarray(np.log(absent).sum(axis=1), dtype=np.float64), source  # the same order as their product
+    return None
+
+
+def _shown(found: Estimate | None) -> Record:
+    record = asdict(found or Estimate(None, None, None, 1.0))
+    return {name: _number(value) for name, value in record.items()}
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 5)

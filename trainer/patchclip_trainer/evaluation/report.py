@@ -1,0 +1,87 @@
+"""Writes everything that an evaluation found: numbers, predictions, plots, montage, and the page that shows them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from patchclip_core.prompts import load_findings
+from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.measures import PATCH_MAP, Record
+from patchclip_trainer.evaluation.pictures import curves, montage, names_of
+from patchclip_trainer.evaluation.predictions import write_predictions
+from patchclip_trainer.evaluation.run import Evaluation
+
+_JPEG_QUALITY = 82
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder that results go to, before any work is done. Raises `DataError`."""
+    try:
+        (out / "plots").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def write_evaluation(evaluation: Evaluation, data: Path, out: Path) -> None:
+    """Write metrics.json, predictions.jsonl, plots/*.svg, montage.png and report.html. Raises `DataError`."""
+    make_folder(out)
+    definitions = load_findings()
+    drawn = curves(evaluation, definitions)
+    picture = montage(evaluation, data, definitions)
+    try:
+        text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False, allow_nan=False)
+        (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        write_predictions(out / "predictions.jsonl", evaluation.predictions)
+        for name, svg in drawn.items():
+            (out / "plots" / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
+        if picture is not None:
+            picture.save(out / "montage.png")
+        names = names_of(evaluation.predictions.keys, definitions)
+        (out / "report.html").write_text(_page(evaluation.metrics, names, drawn, picture), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def shown(estimate: Record | None) -> str:
+    """Write an estimate with its interval: `0.416 [0.329, 0.506]`; a dash where it is undefined."""
+    if estimate is None or estimate["value"] is None:
+        return "–"  # noqa: RUF001 - an en dash in a table of numbers
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def _page(metrics: Record, names: Mapping[str, str], drawn: Mapping[str, str], picture: Image.Image | None) -> str:
+    environment = Environment(
+        loader=PackageLoader("patchclip_trainer.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        metrics=metrics,
+        names=names,
+        plots={name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704 - our own SVG, its texts escaped
+        montage=_embedded(picture),
+        shown=shown,
+        patch_map=PATCH_MAP,
+        research_statement=RESEARCH_STATEMENT,
+    )
+
+
+def _embedded(picture: Image.Image | None) -> str | None:
+    if picture is None:
+        return None
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
