@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from patchclip_trainer.cli import app
+from patchclip_trainer.errors import DataError
+from patchclip_trainer.metrics.candidates import GRID_CELLS
+
+
+def _evaluate(checkpoint: str, data: Path, out: Path, *more: str) -> dict[str, Any]:
+    arguments = ["evaluate", "--checkpoint", checkpoint, "--data", str(data), "--out", str(out), "--draws", "50", *more]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_model_that_finds_every_lesion_gets_every_point(bright_checkpoint: str, data: Path, tmp_path: Path) -> None:
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    opacity = metrics["findings"]["opacity"]
+    found = opacity["place"]["systems"]["patch_map"]["measures"]
+    assert (opacity["place"]["images"], opacity["place"]["lesions"]) == (12, 6)
+    assert found["mean_sensitivity"] == {"value": 1.0, "low": 1.0, "high": 1.0, "undefined": 0.0}
+    assert found["pointing_game"]["value"] == 1.0
+    assert found["contrast_to_noise"]["value"] > 1
+    assert found["false_positives_at_half_sensitivity"]["per_image"]["value"] == 0.0
+    assert found["rates_not_reached"] == [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+    assert opacity["image_level"]["readers"]["auc"]["value"] == 1.0
+    assert opacity["box_overlap"]["value"] > 0.5
+
+
+def test_labels_are_measured_one_by_one_and_a_finding_the_model_lacks_is_named(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    labels = _evaluate(bright_checkpoint, data, tmp_path / "out")["image_labels"]
+
+    assert {name: item["scored_by"] for name, item in labels["labels"].items()} == {
+        "Pneumonia": "opacity",
+        "No Finding": "none of all",
+        "Infiltration": "opacity",
+    }
+    assert labels["macro_auc"]["value"] == 1.0
+    assert labels["without_a_measure"] == ["Effusion", "Edema"]
+
+
+def test_the_prior_comes_from_the_train_split_and_is_compared(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    prior = metrics["findings"]["opacity"]["place"]["systems"]["mean_box_prior"]
+    assert metrics["systems"]["mean_box_prior"].endswith("boxed images: opacity 1")
+    assert prior["patch_map_compared"]["mean_sensitivity"]["value"] == pytest.approx(
+        1 - prior["measures"]["mean_sensitivity"]["value"]
+    )
+    assert "is a plug-in" in metrics["systems"]["grad_cam"]
+
+
+def test_predictions_are_a_line_an_image_with_points_in_source_pixels(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+
+    assert [line["image"] for line in lines] == [f"images/i{index}.png" for index in range(12)]
+    opacity, pneumothorax = (lines[0]["findings"][key] for key in ("opacity", "pneumothorax"))
+    assert set(opacity) == {"probability", "candidates", "map"}
+    shown = opacity["map"]
+    assert (shown["rows"], shown["columns"], len(shown["values"])) == (GRID_CELLS, GRID_CELLS, GRID_CELLS**2)
+    first = opacity["candidates"][0]
+    assert (first["x"], first["y"]) == (pytest.approx(28, abs=4), pytest.approx(92, abs=4))
+    row, column = np.unravel_index(np.argmax(shown["values"]), (GRID_CELLS, GRID_CELLS))
+    assert shown["values"][row * GRID_CELLS + column] == first["score"]
+    assert pneumothorax == {"probability": None, "candidates": [], "map": None}
+
+
+def test_each_scoring_of_the_same_weights_on_the_same_split_is_counted(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    out, kept = tmp_path / "out", str(tmp_path / "kept.jsonl")
+
+    counts = [
+        _evaluate(bright_checkpoint, data, out, "--scorings", kept, "--split", split)[
+            "scorings_of_this_checkpoint_on_this_split"
+        ]
+        for split in ("val", "val", "all")
+    ]
+
+    assert counts == [1, 2, 1]
+    assert len(Path(kept).read_text().splitlines()) == 3
+
+
+def test_sources_and_views_are_measured_apart(bright_checkpoint: str, data: Path, tmp_path: Path) -> None:
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    assert {name: record["images"] for name, record in metrics["by_view"].items()} == {"AP": 8, "PA": 4}
+    assert metrics["by_source"]["NIH ChestX-ray14"]["findings"]["opacity"]["place"]["pointing_game"]["value"] == 1.0
+
+
+def test_an_image_that_cannot_be_read_is_listed_with_its_reason(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    (data / "images" / "i3.png").write_bytes(b"no image")
+
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    assert [item["image"] for item in metrics["data"]["not_read"]] == ["images/i3.png"]
+    assert metrics["data"]["images"] == 11
+
+
+def test_images_that_are_known_to_be_wrong_are_left_out_and_listed(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    manifest = data / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("images/i1.png", "images/nih_00000022_000.png"))
+    (data / "images" / "i1.png").rename(data / "images" / "nih_00000022_000.png")
+
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    assert [item["image"] for item in metrics["data"]["left_out"]] == ["images/nih_00000022_000.png"]
+    assert metrics["data"]["images"] == 11
+
+
+def test_the_report_loads_nothing_from_elsewhere_and_shows_plots_and_cases(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    _evaluate(bright_checkpoint, data, out)
+
+    page = (out / "report.html").read_text(encoding="utf-8")
+
+    sources = _Sources()
+    sources.feed(page)
+    assert [source[:10] for source in sources.found] == ["data:image"]
+    assert page.count("<svg") == len(list((out / "plots").glob("*.svg"))) >= 3
+    assert (out / "montage.png").stat().st_size > 10_000
+    assert "Research software" in page
+
+
+def test_a_split_that_is_not_there_is_named_with_those_that_are(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"'test'.*train, val"):
+        _evaluate(bright_checkpoint, data, tmp_path / "out", "--split", "test")
+
+
+def test_the_untrained_network_is_compared_with_its_own_saliency(data: Path, tmp_path: Path) -> None:
+    metrics = _evaluate("untrained", data, tmp_path / "out", "--device", "cpu")
+
+    systems = metrics["findings"]["opacity"]["place"]["systems"]
+    assert set(systems) == {"patch_map", "mean_box_prior", "attention_rollout", "grad_cam"}
+    assert "convolutions before them are not covered" in metrics["systems"]["attention_rollout"]
+    assert "Untrained model" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+class _Sources(HTMLParser):
+    """Collects what a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name == "src" or (tag == "link" and name == "href")]
