@@ -55,6 +55,11 @@ class ProfileSettings(_Section):
     fallback: bool = False
     """Pictures (sc) go instead of objects whose class the destination refuses."""
 
+    def variants(self, objects: tuple[ResultKind, ...] | None = None) -> tuple[ResultVariant, ...]:
+        """Return what is to be built; `objects` instead of the profile's own, in its geometry."""
+        kinds = dict.fromkeys(self.objects if objects is None else objects)
+        return tuple(ResultVariant(kind, self.geometry if kind is ResultKind.SEG else None) for kind in kinds)
+
 
 STANDARD_PROFILE = "standard"
 
@@ -172,13 +177,11 @@ class NodeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _profiles_exist(self) -> Self:
-        known = self._profiles_by_name()
         for destination in self.destinations:
-            if destination.profile not in known:
-                raise ValueError(
-                    f"destination {destination.name} has the profile {destination.profile!r}, which does not exist: "
-                    f"take one of {', '.join(known)}, or define it under profiles"
-                )
+            try:
+                self.profile(destination.profile)
+            except ConfigurationError as error:
+                raise ValueError(f"destination {destination.name}: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -201,24 +204,22 @@ class NodeSettings(BaseSettings):
 
     def variants_for(self, destination: DestinationSettings) -> tuple[ResultVariant, ...]:
         """Return what a destination gets: its own objects, else its profile's, in the profile's geometry."""
-        profile = self.profile_of(destination)
-        objects = profile.objects if destination.objects is None else destination.objects
-        return tuple(
-            ResultVariant(kind, profile.geometry if kind is ResultKind.SEG else None) for kind in dict.fromkeys(objects)
-        )
+        return self.profile(destination.profile).variants(destination.objects)
 
-    def profile_of(self, destination: DestinationSettings) -> ProfileSettings:
-        """Return the profile that a destination names."""
-        return self._profiles_by_name()[destination.profile]
+    def profile(self, name: str) -> ProfileSettings:
+        """Return a profile, an own one before a shipped one. Raises `ConfigurationError` where there is none."""
+        known = {profile.name: profile for profile in (*SHIPPED_PROFILES, *self.profiles)}
+        if name not in known:
+            raise ConfigurationError(
+                f"there is no profile {name!r}: take one of {', '.join(known)}, or define it under profiles"
+            )
+        return known[name]
 
     @property
     def kept_ready(self) -> tuple[ResultVariant, ...]:
         """What is built for the case that a destination refuses what it should get."""
-        falls_back = any(self.profile_of(destination).fallback for destination in self.destinations)
+        falls_back = any(self.profile(destination.profile).fallback for destination in self.destinations)
         return (ResultVariant(ResultKind.SC),) if falls_back else ()
-
-    def _profiles_by_name(self) -> dict[str, ProfileSettings]:
-        return {profile.name: profile for profile in (*SHIPPED_PROFILES, *self.profiles)}
 
     @property
     def spool_dir(self) -> Path:

@@ -33,6 +33,13 @@ def compressed_with(tool: str, options: tuple[str, ...], source: Path, target: P
     return target
 
 
+def presented(image: Path, state: Path, target: Path) -> Path:
+    """Show an image as a presentation state asks for, without its annotations, as a PGM picture of P-Values."""
+    finished = _run("dcmp2pgm", "-p", str(state), str(image), str(target))
+    assert finished.returncode == 0, finished.stderr
+    return target
+
+
 @dataclass(frozen=True, slots=True)
 class Storescp:
     """A running storescp, which writes each object into `folder` under its modality and SOP Instance UID."""

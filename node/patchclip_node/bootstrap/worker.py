@@ -92,7 +92,7 @@ def build_worker(
                 sender=DicomResultSender(settings.ae_title),
                 clock=clock,
                 destinations=[
-                    Destination(one.name, one.ae_title, one.host, one.port, settings.profile_of(one).fallback)
+                    Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).fallback)
                     for one in settings.destinations
                 ],
                 lease_s=settings.lease_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +19,8 @@ from rich.text import Text
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, ConfigOption, complain, console, progress
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.records import InstanceHeader
-from patchclip_node.settings import NodeSettings, read_settings
+from patchclip_node.domain.records import InstanceHeader, ResultVariant
+from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, read_settings
 
 if TYPE_CHECKING:
     from patchclip_core.types import ModelIdentity
@@ -60,20 +61,25 @@ def analyze(
             "--model", "-m", metavar="CHECKPOINT", help="A checkpoint folder or shipped name; default: as configured."
         ),
     ] = None,
+    profile: Annotated[
+        str,
+        typer.Option("--profile", "-p", metavar="NAME", help="Which objects to write: a result profile."),
+    ] = STANDARD_PROFILE,
     config: ConfigOption = None,
 ) -> None:
     """Analyse DICOM files without a node and write the results into a folder.
 
-    Writes for each study its structured report and segmentations (.dcm), for each image a PNG with the findings drawn
-    into it, and findings.json with everything in numbers. Nothing is sent anywhere. An image that is not analysed (a
-    lateral view, a colour image, damaged pixels) is no error: findings.json says why. A file that is no DICOM ends the
-    command with status 2.
+    Writes for each study the objects of the profile (.dcm), by default its structured report and segmentations, for
+    each image a PNG with the findings drawn into it, and findings.json with everything in numbers. Nothing is sent
+    anywhere. An image that is not analysed (a lateral view, a colour image, damaged pixels) is no error: findings.json
+    says why. A file that is no DICOM ends the command with status 2.
     """
     settings = read_settings(config, **({"model": model} if model else {}))
+    variants = settings.profile(profile).variants()
     inputs = _inputs(list(_expanded(sources)))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        documented, identity, timed_out = _analyse_all(_by_study(inputs), settings, out)
+        documented, identity, timed_out = _analyse_all(_by_study(inputs), settings, variants, out)
         _write_document(documented, identity, settings, out)
     except OSError as error:
         complain(f"cannot write to {out}: {error.strerror}")
@@ -84,7 +90,7 @@ def analyze(
 
 
 def _analyse_all(
-    studies: Sequence[Sequence[_Input]], settings: NodeSettings, out: Path
+    studies: Sequence[Sequence[_Input]], settings: NodeSettings, variants: Sequence[ResultVariant], out: Path
 ) -> tuple[list[DocumentedImage], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
     from patchclip_core.checkpoint import load
@@ -112,7 +118,7 @@ def _analyse_all(
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
             outcome: StudyOutcome
             try:
-                outcome = analyse_instances(images, decoder, analyzer, context)
+                outcome = analyse_instances(images, decoder, analyzer, context, variants)
             except DecoderTimeoutError as error:
                 timed_out = True
                 outcome = Rejected(str(error), tuple(SkippedFile(image, str(error)) for image in images))
@@ -130,8 +136,11 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> l
     objects: list[str] = []
     analysed = {}
     if isinstance(outcome, Analysed):
-        for number, (variant, dataset) in enumerate(outcome.results):
-            name = f"{files[0].name}-{variant.kind.value}{number if number > 1 else ''}.dcm"
+        written: Counter[str] = Counter()
+        for variant, dataset in outcome.results:
+            kind = variant.kind.value
+            written[kind] += 1
+            name = f"{files[0].name}-{kind}{written[kind] if written[kind] > 1 else ''}.dcm"
             (out / name).write_bytes(encode(dataset))
             objects.append(name)
         analysed = {file.image.sop_instance_uid: file for file in outcome.images}

@@ -82,7 +82,7 @@ def test_a_destinations_own_objects_take_the_place_of_its_profiles() -> None:
 def test_a_profile_that_does_not_exist_is_named_with_those_that_do() -> None:
     destination = {"name": "d", "ae_title": "D", "host": "h", "port": 1, "profile": "mine"}
 
-    with pytest.raises(ConfigurationError, match=r"destination d has the profile 'mine'.*standard, ohif"):
+    with pytest.raises(ConfigurationError, match=r"destination d: there is no profile 'mine'.*standard, ohif"):
         read_settings(None, destinations=[destination])
 
 

@@ -55,6 +55,30 @@ def test_a_folder_of_studies_is_analysed(command: Command, images: Path, tmp_pat
         assert picture.format == "PNG"
 
 
+def test_a_profile_says_which_objects_are_written(command: Command, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    ended = command("analyze", images / "bright.dcm", "--out", out, "--model", BRIGHT, "--profile", "research")
+
+    assert ended.status == 0, ended.err
+    written = {path.name: pydicom.dcmread(path).Modality for path in out.glob("*.dcm")}
+    assert written == {
+        "bright-sr.dcm": "SR",
+        "bright-seg.dcm": "SEG",
+        "bright-sc.dcm": "OT",
+        "bright-gsps.dcm": "PR",
+        "bright-text_sr.dcm": "SR",
+        "bright-ko.dcm": "KO",
+    }
+
+
+def test_an_unknown_profile_is_one_message(command: Command, images: Path, tmp_path: Path) -> None:
+    ended = command("analyze", images, "--out", tmp_path / "out", "--profile", "mine")
+
+    assert ended.status != 0
+    assert "there is no profile 'mine': take one of standard" in ended.err
+
+
 def test_the_numbers_say_what_where_and_why_not(command: Command, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 

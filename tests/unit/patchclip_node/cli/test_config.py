@@ -56,7 +56,7 @@ def test_each_value_is_shown_with_where_it_comes_from(
     assert (rows["web.port"]["value"], rows["web.port"]["source"]) == (9000, "environment")
     assert (rows["retry.backoff_s"]["value"], rows["retry.backoff_s"]["source"]) == (2, "file")
     assert (rows["ae_title"]["value"], rows["ae_title"]["source"]) == ("PATCHCLIP", "default")
-    assert rows["destinations"]["value"][0]["objects"] == ["sr", "seg"]
+    assert rows["destinations"]["value"][0]["profile"] == "standard"
 
 
 def test_the_table_never_shows_a_password(command: Command, tmp_path: Path) -> None:

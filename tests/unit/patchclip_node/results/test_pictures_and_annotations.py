@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -276,6 +277,18 @@ def test_every_object_is_built_once_and_the_same_each_time() -> None:
     assert len({dataset.SeriesInstanceUID for _, dataset in first}) == len(first)
     assert len({dataset.SeriesNumber for _, dataset in first}) == len(first) - 1  # two planes of one segmentation
     assert [encode(dataset) for _, dataset in first] == [encode(dataset) for _, dataset in second]
+
+
+def test_the_conformance_statement_names_every_class_that_is_returned() -> None:
+    statement = (Path(__file__).parents[4] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    section = statement.split("## What is returned, as SCU")[1].split("\n## ")[0]
+    variants = [ResultVariant(kind, PlaneGeometry.IDENTITY if kind is ResultKind.SEG else None) for kind in ResultKind]
+
+    results = build_results([with_overlay(analysed(LUNGS))], [], result_context(), variants)
+
+    assert len(results) == len(ResultKind)
+    for variant, dataset in results:
+        assert f"| {dataset.SOPClassUID.name} | `{dataset.SOPClassUID}` |" in section, variant
 
 
 def test_a_segmentation_alone_has_a_geometry() -> None:
