@@ -1,4 +1,4 @@
-"""A small data set in the generic format, as files."""
+"""Small data sets and pictures, as files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
+CR = UID("1.2.840.10008.5.1.4.1.1.1")
 SavePicture = Callable[..., Path]
 WriteCsv = Callable[..., Path]
 
@@ -62,3 +65,42 @@ def generic_source(tmp_path: Path, save_picture: SavePicture, write_csv: WriteCs
         ("images/3.png", "Nodule", "5.5", "6", "7", "8", "finding"),
     )
     return source
+
+
+@pytest.fixture
+def save_dicom() -> SavePicture:
+    """Save a small CR image with a header; keyword arguments replace attributes."""
+
+    def save(path: Path, *, seed: int = 0, **attributes: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset = Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CR
+        uid = UID(attributes.pop("SOPInstanceUID", f"1.2.3.4.5.6.{seed}"))
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
+        values = {
+            "Modality": "CR",
+            "ViewPosition": "PA",
+            "BodyPartExamined": "CHEST",
+            "PatientID": f"P-{seed}",
+            "PatientName": "Ward^Anna",
+            "PatientBirthDate": "19700101",
+            "PatientSex": "F",
+            "PatientAge": "056Y",
+            "StudyDate": "20240102",
+            "StudyInstanceUID": "1.2.3.4.5.7",
+            "PhotometricInterpretation": "MONOCHROME2",
+        }
+        for keyword, value in (values | attributes).items():
+            setattr(dataset, keyword, value)
+        coarse = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
+        pixels = np.asarray(Image.fromarray(coarse).resize((80, 80), Image.Resampling.BICUBIC))
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.PixelData = pixels.tobytes()
+        dataset.save_as(path, enforce_file_format=True)
+        return path
+
+    return save

@@ -5,10 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from patchclip_trainer.data.adapters.adapter import Adapter
+from patchclip_trainer.data.adapters.coco import COCO
+from patchclip_trainer.data.adapters.dicom import DICOM_FOLDER
+from patchclip_trainer.data.adapters.folders import PICTURE_FOLDER
 from patchclip_trainer.data.adapters.generic import GENERIC
+from patchclip_trainer.data.adapters.mimic import MIMIC
+from patchclip_trainer.data.adapters.nih import CHESTX_DET, NIH
+from patchclip_trainer.data.adapters.openi import OPENI
+from patchclip_trainer.data.adapters.rsna import RSNA, SIIM
+from patchclip_trainer.data.adapters.vindr import VINDR
 from patchclip_trainer.errors import DataError
 
-ADAPTERS: tuple[Adapter, ...] = (GENERIC,)
+ADAPTERS: tuple[Adapter, ...] = (
+    GENERIC,
+    NIH,
+    RSNA,
+    CHESTX_DET,
+    VINDR,
+    SIIM,
+    MIMIC,
+    OPENI,
+    COCO,
+    DICOM_FOLDER,
+    PICTURE_FOLDER,
+)
 
 
 def adapter_named(name: str) -> Adapter:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from patchclip_trainer.data.manifest import Manifest
 
+OWN = "own images"
+"""The source of images that belong to no published data set; the name of their folder might be a patient's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:

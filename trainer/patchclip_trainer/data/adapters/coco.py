@@ -1,0 +1,96 @@
+"""COCO JSON: images, annotations with boxes [x, y, w, h], categories; one file, or one a part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from patchclip_core.types import Box
+from patchclip_trainer.data.adapters.adapter import OWN, Adapter
+from patchclip_trainer.data.adapters.folders import PICTURES, by_name
+from patchclip_trainer.data.listing import Listing, split_of
+from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, SplitName
+from patchclip_trainer.errors import DataError
+
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+
+
+def read(folder: Path) -> Manifest:
+    """Read each COCO file. `train`, `val` or `test` in its name is the part; `patient_id` of an image is kept to."""
+    listing = Listing(folder)
+    paths, _ = by_name(folder, PICTURES | {".dcm"})
+    for path in _lists(folder):
+        content = _content(path)
+        file = path.relative_to(folder).as_posix()
+        split = _split_in(path.stem)
+        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        images: dict[Any, str] = {}
+        # JSON has no lines of its own: the number is that of the entry in its list.
+        for index, entry in enumerate(content["images"], start=1):
+            name, place = str(entry.get("file_name", "")), Place(f"{file} images", index)
+            image = name if (folder / name).is_file() else paths.get(Path(name).name, name)
+            patient = str(entry.get("patient_id", ""))
+            if not patient:
+                what = f"{name} has no patient_id"
+                listing.problem(place, "no patient", what, "the image counts as a patient of its own")
+            images[entry.get("id")] = image
+            listing.add_image(
+                ImageRow(
+                    image=image,
+                    patient_id=patient or f"image {name}",
+                    split=split,
+                    source=OWN,
+                    width_px=int(entry.get("width") or 0),
+                    height_px=int(entry.get("height") or 0),
+                    place=place,
+                )
+            )
+        for index, entry in enumerate(content["annotations"], start=1):
+            place = Place(f"{file} annotations", index)
+            edges = entry.get("bbox") or ()
+            finding = categories.get(entry.get("category_id"))
+            if finding is None:
+                what = f"there is no category {entry.get('category_id')}"
+                listing.problem(place, "unknown finding", what, "box left out")
+                continue
+            box = Box(*map(float, edges)) if len(edges) == 4 else Box(0, 0, 0, 0)
+            image = images.get(entry.get("image_id"), f"image {entry.get('image_id')}")
+            listing.add_box(BoxRow(image, finding, box, source=OWN, place=place))
+    return listing.manifest()
+
+
+def _lists(folder: Path) -> list[Path]:
+    found = sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
+    return [path for path in found if _looks_like_coco(path)]
+
+
+def _looks_like_coco(path: Path) -> bool:
+    content = path.read_bytes()
+    return all(key in content for key in _KEYS)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(content.get(key), list) for key in ("images", "annotations", "categories")):
+            raise DataError(f"{path}: images, annotations and categories are meant to be lists")
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        raise DataError(f"{path}: it cannot be read as COCO JSON ({error})") from error
+    return content
+
+
+def _split_in(stem: str) -> SplitName:
+    for part in stem.replace("-", "_").split("_"):
+        if split := split_of("".join(letter for letter in part if letter.isalpha())):
+            return split
+    return ""
+
+
+COCO = Adapter(
+    name="coco",
+    title="COCO JSON with images",
+    recognises=lambda folder: bool(_lists(folder)),
+    read=read,
+    identifying=True,
+)

@@ -1,0 +1,130 @@
+"""Folders of DICOM files: what a header says that a model may learn from, and nothing that says whose image it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from patchclip_trainer.data.adapters.adapter import OWN, Adapter
+from patchclip_trainer.data.adapters.folders import files
+from patchclip_trainer.data.listing import Listing, age_of
+from patchclip_trainer.data.manifest import ImageRow, Manifest, Place
+
+SUFFIXES = frozenset({".dcm", ".dicom"})
+_TAGS = [
+    "Modality",
+    "ViewPosition",
+    "BodyPartExamined",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientSex",
+    "PatientAge",
+    "SOPInstanceUID",
+]
+_RADIOGRAPHS = frozenset({"CR", "DX", "RG", "OT", ""})
+_FRONTAL = {"PA": "PA", "AP": "AP", "FRONTAL": "", "": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is read of a header: what a model may learn from, and, for grouping alone, whose image it is."""
+
+    modality: str
+    view: str
+    body_part: str
+    patient: str
+    sex: str
+    age_years: int | None
+    instance: str
+
+    @property
+    def objection(self) -> str | None:
+        """Why this is no frontal chest radiograph by its own words; None where nothing is said against it."""
+        if self.modality not in _RADIOGRAPHS:
+            return f"Modality is {self.modality}, which is no radiograph"
+        if self.view not in _FRONTAL:
+            return f"View Position is {self.view}, which is not frontal"
+        if self.body_part and not any(word in self.body_part for word in ("CHEST", "THORAX", "LUNG")):
+            return f"Body Part Examined is {self.body_part}, which is no chest"
+        return None
+
+
+def read_header(path: Path) -> Header | None:
+    """Read what is needed of a DICOM file's header; None where it is no DICOM file."""
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=False)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
+        return None
+    issuer, patient = _text(dataset, "IssuerOfPatientID"), _text(dataset, "PatientID")
+    return Header(
+        modality=_text(dataset, "Modality").upper(),
+        view=_text(dataset, "ViewPosition").upper(),
+        body_part=_text(dataset, "BodyPartExamined").upper(),
+        patient=f"{issuer}\0{patient}" if patient else "",
+        sex=sex if (sex := _text(dataset, "PatientSex").upper()) in {"F", "M"} else "",
+        age_years=age_of(_text(dataset, "PatientAge")),
+        instance=_text(dataset, "SOPInstanceUID"),
+    )
+
+
+def read(folder: Path) -> Manifest:
+    """Read every DICOM file below a folder; images that are no frontal chest radiographs are listed and left out."""
+    listing = Listing(folder)
+    seen: set[str] = set()
+    for path in files(folder):
+        place = Place(path)
+        header = read_header(folder / path)
+        if header is None:
+            listing.problem(place, "other file", "no DICOM file, or a damaged one", "file left out")
+        elif header.objection:
+            listing.refuse(place, path, "not frontal chest", header.objection)
+        elif header.instance in seen:
+            listing.refuse(place, path, "duplicate image", "the same instance is in another file")
+        else:
+            if header.instance:
+                seen.add(header.instance)
+            if not header.patient:
+                what = "the header has no Patient ID"
+                listing.problem(place, "no patient", what, "the image counts as a patient of its own")
+            listing.add_image(
+                ImageRow(
+                    image=path,
+                    patient_id=header.patient or f"image {path}",
+                    source=OWN,
+                    view=_FRONTAL[header.view],
+                    sex=header.sex,
+                    age_years=header.age_years,
+                    place=place,
+                )
+            )
+    return listing.manifest()
+
+
+def view_of(header: Header | None) -> str:
+    """Return PA or AP; empty where the header says neither."""
+    return _FRONTAL.get(header.view, "") if header is not None else ""
+
+
+def _text(dataset: Any, keyword: str) -> str:
+    value = dataset.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _recognises(folder: Path) -> bool:
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in SUFFIXES:
+            return True
+        if path.suffix == "" and path.is_file():
+            with path.open("rb") as file:
+                if file.read(132)[128:] == b"DICM":
+                    return True
+    return False
+
+
+DICOM_FOLDER = Adapter(
+    name="dicom", title="a folder of DICOM files", recognises=_recognises, read=read, identifying=True
+)
