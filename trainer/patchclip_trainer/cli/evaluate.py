@@ -41,6 +41,14 @@ def evaluate(
             help="A checkpoint trained without patch losses: its saliency competes too.",
         ),
     ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            metavar="PATH",
+            help="Another evaluation of the same images, to compare with on the same patients; may be repeated.",
+        ),
+    ] = None,
     saliency: Annotated[
         bool, typer.Option("--saliency/--no-saliency", help="Compare with attention rollout and Grad-CAM.")
     ] = True,
@@ -77,6 +85,7 @@ def evaluate(
         scorings=scorings or out / "scorings.jsonl",
         label_domains=label_domains,
         global_only=global_only,
+        against=tuple(against or ()),
         draws=draws,
         seed=seed,
         device=device,

@@ -18,6 +18,7 @@ from patchclip_trainer.metrics.bootstrap import (
     Estimate,
     Numbers,
     Resamples,
+    Statistic,
     estimate,
     mean_of,
     paired_difference,
@@ -84,24 +85,24 @@ def place_measures(placed: PlacedMaps, resamples: Resamples) -> Record:
     rates = (*PRIMARY_RATES, *SECONDARY_RATES)
     known = np.isfinite(placed.contrast)
     return {
-        "mean_sensitivity": _shown(estimate(mean_sensitivity(cases), resamples)),
+        "mean_sensitivity": record_of(estimate(mean_sensitivity(cases), resamples)),
         "sensitivity_at": {
             f"{rate:g}": _number(value) for rate, value in zip(rates, sensitivities(cases, ones, rates)[0], strict=True)
         },
         "rates_not_reached": list(unreached_rates(cases, rates)),
-        "mean_sensitivity_per_normal_image": _shown(
+        "mean_sensitivity_per_normal_image": record_of(
             estimate(mean_sensitivity(cases, per="normal image"), resamples) if cases.normal.any() else None
         ),
         "false_positives_at_half_sensitivity": {
-            "per_image": _shown(estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY), resamples)),
-            "per_normal_image": _shown(
+            "per_image": record_of(estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY), resamples)),
+            "per_normal_image": record_of(
                 estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY, "normal image"), resamples)
                 if cases.normal.any()
                 else None
             ),
         },
-        "pointing_game": _shown(estimate(mean_of(placed.pointing), of_boxed)),
-        "contrast_to_noise": _shown(estimate(mean_of(placed.contrast[known]), of_boxed.of(known))),
+        "pointing_game": record_of(estimate(mean_of(placed.pointing), of_boxed)),
+        "contrast_to_noise": record_of(estimate(mean_of(placed.contrast[known]), of_boxed.of(known))),
     }
 
 
@@ -110,11 +111,11 @@ def compare_places(ours: PlacedMaps, other: PlacedMaps, resamples: Resamples) ->
     of_boxed = resamples.of(ours.boxed)
     at_half = [false_positives_at(placed.cases, COMPARED_AT_SENSITIVITY) for placed in (ours, other)]
     return {
-        "mean_sensitivity": _shown(
+        "mean_sensitivity": record_of(
             paired_difference(mean_sensitivity(ours.cases), mean_sensitivity(other.cases), resamples)
         ),
-        "pointing_game": _shown(paired_difference(mean_of(ours.pointing), mean_of(other.pointing), of_boxed)),
-        "false_positive_ratio_at_half_sensitivity": _shown(paired_ratio(at_half[0], at_half[1], resamples)),
+        "pointing_game": record_of(paired_difference(mean_of(ours.pointing), mean_of(other.pointing), of_boxed)),
+        "false_positive_ratio_at_half_sensitivity": record_of(paired_ratio(at_half[0], at_half[1], resamples)),
     }
 
 
@@ -127,7 +128,7 @@ def box_overlap(predictions: Predictions, finding: str, truth: FindingTruth, res
     ]
     images = np.array([index for index, _ in pairs], dtype=np.intp)
     overlaps = np.array([overlap for _, overlap in pairs])
-    return _shown(estimate(mean_of(overlaps), Resamples(resamples.weights[:, images])) if pairs else None)
+    return record_of(estimate(mean_of(overlaps), Resamples(resamples.weights[:, images])) if pairs else None)
 
 
 def image_measures(
@@ -140,13 +141,13 @@ def image_measures(
     record: Record = {
         "positives": int(labels.sum()),
         "negatives": int((~labels).sum()),
-        "auc": _shown(estimate(auc(values, labels), drawn) if both else None),
-        "average_precision": _shown(estimate(average_precision(values, labels), drawn) if both else None),
-        "calibration_error": _shown(estimate(calibration_error(values, labels), drawn) if len(values) else None),
+        "auc": record_of(estimate(auc(values, labels), drawn) if both else None),
+        "average_precision": record_of(estimate(average_precision(values, labels), drawn) if both else None),
+        "calibration_error": record_of(estimate(calibration_error(values, labels), drawn) if len(values) else None),
     }
     if card is not None:
         raw = uncalibrated(values, card)
-        record["calibration_error_before"] = _shown(
+        record["calibration_error_before"] = record_of(
             estimate(calibration_error(raw, labels), drawn) if len(values) else None
         )
     return record
@@ -159,10 +160,7 @@ def uncalibrated(probabilities: Numbers, card: FindingCard) -> Numbers:
 
 
 def label_measures(
-    predictions: Predictions,
-    image_labels: Mapping[str, Sequence[str]],
-    images: Mask,
-    resamples: Resamples,
+    predictions: Predictions, image_labels: Mapping[str, Sequence[str]], images: Mask, resamples: Resamples
 ) -> Record:
     """Return the AUC of each text-mined label, their macro mean, and what the view alone would give.
 
@@ -172,37 +170,46 @@ def label_measures(
     rows = predictions.rows
     views = np.array([row.view.split(" ")[0] for row in rows])
     with_view = images & np.isin(views, ["AP", "PA"])
+    drawn = resamples.of(images)
+    statistics = label_statistics(predictions, image_labels, images)
     labels: Record = {}
-    parts, missing = [], []
-    for label, sources in image_labels.items():
-        scores = _label_scores(predictions, sources)
-        truth = np.array([label in row.labels for row in rows])
-        if scores is None or truth[images].all() or not truth[images].any() or np.isnan(scores[0][images]).any():
-            missing.append(label)
-            continue
-        statistic = auc(scores[0][images], truth[images])
-        parts.append(statistic)
-        drawn = resamples.of(images)
+    for label, statistic in statistics.items():
+        truth = _labelled(predictions, label)
+        scored = _label_scores(predictions, image_labels[label])
+        assert scored is not None
         both = truth[with_view].any() and not truth[with_view].all()
-        view = estimate(auc((views == "AP")[with_view].astype(float), truth[with_view]), resamples.of(with_view))
+        view = auc((views == "AP")[with_view].astype(float), truth[with_view]) if both else None
         labels[label] = {
             "positives": int(truth[images].sum()),
             "negatives": int((~truth[images]).sum()),
-            "scored_by": scores[1],
-            "auc": _shown(estimate(statistic, drawn)),
-            "average_precision": _shown(estimate(average_precision(scores[0][images], truth[images]), drawn)),
-            "auc_of_being_ap_alone": _shown(view if both else None),
+            "scored_by": scored[1],
+            "auc": record_of(estimate(statistic, drawn)),
+            "average_precision": record_of(estimate(average_precision(scored[0][images], truth[images]), drawn)),
+            "auc_of_being_ap_alone": record_of(estimate(view, resamples.of(with_view)) if view else None),
         }
-
-    def macro(weights: Numbers) -> Numbers:
-        return np.asarray(np.mean([part(weights) for part in parts], axis=0), dtype=np.float64)
-
     return {
         "images": int(images.sum()),
-        "macro_auc": _shown(estimate(macro, resamples.of(images)) if parts else None),
+        "macro_auc": record_of(estimate(macro(list(statistics.values())), drawn) if statistics else None),
         "labels": labels,
-        "without_a_measure": missing,
+        "without_a_measure": [label for label in image_labels if label not in statistics],
     }
+
+
+def label_statistics(
+    predictions: Predictions, image_labels: Mapping[str, Sequence[str]], images: Mask
+) -> dict[str, Statistic]:
+    """Return the AUC of each label that the model can score and of which these images have both classes."""
+    found = {}
+    for label, sources in image_labels.items():
+        scored, truth = _label_scores(predictions, sources), _labelled(predictions, label)[images]
+        if scored is not None and truth.any() and not truth.all() and np.isfinite(scored[0][images]).all():
+            found[label] = auc(scored[0][images], truth)
+    return found
+
+
+def macro(statistics: Sequence[Statistic]) -> Statistic:
+    """Return the statistic that is the mean of several."""
+    return lambda weights: np.asarray(np.mean([statistic(weights) for statistic in statistics], axis=0))
 
 
 def better_saliency(systems: Mapping[str, Record]) -> str | None:
@@ -216,6 +223,10 @@ def better_saliency(systems: Mapping[str, Record]) -> str | None:
     return min(reached, key=lambda name: reached[name]) if reached else None
 
 
+def _labelled(predictions: Predictions, label: str) -> Mask:
+    return np.array([label in row.labels for row in predictions.rows], dtype=bool)
+
+
 def _label_scores(predictions: Predictions, sources: Sequence[str]) -> tuple[Numbers, str] | None:
     for source in sources:
         if source in predictions.keys:
@@ -227,7 +238,8 @@ def _label_scores(predictions: Predictions, sources: Sequence[str]) -> tuple[Num
     return None
 
 
-def _shown(found: Estimate | None) -> Record:
+def record_of(found: Estimate | None) -> Record:
+    """Return an estimate as it is written; None is one that is undefined."""
     record = asdict(found or Estimate(None, None, None, 1.0))
     return {name: _number(value) for name, value in record.items()}
 

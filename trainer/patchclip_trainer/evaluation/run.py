@@ -20,7 +20,8 @@ from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.label_domains import LabelDomains, disagreements, load_label_domains, reason_to_leave_out
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.baselines import PRIOR, SALIENCY, MapSystem, mean_box_prior, saliency_maps
+from patchclip_trainer.evaluation.against import compare_images, read_opponent
+from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem, mean_box_prior, saliency_maps
 from patchclip_trainer.evaluation.measures import (
     PATCH_MAP,
     PlacedMaps,
@@ -49,8 +50,10 @@ class EvaluationSettings:
     """What is evaluated, and how.
 
     checkpoint: a folder or a shipped name. data: a folder with manifest.csv. split: a part of it, or `all`.
-    global_only: a checkpoint of the same recipe trained without patch losses, for the comparison with its saliency.
-    draws: bootstrap samples. saliency: whether saliency maps are made; they take a pass for each image and finding.
+    scorings: the list that this one is added to. global_only: a checkpoint of the same recipe trained without patch
+        losses, for the comparison with its saliency.
+    against: predictions of other systems for the same images. draws: bootstrap samples.
+    saliency: whether saliency maps are made; they take a pass for each image and finding.
     """
 
     checkpoint: str
@@ -59,6 +62,7 @@ class EvaluationSettings:
     scorings: Path
     label_domains: Path | None = None
     global_only: str | None = None
+    against: tuple[Path, ...] = ()
     draws: int = 1000
     seed: int = 0
     device: str = "auto"
@@ -93,6 +97,10 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     truths = {key: truth_of(predictions.rows, boxes, key, domains) for key in predictions.keys}
     resamples = draw_patients([row.patient_id for row in predictions.rows], settings.draws, settings.seed)
     systems = _systems(settings, analyzer, manifest, boxes, predictions, truths, domains, progress)
+    opponents = [read_opponent(path, predictions) for path in settings.against]
+    systems += [opponent.system for opponent in opponents]
+    if len({system.name for system in systems}) < len(systems):
+        raise DataError("two evaluations to compare with lie in folders of the same name; rename one of them")
     cards = {card.key: card for card in read_card(find(settings.checkpoint)).findings}
     findings: dict[str, Record] = {}
     placed: dict[str, Mapping[str, PlacedMaps]] = {}
@@ -145,6 +153,10 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
         "systems": {system.name: system.about for system in systems},
         "findings": findings,
         "image_labels": label_measures(predictions, domains.image_labels, labelled, resamples),
+        "against": {
+            opponent.name: compare_images(opponent, predictions, truths, domains.image_labels, labelled, resamples)
+            for opponent in opponents
+        },
         "by_source": _groups("source", predictions, truths, placed, labelled, resamples, domains),
         "by_view": _groups("view", predictions, truths, placed, labelled, resamples, domains),
         "seconds": {"analysis": round(analysed_s, 2), "all": round(time.monotonic() - started_s, 2)},
@@ -299,6 +311,3 @@ def _data_record(
             for item in disagreements(predictions.rows, boxes, domains)
         ],
     }
-
-
-__all__ = ["PRIOR", "Evaluation", "EvaluationSettings", "Progress", "evaluate"]

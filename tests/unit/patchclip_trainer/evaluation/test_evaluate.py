@@ -146,6 +146,45 @@ def test_the_report_loads_nothing_from_elsewhere_and_shows_plots_and_cases(
     assert "Research software" in page
 
 
+def test_against_itself_a_system_differs_by_nothing_and_against_noise_by_much(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    first, noise = tmp_path / "first", tmp_path / "noise"
+    _evaluate(bright_checkpoint, data, first)
+    noise.mkdir()
+    generator = np.random.default_rng(0)
+    lines = [json.loads(line) for line in (first / "predictions.jsonl").read_text().splitlines()]
+    for line in lines:
+        values = generator.random(8 * 4).tolist()
+        line["findings"] = {
+            "opacity": {"probability": 0.5, "candidates": [], "map": {"rows": 8, "columns": 4, "values": values}}
+        }
+    (noise / "predictions.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out", "--against", str(first), "--against", str(noise))
+
+    systems = metrics["findings"]["opacity"]["place"]["systems"]
+    same, other = (systems[f"predictions_of_{name}"]["patch_map_compared"] for name in ("first", "noise"))
+    assert same["mean_sensitivity"] == {"value": 0.0, "low": 0.0, "high": 0.0, "undefined": 0.0}
+    assert other["mean_sensitivity"]["low"] > 0.2
+    against = metrics["against"]
+    assert against["predictions_of_first"]["macro_auc"]["value"] == 0.0
+    assert against["predictions_of_noise"]["auc"]["opacity"]["readers"]["value"] == 0.5
+    assert against["predictions_of_noise"]["labels"] == ["Pneumonia", "No Finding", "Infiltration"]
+
+
+def test_predictions_that_lack_an_image_are_refused_by_its_name(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    _evaluate(bright_checkpoint, data, first)
+    lines = (first / "predictions.jsonl").read_text().splitlines()
+    (first / "predictions.jsonl").write_text("\n".join(lines[1:]))
+
+    with pytest.raises(DataError, match=r"1 of our images, such as images/i0\.png"):
+        _evaluate(bright_checkpoint, data, tmp_path / "out", "--against", str(first))
+
+
 def test_a_split_that_is_not_there_is_named_with_those_that_are(
     bright_checkpoint: str, data: Path, tmp_path: Path
 ) -> None:
