@@ -65,11 +65,15 @@ STANDARD_PROFILE = "standard"
 
 SHIPPED_PROFILES = (
     ProfileSettings(name=STANDARD_PROFILE, objects=(ResultKind.SR, ResultKind.SEG)),
-    ProfileSettings(name="ohif", objects=(ResultKind.SR, ResultKind.SEG, ResultKind.SC)),
-    ProfileSettings(name="legacy", objects=(ResultKind.TEXT_SR, ResultKind.SC)),
-    ProfileSettings(name="research", objects=tuple(ResultKind)),
+    ProfileSettings(name="ohif", objects=(ResultKind.SR, ResultKind.SEG, ResultKind.SC), fallback=True),
+    ProfileSettings(name="legacy", objects=(ResultKind.TEXT_SR, ResultKind.SC), fallback=True),
+    ProfileSettings(name="research", objects=tuple(ResultKind), fallback=True),
 )
-"""Profiles that every node knows. An own one of the same name takes its place."""
+"""Profiles that every node knows. An own one of the same name takes its place.
+
+Those that send pictures anyway fall back. `standard` does not: it would build a picture of every image in vain, since
+most destinations that refuse a report only have to be told to take it.
+"""
 
 
 class DestinationSettings(_Section):
