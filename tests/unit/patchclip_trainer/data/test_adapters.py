@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from patchclip_core.types import Box
 from patchclip_trainer.data.adapters import ADAPTERS, adapter_for
@@ -362,6 +364,19 @@ def test_a_folder_of_dicom_files_leaves_every_identifier_behind(tmp_path: Path, 
     private = tmp_path / "out.private"
     assert b"Ward_Anna" in (private / "names.csv").read_bytes()
     assert private.stat().st_mode & 0o077 == 0
+
+
+def test_a_dicom_file_without_preamble_is_read(tmp_path: Path, save_dicom: Save) -> None:
+    path = save_dicom(tmp_path / "a" / "whole.dcm")
+    dataset = pydicom.dcmread(path)
+    path.unlink()
+    bare = Dataset()
+    bare.update(dataset)
+    pydicom.dcmwrite(tmp_path / "a" / "bare", bare, implicit_vr=True, little_endian=True)
+
+    manifest = read(tmp_path / "a", "dicom")
+
+    assert [(row.image, row.view) for row in manifest.images] == [("bare", "PA")]
 
 
 def test_adapters_have_names_of_their_own_and_recognise_nothing_in_an_empty_folder(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from patchclip_core.io.dicom import is_dicom
 from patchclip_trainer.data.adapters.adapter import OWN, Adapter
 from patchclip_trainer.data.adapters.folders import files
 from patchclip_trainer.data.listing import Listing, age_of
@@ -56,7 +57,10 @@ class Header:
 def read_header(path: Path) -> Header | None:
     """Read what is needed of a DICOM file's header; None where it is no DICOM file."""
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=False)
+        if not _is_dicom(path):
+            return None
+        # Files of old devices come without preamble and file meta; `is_dicom` has looked at how they begin.
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
         return None
     issuer, patient = _text(dataset, "IssuerOfPatientID"), _text(dataset, "PatientID")
@@ -114,14 +118,17 @@ def _text(dataset: Any, keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_dicom(file.read(132))
+
+
 def _recognises(folder: Path) -> bool:
     for path in folder.rglob("*"):
         if path.suffix.lower() in SUFFIXES:
             return True
-        if path.suffix == "" and path.is_file():
-            with path.open("rb") as file:
-                if file.read(132)[128:] == b"DICM":
-                    return True
+        if path.suffix == "" and path.is_file() and _is_dicom(path):
+            return True
     return False
 
 
