@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -297,6 +297,7 @@ def _data_record(
         "split": settings.split,
         "images": len(predictions.rows),
         "patients": len({row.patient_id for row in predictions.rows}),
+        "problem_counts": dict(Counter(problem.kind for problem in manifest.problems)),
         "problems": [str(problem) for problem in manifest.problems],
         "not_read": [{"image": item.image, "reason": item.reason} for item in not_read],
         "left_out": list(left_out),

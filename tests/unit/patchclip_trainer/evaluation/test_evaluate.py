@@ -117,6 +117,18 @@ def test_an_image_that_cannot_be_read_is_listed_with_its_reason(
     assert metrics["data"]["images"] == 11
 
 
+def test_bad_lines_of_the_lists_are_counted_and_named_with_their_lines(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    (data / "images" / "i3.png").unlink()
+
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+
+    assert metrics["data"]["problem_counts"]["missing image"] == 1
+    assert any(problem.startswith("manifest.csv:5: missing image") for problem in metrics["data"]["problems"])
+    assert "missing image: 1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 def test_images_that_are_known_to_be_wrong_are_left_out_and_listed(
     bright_checkpoint: str, data: Path, tmp_path: Path
 ) -> None:
