@@ -38,7 +38,7 @@ class Listing:
         self.problems.append(Problem(place, kind, what, action))
 
     def refuse(self, place: Place, image: str, kind: str, what: str) -> None:
-        """Leave an image out, and with it, without a further word, the boxes that are drawn on it."""
+        """Leave an image out; boxes that are drawn on it are listed and left out as they come."""
         self._refused.add(image)
         self.problem(place, kind, what, "image left out")
 
@@ -157,6 +157,14 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def edges_of(values: object) -> tuple[float, float, float, float]:
+    """Return the four numbers of a box in a JSON list; not numbers where they are none, which `add_box` reports."""
+    if isinstance(values, list) and len(values) == 4 and all(isinstance(value, int | float) for value in values):
+        first, second, third, fourth = map(float, values)
+        return first, second, third, fourth
+    return math.nan, math.nan, math.nan, math.nan
 
 
 def corners(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:

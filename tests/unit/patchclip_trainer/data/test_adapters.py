@@ -295,6 +295,7 @@ def test_coco_json(tmp_path: Path, save_picture: Save) -> None:
             {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]},
             {"id": 2, "image_id": 7, "category_id": 9, "bbox": [1, 2, 3, 4]},
             {"id": 3, "image_id": 7, "category_id": 1, "bbox": [1, 2]},
+            {"id": 4, "image_id": 7, "category_id": 1, "bbox": [1, "two", 3, 4]},
         ],
         "categories": [{"id": 1, "name": "Nodule"}],
     }
@@ -309,6 +310,7 @@ def test_coco_json(tmp_path: Path, save_picture: Save) -> None:
         "no patient",
         "missing image",
         "unknown finding",
+        "bad box",
         "bad box",
     ]
 

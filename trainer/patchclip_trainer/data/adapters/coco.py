@@ -9,7 +9,7 @@ from typing import Any
 from patchclip_core.types import Box
 from patchclip_trainer.data.adapters.adapter import OWN, Adapter
 from patchclip_trainer.data.adapters.folders import PICTURES, by_name
-from patchclip_trainer.data.listing import Listing, split_of
+from patchclip_trainer.data.listing import Listing, edges_of, split_of
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, SplitName
 from patchclip_trainer.errors import DataError
 
@@ -24,7 +24,7 @@ def read(folder: Path) -> Manifest:
         content = _content(path)
         file = path.relative_to(folder).as_posix()
         split = _split_in(path.stem)
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        categories = {entry.get("id"): str(entry.get("name", "")) for entry in content["categories"]}
         images: dict[Any, str] = {}
         # JSON has no lines of its own: the number is that of the entry in its list.
         for index, entry in enumerate(content["images"], start=1):
@@ -41,20 +41,19 @@ def read(folder: Path) -> Manifest:
                     patient_id=patient or f"image {name}",
                     split=split,
                     source=OWN,
-                    width_px=int(entry.get("width") or 0),
-                    height_px=int(entry.get("height") or 0),
+                    width_px=_pixels(entry.get("width")),
+                    height_px=_pixels(entry.get("height")),
                     place=place,
                 )
             )
         for index, entry in enumerate(content["annotations"], start=1):
             place = Place(f"{file} annotations", index)
-            edges = entry.get("bbox") or ()
             finding = categories.get(entry.get("category_id"))
             if finding is None:
                 what = f"there is no category {entry.get('category_id')}"
                 listing.problem(place, "unknown finding", what, "box left out")
                 continue
-            box = Box(*map(float, edges)) if len(edges) == 4 else Box(0, 0, 0, 0)
+            box = Box(*edges_of(entry.get("bbox")))
             image = images.get(entry.get("image_id"), f"image {entry.get('image_id')}")
             listing.add_box(BoxRow(image, finding, box, source=OWN, place=place))
     return listing.manifest()
@@ -73,11 +72,19 @@ def _looks_like_coco(path: Path) -> bool:
 def _content(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(content.get(key), list) for key in ("images", "annotations", "categories")):
-            raise DataError(f"{path}: images, annotations and categories are meant to be lists")
+        if not all(_is_list_of_objects(content.get(key)) for key in ("images", "annotations", "categories")):
+            raise DataError(f"{path}: images, annotations and categories are meant to be lists of objects")
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise DataError(f"{path}: it cannot be read as COCO JSON ({error})") from error
     return content
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _pixels(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _split_in(stem: str) -> SplitName:

@@ -15,7 +15,7 @@ from typing import Any
 from patchclip_core.types import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.folders import PICTURES, by_name
-from patchclip_trainer.data.listing import Listing, age_of, corners, number, read_table, words
+from patchclip_trainer.data.listing import Listing, age_of, corners, edges_of, number, read_table, words
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, SplitName
 from patchclip_trainer.errors import DataError
 
@@ -99,7 +99,7 @@ def read_chestx_det(folder: Path) -> Manifest:
                 )
             )
             for finding, edges in zip(findings, boxes, strict=True):
-                box = corners(*map(float, edges)) if len(edges) == 4 else Box(0, 0, 0, 0)
+                box = corners(*edges_of(edges))
                 listing.add_box(BoxRow(image, str(finding), box, source=_DET_BOXES, place=place))
     return listing.manifest()
 
