@@ -45,8 +45,10 @@ class _Part(BaseModel):
 class Read(_Part):
     """A column in which radiologists answered, and what they looked for."""
 
-    column: Literal["rsna_class", "chestxdet"]
+    column: Literal["rsna_class", "chestxdet", "adjudicated"]
     looked_for: Annotated[tuple[str, ...], Field(min_length=1)]
+    sources: tuple[str, ...] = ()
+    """Where it holds; empty: wherever the column has an entry."""
 
 
 class SourceLabels(_Part):
@@ -65,6 +67,13 @@ class Contradiction(_Part):
     """How the source of the boxes begins."""
 
 
+class ImageLabels(_Part):
+    """Text-mined labels that are measured one by one: on which sources, and what scores them."""
+
+    sources: tuple[str, ...] = ()
+    scored_by: dict[str, tuple[str, ...]] = {}
+
+
 class LabelDomains(_Part):
     """The content of `conf/label_domains.yaml`; each field is explained there."""
 
@@ -73,7 +82,7 @@ class LabelDomains(_Part):
     labels: dict[str, SourceLabels] = {}
     same_lesion_iou: Annotated[float, Field(ge=0, lt=1)] = 0.3
     contradictions: tuple[Contradiction, ...] = ()
-    image_labels: dict[str, tuple[str, ...]] = {}
+    image_labels: ImageLabels = ImageLabels()
     left_out: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -166,8 +175,11 @@ def readers_of(
     positive = {box.source for box in boxes if box.kind == "finding" and plain(box.finding) in names}
     negative = set()
     for name, read in domains.reads.items():
+        if read.sources and row.source not in read.sources:
+            continue
         answer = getattr(row, read.column)
-        said = _plain([answer] if isinstance(answer, str) else answer)
+        answers = [answer] if isinstance(answer, str) else answer
+        said = _plain(item.removesuffix("=YES") for item in answers)  # `adjudicated` says NAME=YES or NAME=NO
         if said & names:
             positive.add(name)
         elif said - {""} and finding_key in read.looked_for:
@@ -182,14 +194,14 @@ def readers_of(
 
 
 def lesions_of(boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> tuple[Lesion, ...]:
-    """Return the lesions of a finding in one image: boxes of different sources that overlap enough are one."""
+    """Return the lesions of a finding in one image: boxes of different readers that overlap enough are one."""
     domains = domains or _shipped()
     names = domains.names(finding_key)
     drawn = [box for box in boxes if box.kind == "finding" and plain(box.finding) in names]
     group = list(range(len(drawn)))
     for second in range(len(drawn)):
         for first in range(second):
-            several = drawn[first].source != drawn[second].source
+            several = _reader(drawn[first]) != _reader(drawn[second])
             if several and intersection_over_union(drawn[first].box, drawn[second].box) > domains.same_lesion_iou:
                 group = [group[first] if member == group[second] else member for member in group]
     merged: dict[int, list[Box]] = defaultdict(list)
@@ -234,6 +246,10 @@ def _contradicts(positive: Sequence[str], negative: Sequence[str], finding: str,
         and any(source.startswith(rule.box_source) for source in positive)
         for rule in domains.contradictions
     )
+
+
+def _reader(box: BoxRow) -> tuple[str, str]:
+    return box.source, box.reader
 
 
 def _plain(names: Iterable[str]) -> set[str]:

@@ -164,8 +164,8 @@ def label_measures(
 ) -> Record:
     """Return the AUC of each text-mined label, their macro mean, and what the view alone would give.
 
-    images: those whose labels are text-mined by a source that says what it looked for. Labels of which only one class
-    is there, or that the model has no finding for, are left out of the mean and named.
+    images: those whose labels are measured one by one. Labels of which only one class is there, or that the model has
+    no finding for, are left out of the mean and named.
     """
     rows = predictions.rows
     views = np.array([row.view.split(" ")[0] for row in rows])

@@ -152,9 +152,11 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
         "scorings_of_this_checkpoint_on_this_split": record_scoring(settings.scorings, scoring),
         "systems": {system.name: system.about for system in systems},
         "findings": findings,
-        "image_labels": label_measures(predictions, domains.image_labels, labelled, resamples),
+        "image_labels": label_measures(predictions, domains.image_labels.scored_by, labelled, resamples),
         "against": {
-            opponent.name: compare_images(opponent, predictions, truths, domains.image_labels, labelled, resamples)
+            opponent.name: compare_images(
+                opponent, predictions, truths, domains.image_labels.scored_by, labelled, resamples
+            )
             for opponent in opponents
         },
         "by_source": _groups("source", predictions, truths, placed, labelled, resamples, domains),
@@ -276,7 +278,7 @@ def _groups(
         record[name] = {
             "images": int(members.sum()),
             "findings": findings,
-            "image_labels": label_measures(predictions, domains.image_labels, labelled & members, resamples),
+            "image_labels": label_measures(predictions, domains.image_labels.scored_by, labelled & members, resamples),
         }
     return record
 

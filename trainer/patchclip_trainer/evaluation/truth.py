@@ -13,7 +13,6 @@ from patchclip_trainer.data.label_domains import (
     LabelDomains,
     LabelState,
     Lesion,
-    SourceLabels,
     label_of,
     lesions_of,
     text_label_of,
@@ -91,13 +90,5 @@ def truth_of(
 
 
 def text_labelled(rows: Sequence[ImageRow], domains: LabelDomains) -> NDArray[np.bool_]:
-    """Return which images have text-mined labels of a source that says what it looked for. (N,)."""
-    unknown = SourceLabels()
-    sources = [domains.labels.get(row.source, unknown) for row in rows]
-    return np.array(
-        [
-            bool(source.by == "text" and source.looked_for and row.labels)
-            for source, row in zip(sources, rows, strict=True)
-        ],
-        dtype=bool,
-    )
+    """Return which images have labels that are measured one by one. (N,)."""
+    return np.array([row.source in domains.image_labels.sources and bool(row.labels) for row in rows], dtype=bool)

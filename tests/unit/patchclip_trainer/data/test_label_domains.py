@@ -109,6 +109,33 @@ def test_overlapping_boxes_of_two_sources_are_one_lesion() -> None:
     assert not lesions[0].contains(50, 50)
 
 
+def test_overlapping_boxes_of_two_readers_of_one_source_are_one_lesion() -> None:
+    boxes = [
+        BoxRow("images/a.png", "Nodule/Mass", Box(10, 10, 20, 20), source="VinDr-CXR", reader="R8"),
+        BoxRow("images/a.png", "Nodule/Mass", Box(12, 12, 20, 20), source="VinDr-CXR", reader="R9"),
+    ]
+
+    assert len(lesions_of(boxes, "nodule_mass")) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"), [("NO", LabelState.READER_NEGATIVE), ("YES", LabelState.POSITIVE)], ids=["no", "yes"]
+)
+def test_an_expert_who_was_asked_for_pneumothorax_alone_says_nothing_else(answer: str, state: LabelState) -> None:
+    row = _row(source="SIIM-ACR Pneumothorax 2019", adjudicated=(f"Pneumothorax={answer}",))
+
+    assert label_of(row, [], "pneumothorax") is state
+    assert label_of(row, [], "opacity") is LabelState.UNKNOWN
+    assert label_of(_row(adjudicated=row.adjudicated), [], "pneumothorax") is LabelState.UNKNOWN
+
+
+def test_labels_by_readers_make_negatives_of_what_they_looked_for() -> None:
+    row = _row(source="VinDr-CXR", labels=("Pleural effusion",))
+
+    assert label_of(row, [], "pleural_effusion") is LabelState.POSITIVE
+    assert label_of(row, [], "edema") is LabelState.READER_NEGATIVE
+
+
 def test_overlapping_boxes_of_one_reader_stay_two_lesions() -> None:
     boxes = [_box("Nodule", "ChestX-Det", Box(10, 10, 20, 20)), _box("Mass", "ChestX-Det", Box(12, 12, 20, 20))]
 
