@@ -1,0 +1,249 @@
+"""Stage 2 learns what a toy data set shows, and a run that is stopped or killed goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from patchclip_core import checkpoint
+from patchclip_core.targets import FindingLabel
+from patchclip_core.types import Radiograph
+from patchclip_trainer.cli import app
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.errors import DataError, RecipeError, TrainerError
+from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.samples import make_batch
+from patchclip_trainer.training.stage2 import Stage2
+
+MakeRecipe = Callable[..., TrainingRecipe]
+
+
+def losses_in(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [line["loss"] if "loss" in line else line["held_out_loss"] for line in lines]
+
+
+@pytest.mark.parametrize("objective", ["patchclip", "lrclr", "paper"])
+def test_each_objective_learns_the_squares(
+    objective: str, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    run = Stage2(make_recipe(objective=objective), squares, tmp_path / "tokenizer")
+
+    outcome = run.run(tmp_path / "out")
+
+    losses = losses_in(tmp_path / "out")
+    assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
+    assert outcome.checkpoint is not None
+    analyzer = checkpoint.load(outcome.checkpoint, "cpu")
+    assert analyzer.identity.trained
+    assert not analyzer.identity.calibrated
+    pixels = np.full((32, 32), 0.15, dtype=np.float32)
+    pixels[4:16, 16:28] = 0.9
+    finding = analyzer.analyze_batch([Radiograph(pixels)])[0]["pneumothorax"]
+    assert finding.patch_map is not None
+    row, column = np.unravel_index(finding.patch_map.argmax(), finding.patch_map.shape)
+    assert 1 <= row < 4
+    assert 4 <= column < 7
+
+
+@pytest.mark.parametrize("killed_at", [3, 7])
+def test_a_killed_run_resumes_with_the_same_losses(
+    killed_at: int, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(epochs=4, save_every=2)
+    Stage2(recipe, squares, tmp_path / "t1").run(tmp_path / "whole")
+
+    def die(done: int, _total: int) -> None:
+        if done == killed_at:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        Stage2(recipe, squares, tmp_path / "t2").run(tmp_path / "killed", progress=die)
+    Stage2(recipe, squares, tmp_path / "t3").run(tmp_path / "killed", resume=True)
+
+    assert losses_in(tmp_path / "killed") == losses_in(tmp_path / "whole")
+    weights = [(tmp_path / name / "checkpoint" / "weights.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_that_is_asked_to_stop_loses_no_step(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    run = Stage2(make_recipe(epochs=4), squares, tmp_path / "t1")
+
+    outcome = run.run(tmp_path / "out", stopped=lambda: run.step == 5)
+    resumed = Stage2(make_recipe(epochs=4), squares, tmp_path / "t2")
+    steps: list[int] = []
+    resumed.run(tmp_path / "out", resume=True, progress=lambda done, _total: steps.append(done))
+
+    assert (outcome.reason, outcome.step) == ("stopped", 5)
+    assert steps[0] == 6
+
+
+def test_a_run_is_not_resumed_with_another_recipe_nor_overwritten(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    Stage2(make_recipe(epochs=1), squares, tmp_path / "t1").run(tmp_path / "out")
+
+    with pytest.raises(RecipeError, match="another recipe"):
+        Stage2(make_recipe(epochs=2), squares, tmp_path / "t2").run(tmp_path / "out", resume=True)
+    with pytest.raises(TrainerError, match="--resume"):
+        Stage2(make_recipe(epochs=1), squares, tmp_path / "t3").run(tmp_path / "out")
+
+
+def test_training_stops_where_the_held_out_loss_no_longer_falls(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    still = {"rate_tower": 0.0, "rate_new": 0.0}
+    run = Stage2(make_recipe(patience=2, optimizer=still), squares, tmp_path / "t")
+
+    outcome = run.run(tmp_path / "out")
+
+    assert outcome.step == 3 * run.epoch_steps
+    assert outcome.reason == "no lower held-out loss any more"
+
+
+def test_unknown_findings_contribute_no_gradient(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    run = Stage2(make_recipe(findings=["pneumothorax", "edema"]), squares, tmp_path / "t")
+    batch = make_batch(run.samples, run.samples.train[:8], run.start.preprocess, run.device, hard=False)
+    assert not bool(batch.targets.image_known[:, 1].any())
+    assert not bool(batch.targets.patches_known[:, 1].any())
+
+    def gradients(value: float) -> list[torch.Tensor | None]:
+        image, patches = batch.targets.image.clone(), batch.targets.patches.clone()
+        image[:, 1], patches[:, 1] = value, value
+        run.network.zero_grad(set_to_none=True)
+        loss, _ = run._objective.loss(
+            run.network, replace(batch, targets=replace(batch.targets, image=image, patches=patches))
+        )
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return [None if weight.grad is None else weight.grad.clone() for weight in run.network.parameters()]
+
+    for absent, present in zip(gradients(0.0), gradients(1.0), strict=True):
+        assert (absent is None) == (present is None)
+        if absent is not None and present is not None:
+            assert torch.equal(absent, present)
+
+
+def test_a_positive_image_without_boxes_and_a_text_mined_one_know_no_patch(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    run = Stage2(make_recipe(), squares, tmp_path / "t")
+    first, second = (int(index) for index in run.samples.train[:2])
+    labels = run.samples.labels | {first: (FindingLabel(True),), second: (FindingLabel(False),)}
+    samples = replace(run.samples, labels=labels, text_mined=run.samples.text_mined | {second: (True,)})
+
+    batch = make_batch(samples, np.array([first, second]), run.start.preprocess, run.device, hard=False)
+
+    assert bool(batch.targets.image_known.all())
+    assert not bool(batch.targets.patches_known.any())
+
+
+def test_boxes_move_with_a_shifted_and_scaled_image(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    strong = {"shift": 0.2, "scale": 0.3, "brightness": 0.0, "contrast": 0.0}
+    recipe = make_recipe(augment=strong)
+    run = Stage2(recipe, squares, tmp_path / "t")
+    boxed = np.array([index for index in run.samples.train if index % 2 == 0])
+
+    batch = make_batch(run.samples, boxed, run.start.preprocess, run.device, False, (recipe.augment, (1, 2, 3)))
+
+    # How bright each patch of 4 x 4 pixels is, from background 0 to square 1, is how much of it the box covers.
+    grey = batch.images * 0.25 + 0.5
+    brightness = torch.nn.functional.avg_pool2d(grey, 4).flatten(1)
+    bright = ((brightness - 0.16) / (0.9 - 0.16)).clamp(0, 1)
+    known = batch.targets.patches_known[:, 0]
+    assert float((bright - batch.targets.patches[:, 0]).abs()[known].mean()) < 0.03
+    plain = make_batch(run.samples, boxed, run.start.preprocess, run.device, hard=False)
+    assert not torch.equal(plain.targets.patches, batch.targets.patches)
+
+
+def test_patients_held_out_are_not_trained_on(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    samples = Stage2(make_recipe(), squares, tmp_path / "t").samples
+
+    train, held = (
+        {squares.rows[int(index)].patient_id for index in part} for part in (samples.train, samples.held_out)
+    )
+
+    assert len(held) == 4
+    assert not train & held
+
+
+def test_data_of_another_size_say_how_to_prepare_them(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="--input-px 448"):
+        Stage2(make_recipe(model="compact-448"), squares, tmp_path / "t")
+
+
+def test_a_checkpoint_is_a_start(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    outcome = Stage2(make_recipe(epochs=1), squares, tmp_path / "t1").run(tmp_path / "first")
+    again = make_recipe(model=None, start=str(outcome.checkpoint), epochs=1, train="heads")
+
+    second = Stage2(again, squares, tmp_path / "t2").run(tmp_path / "second")
+
+    assert second.checkpoint is not None
+    assert checkpoint.load(second.checkpoint, "cpu").finding_keys == ("pneumothorax",)
+    with pytest.raises(RecipeError, match="lrclr"):
+        Stage2(again.model_copy(update={"objective": "lrclr"}), squares, tmp_path / "t3")
+
+
+def recipe_file(recipe: TrainingRecipe, folder: Path) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    return path
+
+
+def test_the_command_plans_without_writing_then_trains(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe, out = recipe_file(make_recipe(), tmp_path), tmp_path / "out"
+    arguments = [
+        "stage2",
+        "--recipe",
+        str(recipe),
+        "--data",
+        str(squares.folder),
+        "--out",
+        str(out),
+        "--set",
+        "epochs=1",
+    ]
+
+    planned = CliRunner().invoke(app, [*arguments, "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    assert "steps: 3" in planned.output
+    assert not out.exists()
+    trained = CliRunner().invoke(app, arguments)
+
+    assert trained.exit_code == 0, trained.output
+    assert (out / "checkpoint" / "card.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("epoch=5", "epoch:"), ("optimizer.speed=5", "optimizer.speed"), ("batch=0", "batch"), ("epochs", "key=value")],
+)
+def test_bad_keys_are_named(
+    change: str, named: str, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe: Any = recipe_file(make_recipe(), tmp_path)
+
+    result = CliRunner().invoke(
+        app, ["stage2", "-r", str(recipe), "-d", str(squares.folder), "-o", str(tmp_path / "o"), "--set", change]
+    )
+
+    assert isinstance(result.exception, RecipeError)
+    assert named in str(result.exception)

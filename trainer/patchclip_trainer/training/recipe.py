@@ -1,0 +1,141 @@
+"""A training recipe: one YAML file a run, every value of which can be overridden on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from patchclip_trainer.errors import RecipeError
+
+Objective = Literal["patchclip", "paper", "lrclr"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OptimizerRecipe(_Part):
+    """How weights follow their gradients."""
+
+    kind: Literal["adamw", "sgd"] = "adamw"
+    rate_tower: Annotated[float, Field(ge=0)] = 1e-3
+    """Highest learning rate of what a pretrained tower has."""
+    rate_new: Annotated[float, Field(ge=0)] = 1e-3
+    """Highest learning rate of all other layers."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Of matrices and kernels; biases, norms and scales have none."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of all steps in which the rate rises from 0."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Longest gradient, over all weights together."""
+
+
+class AugmentRecipe(_Part):
+    """Random changes to each image; boxes move along. There is no mirroring: sides have a meaning in a chest."""
+
+    shift: Annotated[float, Field(ge=0, le=0.25)] = 0.04
+    """Largest shift, as a share of the input's side."""
+    scale: Annotated[float, Field(ge=0, le=0.5)] = 0.06
+    """Largest change of size: 0.1 is from 0.9 to 1.1."""
+    brightness: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Largest value added, white being 1."""
+    contrast: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    """Largest change of the spread of grey values."""
+
+
+class TrainingRecipe(_Part):
+    """A run of stage 2."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    """Name of the checkpoint that comes out."""
+    model: str | None = None
+    """A model recipe to build: a name in `conf/models/`, or a YAML file."""
+    start: str | None = None
+    """A checkpoint to start from instead: a shipped name, or a folder."""
+    objective: Objective = "patchclip"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Most images a step; the batches of an epoch are of almost equal size."""
+    train: Literal["everything", "image", "heads"] = "everything"
+    """'image': not the text side. 'heads': what the paper's stage 2 trains."""
+    hard_targets: bool = False
+    """Patches count as whole from half coverage on; always so with the objective `paper`."""
+    text_mined: bool = True
+    """Text-mined labels count for the image as a whole; for patches they never do."""
+    findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Keys to train; left out, all that have a positive image in the part that is trained on."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    held_out_fold: Annotated[int, Field(ge=0)] | None = 0
+    """Patients of the train split that only early stopping looks at; null: none, and the last epoch is kept."""
+    patience: Annotated[int, Field(ge=1)] | None = 8
+    """Epochs without a lower held-out loss after which training stops; null: never."""
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the running mean of the weights, which is what is kept; 0: no mean."""
+    save_every: Annotated[int, Field(ge=1)] = 200
+    """Steps between two states on disk: what a killed run loses at most."""
+    device: str = "auto"
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if (self.model is None) == (self.start is None):
+            raise ValueError("give either `model`, a network to build, or `start`, a checkpoint to go on from")
+        if self.held_out_fold is not None and self.held_out_fold >= self.folds:
+            raise ValueError(f"held_out_fold {self.held_out_fold}: folds are counted 0 to {self.folds - 1}")
+        return self
+
+
+def read_training_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingRecipe:
+    """Read a recipe and apply changes, each `key=value` or `part.key=value` with a YAML value.
+
+    Raises `RecipeError`, which names each key that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a list of keys with values, such as `epochs: 30`")
+    for change in changes:
+        _apply(content, change)
+    try:
+        return TrainingRecipe.model_validate(content)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()]
+        raise RecipeError(f"the recipe {path} has errors:\n" + "\n".join(lines)) from error
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    name, sign, text = change.partition("=")
+    *parts, key = name.strip().split(".")
+    if not (sign and key):
+        raise RecipeError(f"--set {change}: a change is written key=value, such as epochs=5 or optimizer.kind=sgd")
+    for part in parts:
+        content = content.setdefault(part, {})
+        if not isinstance(content, dict):
+            raise RecipeError(f"--set {change}: {part} has no keys of its own")
+    try:
+        content[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {change}: the value is not valid YAML ({error})") from error
+    if isinstance(content[key], str):
+        content[key] = _number(content[key])
+
+
+def _number(text: str) -> str | float:
+    """YAML reads 1e-3, which people write, as a word."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
