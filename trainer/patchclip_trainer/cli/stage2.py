@@ -66,7 +66,7 @@ def stage2(
         run = Stage2(settings, prepared, Path(tokenizer_folder), domains=domains)
         if dry_run:
             for name, value in run.plan().items():
-                terminal.print(f"{name}: {value}", markup=False)
+                terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
             return
         with _stop_signals() as received, progress("stage 2", "steps") as advance:
             outcome = run.run(out, resume=resume, progress=advance, stopped=lambda: received() is not None)
