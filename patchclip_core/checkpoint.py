@@ -29,6 +29,7 @@ _BUILT_IN = {"patchclip": "patchclip_core.loading:load_patch_clip", "lrclr": "pa
 _CHUNK_BYTES = 1 << 20
 
 ArchitectureLoader = Callable[[Path, "ModelCard", str], Analyzer]
+_AnySizeLoader = Callable[[Path, "ModelCard", str, int], Analyzer]
 
 
 class FindingCard(BaseModel):
@@ -48,6 +49,8 @@ class FindingCard(BaseModel):
     """Added to the logit after it was divided by the temperature."""
     region_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Patch probability from which on a place belongs to a region."""
+    smoothing_patches: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """Standard deviation of the Gaussian that smooths the finding's map, in the model's own patches; 0: none does."""
     extent: Literal["localised", "image"] = "localised"
     """'image': no map and no regions."""
 
@@ -100,15 +103,26 @@ class ModelCard(BaseModel):
         )
 
 
-def load(name_or_path: str | Path, device: str = "auto") -> Analyzer:
+def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None = None) -> Analyzer:
     """Load a checkpoint: the name of one that the package ships, or a folder.
 
-    device: 'auto' takes a GPU where there is one; 'cpu', 'cuda'. Raises `CheckpointError`, which says what to do.
+    device: 'auto' takes a GPU where there is one; 'cpu', 'cuda'. input_px: height and width of the model's input, where
+    they are not to be those that it was trained with. A larger input has more patches, each smaller on the radiograph;
+    operating points and calibration were set at the card's size, so the model then calls itself uncalibrated. Raises
+    `CheckpointError`, which says what to do.
     """
     folder = find(name_or_path)
     card = read_card(folder)
     verify_weights(folder, card)
-    return _architecture(card.architecture)(folder, card, device)
+    load_architecture = _architecture(card.architecture)
+    if input_px is None:
+        return load_architecture(folder, card, device)
+    if card.architecture not in _BUILT_IN:
+        raise CheckpointError(
+            f"{card.name} can be opened at its own {card.preprocess.input_px} px only: the plug-in of "
+            f"'{card.architecture}' takes no other input size"
+        )
+    return cast(_AnySizeLoader, load_architecture)(folder, card, device, input_px)
 
 
 def shipped() -> list[str]:

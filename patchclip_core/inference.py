@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from patchclip_core.calibration import Calibration
 from patchclip_core.checkpoint import FindingCard, ModelCard
-from patchclip_core.localization import find_regions
+from patchclip_core.localization import find_regions, smoothed
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts
 from patchclip_core.models.towers import Tokenizer, Tokens
 from patchclip_core.multiscale import TileSettings, cut, merge
@@ -159,11 +159,13 @@ class NetworkAnalyzer(AnalyzesImages):
     def _findings(
         self, radiograph: Radiograph, geometry: Geometry, image_logits: FloatArray, map_logits: FloatArray
     ) -> Findings:
-        maps = expit(map_logits)
-        items = [
-            _finding(card, index >= len(self._card.findings), float(image_logits[index]), maps[index], geometry)
-            for index, card in enumerate(self._asked)
-        ]
+        # Tiles divide the model's patches; smoothing reaches as far on the radiograph with them as without.
+        divided = geometry.grid.rows / self._card.preprocess.grid.rows
+        items = []
+        for index, (card, probabilities) in enumerate(zip(self._asked, expit(map_logits), strict=True)):
+            patch_map = smoothed(probabilities, geometry, card.smoothing_patches * divided)
+            experimental = index >= len(self._card.findings)
+            items.append(_finding(card, experimental, float(image_logits[index]), patch_map, geometry))
         return Findings(tuple(items), geometry, self.identity, radiograph.remarks)
 
 

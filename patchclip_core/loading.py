@@ -17,11 +17,11 @@ from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactTextSettings
 from patchclip_core.models.encoders import AnyTextTower
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings
-from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.stored import StoredTextTower
 from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
 from patchclip_core.models.towers import Tokenizer
+from patchclip_core.preprocess import PreprocessSettings
 
 VOCABULARY_FILE = "vocabulary.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -29,16 +29,16 @@ TOKENIZER_FILE = "tokenizer.json"
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def load_patch_clip(folder: Path, card: ModelCard, device: str) -> NetworkAnalyzer:
-    """Load a Patch-CLIP. Raises `CheckpointError`."""
+def load_patch_clip(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
+    """Load a Patch-CLIP, at its card's input size unless another is given. Raises `CheckpointError`."""
     settings = read_settings(card, PatchClipSettings)
-    return _analyzer(PatchClip(settings), settings.text_tower, folder, card, device)
+    return _analyzer(PatchClip(settings), settings.text_tower, folder, card, device, input_px)
 
 
-def load_lrclr(folder: Path, card: ModelCard, device: str) -> NetworkAnalyzer:
-    """Load an LRCLR. Raises `CheckpointError`."""
+def load_lrclr(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
+    """Load an LRCLR, likewise. Raises `CheckpointError`."""
     settings = read_settings(card, LrclrSettings)
-    return _analyzer(Lrclr(settings), settings.text_tower, folder, card, device)
+    return _analyzer(Lrclr(settings), settings.text_tower, folder, card, device, input_px)
 
 
 def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
@@ -96,7 +96,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _analyzer(
-    network: FindingsNetwork, text: AnyTextTower, folder: Path, card: ModelCard, device: str
+    network: PatchClip | Lrclr, text: AnyTextTower, folder: Path, card: ModelCard, device: str, input_px: int | None
 ) -> NetworkAnalyzer:
     if silent := [finding.key for finding in card.findings if not (finding.positive and finding.negative)]:
         raise CheckpointError(f"the card of {card.name} has no positive and negative sentences for {', '.join(silent)}")
@@ -106,7 +106,41 @@ def _analyzer(
             f"the card of {card.name} contradicts itself: its network has {network.grid} on {network.input_px} px, "
             f"its preprocessing {card.preprocess.grid} on {card.preprocess.input_px} px"
         )
+    if input_px is not None and input_px != network.input_px:
+        card = _resized(network, card, input_px)
     analyzer = NetworkAnalyzer(network, read_tokenizer(folder, text), card, choose_device(device))
     # The findings' texts are embedded now. Sentences that are asked later have their tower read again.
     network.text_tower = StoredTextTower(text, (folder / WEIGHTS_FILE).absolute(), network.text_tower.width)
     return analyzer
+
+
+def _resized(network: PatchClip | Lrclr, card: ModelCard, input_px: int) -> ModelCard:
+    """Let a network take images of another size; returns the card of what it then is."""
+    before = card.preprocess
+    try:
+        preprocess = PreprocessSettings.model_validate(
+            before.model_dump() | {"input_px": input_px, "grid": network.grid_at(input_px)}
+        )
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{card.name} cannot be opened at {input_px} px ({error.errors()[0]['msg']}); "
+            f"it was made for {before.input_px} px"
+        ) from error
+    if preprocess.grid.rows < 1:
+        raise CheckpointError(f"{card.name} has no patch at {input_px} px; it was made for {before.input_px} px")
+    network.resize(input_px)
+    finer = preprocess.grid.rows / before.grid.rows
+    # Operating points stay, for want of better ones, and smoothing reaches as far on the radiograph as before.
+    findings = [
+        finding.model_copy(update={"smoothing_patches": finding.smoothing_patches * finer}) for finding in card.findings
+    ]
+    return card.model_copy(
+        update={
+            "preprocess": preprocess,
+            "settings": network.settings.model_dump(mode="json"),
+            "findings": tuple(findings),
+            "calibrated": False,
+            "statement": f"{card.statement} Opened at {input_px} px; its operating points were set at "
+            f"{before.input_px} px.",
+        }
+    )

@@ -3,6 +3,8 @@
 A map is read as a surface that is linear between patch centres. A region is a connected part of the image in which the
 surface reaches the threshold; a patch that reaches it always covers at least half of its cell's height and width,
 since nothing smaller can be known from it. Patches whose centre lies outside the image, in the padding, are left out.
+
+A noisy map can be smoothed first (`smoothed`); the checkpoint's card says how much, for each finding.
 """
 
 from __future__ import annotations
@@ -42,6 +44,30 @@ def find_regions(
     return tuple(sorted(regions, key=lambda region: (-region.score, region.y, region.x))[:maximum])
 
 
+def patches_inside(geometry: Geometry) -> tuple[slice, slice]:
+    """Rows and columns of the patches whose centre lies in the image; empty where none does."""
+    first_row, first_column = (max(0, int(np.ceil(index))) for index in geometry.patch_index(0.0, 0.0))
+    row_end, column_end = geometry.patch_index(geometry.source_columns, geometry.source_rows)
+    end_row = min(geometry.grid.rows, int(np.floor(row_end)) + 1)
+    end_column = min(geometry.grid.columns, int(np.floor(column_end)) + 1)
+    return slice(first_row, max(first_row, end_row)), slice(first_column, max(first_column, end_column))
+
+
+def smoothed(patch_map: FloatArray, geometry: Geometry, deviation_patches: float) -> FloatArray:
+    """Return the map smoothed by a Gaussian of this standard deviation, in patches of the map; 0 changes nothing.
+
+    Each value becomes a weighted mean of the patches inside the image. Weights add up to 1 at its borders as well:
+    nothing darkens there, and nothing comes in from the padding. Patches outside the image stay as they are.
+    """
+    if deviation_patches == 0.0:
+        return patch_map
+    rows, columns = patches_inside(geometry)
+    smooth = patch_map.copy()
+    down, across = (_gaussian_mean(part.stop - part.start, deviation_patches) for part in (rows, columns))
+    smooth[rows, columns] = down @ patch_map[rows, columns] @ across.T
+    return smooth
+
+
 def region_mask(finding: Finding, geometry: Geometry) -> Mask:
     """Return the pixels that a finding's regions cover: (source rows, source columns), True inside.
 
@@ -65,6 +91,19 @@ def region_mask(finding: Finding, geometry: Geometry) -> Mask:
     return mask
 
 
+def probability_surface(patch_map: FloatArray, geometry: Geometry, rows: int, columns: int) -> FloatArray:
+    """Return a patch map as a picture of the whole image: (rows, columns) float32 in [0, 1], linear between patches.
+
+    rows, columns: size of the picture, whatever that of the image. 0 everywhere where no patch lies in the image.
+    """
+    surface = _Surface.of(patch_map, geometry)
+    if surface is None:
+        return np.zeros((rows, columns), dtype=np.float32)
+    y = (np.arange(rows) + 0.5) * (geometry.source_rows / rows)
+    x = (np.arange(columns) + 0.5) * (geometry.source_columns / columns)
+    return surface.at(surface.rows_at(y), surface.columns_at(x))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Surface:
     """The patches inside the image and where image pixels lie between them.
@@ -86,19 +125,19 @@ class _Surface:
         rows, columns = patch_map.shape
         if (rows, columns) != (geometry.grid.rows, geometry.grid.columns):
             raise ValueError(f"a {rows} x {columns} patch map does not belong to a grid of {geometry.grid}")
+        inside_rows, inside_columns = patches_inside(geometry)
+        values = np.asarray(patch_map[inside_rows, inside_columns], dtype=np.float32)
+        if values.size == 0:
+            return None
         row_start, column_start = geometry.patch_index(0.0, 0.0)
         row_end, column_end = geometry.patch_index(geometry.source_columns, geometry.source_rows)
-        first_row, last_row = max(0, int(np.ceil(row_start))), min(rows - 1, int(np.floor(row_end)))
-        first_column, last_column = max(0, int(np.ceil(column_start))), min(columns - 1, int(np.floor(column_end)))
-        if first_row > last_row or first_column > last_column:
-            return None
         return _Surface(
-            values=np.asarray(patch_map[first_row : last_row + 1, first_column : last_column + 1], dtype=np.float32),
+            values=values,
             source_rows=geometry.source_rows,
             source_columns=geometry.source_columns,
-            row_start=row_start - first_row,
+            row_start=row_start - inside_rows.start,
             row_step=(row_end - row_start) / geometry.source_rows,
-            column_start=column_start - first_column,
+            column_start=column_start - inside_columns.start,
             column_step=(column_end - column_start) / geometry.source_columns,
         )
 
@@ -122,6 +161,14 @@ class _Component:
     region: Region
     cores: tuple[tuple[int, int], ...]
     own_cells: Mask | None
+
+
+def _gaussian_mean(count: int, deviation: float) -> FloatArray:
+    """(count, count): each row weighs its neighbours by a Gaussian and adds up to 1."""
+    index = np.arange(count)
+    weights = np.exp(-0.5 * ((index[:, None] - index[None, :]) / deviation) ** 2)
+    mean: FloatArray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return mean
 
 
 def _components(surface: _Surface, threshold: float) -> list[_Component]:
@@ -214,4 +261,4 @@ def _pixel_range(start: float, extent: float, limit: int) -> tuple[int, int]:
     return first, min(last, limit)
 
 
-__all__ = ["MAXIMUM_REGIONS", "find_regions", "region_mask"]
+__all__ = ["MAXIMUM_REGIONS", "find_regions", "patches_inside", "probability_surface", "region_mask", "smoothed"]

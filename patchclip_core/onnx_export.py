@@ -2,7 +2,8 @@
 
 The findings' texts are part of the graph. It takes `images` (batch, channels, input_px, input_px) float32, prepared as
 `preprocess` does it by the card, and gives `probabilities` (batch, findings), calibrated by the card, and `patch_maps`
-(batch, findings, grid rows, grid columns), what `Finding.probability` and `Finding.patch_map` are. The file's metadata
+(batch, findings, grid rows, grid columns), what `Finding.probability` and `Finding.patch_map` are. Smoothing, where the
+card asks for it, is left to `localization.smoothed`, since it depends on where the image ends. The file's metadata
 holds the card and the findings' keys. Needs the packages of the extra `onnx`.
 """
 

@@ -47,7 +47,11 @@ def patch_map(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -
     values = findings[finding].patch_map
     if values is None:
         raise ValueError(f"the model has no map of {finding}: its card calls it a finding without a place")
-    return PlaceMap(values, findings.geometry, "the patch head, above all layers of the image tower")
+    covers = "the patch head, above all layers of the image tower"
+    smoothing = {card.key: card.smoothing_patches for card in analyzer.card.findings}.get(finding, 0.0)
+    return PlaceMap(
+        values, findings.geometry, f"{covers}, smoothed over {smoothing:g} patches" if smoothing else covers
+    )
 
 
 def attention_rollout(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -> PlaceMap:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from patchclip_core.localization import patches_inside
 from patchclip_core.types import Box, FloatArray, Geometry
 
 
@@ -71,11 +72,8 @@ def box_coverage(boxes: Sequence[Box], geometry: Geometry) -> FloatArray:
 
 def inside_image(geometry: Geometry) -> NDArray[np.bool_]:
     """Tell which patches have their centre in the image, not in its padding: (grid rows, grid columns)."""
-    grid = geometry.grid
-    y = np.array([geometry.patch_centre(row, 0)[1] for row in range(grid.rows)])
-    x = np.array([geometry.patch_centre(0, column)[0] for column in range(grid.columns)])
-    down, across = (y >= 0) & (y <= geometry.source_rows), (x >= 0) & (x <= geometry.source_columns)
-    inside: NDArray[np.bool_] = down[:, None] & across[None, :]
+    inside = np.zeros((geometry.grid.rows, geometry.grid.columns), dtype=bool)
+    inside[patches_inside(geometry)] = True
     return inside
 
 

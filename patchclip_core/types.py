@@ -167,7 +167,8 @@ class Finding:
 
     probability: calibrated if the model card says so, in [0, 1]; None when not evaluated.
     threshold: the operating point the state was decided at; None when not evaluated.
-    patch_map: (grid rows, grid columns) float32 patch probabilities in [0, 1]; None when the model has no map for it.
+    patch_map: (grid rows, grid columns) float32 patch probabilities in [0, 1], smoothed where the model's card asks for
+        it; None when the model has no map for it.
     region_threshold: the patch probability from which on a place belongs to a region.
     regions: only for a present finding, highest score first; empty when the model names no place.
     reason: why the finding was not evaluated, in plain language.

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from patchclip_core.models.compact import transformer
+from patchclip_core.models.positions import interpolated
 
 
 class PatchHead(nn.Module):
@@ -35,6 +36,12 @@ class PooledPatchHead(nn.Module):
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Weigh and add up."""
         return torch.einsum("bpw,p->bw", patches, self.weights)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Weigh the same places of another grid, with the same sum. The own grid must be square."""
+        with torch.no_grad():
+            share = len(self.weights) / (rows * columns)
+            self.weights = nn.Parameter(share * interpolated(self.weights[:, None], rows, columns)[:, 0])
 
 
 class SparseHead(nn.Module):

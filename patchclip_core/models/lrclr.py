@@ -31,7 +31,7 @@ from torch.nn import functional
 from patchclip_core.models.downscaler import AnyDownscalerSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
-from patchclip_core.models.towers import ImageTokens, Tokens
+from patchclip_core.models.towers import Features, ImageTokens, Tokens
 
 _INITIAL_SCALE = math.log(1 / 0.07)  # CLIP's
 _NOTHING = 1e-6
@@ -154,8 +154,16 @@ class Lrclr(FindingsNetwork):
         self.image_bias = nn.Parameter(torch.zeros(()))
         self.patch_bias = nn.Parameter(torch.zeros(()))
 
-    def select(self, images: torch.Tensor) -> Regions:
-        """Encode images (B, channels, input_px, input_px) and select their significant patches."""
+    def resize(self, input_px: int) -> None:
+        """Take images of another size; the same share of the patches is selected."""
+        before = self.grid
+        super().resize(input_px)
+        share = self.grid.rows * self.grid.columns / (before.rows * before.columns)
+        selected = max(1, round(self.settings.selected * share))
+        self.settings = self.settings.model_copy(update={"input_px": input_px, "selected": selected})
+
+    def select(self, images: torch.Tensor | Features) -> Regions:
+        """Encode images (B, channels, input_px, input_px), or their features, and select their significant patches."""
         tokens: ImageTokens = self.look(images)
         patches = self.image_tower.final_norm(tokens.patches)
         significance = self.selector(patches)
@@ -196,15 +204,15 @@ class Lrclr(FindingsNetwork):
         pairs = functional.normalize(groups @ sentences.overall, dim=-1).reshape(len(counts) // 2, 2, -1)
         return pairs, sentences.words, sentences.mask, groups
 
-    def forward(self, images: torch.Tensor, texts: Texts) -> LrclrOutput:
-        """Compare images (B, channels, input_px, input_px) with findings that `embed_findings` embedded."""
+    def forward(self, images: torch.Tensor | Features, texts: Texts) -> LrclrOutput:
+        """Compare images (B, channels, input_px, input_px), or their features, with embedded findings."""
         pairs, words, mask, groups = texts
         regions = self.select(images)
         direction = pairs[:, 0] - pairs[:, 1]  # (F, D)
         scale = self.logit_scale.exp()
         overall = scale * regions.overall @ direction.T + self.image_bias  # (B, F)
         similarity = self.local_similarity(regions, Sentences(pairs, words, mask))  # (B, S)
-        of_sides = (similarity @ groups.T.to(similarity.dtype)).reshape(images.shape[0], -1, 2)  # (B, F, 2)
+        of_sides = (similarity @ groups.T.to(similarity.dtype)).reshape(len(similarity), -1, 2)  # (B, F, 2)
         local = self.local_scale.exp() * (of_sides[..., 0] - of_sides[..., 1]) + self.image_bias
         alike = scale * torch.einsum("bpd,fd->bfp", regions.patches, direction) + self.patch_bias
         patches = both(alike, regions.significance[:, None])

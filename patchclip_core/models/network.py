@@ -13,7 +13,7 @@ from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.auto import AutoImageSettings, AutoTextSettings
 from patchclip_core.models.downscaler import AnyDownscalerSettings, build_downscaler
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
-from patchclip_core.models.towers import ImageTokens, TextTower, Tokens
+from patchclip_core.models.towers import Features, ImageTokens, TextTower, Tokens, TrunkTower
 from patchclip_core.types import PatchGrid
 
 
@@ -55,14 +55,36 @@ class FindingsNetwork(nn.Module, ABC):
     @property
     def grid(self) -> PatchGrid:
         """Where the patches lie on the input."""
-        alignment = Alignment.of_input(self.input_px)
+        return self.grid_at(self.input_px)
+
+    def grid_at(self, input_px: int) -> PatchGrid:
+        """Where the patches would lie on an input of this height and width; without rows where it is too small."""
+        alignment = Alignment.of_input(input_px)
         if self.downscaler is not None:
             alignment = self.downscaler.align(alignment)
         return self.image_tower.align(alignment).grid
 
-    def look(self, images: torch.Tensor) -> ImageTokens:
-        """Shrink and encode images (B, channels, input_px, input_px)."""
-        tokens: ImageTokens = self.image_tower(images if self.downscaler is None else self.downscaler(images))
+    def resize(self, input_px: int) -> None:
+        """Take images of another size from now on. `grid_at` must have patches there.
+
+        Towers interpolate their position embeddings as they run. A network that keeps anything else by the number of
+        patches adapts it here, and its settings.
+        """
+        self.input_px = input_px
+
+    @property
+    def trunk(self) -> TrunkTower | None:
+        """The image tower, where it begins with a fixed trunk that sees the images as they are."""
+        tower = self.image_tower
+        return tower if self.downscaler is None and isinstance(tower, TrunkTower) else None
+
+    def look(self, seen: torch.Tensor | Features) -> ImageTokens:
+        """Shrink and encode images (B, channels, input_px, input_px), or go on from what `trunk` made of them."""
+        if isinstance(seen, Features):
+            if self.trunk is None:
+                raise ValueError("this network has no fixed trunk that features could come from")
+            return self.trunk.encode(seen)
+        tokens: ImageTokens = self.image_tower(seen if self.downscaler is None else self.downscaler(seen))
         return tokens
 
     def new_parameters(self) -> dict[str, nn.Parameter]:

@@ -34,7 +34,7 @@ from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSe
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
-from patchclip_core.models.towers import Tokens
+from patchclip_core.models.towers import Features, Tokens
 
 Mode = Literal["default", "paper"]
 
@@ -133,20 +133,27 @@ class PatchClip(FindingsNetwork):
         self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
         self.patch_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
 
+    def resize(self, input_px: int) -> None:
+        """Take images of another size; the pooled-patch head weighs the same places."""
+        super().resize(input_px)
+        self.settings = self.settings.model_copy(update={"input_px": input_px})
+        self.pooled_head.resize(self.grid.rows, self.grid.columns)
+
     def encode_text(self, tokens: Tokens) -> torch.Tensor:
         """Return sentence embeddings (N, D) of length 1."""
         return nn.functional.normalize(self.text_projection(self.text_tower(tokens)), dim=-1)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: torch.Tensor | Features) -> torch.Tensor:
         """Return global image embeddings (B, D) of length 1, as stage 1 compares them with reports."""
         return self._overall(self.look(images).pooled)
 
     def forward(
-        self, images: torch.Tensor, texts: torch.Tensor, labelled: torch.Tensor | None = None
+        self, images: torch.Tensor | Features, texts: torch.Tensor, labelled: torch.Tensor | None = None
     ) -> PatchClipOutput:
         """Compare images with findings; B images, F findings, P patches, W the tower's width, D the shared space.
 
-        images: (B, channels, input_px, input_px). texts: (F, 2, D), positive and negative, each of length 1.
+        images: (B, channels, input_px, input_px), or their features. texts: (F, 2, D), positive and negative, each of
+        length 1.
         labelled: (B, F, P) bool, the patches that carry a label; only mode `paper` looks at it, and only in training.
         """
         read = self._read(images, texts)
@@ -165,7 +172,7 @@ class PatchClip(FindingsNetwork):
         read = self._read(images, texts[0])
         return Answer(self._image(read), read.patch_logits)
 
-    def _read(self, images: torch.Tensor, texts: torch.Tensor) -> _Reading:
+    def _read(self, images: torch.Tensor | Features, texts: torch.Tensor) -> _Reading:
         tokens = self.look(images)
         patches = tokens.patches if self.settings.mode == "paper" else self.image_tower.final_norm(tokens.patches)
         direction = texts[:, 0] - texts[:, 1]  # (F, D)

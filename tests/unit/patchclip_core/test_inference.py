@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from patchclip_core.checkpoint import ModelCard, digest_of, find, load, read_card
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.localization import find_regions, smoothed
 from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.preprocess import preprocess
 from patchclip_core.prompts import Code, FindingDefinition
@@ -141,6 +142,40 @@ def test_a_finding_without_place_has_neither_map_nor_regions(checkpoint: Path) -
     assert first.state is FindingState.PRESENT
     assert first.patch_map is None
     assert first.regions == ()
+
+
+def test_smoothing_of_the_card_smooths_map_regions_and_mask_of_that_finding_alone(
+    analyzer: NetworkAnalyzer, checkpoint: Path
+) -> None:
+    findings = [finding.model_dump() for finding in read_card(checkpoint).findings]
+    findings[0] |= {"smoothing_patches": 1.2, "threshold": 1e-9}
+    rewrite(checkpoint, findings=findings)
+    image = radiograph(rows=400)
+
+    plain = analyzer.analyze(image)
+    smooth = load(checkpoint, device="cpu").analyze_batch([image])[0]
+
+    (before, unchanged_before), (after, unchanged) = plain.items[:2], smooth.items[:2]
+    assert before.patch_map is not None
+    assert after.patch_map is not None
+    assert np.array_equal(after.patch_map, smoothed(before.patch_map, plain.geometry, 1.2))
+    assert after.regions == find_regions(after.patch_map, smooth.geometry, after.region_threshold)
+    assert unchanged.patch_map == pytest.approx(unchanged_before.patch_map, abs=0)
+
+
+def test_smoothing_reaches_as_far_on_the_radiograph_with_tiles_as_without(checkpoint: Path) -> None:
+    findings = [finding.model_dump() | {"smoothing_patches": 1.0} for finding in read_card(checkpoint).findings]
+    untouched = load(checkpoint, device="cpu")
+    rewrite(checkpoint, findings=findings)
+    model = load(checkpoint, device="cpu")
+    assert isinstance(model, NetworkAnalyzer)
+    assert isinstance(untouched, NetworkAnalyzer)
+
+    (found,), (rough,) = (which.looking_closer().analyze_batch([radiograph()]) for which in (model, untouched))
+
+    patch_map = rough.items[0].patch_map
+    assert patch_map is not None
+    assert found.items[0].patch_map == pytest.approx(smoothed(patch_map, rough.geometry, 2.0), abs=0)
 
 
 def test_temperature_and_bias_of_the_card_make_the_probability(analyzer: NetworkAnalyzer, checkpoint: Path) -> None:

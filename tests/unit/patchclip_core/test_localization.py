@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchclip_core.localization import find_regions, region_mask
+from patchclip_core.localization import find_regions, region_mask, smoothed
+from patchclip_core.targets import inside_image
 from patchclip_core.types import Box, Finding, FindingState, Geometry, PatchGrid, Region
 
 
@@ -191,3 +192,49 @@ def pixels_of(box: Box) -> tuple[slice, slice]:
         slice(int(np.floor(box.y + 1e-6)), int(np.ceil(box.y + box.h - 1e-6))),
         slice(int(np.floor(box.x + 1e-6)), int(np.ceil(box.x + box.w - 1e-6))),
     )
+
+
+@given(maps, geometries, st.floats(0.1, 4))
+@settings(max_examples=60, deadline=None)
+def test_a_smoothed_map_weighs_neighbours_by_a_gaussian_that_ends_at_the_image(
+    patch_map: np.ndarray, geometry: Geometry, deviation: float
+) -> None:
+    smooth = smoothed(patch_map, geometry, deviation)
+
+    inside = inside_image(geometry)
+    places = np.argwhere(inside)
+    for row, column in places[:: max(1, len(places) // 10)]:
+        weights = np.exp(-((places - (row, column)) ** 2).sum(axis=1) / (2 * deviation**2))
+        expected = (weights * patch_map[inside]).sum() / weights.sum()
+        assert smooth[row, column] == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(smooth[~inside], patch_map[~inside])
+
+
+@given(geometries, st.floats(0, 1, width=32), st.floats(0.1, 4))
+@settings(max_examples=40, deadline=None)
+def test_smoothing_leaves_an_even_map_even_up_to_the_border_and_takes_nothing_from_the_padding(
+    geometry: Geometry, value: float, deviation: float
+) -> None:
+    inside = inside_image(geometry)
+    patch_map = np.where(inside, np.float32(value), np.float32(1 - value))
+
+    assert smoothed(patch_map, geometry, deviation)[inside] == pytest.approx(value, abs=1e-5)
+
+
+def test_smoothing_keeps_a_spot_in_its_place_and_drops_what_a_single_patch_says() -> None:
+    geometry = letterbox(896, 700)
+    patch_map = empty_map()
+    patch_map[3, 4] = 0.9
+    patch_map[8:11, 6:9] = 0.9
+
+    (region,) = find_regions(smoothed(patch_map, geometry, 0.8), geometry)
+
+    assert region.box.contains(*geometry.patch_centre(9, 7))
+    x, y = geometry.patch_centre(9, 7)
+    assert (region.x + region.w / 2, region.y + region.h / 2) == pytest.approx((x, y), abs=64 / 6)
+
+
+def test_without_smoothing_a_map_is_the_same() -> None:
+    patch_map = np.random.default_rng(0).random((14, 14)).astype(np.float32)
+
+    assert smoothed(patch_map, letterbox(300, 200), 0.0) is patch_map
