@@ -1,4 +1,6 @@
-"""Losses of Patch-CLIP: two-way cross-entropies of a finding's positive and negative text, masked by what is known.
+"""Losses of Patch-CLIP: in stage 1 images against reports; in stage 2 what is known of findings.
+
+Stage 2's are two-way cross-entropies of a finding's positive and negative text, masked by what is known.
 
 Everything is one vectorised expression over dense targets in [0, 1] (see `targets`), so a loss is never below 0.
 Modes as in `models.patchclip`: `paper` sums patch losses and divides by the batch; `default` weighs, for each
@@ -87,11 +89,70 @@ def balanced_patch_loss(logits: torch.Tensor, targets: torch.Tensor, known: torc
     return of_finding.sum() / counted.sum().clamp(min=1)
 
 
-def report_contrastive_loss(images: torch.Tensor, reports: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Return stage 1's loss: every image against all reports of the batch, and every report against all images.
+@dataclass(frozen=True, slots=True, eq=False)
+class Bank:
+    """Embeddings of earlier steps, without a gradient: more negatives than a batch has.
 
-    images, reports: (B, D), of length 1, pairs in the same row. scale: exp(logit_scale), a scalar.
+    images: (Q, D), reports: (R, D), of length 1. report_negatives: (B, R) bool, which of the bank's reports do not
+    hold for each image of the batch; image_negatives: (N, Q) bool, for which of its images each report does not hold.
+    What holds is left out: it is no negative, and as a positive it would outweigh the batch's own with stale ones.
     """
-    logits = scale * images.float() @ reports.float().T  # (B, B)
-    own = torch.arange(len(logits), device=logits.device)
-    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+    images: torch.Tensor
+    reports: torch.Tensor
+    report_negatives: torch.Tensor
+    image_negatives: torch.Tensor
+
+
+def report_contrastive_loss(
+    images: torch.Tensor,
+    reports: torch.Tensor,
+    scale: torch.Tensor,
+    positives: torch.Tensor | None = None,
+    bank: Bank | None = None,
+) -> torch.Tensor:
+    """Return stage 1's loss: every image against all reports, and every report against all images.
+
+    images: (B, D), reports: (N, D), of length 1. scale: exp(logit_scale), a scalar. positives: (B, N) bool, which
+    report says what an image shows; default: the one in its own row, which needs N = B.
+    """
+    logits = scale * images.float() @ reports.float().T  # (B, N)
+    if bank is None:
+        return contrastive_loss(logits, positives)
+    own = _own_pairs(logits) if positives is None else positives
+    of_images = torch.cat([logits, scale * images.float() @ bank.reports.float().T], dim=1)
+    of_reports = torch.cat([logits.T, scale * reports.float() @ bank.images.float().T], dim=1)
+    return (
+        _one_way(of_images, _followed_by_false(own, bank.report_negatives), torch.cat([~own, bank.report_negatives], 1))
+        + _one_way(
+            of_reports, _followed_by_false(own.T, bank.image_negatives), torch.cat([~own.T, bank.image_negatives], 1)
+        )
+    ) / 2
+
+
+def contrastive_loss(logits: torch.Tensor, positives: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the symmetric InfoNCE of logits (B, N): each image against all texts, each text against all images.
+
+    positives: (B, N) bool, default the diagonal. Of several positives each is contrasted with the negatives and the
+    mean is taken, so that no positive is pushed away for another one's sake. Images and texts without a positive are
+    negatives for the others and have no term of their own; without any positive the loss is 0.
+    """
+    logits = logits.float()
+    own = _own_pairs(logits) if positives is None else positives
+    return (_one_way(logits, own, ~own) + _one_way(logits.T, own.T, ~own.T)) / 2
+
+
+def _one_way(logits: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+    others = torch.logsumexp(logits.masked_fill(~negatives, -torch.inf), dim=1, keepdim=True)  # -inf without any
+    losses = functional.softplus(others - logits).masked_fill(~positives, 0.0)
+    count = positives.sum(dim=1)
+    of_row = losses.sum(dim=1) / count.clamp(min=1)
+    return of_row.sum() / (count > 0).sum().clamp(min=1)
+
+
+def _own_pairs(logits: torch.Tensor) -> torch.Tensor:
+    return torch.eye(*logits.shape, dtype=torch.bool, device=logits.device)
+
+
+def _followed_by_false(positives: torch.Tensor, of_bank: torch.Tensor) -> torch.Tensor:
+    return torch.cat([positives, torch.zeros_like(of_bank)], dim=1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
-from patchclip_core.losses import balanced_patch_loss, masked_cross_entropy
+from patchclip_core.losses import balanced_patch_loss, contrastive_loss, masked_cross_entropy
 from patchclip_core.models.lrclr import Lrclr, LrclrOutput, Regions, Sentences
 from patchclip_core.targets import Targets
 
@@ -65,27 +64,6 @@ def lrclr_findings_loss(
     sparsity = sparsity_prior(output.significance, expected_share)
     total = weights.overall * overall + weights.local * local + weights.patches * patches + weights.sparsity * sparsity
     return LrclrLoss(total, overall, local, patches, sparsity)
-
-
-def contrastive_loss(logits: torch.Tensor, positives: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the symmetric InfoNCE of logits (B, N): each image against all texts, each text against all images.
-
-    positives: (B, N) bool, default the diagonal. Of several positives each is contrasted with the negatives and the
-    mean is taken, so that no positive is pushed away for another one's sake. Images and texts without a positive are
-    negatives for the others and have no term of their own; without any positive the loss is 0.
-    """
-    logits = logits.float()
-    if positives is None:
-        positives = torch.eye(*logits.shape, dtype=torch.bool, device=logits.device)
-    return (_one_way(logits, positives) + _one_way(logits.T, positives.T)) / 2
-
-
-def _one_way(logits: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
-    others = torch.logsumexp(logits.masked_fill(positives, -torch.inf), dim=1, keepdim=True)  # (B, 1), -inf without any
-    losses = functional.softplus(others - logits).masked_fill(~positives, 0.0)  # (B, N)
-    count = positives.sum(dim=1)
-    of_row = losses.sum(dim=1) / count.clamp(min=1)
-    return of_row.sum() / (count > 0).sum().clamp(min=1)
 
 
 def sparsity_prior(significance: torch.Tensor, expected_share: float) -> torch.Tensor:

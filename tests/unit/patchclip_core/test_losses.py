@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchclip_core.losses import (
+    Bank,
     LossWeights,
     balanced_patch_loss,
     masked_cross_entropy,
@@ -168,6 +169,60 @@ def test_the_contrastive_loss_is_small_for_pairs_and_large_for_shuffled_ones() -
 
     assert float(own) < 0.05
     assert float(shuffled) > 5
+
+
+def unit_rows(count: int, seed: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(count, 16, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def test_the_contrastive_loss_of_pairs_is_a_cross_entropy_both_ways() -> None:
+    images, reports, scale = unit_rows(6, 0), unit_rows(6, 1), torch.tensor(10.0)
+    logits, own = scale * images @ reports.T, torch.arange(6)
+
+    loss = report_contrastive_loss(images, reports, scale)
+
+    entropy = torch.nn.functional.cross_entropy
+    assert torch.allclose(loss, (entropy(logits, own) + entropy(logits.T, own)) / 2)
+
+
+def test_a_report_that_holds_for_a_second_image_is_no_negative_of_it() -> None:
+    images, reports, scale = unit_rows(4, 0), unit_rows(3, 1), torch.tensor(10.0)
+    positives = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.bool)
+    images = images.clone()
+    images[1] = reports[0]  # as near as can be: as a negative it would cost much
+
+    shared = report_contrastive_loss(images, reports, scale, positives)
+    apart = report_contrastive_loss(
+        images, reports, scale, positives & torch.tensor([True, False, True, True])[:, None]
+    )
+
+    assert float(shared) < float(apart) - 0.5
+
+
+def test_a_bank_adds_negatives_and_leaves_out_what_holds() -> None:
+    images, reports, scale = unit_rows(4, 0).requires_grad_(), unit_rows(4, 1), torch.tensor(10.0)
+    old_images, old_reports = unit_rows(5, 2), unit_rows(6, 3)
+    report_negatives, image_negatives = torch.ones(4, 6, dtype=torch.bool), torch.ones(4, 5, dtype=torch.bool)
+    report_negatives[0, 2] = image_negatives[1, 3] = False
+
+    loss = report_contrastive_loss(
+        images, reports, scale, bank=Bank(old_images, old_reports, report_negatives, image_negatives)
+    )
+
+    def one_way(queries: torch.Tensor, keys: torch.Tensor, old: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        terms = []
+        for row in range(4):
+            candidates = torch.cat([scale * keys @ queries[row], (scale * old @ queries[row])[negatives[row]]])
+            terms.append(torch.logsumexp(candidates, 0) - scale * keys[row] @ queries[row])
+        return torch.stack(terms).mean()
+
+    expected = one_way(images, reports, old_reports, report_negatives) + one_way(
+        reports, images, old_images, image_negatives
+    )
+    assert torch.allclose(loss, expected / 2, atol=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    assert images.grad is not None
+    assert bool(images.grad.isfinite().all())
 
 
 def test_a_paper_sized_batch_takes_milliseconds() -> None:

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from patchclip_core.lrclr_losses import contrastive_loss, lrclr_findings_loss, lrclr_report_loss, sparsity_prior
+from patchclip_core.losses import contrastive_loss
+from patchclip_core.lrclr_losses import lrclr_findings_loss, lrclr_report_loss, sparsity_prior
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings, WordAttention, both, straight_through_gates
 from patchclip_core.models.network import Texts
