@@ -18,6 +18,7 @@ from patchclip_core.types import (
     Radiograph,
     Region,
 )
+from patchclip_core.warming import warm_up
 
 if TYPE_CHECKING:
     from patchclip_core.checkpoint import load
@@ -33,6 +34,7 @@ __all__ = [
     "Radiograph",
     "Region",
     "load",
+    "warm_up",
 ]
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
-from patchclip_core.types import FloatArray, Geometry, PatchGrid, Radiograph
+from patchclip_core.types import Analyzer, FloatArray, Geometry, PatchGrid, Radiograph
 
 _WHOLE_WEIGHT = 0.5
 
@@ -27,6 +27,15 @@ class TileSettings(BaseModel):
 
     tiles: Annotated[int, Field(ge=2, le=8)] = 2
     overlap: Annotated[float, Field(ge=0, lt=0.9)] = 0.25
+
+
+@runtime_checkable
+class LooksCloser(Protocol):
+    """A model that can look at tiles."""
+
+    def looking_closer(self, tiles: TileSettings | None = None) -> Analyzer:
+        """Return a model whose maps also come from tiles."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

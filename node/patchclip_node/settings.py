@@ -108,6 +108,8 @@ class LimitSettings(_Section):
     decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     decode_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 4 * 1024**3
     """Address space of the decoding process."""
+    analysis_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """A worker whose model takes longer for an image is ended, and started again by what supervises it."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3
     """The spool refuses new instances when less than this would stay free."""
 
@@ -152,6 +154,8 @@ class NodeSettings(BaseSettings):
     model: str = "untrained"
     """A checkpoint folder, or the name of one that the package ships."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    tiles: Annotated[int, Field(ge=1, le=8)] = 1
+    """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
     findings_file: Path | None = None
     """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
     quiet_s: Annotated[float, Field(ge=0)] = 5.0

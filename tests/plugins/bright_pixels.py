@@ -2,7 +2,8 @@
 
 `opacity` is present with a region over each bright area of a patch or more; `pleural_effusion` is never present and
 `pneumothorax` is never evaluated. It needs neither torch nor time. While the file that BRIGHT_PIXELS_HOLD names exists
-it waits, and says so by a file beside it. `python bright_pixels.py` writes its checkpoint.
+it waits, and says so by a file beside it; with a black image, such as a model is warmed up with, it never waits.
+`python bright_pixels.py` writes its checkpoint.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class BrightPixels(AnalyzesImages):
         return [self._analyze(radiograph) for radiograph in radiographs]
 
     def _analyze(self, radiograph: Radiograph) -> Findings:
-        _wait_while_held()
+        if radiograph.pixels.any():
+            _wait_while_held()
         grey, geometry = fit(radiograph, self._card.preprocess)
         pitch = int(GRID.pitch_px)
         bright = (grey >= self._bright).reshape(GRID.rows, pitch, GRID.columns, pitch)

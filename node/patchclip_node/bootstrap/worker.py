@@ -17,13 +17,14 @@ from celery.worker import state as celery_state
 from patchclip_core import checkpoint
 from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.prompts import load_findings
-from patchclip_core.types import Analyzer
+from patchclip_core.warming import warm_up
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.task_queue import Work
@@ -51,14 +52,15 @@ class Worker:
 def build_worker(
     settings: NodeSettings,
     stopping: Callable[[], bool],
-    load_model: Callable[[str, str], Analyzer] = checkpoint.load,
+    load_model: LoadModel = checkpoint.load,
 ) -> Iterator[Worker]:
     """Wire the worker: load the model, start the decoding child, open ledger, spool and queue; end them afterwards.
 
-    `stopping` says whether the process is to end. Raises `ConfigurationError`, `CheckpointError` and
-    `FindingsFileError`, each of which names what to mend.
+    The model makes a first pass here, so that the first study is not the slow one. `stopping` says whether the process
+    is to end. Raises `ConfigurationError`, `CheckpointError` and `FindingsFileError`, each of which names what to mend.
     """
-    analyzer = load_model(settings.model, settings.device)
+    analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
+    warm_up_s = warm_up(analyzer)
     definitions = load_findings(settings.findings_file)
     limits = DecodeLimits(
         max_pixels=settings.limits.max_image_pixels,
@@ -110,7 +112,8 @@ def build_worker(
                 retry=settings.retry,
             )
             steps = {Work.ANALYSE: analysis.run_one, Work.DELIVER: delivery.run_one}
-            log.info("model_loaded", model=analyzer.identity.name, trained=analyzer.identity.trained)
+            identity = analyzer.identity
+            log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
             yield Worker(app, WorkOff(steps, owner, stopping), sweep)
     finally:
         ledger.close()

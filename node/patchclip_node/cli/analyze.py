@@ -93,10 +93,10 @@ def _analyse_all(
     studies: Sequence[Sequence[_Input]], settings: NodeSettings, variants: Sequence[ResultVariant], out: Path
 ) -> tuple[list[DocumentedImage], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
-    from patchclip_core.checkpoint import load
     from patchclip_core.io import DecodeLimits, DecodingProcess
     from patchclip_core.prompts import load_findings
     from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+    from patchclip_node.bootstrap.model import load_analyzer
     from patchclip_node.results import ResultContext
     from patchclip_node.services.analyse import Rejected, SkippedFile, StudyImage, analyse_instances
 
@@ -107,7 +107,7 @@ def _analyse_all(
         station_name=settings.ae_title,
         definitions=load_findings(settings.findings_file),
     )
-    analyzer = load(settings.model, device=settings.device)
+    analyzer = load_analyzer(settings)
     limits = DecodeLimits(
         settings.limits.max_image_pixels, settings.limits.decode_timeout_s, settings.limits.decode_memory_bytes
     )

@@ -149,10 +149,10 @@ def queue(settings: NodeSettings) -> Iterator[CheckResult]:
 
 def model(settings: NodeSettings) -> Iterator[CheckResult]:
     """The checkpoint loads, and whether it was trained."""
-    from patchclip_core.checkpoint import load
     from patchclip_core.prompts import load_findings
+    from patchclip_node.bootstrap.model import load_analyzer
 
-    analyzer = load(settings.model, device=settings.device)
+    analyzer = load_analyzer(settings)
     identity = analyzer.identity
     detail = f"{identity.name} {identity.version}, {identity.weights_digest}"
     yield CheckResult("model", Status.OK, detail)

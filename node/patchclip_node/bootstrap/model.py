@@ -1,0 +1,64 @@
+"""The model that the settings name, as the worker and the commands use it."""
+
+from __future__ import annotations
+
+import faulthandler
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from patchclip_core import checkpoint
+from patchclip_core.multiscale import LooksCloser, TileSettings
+from patchclip_core.types import Analyzer, Findings, ModelIdentity, Radiograph
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.settings import NodeSettings
+
+_STANDARD_ERROR = 2  # as a file descriptor: sys.stderr may be somebody else's object
+
+LoadModel = Callable[[str, str], Analyzer]
+"""(name or folder, device) -> model."""
+
+
+def load_analyzer(settings: NodeSettings, load_model: _STANDARD_ERROR = 2  # as a file descriptor: sys.stderr may be somebody else's object
+
+LoadModel = checkpoint.load) -> Analyzer:
+    """Load the model, with tiles where the settings ask for them.
+
+    Raises `CheckpointError`, and `ConfigurationError` where the model cannot look at tiles.
+    """
+    analyzer = load_model(settings.model, settings.device)
+    if settings.tiles == 1:
+        return analyzer
+    if not isinstance(analyzer, LooksCloser):
+        raise ConfigurationError(f"tiles: the model {analyzer.identity.name} cannot look at tiles; set it to 1")
+    return analyzer.looking_closer(TileSettings(tiles=settings.tiles))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedAnalyzer:
+    """A model that may take only so many seconds an image: then the process ends, with status 1.
+
+    A thread that hangs within a library or a GPU's driver can't be ended by itself. So the whole process ends, after it
+    wrote to standard error where each of its threads was; whoever supervises it starts a fresh one, and the study that
+    it held is tried again as often as the settings say.
+    """
+
+    model: Analyzer
+    timeout_s: float
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model's."""
+        return self.model.identity
+
+    @property
+    def finding_keys(self) -> tuple[str, ...]:
+        """The model's."""
+        return self.model.finding_keys
+
+    def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
+        """Let the model analyse them. One call at a time in a process: there is one such timer."""
+        faulthandler.dump_traceback_later(self.timeout_s * max(1, len(radiographs)), exit=True, file=_STANDARD_ERROR)
+        try:
+            return self.model.analyze_batch(radiographs)
+        finally:
+            faulthandler.cancel_dump_traceback_later()

@@ -1,0 +1,122 @@
+"""The worker's model: with tiles where the settings ask for them, warm before the first study, bounded in time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from patchclip_core import checkpoint
+from patchclip_core.types import Analyzer, Findings, ModelIdentity, Radiograph
+from patchclip_node.bootstrap.model import BoundedAnalyzer, load_analyzer
+from patchclip_node.bootstrap.worker import build_worker
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.settings import read_settings
+
+BRIGHT = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
+
+
+@dataclass
+class Seeing:
+    """A model that remembers what it is shown."""
+
+    model: Analyzer
+    seen: list[Radiograph]
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self.model.identity
+
+    @property
+    def finding_keys(self) -> tuple[str, ...]:
+        return self.model.finding_keys
+
+    def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
+        self.seen += radiographs
+        return self.model.analyze_batch(radiographs)
+
+
+def radiograph() -> Radiograph:
+    return Radiograph(np.random.default_rng(0).random((300, 260), dtype=np.float32))
+
+
+@pytest.mark.parametrize(("tiles", "grid_rows"), [(1, 14), (2, 28), (3, 42)])
+def test_maps_are_as_fine_as_the_settings_ask_for(tiles: int, grid_rows: int) -> None:
+    analyzer = load_analyzer(read_settings(None, tiles=tiles, device="cpu"))
+
+    (findings,) = analyzer.analyze_batch([radiograph()])
+
+    assert findings.geometry.grid.rows == grid_rows
+
+
+def test_a_model_that_cannot_look_at_tiles_is_named() -> None:
+    settings = read_settings(None, tiles=2, model=str(BRIGHT))
+
+    with pytest.raises(ConfigurationError, match="tiles: the model bright-pixels cannot look at tiles; set it to 1"):
+        load_analyzer(settings)
+
+
+def test_a_worker_makes_its_first_pass_before_it_takes_a_study(tmp_path: Path) -> None:
+    model = Seeing(checkpoint.load(BRIGHT), [])
+    settings = read_settings(None, data_dir=tmp_path / "var")
+
+    with build_worker(settings, lambda: False, lambda name, device: model):
+        (first,) = model.seen
+
+    assert not first.pixels.any()
+
+
+def test_a_bounded_model_finds_what_the_model_finds() -> None:
+    model = checkpoint.load("untrained", device="cpu")
+    bounded = BoundedAnalyzer(model, timeout_s=60)
+
+    (found,), (expected,) = (which.analyze_batch([radiograph()]) for which in (bounded, model))
+
+    assert isinstance(bounded, Analyzer)
+    assert (bounded.identity, bounded.finding_keys) == (model.identity, model.finding_keys)
+    assert [item.probability for item in found] == [item.probability for item in expected]
+
+
+HANGING = """
+import time
+import numpy as np
+from patchclip_core.types import Radiograph
+from patchclip_node.bootstrap.model import BoundedAnalyzer
+
+class Model:
+    def analyze_batch(self, radiographs):
+        time.sleep(len(radiographs) * {seconds})
+        return []
+
+images = [Radiograph(np.zeros((64, 64), dtype=np.float32))] * 2
+BoundedAnalyzer(Model(), timeout_s=0.5).analyze_batch(images)
+time.sleep(1.5)
+print("went on")
+"""
+
+
+def test_a_model_that_hangs_ends_its_process_which_says_where_it_was() -> None:
+    started = time.monotonic()
+
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING.format(seconds=60)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert ended.returncode == 1
+    assert time.monotonic() - started < 30
+    assert "Timeout (0:00:01)!" in ended.stderr  # half a second for each of two images
+    assert "in analyze_batch" in ended.stderr
+
+
+def test_a_model_that_answers_in_time_is_left_alone_and_so_is_what_follows() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING.format(seconds=0.01)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "went on", "")
