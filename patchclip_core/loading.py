@@ -17,6 +17,7 @@ from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactTextSettings
 from patchclip_core.models.encoders import AnyTextTower
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings
+from patchclip_core.models.packing import unpack
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.stored import StoredTextTower
 from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
@@ -54,7 +55,7 @@ def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
 def fill_weights(network: torch.nn.Module, path: Path) -> None:
     """Load safetensors; names and shapes must be the network's. Raises `CheckpointError`, which lists what differs."""
     try:
-        found = load_file(path)
+        found = unpack(load_file(path))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is no safetensors file ({error}); copy the checkpoint again") from error
     wanted = network.state_dict()

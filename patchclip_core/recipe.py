@@ -26,6 +26,7 @@ from patchclip_core.models.downscaler import (
     LearnedDownscalerSettings,
     build_downscaler,
 )
+from patchclip_core.models.efficientnet import EfficientNetImageSettings
 from patchclip_core.models.encoders import (
     COMPACT,
     IMAGE_ENCODERS,
@@ -35,6 +36,7 @@ from patchclip_core.models.encoders import (
     find_encoder,
 )
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings
+from patchclip_core.models.packing import Packing
 from patchclip_core.models.patchclip import Mode, PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.pretrained import (
     PretrainedImage,
@@ -43,9 +45,10 @@ from patchclip_core.models.pretrained import (
     read_auto_text,
     read_clip_image,
     read_clip_text,
+    read_efficientnet_image,
 )
 from patchclip_core.models.tokenizer import WordTokenizer
-from patchclip_core.models.towers import Tokenizer
+from patchclip_core.models.towers import ImageTower, Tokenizer, TrunkTower
 from patchclip_core.preprocess import PreprocessSettings
 from patchclip_core.prompts import conf_dir
 
@@ -70,10 +73,14 @@ class ModelRecipe(BaseModel):
     """What speaks for a sentence, for text encoders of the family 'auto'."""
     compact_image: CompactImageSettings = CompactImageSettings()
     """The compact image tower; its input_px is set from what the downscaler leaves."""
+    efficientnet_image: EfficientNetImageSettings = EfficientNetImageSettings()
+    """The layers after an EfficientNet's fixed trunk, likewise."""
     compact_text_width: Annotated[int, Field(ge=4)] = 64
     compact_text_layers: Annotated[int, Field(ge=1)] = 2
     downscaler: AnyDownscalerSettings | None = None
     sparse: SparseSettings = SparseSettings()
+    packing: dict[str, Packing] = {}
+    """How weights are stored, by how their names begin, such as {text_tower.: int8}; these are not trained."""
 
     @property
     def tower_px(self) -> int:
@@ -107,6 +114,7 @@ class Encoders:
                 text_tower=self.text_tower,
                 downscaler=recipe.downscaler,
                 sparse=recipe.sparse,
+                packing=recipe.packing,
             )
         )
         self._fill(network)
@@ -121,6 +129,7 @@ class Encoders:
                 image_tower=self.image_tower,
                 text_tower=self.text_tower,
                 downscaler=self.recipe.downscaler,
+                packing=self.recipe.packing,
             )
         )
         self._fill(network)
@@ -138,7 +147,7 @@ class Encoders:
         """Copy the weights that the encoders bring; a projection only into a shared space of its own width."""
         with torch.no_grad():
             if self.image is not None:
-                network.image_tower.load_state_dict(self.image.weights)
+                _fill_tower(network.image_tower, self.image.weights)
                 if self.image.projection is not None and len(self.image.projection) == self.embedding:
                     network.visual_projection.weight.copy_(self.image.projection)
                 if self.image.logit_scale is not None:
@@ -147,6 +156,7 @@ class Encoders:
                 network.text_tower.load_state_dict(self.text.weights)
                 if self.text.projection is not None and len(self.text.projection) == self.embedding:
                     network.text_projection.weight.copy_(self.text.projection)
+        network.round_packed()
 
 
 def read_recipe(name_or_path: str | Path) -> ModelRecipe:
@@ -184,7 +194,7 @@ def read_encoders(recipe: ModelRecipe, folder: Path, sentences: Iterable[str]) -
     image: PretrainedImage | None = None
     image_tower: AnyImageTower = recipe.compact_image.model_copy(update={"input_px": recipe.tower_px})
     if family != COMPACT:
-        image = read_clip_image(source) if family == "clip" else read_auto_image(source)
+        image = _read_image(recipe, family, source)
         image_tower = image.settings
     _check_channels(recipe, image_tower)
     folder.mkdir(parents=True, exist_ok=True)
@@ -208,6 +218,27 @@ def read_encoders(recipe: ModelRecipe, folder: Path, sentences: Iterable[str]) -
     )
 
 
+def _read_image(recipe: ModelRecipe, family: str, source: str) -> PretrainedImage:
+    if family == "efficientnet":
+        try:
+            settings = EfficientNetImageSettings(
+                **(recipe.efficientnet_image.model_dump() | {"input_px": recipe.tower_px})
+            )
+        except ValidationError as error:
+            raise CheckpointError(
+                f"the trunk of '{recipe.image}' cannot see {recipe.tower_px} px: {error.errors()[0]['msg']}"
+            ) from error
+        return read_efficientnet_image(source, settings)
+    return read_clip_image(source) if family == "clip" else read_auto_image(source)
+
+
+def _fill_tower(tower: ImageTower, weights: dict[str, torch.Tensor]) -> None:
+    """Fill a tower; of one with a trunk, the trunk, whole."""
+    own = tower.state_dict()
+    new = {name: weight for name, weight in own.items() if not name.startswith("model.")}
+    tower.load_state_dict(weights | new if isinstance(tower, TrunkTower) else weights)
+
+
 def _check_channels(recipe: ModelRecipe, tower: AnyImageTower) -> None:
     ends: tuple[int, ...] = ()
     if isinstance(recipe.downscaler, LearnedDownscalerSettings):
@@ -224,6 +255,8 @@ def _check_channels(recipe: ModelRecipe, tower: AnyImageTower) -> None:
 def _channels(tower: AnyImageTower) -> int:
     if isinstance(tower, CompactImageSettings):
         return tower.channels
+    if isinstance(tower, EfficientNetImageSettings):
+        return 1
     if isinstance(tower, ClipImageSettings):
         return tower.num_channels
     channels = tower.config.get("num_channels", 3)

@@ -72,7 +72,7 @@ def write_checkpoint(folder: Path) -> ModelCard:
     tokenizer.write(folder / VOCABULARY_FILE)
     network = PatchClip(settings(len(tokenizer.vocabulary)))
     fill_at_random(network, SEED)
-    save_file(network.state_dict(), folder / WEIGHTS_FILE)
+    save_file(network.packed(), folder / WEIGHTS_FILE)
     (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors leaves it to its owner alone
     files = (WEIGHTS_FILE, VOCABULARY_FILE)
     card = ModelCard(

@@ -119,9 +119,11 @@ class CompactTextTower(TextTower):
         return TextTokens(self.final_norm(mean), self.final_norm(states))
 
 
-def transformer(width: int, attention_heads: int, hidden: int, layers: int) -> nn.TransformerEncoder:
-    """Transformer layers with the norm first, without dropout, so that nothing depends on chance."""
+def transformer(
+    width: int, attention_heads: int, hidden: int, layers: int, dropout: float = 0.0
+) -> nn.TransformerEncoder:
+    """Transformer layers with the norm first."""
     layer = nn.TransformerEncoderLayer(
-        width, attention_heads, hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        width, attention_heads, hidden, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
     )
     return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)

@@ -31,6 +31,7 @@ from torch.nn import functional
 from patchclip_core.models.downscaler import AnyDownscalerSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
+from patchclip_core.models.packing import Packing
 from patchclip_core.models.towers import Features, ImageTokens, Tokens
 
 _INITIAL_SCALE = math.log(1 / 0.07)  # CLIP's
@@ -48,6 +49,8 @@ class LrclrSettings(BaseModel):
     image_tower: ImageTowerSettings
     text_tower: TextTowerSettings
     downscaler: AnyDownscalerSettings | None = None
+    packing: dict[str, Packing] = {}
+    """How weights are stored, by how their names begin; the others keep 32 bits. What is packed is not trained."""
     selected: Annotated[int, Field(ge=1)] = 32
     """Patches that words can attend to."""
     expected_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
@@ -140,7 +143,9 @@ class Lrclr(FindingsNetwork):
     """Selected regions against words, and images against sentences."""
 
     def __init__(self, settings: LrclrSettings) -> None:
-        super().__init__(settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler)
+        super().__init__(
+            settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler, settings.packing
+        )
         self.settings = settings
         width = self.image_tower.width
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)

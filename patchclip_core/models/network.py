@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,9 @@ from torch import nn
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.auto import AutoImageSettings, AutoTextSettings
 from patchclip_core.models.downscaler import AnyDownscalerSettings, build_downscaler
+from patchclip_core.models.efficientnet import EfficientNetImageSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
+from patchclip_core.models.packing import Packing, pack, unpack
 from patchclip_core.models.towers import Features, ImageTokens, TextTower, Tokens, TrunkTower
 from patchclip_core.types import PatchGrid
 
@@ -25,7 +27,9 @@ class Answer:
     patches: torch.Tensor
 
 
-_PRETRAINED = ("image_tower.", "text_tower.", "logit_scale")
+_PRETRAINED = ("text_tower.", "logit_scale")
+
+_NO_PROJECTION = (AutoImageSettings, EfficientNetImageSettings)
 
 Texts = tuple[torch.Tensor, ...]
 """Embedded sentences of the findings, as one network makes them for itself. They change with its weights alone."""
@@ -40,17 +44,32 @@ class FindingsNetwork(nn.Module, ABC):
         image_tower: ImageTowerSettings,
         text_tower: TextTowerSettings,
         downscaler: AnyDownscalerSettings | None,
+        packing: Mapping[str, Packing],
     ) -> None:
         super().__init__()
         self.input_px = input_px
+        self._packing = packing
         self._pretrained = (
             *_PRETRAINED,
-            *([] if isinstance(image_tower, AutoImageSettings) else ["visual_projection."]),
+            "image_tower.model." if isinstance(image_tower, EfficientNetImageSettings) else "image_tower.",
+            *([] if isinstance(image_tower, _NO_PROJECTION) else ["visual_projection."]),
             *([] if isinstance(text_tower, AutoTextSettings) else ["text_projection."]),
         )
         self.downscaler = build_downscaler(downscaler) if downscaler is not None else None
         self.image_tower = build_image_tower(image_tower)
         self.text_tower: TextTower = build_text_tower(text_tower)
+
+    def round_packed(self) -> None:
+        """Round the weights that are stored packed, as if they had been stored and read, and let nothing train them."""
+        self.load_state_dict(unpack(self.packed()))
+        for name, weight in self.named_parameters():
+            if name.startswith(tuple(self._packing)):
+                weight.requires_grad_(False)
+
+    def packed(self) -> dict[str, torch.Tensor]:
+        """Return the weights as they are stored; `unpack` makes them the network's again."""
+        weights = {name: weight.detach().cpu().contiguous() for name, weight in self.state_dict().items()}
+        return pack(weights, self._packing)
 
     @property
     def grid(self) -> PatchGrid:

@@ -34,6 +34,7 @@ from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSe
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
+from patchclip_core.models.packing import Packing
 from patchclip_core.models.towers import Features, Tokens
 
 Mode = Literal["default", "paper"]
@@ -66,6 +67,8 @@ class PatchClipSettings(BaseModel):
     image_tower: ImageTowerSettings
     text_tower: TextTowerSettings
     downscaler: AnyDownscalerSettings | None = None
+    packing: dict[str, Packing] = {}
+    """How weights are stored, by how their names begin; the others keep 32 bits. What is packed is not trained."""
     sparse: SparseSettings = SparseSettings()
 
     @model_validator(mode="after")
@@ -119,7 +122,9 @@ class PatchClip(FindingsNetwork):
     """Image and text towers, and the heads that compare them."""
 
     def __init__(self, settings: PatchClipSettings) -> None:
-        super().__init__(settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler)
+        super().__init__(
+            settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler, settings.packing
+        )
         self.settings = settings
         paper = settings.mode == "paper"
         width, sparse = self.image_tower.width, settings.sparse

@@ -21,6 +21,10 @@ import torch
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.auto import AutoImageSettings, AutoImageTower, AutoTextSettings
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
+from patchclip_core.models.efficientnet import MEAN as EFFICIENTNET_MEAN
+from patchclip_core.models.efficientnet import STD as EFFICIENTNET_STD
+from patchclip_core.models.efficientnet import EfficientNetImageSettings
+from patchclip_core.models.efficientnet_weights import read_efficientnet
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,11 +41,11 @@ _NOT_ARCHITECTURE = {
 class PretrainedImage:
     """An image tower to start from.
 
-    weights: of the tower, by its own names. mean, std: of its input, one number a channel. projection: (D, W) into the
-    space it shared with text, where it had one; logit_scale: likewise.
+    weights: of the tower, by its own names; of a fixed trunk alone, where it has one. mean, std: of its input, one
+    number a channel. projection: (D, W) into the space it shared with text, where it had one; logit_scale: likewise.
     """
 
-    settings: ClipImageSettings | AutoImageSettings
+    settings: ClipImageSettings | AutoImageSettings | EfficientNetImageSettings
     weights: dict[str, torch.Tensor]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -91,6 +95,12 @@ def read_clip_text(source: str | Path) -> PretrainedText:
     core = getattr(model.text_model, "text_model", model.text_model)
     projection = model.text_projection.weight.detach().float()
     return PretrainedText(ClipTextSettings(**values), _weights(core), _tokenizer(source, "clip"), projection)
+
+
+def read_efficientnet_image(source: str, settings: EfficientNetImageSettings) -> PretrainedImage:
+    """Read the trunk; the layers after it are new. Raises `CheckpointError`."""
+    weights = {f"model.{name}": weight for name, weight in read_efficientnet(Path(source)).items()}
+    return PretrainedImage(settings, weights, (EFFICIENTNET_MEAN,), (EFFICIENTNET_STD,))
 
 
 def read_auto_image(source: str | Path) -> PretrainedImage:

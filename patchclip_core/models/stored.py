@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.encoders import AnyTextTower, build_text_tower
+from patchclip_core.models.packing import unpack
 from patchclip_core.models.towers import TextTokens, TextTower, Tokens
 
 _PREFIX = "text_tower."
@@ -34,7 +35,7 @@ class StoredTextTower(TextTower):
         try:
             with safe_open(self._weights, framework="pt") as stored:
                 names = [name for name in stored.keys() if name.startswith(_PREFIX)]  # noqa: SIM118 - no mapping
-                tower.load_state_dict({name.removeprefix(_PREFIX): stored.get_tensor(name) for name in names})
+                tower.load_state_dict(unpack({name.removeprefix(_PREFIX): stored.get_tensor(name) for name in names}))
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{self._weights} cannot be read any more ({error}); load the model again") from error
         tower.eval().to(tokens.ids.device)

@@ -60,6 +60,29 @@ class ImageTower(nn.Module, ABC):
         """Encode."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What the fixed trunk of an image tower makes of images, (B, C, rows, columns): the same in each training step."""
+
+    values: torch.Tensor
+
+
+class TrunkTower(ImageTower):
+    """An image tower whose first part is never trained, so that a trainer may compute it once an image."""
+
+    @abstractmethod
+    def features(self, images: torch.Tensor) -> Features:
+        """Run the fixed trunk."""
+
+    @abstractmethod
+    def encode(self, features: Features) -> ImageTokens:
+        """Run what comes after it."""
+
+    def forward(self, images: torch.Tensor) -> ImageTokens:
+        """Encode."""
+        return self.encode(self.features(images))
+
+
 class TextTower(nn.Module, ABC):
     """`Tokens` -> (N, W)."""
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
+from patchclip_core.models.network import FindingsNetwork
 from patchclip_trainer.data.shards import DESCRIPTION
 from patchclip_trainer.errors import RecipeError, TrainerError
 from patchclip_trainer.training.objective import Start
@@ -85,15 +86,14 @@ class Log:
 
 
 def write_checkpoint(
-    folder: Path, network: torch.nn.Module, start: Start, samples: Samples, recipe: TrainingRecipe, step: int
+    folder: Path, network: FindingsNetwork, start: Start, samples: Samples, recipe: TrainingRecipe, step: int
 ) -> ModelCard:
     """Write `checkpoint/` in the run's folder, in place of an earlier one."""
     part, old, target = (folder / (CHECKPOINT + suffix) for suffix in (".part", ".old", ""))
     for left in (part, old):
         shutil.rmtree(left, ignore_errors=True)
     shutil.copytree(start.tokenizer_folder, part)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, part / WEIGHTS_FILE)
+    save_file(network.packed(), part / WEIGHTS_FILE)
     (part / WEIGHTS_FILE).chmod(0o644)  # safetensors leaves it to its owner alone
     files = (WEIGHTS_FILE, *sorted(path.name for path in start.tokenizer_folder.iterdir()))
     card = ModelCard(

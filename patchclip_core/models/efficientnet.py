@@ -1,0 +1,183 @@
+"""EfficientNet-Lite0, a convolutional trunk for processors, and an image tower that ends in transformer layers over it.
+
+Tan and Le 2019 (arXiv 1905.11946); the Lite variant has neither squeeze-and-excite nor swish. The trunk's batch norms
+are folded into its convolutions, and its weights stay as they are: it reads pixels, the layers after it learn.
+
+A layer of stride 2 reads half a pixel of its input beside the middle of the cell that it stands for, to the side where
+its smaller padding lies. The published weights were trained with all larger paddings after the image, and their kernels
+lean back against that, but not the whole way: on radiographs, what a cell of stride 32 answers to lies 4 px beside its
+middle. With the larger padding of the second such layer before the image it is less than 2 px, and 1 px at stride 16,
+so that cells are taken to stand for their own squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.compact import transformer
+from patchclip_core.models.positions import interpolated
+from patchclip_core.models.towers import Features, ImageTokens, TrunkTower
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A row of the published table: so many blocks of one width, of which the first has the stride."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    width: int
+
+
+STEM_WIDTH, STEM_KERNEL = 32, 3
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+_FINE = 5
+"""Stages up to stride 16."""
+_LATE = (True, False, True, True, True)
+"""Of each layer of stride 2: whether the larger padding lies after the image."""
+MEAN, STD = 127 / 255, 128 / 255
+"""What the published weights expect of their input, in [0, 1]."""
+
+
+class EfficientNetImageSettings(BaseModel):
+    """The trunk's features at strides 16 and 32 side by side, one token a cell, then transformer layers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["efficientnet"] = "efficientnet"
+    input_px: Annotated[int, Field(ge=32, multiple_of=32)] = 448
+    """Height and width that the position embeddings are made for."""
+    stride: Literal[16, 32] = 32
+    """Pixels from one token to the next."""
+    width: Annotated[int, Field(ge=4)] = 128
+    layers: Annotated[int, Field(ge=1)] = 2
+    attention_heads: Annotated[int, Field(ge=1)] = 4
+    hidden: Annotated[int, Field(ge=4)] = 256
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """In training: of the features, and in the transformer layers."""
+
+
+class Convolution(nn.Module):
+    """A convolution with its folded norm, and perhaps ReLU6. late: where the larger padding of a stride of 2 lies."""
+
+    def __init__(
+        self, before: int, after: int, kernel: int, stride: int = 1, groups: int = 1, *, relu: bool, late: bool = False
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, after, kernel, stride, groups=groups)
+        first = kernel // 2 - late
+        last = kernel - stride - first
+        self.padding = (first, last, first, last)
+        if first == last:
+            self.convolution.padding = (first, first)
+        self.relu = relu
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
+        if self.padding[0] != self.padding[1]:
+            features = nn.functional.pad(features, self.padding)
+        features = self.convolution(features)
+        return nn.functional.relu6(features) if self.relu else features
+
+
+class Block(nn.Module):
+    """Widen, filter each channel by itself, narrow; added to the input where sizes agree."""
+
+    def __init__(self, before: int, stage: Stage, stride: int, *, late: bool) -> None:
+        super().__init__()
+        wide = before * stage.expansion
+        self.expand = Convolution(before, wide, 1, relu=True) if stage.expansion > 1 else nn.Identity()
+        self.depthwise = Convolution(wide, wide, stage.kernel, stride, wide, relu=True, late=late)
+        self.project = Convolution(wide, stage.width, 1, relu=False)
+        self.added = stride == 1 and before == stage.width
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
+        refined: torch.Tensor = self.project(self.depthwise(self.expand(features)))
+        return features + refined if self.added else refined
+
+
+class EfficientNetLite(nn.Module):
+    """The trunk: grey images in, features at strides 16 and 32 out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        late = iter(_LATE)
+        self.stem = Convolution(1, STEM_WIDTH, STEM_KERNEL, 2, relu=True, late=next(late))
+        self.stages = nn.ModuleList()
+        before = STEM_WIDTH
+        for stage in STAGES:
+            blocks = []
+            for number in range(stage.blocks):
+                stride = stage.stride if number == 0 else 1
+                blocks.append(Block(before, stage, stride, late=stride == 2 and next(late)))
+                before = stage.width
+            self.stages.append(nn.Sequential(*blocks))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 1, H, W) -> (B, 112, H / 16, W / 16) and (B, 320, H / 32, W / 32)."""
+        fine: torch.Tensor = self.stem(images)
+        for stage in self.stages[:_FINE]:
+            fine = stage(fine)
+        coarse = fine
+        for stage in self.stages[_FINE:]:
+            coarse = stage(coarse)
+        return fine, coarse
+
+
+class EfficientNetImageTower(TrunkTower):
+    """The fixed trunk, then a class token and transformer layers over its cells."""
+
+    def __init__(self, settings: EfficientNetImageSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.width = settings.width
+        self.model = EfficientNetLite().requires_grad_(False)
+        given = STAGES[_FINE - 1].width + STAGES[-1].width
+        self.feature_norm = nn.LayerNorm(given)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.projection = nn.Linear(given, settings.width)
+        side = settings.input_px // settings.stride
+        self.class_token = nn.Parameter(torch.randn(self.width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(side * side, self.width) * 0.02)
+        self.transformer = transformer(
+            self.width, settings.attention_heads, settings.hidden, settings.layers, settings.dropout
+        )
+        self.final_norm = nn.LayerNorm(self.width)
+
+    def align(self, alignment: Alignment) -> Alignment:
+        """Cells stand for their own squares."""
+        return alignment.convolved(self.settings.stride, self.settings.stride, 0)
+
+    def features(self, images: torch.Tensor) -> Features:
+        """Run the trunk on images whose sides are multiples of 32: (B, 432, H / stride, W / stride)."""
+        fine, coarse = self.model(images)
+        if self.settings.stride == 32:
+            fine = nn.functional.avg_pool2d(fine, 2)
+        else:
+            coarse = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")
+        return Features(torch.cat([fine, coarse], dim=1))
+
+    def encode(self, features: Features) -> ImageTokens:
+        """Encode; P cells, W the width."""
+        values = features.values
+        positions = interpolated(self.positions, *values.shape[-2:])
+        cells = self.dropout(self.feature_norm(values.flatten(2).transpose(1, 2)))  # (B, P, 432)
+        start = self.class_token.expand(len(values), 1, -1)  # (B, 1, W)
+        tokens = self.transformer(torch.cat([start, self.projection(cells) + positions], dim=1))  # (B, 1 + P, W)
+        return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)
