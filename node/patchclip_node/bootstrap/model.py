@@ -18,9 +18,7 @@ LoadModel = Callable[[str, str], Analyzer]
 """(name or folder, device) -> model."""
 
 
-def load_analyzer(settings: NodeSettings, load_model: _STANDARD_ERROR = 2  # as a file descriptor: sys.stderr may be somebody else's object
-
-LoadModel = checkpoint.load) -> Analyzer:
+def load_analyzer(settings: NodeSettings, load_model: LoadModel = checkpoint.load) -> Analyzer:
     """Load the model, with tiles where the settings ask for them.
 
     Raises `CheckpointError`, and `ConfigurationError` where the model cannot look at tiles.
