@@ -165,12 +165,17 @@ class EfficientNetImageTower(TrunkTower):
         return alignment.convolved(self.settings.stride, self.settings.stride, 0)
 
     def features(self, images: torch.Tensor) -> Features:
-        """Run the trunk on images whose sides are multiples of 32: (B, 432, H / stride, W / stride)."""
+        """Run the trunk: (B, 432, H // stride, W // stride).
+
+        What is left over beyond a multiple of 32 has no coarse features of its own: it takes its neighbours'.
+        """
         fine, coarse = self.model(images)
         if self.settings.stride == 32:
             fine = nn.functional.avg_pool2d(fine, 2)
         else:
             coarse = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")
+            down, across = (fine.shape[side] - coarse.shape[side] for side in (-2, -1))
+            coarse = nn.functional.pad(coarse, (0, across, 0, down), mode="replicate")
         return Features(torch.cat([fine, coarse], dim=1))
 
     def encode(self, features: Features) -> ImageTokens:
