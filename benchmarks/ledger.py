@@ -64,7 +64,7 @@ def analyse(ledger: SqlLedger) -> None:
         leased = ledger.lease_study(datetime.now(UTC), "benchmark", 60)
         assert leased is not None
         uid, key = f"2.25.{uuid.uuid4().int}", uuid.uuid4().hex
-        result = NewResult(ResultKind.SR, "1.2.840.10008.5.1.4.1.1.88.33", uid, f"{uid}.1", key, 1, key * 2)
+        result = NewResult(ResultKind.SR, "sr", "1.2.840.10008.5.1.4.1.1.88.33", uid, f"{uid}.1", key, 1, key * 2)
         ledger.finish_analysis(leased.study.id, "benchmark", datetime.now(UTC), [result], {"pacs": [uid]}, {}, "{}")
 
 

@@ -25,3 +25,7 @@ class DecoderTimeoutError(PatchClipError):
 
 class FindingsFileError(PatchClipError):
     """The findings file has an error; the text names the key."""
+
+
+class WordingFileError(PatchClipError):
+    """A table of sentences in another language has an error; the text names the file and the sentence."""

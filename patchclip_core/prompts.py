@@ -16,6 +16,9 @@ from patchclip_core.errors import FindingsFileError
 NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
 class Code(BaseModel):
     """A coded concept (PS3.3 section 8): Code Value, Coding Scheme Designator, Code Meaning."""
 
@@ -34,6 +37,8 @@ class FindingDefinition(BaseModel):
     key: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     name: Annotated[str, StringConstraints(min_length=1, max_length=48)]
     """Name as a person reads it, lower case: 'pleural effusion'."""
+    names: dict[Language, Annotated[str, StringConstraints(min_length=1, max_length=48)]] = {}
+    """The name in other languages, by RFC 5646 tag. Codes and their meanings stay as they are."""
     code: Code
     site: Code
     """Where it is by nature; the anatomic region of its SR group and segment."""
@@ -47,6 +52,10 @@ class FindingDefinition(BaseModel):
     """Sentences that say the finding is there."""
     negative: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
     """Sentences that say it is not."""
+
+    def in_language(self, language: str) -> FindingDefinition:
+        """Return the definition whose name is that of another language, where it has one."""
+        return self.model_copy(update={"name": self.names[language]}) if language in self.names else self
 
     @property
     def colour_rgb(self) -> tuple[int, int, int]:

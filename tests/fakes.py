@@ -188,10 +188,13 @@ def make_instance(
     )
 
 
-def make_result(sop_instance_uid: str, kind: ResultKind = ResultKind.SR, spool_key: str | None = None) -> NewResult:
-    """Return a result as the analysis hands it to the ledger."""
+def make_result(
+    sop_instance_uid: str, kind: ResultKind = ResultKind.SR, spool_key: str | None = None, variant: str | None = None
+) -> NewResult:
+    """Return a result as the analysis hands it to the ledger; without a variant, the usual one of its kind."""
     return NewResult(
         kind=kind,
+        variant=variant or kind.value,
         sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
         sop_instance_uid=sop_instance_uid,
         series_instance_uid="1.2.3.99",

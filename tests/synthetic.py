@@ -16,6 +16,8 @@ from patchclip_core.drawing import draw_overlay
 from patchclip_core.localization import find_regions
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Finding, Findings, FindingState, Geometry, ModelIdentity, PatchGrid, Radiograph
+from patchclip_core.wording import load_wordings
+from patchclip_node.domain.records import Drawing, PictureStyle
 from patchclip_node.results.context import AnalysedImage, Predecessor, ResultContext
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -158,15 +160,24 @@ def analysed(
     return AnalysedImage(source, findings_for(source, present, model), remarks)
 
 
-def with_overlay(image: AnalysedImage) -> AnalysedImage:
-    """The same image with its picture: a grey radiograph that gets brighter downwards."""
-    form = image.findings.geometry
+def with_overlay(image: AnalysedImage, *styles: PictureStyle) -> AnalysedImage:
+    """The same image with its pictures: a grey radiograph that gets brighter downwards. No styles: the usual one."""
+    form, pictures = image.findings.geometry, {}
     pixels = np.repeat(
         np.linspace(0, 1, form.source_rows, dtype=np.float32)[:, np.newaxis], form.source_columns, axis=1
     )
-    png = BytesIO()
-    draw_overlay(Radiograph(pixels), image.findings, load_findings()).save(png, "PNG", compress_level=1)
-    return replace(image, overlay_png=png.getvalue())
+    for style in styles or (PictureStyle(),):
+        spoken, png = result_context().in_language(style.language), BytesIO()
+        picture = draw_overlay(
+            Radiograph(pixels),
+            image.findings,
+            spoken.definitions,
+            heat_map=style.drawing is Drawing.HEAT_MAP,
+            wording=spoken.wording,
+        )
+        picture.save(png, "PNG", compress_level=1)
+        pictures[style] = png.getvalue()
+    return replace(image, pictures=pictures)
 
 
 def result_context(revision: int = 1, predecessors: tuple[Predecessor, ...] = ()) -> ResultContext:
@@ -178,4 +189,5 @@ def result_context(revision: int = 1, predecessors: tuple[Predecessor, ...] = ()
         station_name="PATCHCLIP",
         definitions=load_findings(),
         predecessors=predecessors,
+        wordings=load_wordings(),
     )

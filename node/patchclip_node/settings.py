@@ -27,8 +27,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from patchclip_core.wording import languages
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.records import (
+    LONGEST_SIDE_PX,
+    WITH_GEOMETRY,
+    Drawing,
+    PlaneGeometry,
+    ResultKind,
+    ResultVariant,
+)
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
@@ -45,6 +53,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+SeriesNumber = Annotated[int, Field(ge=1, le=2_000_000_000)]
+SeriesDescription = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+"""Leaves room in the 64 characters of an LO (PS3.5 6.2) for what is always said of the model."""
+
+
 class ProfileSettings(_Section):
     """What a kind of destination gets: the objects that its viewers show."""
 
@@ -52,13 +65,47 @@ class ProfileSettings(_Section):
     objects: tuple[ResultKind, ...]
     geometry: PlaneGeometry = PlaneGeometry.IDENTITY
     """What segmentations say of their plane."""
+    drawing: Drawing = Drawing.CONTOUR
+    """How pictures show a place."""
+    longest_side_px: Annotated[int, Field(ge=512, le=4096)] = LONGEST_SIDE_PX
+    """Pictures are at most this high or wide."""
+    language: str = "en"
+    """RFC 5646 tag of a table in conf/wording/: what all objects say in words. Codes stay as they are."""
+    series_numbers: dict[ResultKind, SeriesNumber] = {}
+    """First Series Number of a kind, instead of its own."""
+    series_descriptions: dict[ResultKind, SeriesDescription] = {}
+    """Series Description of a kind, instead of its own; what the model is follows it in any case."""
     fallback: bool = False
     """Pictures (sc) go instead of objects whose class the destination refuses."""
 
+    @field_validator("language")
+    @classmethod
+    def _language_is_known(cls, value: str) -> str:
+        if value not in languages():
+            raise ValueError(f"there is no wording in {value!r}: take one of {', '.join(languages())}")
+        return value
+
     def variants(self, objects: tuple[ResultKind, ...] | None = None) -> tuple[ResultVariant, ...]:
-        """Return what is to be built; `objects` instead of the profile's own, in its geometry."""
-        kinds = dict.fromkeys(self.objects if objects is None else objects)
-        return tuple(ResultVariant(kind, self.geometry if kind is ResultKind.SEG else None) for kind in kinds)
+        """Return what is to be built; `objects` instead of the profile's own, in its way of showing them."""
+        return tuple(map(self.variant, dict.fromkeys(self.objects if objects is None else objects)))
+
+    def variant(self, kind: ResultKind) -> ResultVariant:
+        """Return one kind of object as this profile has it."""
+        picture = kind is ResultKind.SC
+        return ResultVariant(
+            kind,
+            geometry=self.geometry if kind in WITH_GEOMETRY else None,
+            drawing=self.drawing if picture else Drawing.CONTOUR,
+            longest_side_px=self.longest_side_px if picture else LONGEST_SIDE_PX,
+            language=self.language,
+            series_number=self.series_numbers.get(kind),
+            series_description=self.series_descriptions.get(kind, ""),
+        )
+
+    @property
+    def pictures(self) -> ResultVariant | None:
+        """What goes instead of an object whose class is refused; None where nothing does."""
+        return self.variant(ResultKind.SC) if self.fallback else None
 
 
 STANDARD_PROFILE = "standard"
@@ -226,8 +273,8 @@ class NodeSettings(BaseSettings):
     @property
     def kept_ready(self) -> tuple[ResultVariant, ...]:
         """What is built for the case that a destination refuses what it should get."""
-        falls_back = any(self.profile(destination.profile).fallback for destination in self.destinations)
-        return (ResultVariant(ResultKind.SC),) if falls_back else ()
+        pictures = (self.profile(destination.profile).pictures for destination in self.destinations)
+        return tuple(dict.fromkeys(variant for variant in pictures if variant is not None))
 
     @property
     def spool_dir(self) -> Path:

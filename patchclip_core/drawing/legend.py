@@ -10,7 +10,7 @@ from PIL import ImageDraw, ImageFont
 
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Finding, Findings, FindingState, Radiograph
-from patchclip_core.wording import RESEARCH_STATEMENT, percent, short_digest
+from patchclip_core.wording import RESEARCH_STATEMENT, Wording, calibration_line, model_line, percent, training_line
 
 LEGEND_WIDTH_PX: Final = 540
 BACKGROUND: Final = (16, 18, 22)
@@ -24,6 +24,9 @@ _DIM: Final = (150, 156, 166)
 _FAINT: Final = (58, 62, 70)
 _WARNING: Final = (255, 120, 96)
 
+_NAME_SIZES_PX: Final = (26, 22, 18, 15)
+
+Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -33,9 +36,9 @@ def font(size_px: int) -> Font:
     return ImageFont.load_default(size_px)
 
 
-def legend_height_px(radiograph: Radiograph, findings: Findings) -> int:
+def legend_height_px(radiograph: Radiograph, findings: Findings, wording: Wording) -> int:
     """Return the height that the legend needs."""
-    notes = sum(1 for _ in _notes(radiograph, findings))
+    notes = sum(1 for _ in _notes(radiograph, findings, wording))
     return _HEAD_PX + _ROW_PX * len(findings.items) + _LINE_PX * notes + 2 * _MARGIN_PX
 
 
@@ -46,15 +49,16 @@ def draw_legend(
     radiograph: Radiograph,
     findings: Findings,
     definitions: Mapping[str, FindingDefinition],
+    wording: Wording,
 ) -> None:
     """Draw the legend with its top-left corner at `corner`, its notes at the bottom of `height_px`."""
     left, right = corner[0] + _MARGIN_PX, corner[0] + LEGEND_WIDTH_PX - _MARGIN_PX
     top = corner[1] + _MARGIN_PX
-    draw.text((left, top), "Findings", font=font(40), fill=_BRIGHT)
-    draw.text((left, top + 52), "probability, mark: threshold", font=font(20), fill=_DIM)
+    draw.text((left, top), wording.say("Findings"), font=font(40), fill=_BRIGHT)
+    draw.text((left, top + 52), wording.say("probability, mark: threshold"), font=font(20), fill=_DIM)
     for row, finding in enumerate(findings):
-        _draw_row(draw, left, right, top + _HEAD_PX + row * _ROW_PX, finding, definitions[finding.key])
-    notes = list(_notes(radiograph, findings))
+        _draw_row(draw, left, right, top + _HEAD_PX + row * _ROW_PX, finding, definitions[finding.key], wording)
+    notes = list(_notes(radiograph, findings, wording))
     y = corner[1] + height_px - _MARGIN_PX - _LINE_PX * len(notes)
     for line, colour in notes:
         draw.text((left, y), line, font=font(20), fill=colour)
@@ -62,21 +66,27 @@ def draw_legend(
 
 
 def _draw_row(
-    draw: ImageDraw.ImageDraw, left: int, right: int, y: int, finding: Finding, definition: FindingDefinition
+    draw: ImageDraw.ImageDraw,
+    left: int,
+    right: int,
+    y: int,
+    finding: Finding,
+    definition: FindingDefinition,
+    wording: Wording,
 ) -> None:
     present = finding.state is FindingState.PRESENT
     colour = definition.colour_rgb if present else _DIM
     draw.rounded_rectangle(
         (left, y + 4, left + 20, y + 24), radius=4, fill=definition.colour_rgb if present else _FAINT
     )
-    draw.text((left + 34, y), definition.name, font=font(26), fill=_BRIGHT if present else _DIM)
     bar_y = y + 44
     if finding.probability is None or finding.threshold is None:
-        draw.text((right, y), "not evaluated", font=font(24), fill=_DIM, anchor="ra")
+        _draw_name(draw, left, right, y, definition.name, wording.say("not evaluated"), _DIM, _DIM)
         draw.rounded_rectangle((left, bar_y, right, bar_y + 10), radius=5, outline=_FAINT)
         return
     state = "experimental" if finding.experimental and not present else str(finding.state)
-    draw.text((right, y), f"{state}  {percent(finding.probability)}", font=font(26), fill=colour, anchor="ra")
+    said = f"{wording.say(state)}  {percent(finding.probability)}"
+    _draw_name(draw, left, right, y, definition.name, said, _BRIGHT if present else _DIM, colour)
     draw.rounded_rectangle((left, bar_y, right, bar_y + 10), radius=5, fill=_FAINT)
     filled = left + max(10, round((right - left) * finding.probability))
     draw.rounded_rectangle((left, bar_y, filled, bar_y + 10), radius=5, fill=colour)
@@ -91,17 +101,29 @@ def _draw_row(
     )
 
 
-def _notes(radiograph: Radiograph, findings: Findings) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _draw_name(
+    draw: ImageDraw.ImageDraw, left: int, right: int, y: int, name: str, said: str, colour: Colour, said_colour: Colour
+) -> None:
+    """Write a finding's name and what is said of it on one line, the name smaller where both would not fit."""
+    draw.text((right, y), said, font=font(26), fill=said_colour, anchor="ra")
+    room = right - left - 34 - draw.textlength(said, font=font(26)) - 12
+    size = next((size for size in _NAME_SIZES_PX if draw.textlength(name, font=font(size)) <= room), _NAME_SIZES_PX[-1])
+    draw.text((left + 34, y + 13), name, font=font(size), fill=colour, anchor="lm")
+
+
+def _notes(radiograph: Radiograph, findings: Findings, wording: Wording) -> Iterator[tuple[str, Colour]]:
     """Yield the lines at the bottom and their colours."""
     model = findings.model
     for remark in dict.fromkeys((*radiograph.remarks, *findings.remarks)):
-        yield from ((line, _DIM) for line in _wrapped(remark))
-    yield from ((line, _DIM) for line in _wrapped(f"{model.name} {model.version}, weights {short_digest(model)}"))
+        yield from ((line, _DIM) for line in _wrapped(wording.repeat(remark)))
+    yield from ((line, _DIM) for line in _wrapped(model_line(model, wording)))
     if not model.trained:
-        yield "The model is untrained.", _WARNING
-    elif not model.calibrated:
-        yield "The probabilities are not calibrated.", _WARNING
-    yield RESEARCH_STATEMENT, _BRIGHT
+        yield from ((line, _WARNING) for line in _wrapped(wording.say("The model is untrained.")))
+    else:
+        yield from ((line, _DIM) for line in _wrapped(training_line(model, wording)))
+        colour = _DIM if model.calibrated else _WARNING
+        yield from ((line, colour) for line in _wrapped(calibration_line(model, wording)))
+    yield from ((line, _BRIGHT) for line in _wrapped(wording.say(RESEARCH_STATEMENT)))
 
 
 def _wrapped(sentence: str) -> Iterator[str]:

@@ -13,15 +13,17 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from patchclip_core.drawing.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, font, legend_height_px
-from patchclip_core.localization import Mask, region_mask
+from patchclip_core.localization import Mask, probability_surface, region_mask
 from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Findings, Radiograph
-from patchclip_core.wording import UNTRAINED_WARNING, percent
+from patchclip_core.types import Findings, FloatArray, Radiograph
+from patchclip_core.wording import ENGLISH, Wording, percent
 
 _LONG_SIDE_PX: Final = 1400
 _LINE_PX: Final = 4
 _HALO_PX: Final = 2
 """Dark rim on both sides of a contour, so that it shows on bone as well."""
+_HEAT_OPACITY: Final = 0.6
+"""How much of a heat map's colour covers the radiograph where the probability is 1."""
 _LABEL_FONT_PX: Final = 28
 _BANNER_PX: Final = 76
 _BANNER_COLOUR: Final = (190, 40, 28)
@@ -30,11 +32,18 @@ Box = tuple[int, int, int, int]
 
 
 def draw_overlay(
-    radiograph: Radiograph, findings: Findings, definitions: Mapping[str, FindingDefinition]
+    radiograph: Radiograph,
+    findings: Findings,
+    definitions: Mapping[str, FindingDefinition],
+    *,
+    heat_map: bool = False,
+    wording: Wording = ENGLISH,
 ) -> Image.Image:
-    """Return an RGB picture: the radiograph with contours and a label for each present finding, and the legend.
+    """Return an RGB picture: the radiograph with each present finding drawn and labelled, and the legend.
 
-    radiograph: the image that was analysed, of the size that `findings.geometry` names as its source.
+    radiograph: the image that was analysed, of the size that `findings.geometry` names as its source. heat_map: the
+    model's maps in the findings' colours, where it has them, instead of contours. wording: the language; the findings'
+    names are those of the definitions.
     """
     geometry = findings.geometry
     if (radiograph.rows, radiograph.columns) != (geometry.source_rows, geometry.source_columns):
@@ -45,7 +54,11 @@ def draw_overlay(
     picture = _shown(radiograph)
     present = [finding for finding in findings.present if finding.regions]
     for finding in reversed(present):  # the most probable one is drawn last, over the others
-        _draw_contour(picture, region_mask(finding, geometry), definitions[finding.key].colour_rgb)
+        colour = definitions[finding.key].colour_rgb
+        if heat_map and finding.patch_map is not None:
+            _draw_heat(picture, probability_surface(finding.patch_map, geometry, picture.height, picture.width), colour)
+        else:
+            _draw_contour(picture, region_mask(finding, geometry), colour)
     labels = {
         f"{definitions[finding.key].name} {percent(finding.probability or 0.0)}": (
             finding.regions[0].x * picture.width / geometry.source_columns,
@@ -55,7 +68,7 @@ def draw_overlay(
         for finding in present
     }
     _draw_labels(picture, labels)
-    return _composed(picture, radiograph, findings, definitions)
+    return _composed(picture, radiograph, findings, definitions, wording)
 
 
 def _shown(radiograph: Radiograph) -> Image.Image:
@@ -65,6 +78,12 @@ def _shown(radiograph: Radiograph) -> Image.Image:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     grey = Image.fromarray((np.clip(radiograph.pixels, 0.0, 1.0) * 255.0).round().astype(np.uint8))
     return grey.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC).convert("RGB")
+
+
+def _draw_heat(picture: Image.Image, probabilities: FloatArray, colour: tuple[int, int, int]) -> None:
+    """Lay a map over the picture, the more of its colour the more probable; the radiograph always shows through."""
+    opacity = Image.fromarray((probabilities * np.float32(255 * _HEAT_OPACITY)).astype(np.uint8))
+    picture.paste(colour, (0, 0), opacity)
 
 
 def _draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int]) -> None:
@@ -129,10 +148,14 @@ def overlap(one: Box, other: Box) -> bool:
 
 
 def _composed(
-    picture: Image.Image, radiograph: Radiograph, findings: Findings, definitions: Mapping[str, FindingDefinition]
+    picture: Image.Image,
+    radiograph: Radiograph,
+    findings: Findings,
+    definitions: Mapping[str, FindingDefinition],
+    wording: Wording,
 ) -> Image.Image:
     banner = 0 if findings.model.trained else _BANNER_PX
-    height = max(picture.height, legend_height_px(radiograph, findings))
+    height = max(picture.height, legend_height_px(radiograph, findings, wording))
     width = max(picture.width, _LONG_SIDE_PX // 2)
     canvas = Image.new("RGB", (width + LEGEND_WIDTH_PX, banner + height), BACKGROUND)
     canvas.paste(picture, ((width - picture.width) // 2, banner + (height - picture.height) // 2))
@@ -141,10 +164,10 @@ def _composed(
         draw.rectangle((0, 0, canvas.width, banner), fill=_BANNER_COLOUR)
         draw.text(
             (canvas.width / 2, banner / 2),
-            f"{UNTRAINED_WARNING}: random weights, nothing here has a meaning",
+            wording.say("UNTRAINED MODEL: random weights, nothing here has a meaning"),
             font=font(40),
             fill="white",
             anchor="mm",
         )
-    draw_legend(draw, (width, banner), height, radiograph, findings, definitions)
+    draw_legend(draw, (width, banner), height, radiograph, findings, definitions, wording)
     return canvas

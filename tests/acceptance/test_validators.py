@@ -14,7 +14,7 @@ from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
 from tests.peers.validators import dcentvfy_errors, dciodvfy_errors, sr_template_errors
 from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
@@ -25,8 +25,8 @@ ARCHIVED = Predecessor(ComprehensiveSRStorage, "1.2.826.0.1.3680043.2.1143.9.4",
 LATERAL = SkippedImage(CR, "1.2.826.0.1.3680043.2.1143.1.5", "the view is lateral (LL)")
 
 EVERYTHING = (
-    *(ResultVariant(kind) for kind in ResultKind if kind is not ResultKind.SEG),
-    *(ResultVariant(ResultKind.SEG, geometry) for geometry in PlaneGeometry),
+    *(ResultVariant(kind) for kind in ResultKind if kind not in WITH_GEOMETRY),
+    *(ResultVariant(kind, geometry) for kind in WITH_GEOMETRY for geometry in PlaneGeometry),
 )
 TEMPLATES = {
     ResultKind.SR: "TID_1500 (MeasurementReport)",

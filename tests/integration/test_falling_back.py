@@ -46,7 +46,7 @@ def test_a_destination_that_stores_pictures_alone_gets_pictures(
             spool=spool,
             sender=DicomResultSender("NODE"),
             clock=FakeClock(),
-            destinations=[replace(archive.destination, name="old", falls_back=True)],
+            destinations=[replace(archive.destination, name="old", fallback=ResultVariant(ResultKind.SC))],
             lease_s=LEASE_S,
             retry=RetrySettings(),
         )

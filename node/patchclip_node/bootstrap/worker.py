@@ -18,6 +18,7 @@ from patchclip_core import checkpoint
 from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.prompts import load_findings
 from patchclip_core.warming import warm_up
+from patchclip_core.wording import load_wordings
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
@@ -61,7 +62,7 @@ def build_worker(
     """
     analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
     warm_up_s = warm_up(analyzer)
-    definitions = load_findings(settings.findings_file)
+    definitions, wordings = load_findings(settings.findings_file), load_wordings()
     limits = DecodeLimits(
         max_pixels=settings.limits.max_image_pixels,
         timeout_s=settings.limits.decode_timeout_s,
@@ -82,6 +83,7 @@ def build_worker(
                 decoder=decoder,
                 analyzer=analyzer,
                 definitions=definitions,
+                wordings=wordings,
                 station_name=settings.ae_title,
                 destinations={one.name: settings.variants_for(one) for one in settings.destinations},
                 kept_ready=settings.kept_ready,
@@ -94,7 +96,7 @@ def build_worker(
                 sender=DicomResultSender(settings.ae_title),
                 clock=clock,
                 destinations=[
-                    Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).fallback)
+                    Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).pictures)
                     for one in settings.destinations
                 ],
                 lease_s=settings.lease_s,

@@ -95,6 +95,7 @@ def _analyse_all(
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
     from patchclip_core.io import DecodeLimits, DecodingProcess
     from patchclip_core.prompts import load_findings
+    from patchclip_core.wording import load_wordings
     from patchclip_node.adapters.uid_generator import DerivedUidGenerator
     from patchclip_node.bootstrap.model import load_analyzer
     from patchclip_node.results import ResultContext
@@ -106,6 +107,7 @@ def _analyse_all(
         now=datetime.now(UTC).astimezone(),
         station_name=settings.ae_title,
         definitions=load_findings(settings.findings_file),
+        wordings=load_wordings(),
     )
     analyzer = load_analyzer(settings)
     limits = DecodeLimits(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_core.errors import CheckpointError, FindingsFileError
+from patchclip_core.errors import CheckpointError, FindingsFileError, WordingFileError
 from patchclip_node.cli import analyze, config, demo, doctor, processes, studies
 from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, complain
 from patchclip_node.domain.errors import ConfigurationError, NodeError
@@ -53,7 +53,7 @@ def main() -> None:
     """Run the command line. Expected errors become one message; only defects show a traceback."""
     try:
         app(prog_name="patchclip-node")
-    except (ConfigurationError, FindingsFileError, CheckpointError) as error:
+    except (ConfigurationError, FindingsFileError, WordingFileError, CheckpointError) as error:
         complain(error)
         sys.exit(EXIT_USAGE)
     except NodeError as error:

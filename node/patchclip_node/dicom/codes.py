@@ -6,8 +6,6 @@ from typing import Final
 
 from pydicom.sr.coding import Code
 
-ENGLISH: Final = Code("en", "RFC5646", "English")
-
 # Report
 IMAGING_MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")
 PROCEDURE_REPORTED: Final = Code("121058", "DCM", "Procedure reported")
@@ -33,6 +31,9 @@ ABSENT: Final = Code("272519000", "SCT", "Absent")
 NOT_ATTEMPTED: Final = Code("111225", "DCM", "Not Attempted")
 """CID 6042 'Status of Results'."""
 
+CALCULATED: Final = Code("112187", "DCM", "Unspecified method of calculation")
+"""How a Parametric Map came about: CID 7203 'Image Derivation' has nothing for a model."""
+NO_UNITS: Final = Code("1", "UCUM", "no units")
 PERCENT: Final = Code("%", "UCUM", "Percent")
 PIXELS: Final = Code("{pixels}", "UCUM", "Pixels")
 MILLIMETER: Final = Code("mm", "UCUM", "mm")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
@@ -140,6 +140,8 @@ class ResultKind(StrEnum):
     GSPS = "gsps"
     TEXT_SR = "text_sr"
     KO = "ko"
+    FRACTIONAL_SEG = "fractional_seg"
+    PARAMETRIC_MAP = "parametric_map"
 
 
 class PlaneGeometry(StrEnum):
@@ -155,16 +157,72 @@ class PlaneGeometry(StrEnum):
     NONE = "none"
 
 
+WITH_GEOMETRY = frozenset({ResultKind.SEG, ResultKind.FRACTIONAL_SEG})
+"""The kinds whose plane is a matter of choice."""
+
+
+class Drawing(StrEnum):
+    """How a picture shows a place: its outline, or the model's map in the finding's colour."""
+
+    CONTOUR = "contour"
+    HEAT_MAP = "heat_map"
+
+
+LONGEST_SIDE_PX = 1600
+"""A picture is at most this high or wide, unless a profile says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureStyle:
+    """What a picture of findings looks like before it is brought to its size."""
+
+    drawing: Drawing = Drawing.CONTOUR
+    language: str = "en"
+
+
 @dataclass(frozen=True, slots=True)
 class ResultVariant:
-    """A kind of result; for a segmentation also its geometry, since another plane is another object."""
+    """A kind of result as a destination wants it: another plane, drawing or language is another object.
+
+    geometry: of a segmentation, and only there. drawing, longest_side_px: of a picture (SC). language: RFC 5646 tag of
+    all that is said in words. series_number: the first of the numbers that its series get, None for the kind's own.
+    series_description: what its series are called, before what is always added about the model; '' for the kind's own.
+    """
 
     kind: ResultKind
     geometry: PlaneGeometry | None = None
+    drawing: Drawing = Drawing.CONTOUR
+    longest_side_px: int = LONGEST_SIDE_PX
+    language: str = "en"
+    series_number: int | None = None
+    series_description: str = ""
 
     def __post_init__(self) -> None:
-        if (self.kind is ResultKind.SEG) != (self.geometry is not None):
+        if (self.kind in WITH_GEOMETRY) != (self.geometry is not None):
             raise ValueError(f"a segmentation has a geometry and no other result has one, not {self.kind}")
+        drawn = self.drawing is not Drawing.CONTOUR or self.longest_side_px != LONGEST_SIDE_PX
+        if drawn and self.kind is not ResultKind.SC:
+            raise ValueError(f"a picture has a drawing and a size and no other result has them, not {self.kind}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What tells this variant from the usual one of its kind; its UIDs derive from it, too."""
+        usual = ResultVariant(self.kind, PlaneGeometry.IDENTITY if self.geometry else None)
+        return tuple(
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(usual, field.name)
+        )
+
+    @property
+    def key(self) -> str:
+        """The variant in one line, as the ledger remembers it."""
+        return " ".join((self.kind.value, *self.names))
+
+    @property
+    def picture(self) -> PictureStyle | None:
+        """The picture that the result is made of; None for one that is made of none."""
+        return PictureStyle(self.drawing, self.language) if self.kind is ResultKind.SC else None
 
 
 STANDARD_VARIANTS = (ResultVariant(ResultKind.SR), ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY))
@@ -173,9 +231,10 @@ STANDARD_VARIANTS = (ResultVariant(ResultKind.SR), ResultVariant(ResultKind.SEG,
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """A result object that was just written to the spool."""
+    """A result object that was just written to the spool. `variant`: the key of its `ResultVariant`."""
 
     kind: ResultKind
+    variant: str
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

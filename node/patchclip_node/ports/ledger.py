@@ -96,8 +96,8 @@ class Ledger(Protocol):
         """SENDING -> PENDING, due again at `not_before`; the attempt counts."""
         ...
 
-    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> bool:
-        """SENDING -> REPLACED, and the revision's pictures (Secondary Captures) are due at the same destination.
+    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
+        """SENDING -> REPLACED, and the revision's results of this variant are due at the same destination.
 
         Those already planned for it are not planned again. False, and nothing is changed, where the revision has none.
         """

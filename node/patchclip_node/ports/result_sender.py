@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from patchclip_node.domain.records import ResultVariant
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """A storage SCP that receives results.
 
-    falls_back: it gets pictures (Secondary Captures) instead of objects whose class it does not take.
+    fallback: the pictures (Secondary Captures) that it gets instead of objects whose class it does not take; None
+        where it gets nothing instead.
     """
 
     name: str
     ae_title: str
     host: str
     port: int
-    falls_back: bool = False
+    fallback: ResultVariant | None = None
 
 
 @dataclass(frozen=True, slots=True)

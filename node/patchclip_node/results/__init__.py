@@ -9,8 +9,9 @@ from patchclip_node.results.encode import encode
 from patchclip_node.results.findings_json import DocumentedImage, findings_document
 from patchclip_node.results.gsps import build_gsps
 from patchclip_node.results.key_objects import build_ko
+from patchclip_node.results.parametric_map import build_parametric_map
 from patchclip_node.results.sc import build_sc
-from patchclip_node.results.seg import build_seg
+from patchclip_node.results.seg import build_fractional_seg, build_seg
 from patchclip_node.results.sr import build_sr
 from patchclip_node.results.text_sr import build_text_sr
 
@@ -20,8 +21,10 @@ __all__ = [
     "Predecessor",
     "ResultContext",
     "SkippedImage",
+    "build_fractional_seg",
     "build_gsps",
     "build_ko",
+    "build_parametric_map",
     "build_results",
     "build_sc",
     "build_seg",

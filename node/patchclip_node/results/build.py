@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import STANDARD_VARIANTS, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.records import STANDARD_VARIANTS, ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
 from patchclip_node.results.gsps import build_gsps
 from patchclip_node.results.key_objects import build_ko
+from patchclip_node.results.parametric_map import build_parametric_map
 from patchclip_node.results.sc import build_sc
-from patchclip_node.results.seg import build_seg
+from patchclip_node.results.seg import build_fractional_seg, build_seg
 from patchclip_node.results.sr import build_sr
 from patchclip_node.results.text_sr import build_text_sr
 
@@ -26,7 +27,7 @@ def build_results(
 
     A study has one report, text report and selection of key objects, an image one of each other kind. Those that would
     say nothing are left out: a segmentation without a region, a presentation state or a selection without a present
-    finding. A picture needs the overlays of all images.
+    finding. A picture needs all images drawn in its style, and its language among the context's wordings.
     """
     return [
         (variant, dataset)
@@ -39,18 +40,21 @@ def build_results(
 def _build(
     variant: ResultVariant, images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
 ) -> Iterator[Dataset | None]:
-    numbered = enumerate(images, 1)
+    numbered, context = enumerate(images, 1), context.in_language(variant.language)
     match variant.kind:
         case ResultKind.SR:
-            yield build_sr(images, skipped, context)
+            yield build_sr(images, skipped, context, variant)
         case ResultKind.TEXT_SR:
-            yield build_text_sr(images, skipped, context)
+            yield build_text_sr(images, skipped, context, variant)
         case ResultKind.KO:
-            yield build_ko(images, context)
+            yield build_ko(images, context, variant)
         case ResultKind.SEG:
-            geometry = variant.geometry or PlaneGeometry.IDENTITY
-            yield from (build_seg(image, context, number, geometry) for number, image in numbered)
+            yield from (build_seg(image, context, number, variant) for number, image in numbered)
+        case ResultKind.FRACTIONAL_SEG:
+            yield from (build_fractional_seg(image, context, number, variant) for number, image in numbered)
+        case ResultKind.PARAMETRIC_MAP:
+            yield from (build_parametric_map(image, context, number, variant) for number, image in numbered)
         case ResultKind.SC:
-            yield from (build_sc(image, context, number) for number, image in numbered)
+            yield from (build_sc(image, context, number, variant) for number, image in numbered)
         case ResultKind.GSPS:
-            yield from (build_gsps(image, context, number) for number, image in numbered)
+            yield from (build_gsps(image, context, number, variant) for number, image in numbered)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from pydicom import Dataset
 
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Findings
+from patchclip_core.wording import ENGLISH, Wording
+from patchclip_node.domain.records import PictureStyle
 from patchclip_node.ports.uid_generator import UidGenerator
 
 
@@ -31,6 +34,7 @@ class ResultContext:
         is one, in its own time zone otherwise.
     definitions: key -> definition, for each finding that an image may have.
     predecessors: the results of earlier revisions, which the report names.
+    wordings: language -> how to speak it, for every language that a variant names. wording: the one that is spoken.
     """
 
     revision: int
@@ -39,6 +43,14 @@ class ResultContext:
     station_name: str
     definitions: Mapping[str, FindingDefinition]
     predecessors: tuple[Predecessor, ...] = ()
+    wordings: Mapping[str, Wording] = field(default_factory=lambda: MappingProxyType({"en": ENGLISH}))
+    wording: Wording = ENGLISH
+
+    def in_language(self, language: str) -> ResultContext:
+        """Return the context in which a language is spoken: its sentences and its names of findings."""
+        wording = self.wordings[language]
+        names = {key: definition.in_language(language) for key, definition in self.definitions.items()}
+        return replace(self, wording=wording, definitions=names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +58,14 @@ class AnalysedImage:
     """A source image, as `dicom.headers.read_dataset` gives it, and what the model says of it.
 
     remarks: what the reader should know of the image, from its selection; the findings bring their own.
-    overlay_png: the image as the model saw it, with what was found drawn into it, a complete PNG file; None where no
-        picture is asked for.
+    pictures: the image as the model saw it, with what was found drawn into it, a complete PNG file for each style that
+        is asked for.
     """
 
     source: Dataset
     findings: Findings
     remarks: tuple[str, ...] = ()
-    overlay_png: bytes | None = None
+    pictures: Mapping[PictureStyle, bytes] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def sop_class_uid(self) -> str:

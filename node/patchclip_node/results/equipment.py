@@ -86,5 +86,9 @@ def _processing(model: ModelIdentity, context: ResultContext, moment: str) -> Da
     item.SoftwareVersions = list(software_versions(model))
     item.DeviceUID = UID(device_uid(model, context))
     item.ContributionDateTime = moment
-    item.ContributionDescription = f"{model.name} {model.version}, weights {model.weights_digest}"
+    calibrated = "probabilities calibrated" if model.calibrated else "probabilities not calibrated"
+    item.ContributionDescription = (
+        f"{model.name} {model.version}, weights {model.weights_digest}, {calibrated}, "
+        f"training data: {model.training_data}"
+    )[:1024]
     return item

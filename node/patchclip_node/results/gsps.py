@@ -13,10 +13,12 @@ from highdicom.color import CIELabColor
 from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Finding, Region
-from patchclip_core.wording import RESEARCH_STATEMENT, UNTRAINED_WARNING, percent
+from patchclip_core.contours import Line, outlines
+from patchclip_core.localization import region_mask
+from patchclip_core.types import Finding, FindingState, Region
+from patchclip_core.wording import percent
 from patchclip_node.dicom.headers import text
+from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.grayscale import grayscale_transforms
@@ -25,33 +27,35 @@ from patchclip_node.results.instance import (
     names_of_image,
     new_instance,
     reference,
-    series_description,
 )
-from patchclip_node.results.measurement_groups import outline
+from patchclip_node.results.series import series_description, series_number
 from patchclip_node.results.source import pixel_spacing_mm
-from patchclip_node.results.wording import state_line
+from patchclip_node.results.wording import honesty, remarks, state_line
 
-SERIES_NUMBER: Final = 10_000
-"""The Series Number of a presentation state is this plus 100 for each revision plus the image's number."""
-
+_USUAL: Final = ResultVariant(ResultKind.GSPS)
 _NOTICE_LAYER: Final = "AI_NOTICE"
 
 
-def build_gsps(image: AnalysedImage, context: ResultContext, number: int = 1) -> Dataset | None:
+def build_gsps(
+    image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _USUAL
+) -> Dataset | None:
     """Return the presentation state of one image, None where no finding is present.
 
-    Each present finding has a layer of its colour, with the outline and a label of each region. Findings without a
-    place stand in the notice at the top. number: of the image among the study's, for the Series Number alone.
+    Each present finding has a layer of its colour, with the outlines of its mask and a label. Findings without a place
+    stand in the notice at the top. number: of the image among the study's, for the Series Number alone.
     """
     present = image.findings.present
     if not present:
         return None
     source, model = image.source, image.findings.model
     state = new_instance(
-        GrayscaleSoftcopyPresentationStateStorage, "PR", names_of_image("gsps", image, context), context
+        GrayscaleSoftcopyPresentationStateStorage, "PR", names_of_image(variant, image, context), context
     )
-    state.SeriesNumber = SERIES_NUMBER + 100 * context.revision + number
-    state.ContentLabel, state.ContentDescription = "PATCHCLIP", "AI findings, not for diagnosis"
+    state.SeriesNumber = series_number(variant, context, number)
+    state.ContentLabel, state.ContentDescription = (
+        "PATCHCLIP",
+        context.wording.say("AI findings, not for diagnosis")[:64],
+    )
     state.ContentCreatorName = None
     series = Dataset()
     series.SeriesInstanceUID, series.ReferencedImageSequence = source.SeriesInstanceUID, [reference(image)]
@@ -60,15 +64,18 @@ def build_gsps(image: AnalysedImage, context: ResultContext, number: int = 1) ->
     state.update(grayscale_transforms(source))
     placed = [(f"AI_{order}", finding) for order, finding in enumerate(present, 1) if finding.regions]
     state.GraphicAnnotationSequence = [
-        *(_annotation(layer, finding, context.definitions[finding.key]) for layer, finding in placed),
+        *(_annotation(layer, finding, image, context) for layer, finding in placed),
         _notice(image, context),
     ]
     state.GraphicLayerSequence = [
-        *(_layer(layer, order, context.definitions[finding.key]) for order, (layer, finding) in enumerate(placed, 1)),
-        _layer(_NOTICE_LAYER, len(placed) + 1, None),
+        *(
+            _layer(layer, order, context.definitions[finding.key].name, context.definitions[finding.key].colour_rgb)
+            for order, (layer, finding) in enumerate(placed, 1)
+        ),
+        _layer(_NOTICE_LAYER, len(placed) + 1, context.wording.say("what to know of these annotations"), None),
     ]
     copy_body_part(state, source)
-    finish(state, source, model, context, series_description("AI annotations", model))
+    finish(state, source, model, context, series_description(variant, model, context))
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
     del state.ContentDate, state.ContentTime  # a presentation state has the ones above instead
     return state
@@ -95,16 +102,17 @@ def _aspect_ratio(source: Dataset) -> list[int]:
     return [1, 1]
 
 
-def _annotation(layer: str, finding: Finding, definition: FindingDefinition) -> Dataset:
+def _annotation(layer: str, finding: Finding, image: AnalysedImage, context: ResultContext) -> Dataset:
     annotation = Dataset()
     annotation.GraphicLayer = layer
-    annotation.GraphicObjectSequence = [_outline(region) for region in finding.regions]
-    annotation.TextObjectSequence = [_label(finding, definition, region) for region in finding.regions[:1]]
+    mask = region_mask(finding, image.findings.geometry)
+    annotation.GraphicObjectSequence = [_polyline(line) for line in outlines(mask)]
+    annotation.TextObjectSequence = [_label(finding, finding.regions[0], context)]
     return annotation
 
 
-def _outline(region: Region) -> Dataset:
-    points = outline(region)
+def _polyline(points: Line) -> Dataset:
+    """Return a graphic object; what is left of a line's points always fits the 16-bit length of its element."""
     graphic = Dataset()
     graphic.GraphicAnnotationUnits, graphic.GraphicDimensions = "PIXEL", 2
     graphic.NumberOfGraphicPoints, graphic.GraphicData = len(points), [float(value) for value in points.ravel()]
@@ -112,9 +120,16 @@ def _outline(region: Region) -> Dataset:
     return graphic
 
 
-def _label(finding: Finding, definition: FindingDefinition, region: Region) -> Dataset:
+def _label(finding: Finding, region: Region, context: ResultContext) -> Dataset:
+    """Return the finding's name, probability and operating point, above its most probable region."""
+    assert finding.threshold is not None
     label = Dataset()
-    label.UnformattedTextValue = f"{definition.name} {percent(finding.probability or 0.0)}"
+    label.UnformattedTextValue = context.wording.say(
+        "{name} {probability} (threshold {threshold})",
+        name=context.definitions[finding.key].name,
+        probability=percent(finding.probability or 0.0),
+        threshold=percent(finding.threshold),
+    )
     label.AnchorPointAnnotationUnits, label.AnchorPoint = "PIXEL", [float(region.x), float(region.y)]
     label.AnchorPointVisibility = "N"
     return label
@@ -132,18 +147,21 @@ def _notice(image: AnalysedImage, context: ResultContext) -> Dataset:
 
 
 def _notice_lines(image: AnalysedImage, context: ResultContext) -> Iterator[str]:
-    yield f"AI: {RESEARCH_STATEMENT}"
-    if not image.findings.model.trained:
-        yield UNTRAINED_WARNING
-    for finding in image.findings.present:
-        if not finding.regions:
-            yield f"{state_line(context.definitions[finding.key].name, finding)}, no place"
+    first, *others = honesty(image.findings.model, context.wording)
+    yield f"AI: {first}"
+    yield from others
+    for finding in image.findings:
+        if finding.state is FindingState.ABSENT or finding.regions:
+            continue
+        line = state_line(context.definitions[finding.key].name, finding, context.wording)
+        yield context.wording.say("{line}, no place", line=line) if finding.probability is not None else line
+    yield from remarks(image, context.wording)
 
 
-def _layer(name: str, order: int, definition: FindingDefinition | None) -> Dataset:
+def _layer(name: str, order: int, description: str, colour_rgb: tuple[int, int, int] | None) -> Dataset:
     layer = Dataset()
     layer.GraphicLayer, layer.GraphicLayerOrder = name, order
-    layer.GraphicLayerDescription = definition.name[:64] if definition else "what to know of these annotations"
-    if definition is not None:
-        layer.GraphicLayerRecommendedDisplayCIELabValue = list(CIELabColor.from_rgb(*definition.colour_rgb).value)
+    layer.GraphicLayerDescription = description[:64]
+    if colour_rgb is not None:
+        layer.GraphicLayerRecommendedDisplayCIELabValue = list(CIELabColor.from_rgb(*colour_rgb).value)
     return layer

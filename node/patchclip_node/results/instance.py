@@ -6,11 +6,12 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from patchclip_core.types import ModelIdentity
+from patchclip_node.domain.records import ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.source import valid_text
 
 _SERIES_OF_SOURCE = ("BodyPartExamined", "Laterality")
+_LOSSY_COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def new_instance(sop_class_uid: UID, modality: str, names: tuple[str, ...], context: ResultContext) -> Dataset:
@@ -30,9 +31,16 @@ def new_instance(sop_class_uid: UID, modality: str, names: tuple[str, ...], cont
     return instance
 
 
-def names_of_image(kind: str, image: AnalysedImage, context: ResultContext) -> tuple[str, ...]:
+def names_of_image(variant: ResultVariant, image: AnalysedImage, context: ResultContext) -> tuple[str, ...]:
     """Return what the UIDs of an image's result derive from."""
-    return kind, image.sop_instance_uid, str(context.revision), image.findings.model.weights_digest
+    digest = image.findings.model.weights_digest
+    return variant.kind.value, image.sop_instance_uid, str(context.revision), digest, *variant.names
+
+
+def names_of_study(variant: ResultVariant, image: AnalysedImage, context: ResultContext) -> tuple[str, ...]:
+    """Return what the UIDs of a study's result derive from; `image`: any of its analysed images."""
+    study, digest = str(image.source.StudyInstanceUID), image.findings.model.weights_digest
+    return variant.kind.value, study, str(context.revision), digest, *variant.names
 
 
 def copy_body_part(instance: Dataset, source: Dataset) -> None:
@@ -43,6 +51,14 @@ def copy_body_part(instance: Dataset, source: Dataset) -> None:
             setattr(instance, keyword, value)
     if not {"BodyPartExamined", "Laterality"} & set(instance.dir()):
         instance.Laterality = None  # required where the body part may be one of a pair (PS3.3 C.7.3.1)
+
+
+def copy_lossy_compression(result: Dataset, source: Dataset) -> None:
+    """Say that the source was compressed with loss, where it was; what is made of it keeps that (PS3.3 C.7.6.1.1.5)."""
+    if valid_text(source, "LossyImageCompression") == "01":
+        for keyword in _LOSSY_COMPRESSION:
+            if valid_text(source, keyword):
+                result.add(source[keyword])
 
 
 def reference(image: AnalysedImage) -> Dataset:
@@ -57,8 +73,3 @@ def unname_images(document: Dataset) -> None:
     for item in document.ContentSequence:
         if item.ValueType == "IMAGE":
             del item.ConceptNameCodeSequence
-
-
-def series_description(what: str, model: ModelIdentity) -> str:
-    """Return a Series Description that says what may be expected of the model."""
-    return f"{what} (research)" if model.trained else f"{what}, UNTRAINED MODEL"

@@ -28,7 +28,7 @@ from patchclip_core.types import Finding, Region
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.source import patient_orientation
-from patchclip_node.results.wording import image_side
+from patchclip_node.results.wording import Half, half_of
 
 
 def finding_code(definition: FindingDefinition) -> CodedConcept:
@@ -54,11 +54,12 @@ def tracking(
     return f"{definition.name} {index + 1}", uid
 
 
-def probability(definition: FindingDefinition, value: float, relationship: RelationshipTypeValues) -> NumContentItem:
+def probability(
+    definition: FindingDefinition, value: float, relationship: RelationshipTypeValues, context: ResultContext
+) -> NumContentItem:
     """Return a probability in [0, 1] as a numeric item in percent, to one decimal."""
-    return NumContentItem(
-        _probability_name(definition), round(100 * value, 1), codes.PERCENT, relationship_type=relationship
-    )
+    name = _probability_name(definition, context)
+    return NumContentItem(name, round(100 * value, 1), codes.PERCENT, relationship_type=relationship)
 
 
 def measurement_groups(image: AnalysedImage, context: ResultContext) -> Iterator[ContainerContentItem]:
@@ -86,7 +87,9 @@ def _group(
         finding_sites=[FindingSite(site_code(definition), laterality=laterality(definition, region, image.source))],
         measurements=[
             Measurement(
-                name=_probability_name(definition), value=round(100 * finding.probability, 1), unit=codes.PERCENT
+                name=_probability_name(definition, context),
+                value=round(100 * finding.probability, 1),
+                unit=codes.PERCENT,
             )
         ],
         algorithm_id=AlgorithmIdentification(
@@ -111,16 +114,27 @@ def outline(region: Region) -> NDArray[np.float32]:
     return np.array([(xs[column], ys[row]) for column, row in around], dtype=np.float32)
 
 
-def _probability_name(definition: FindingDefinition) -> Code:
-    return Code(codes.PROBABILITY_VALUE, "DCM", f"Probability of {definition.name}"[:64])
+def _probability_name(definition: FindingDefinition, context: ResultContext) -> Code:
+    name = context.wording.say("Probability of {name}", name=definition.name)
+    return Code(codes.PROBABILITY_VALUE, "DCM", name[:64])
 
 
 def laterality(definition: FindingDefinition, region: Region, source: Dataset) -> Code | None:
-    """Return the patient's side, if the site has two and the header says how the patient lies in the image."""
-    orientation, side = patient_orientation(source), image_side(region, int(source.Columns))
-    if definition.site.value not in codes.PAIRED_SITES or orientation is None or side is None:
+    """Return the patient's side, if the site has two and the header says how the patient lies in the image.
+
+    Patient Orientation names where a row's end and a column's end point to (PS3.3 C.7.6.1.1.1). In an image that stands
+    upright or on its head, rows run from side to side; in one that lies on its side, columns do.
+    """
+    orientation = patient_orientation(source)
+    if definition.site.value not in codes.PAIRED_SITES or orientation is None:
         return None
-    towards = orientation[0][0]
-    if towards not in "LR":
+    along_rows, along_columns = orientation[0][0], orientation[1][0]
+    if along_rows in "LR":
+        towards, half = along_rows, half_of(region.x, region.w, int(source.Columns))
+    elif along_columns in "LR":
+        towards, half = along_columns, half_of(region.y, region.h, int(source.Rows))
+    else:
         return None
-    return codes.LEFT if (side == "right") == (towards == "L") else codes.RIGHT
+    if half is None:
+        return None
+    return codes.LEFT if (half is Half.SECOND) == (towards == "L") else codes.RIGHT

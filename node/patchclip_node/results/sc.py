@@ -12,35 +12,39 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from patchclip_node.dicom import codes
 from patchclip_node.dicom.headers import text
+from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import (
     copy_body_part,
+    copy_lossy_compression,
     names_of_image,
     new_instance,
     reference,
-    series_description,
 )
-from patchclip_node.results.source import patient_orientation, valid_text
+from patchclip_node.results.series import series_description, series_number
+from patchclip_node.results.source import patient_orientation
 
-SERIES_NUMBER: Final = 20_000
-"""The Series Number of a picture is this plus 100 for each revision plus the image's number."""
-LONGEST_SIDE_PX: Final = 1600
+_USUAL: Final = ResultVariant(ResultKind.SC)
 
 
-def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1) -> Dataset:
-    """Return the picture of one image, contours, legend and research statement burned in, 8 bits a sample.
+def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _USUAL) -> Dataset:
+    """Return the picture of one image, findings, legend and research statement burned in, 8 bits a sample.
 
-    image: with its overlay; `ValueError` without. number: of the image among the study's, for the Series Number alone.
+    image: with its picture in the variant's style; `ValueError` without. number: of the image among the study's, for
+    the Series Number alone.
     """
-    if image.overlay_png is None:
-        raise ValueError(f"image {image.sop_instance_uid} has no overlay, and a picture cannot be made without")
+    png = image.pictures.get(variant.picture) if variant.picture else None
+    if png is None:
+        raise ValueError(f"image {image.sop_instance_uid} was not drawn as {variant.key}: there is no picture of it")
     source, model = image.source, image.findings.model
-    capture = new_instance(SecondaryCaptureImageStorage, "OT", names_of_image("sc", image, context), context)
-    capture.SeriesNumber = SERIES_NUMBER + 100 * context.revision + number
+    capture = new_instance(SecondaryCaptureImageStorage, "OT", names_of_image(variant, image, context), context)
+    capture.SeriesNumber = series_number(variant, context, number)
     capture.ConversionType = "WSD"
     capture.ImageType = ["DERIVED", "SECONDARY"]
-    capture.DerivationDescription = "Findings of an algorithm drawn into the image, not for diagnosis"
+    capture.DerivationDescription = context.wording.say(
+        "Findings of an algorithm drawn into the image, not for diagnosis"
+    )
     derived_from = reference(image)
     derived_from.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.SOURCE_OF_PROCESSING)]
     capture.SourceImageSequence = [derived_from]
@@ -48,21 +52,18 @@ def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1) -> D
     capture.PatientOrientation = list(orientation) if orientation else None
     if text(source, "BurnedInAnnotation") in {"YES", "NO"}:  # what is added here names no patient
         capture.BurnedInAnnotation = text(source, "BurnedInAnnotation")
-    if valid_text(source, "LossyImageCompression") == "01":
-        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-            if valid_text(source, keyword):
-                capture.add(source[keyword])
+    copy_lossy_compression(capture, source)
     copy_body_part(capture, source)
-    _set_pixels(capture, image.overlay_png)
-    finish(capture, source, model, context, series_description("AI overlay", model))
+    _set_pixels(capture, png, variant.longest_side_px)
+    finish(capture, source, model, context, series_description(variant, model, context))
     capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
     return capture
 
 
-def _set_pixels(capture: Dataset, png: bytes) -> None:
+def _set_pixels(capture: Dataset, png: bytes, longest_side_px: int) -> None:
     with Image.open(BytesIO(png)) as opened:
         picture = opened.convert("RGB")
-    picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX), Image.Resampling.LANCZOS)
+    picture.thumbnail((longest_side_px, longest_side_px), Image.Resampling.LANCZOS)
     capture.SamplesPerPixel, capture.PhotometricInterpretation, capture.PlanarConfiguration = 3, "RGB", 0
     capture.Rows, capture.Columns = picture.height, picture.width
     capture.BitsAllocated, capture.BitsStored, capture.HighBit, capture.PixelRepresentation = 8, 8, 7, 0

@@ -9,17 +9,24 @@ from highdicom.sr import ComprehensiveSR
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
+from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
 from patchclip_node.results.equipment import finish
+from patchclip_node.results.instance import names_of_study
+from patchclip_node.results.series import series_description, series_number
 from patchclip_node.results.source import evidence, requests
 from patchclip_node.results.sr_content import report_content
 
-SERIES_NUMBER: Final = 8000
-"""The report's Series Number is this plus the revision."""
+_USUAL: Final = ResultVariant(ResultKind.SR)
 
 
-def build_sr(images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext) -> Dataset:
+def build_sr(
+    images: Sequence[AnalysedImage],
+    skipped: Sequence[SkippedImage],
+    context: ResultContext,
+    variant: ResultVariant = _USUAL,
+) -> Dataset:
     """Return the report of a study revision, COMPLETE and UNVERIFIED.
 
     images: at least one, of one study and analysed by one model. skipped: named in the report with their reasons.
@@ -27,13 +34,13 @@ def build_sr(images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], c
     if not images:
         raise ValueError("a report needs at least one analysed image; a study without one is rejected, not reported")
     source, model = images[0].source, images[0].findings.model
-    names = (str(source.StudyInstanceUID), str(context.revision), model.weights_digest)
+    names = names_of_study(variant, images[0], context)
     report = ComprehensiveSR(
         evidence=[evidence(image.source) for image in images],
         content=report_content(images, skipped, context),
-        series_instance_uid=context.uids.uid("series", "sr", *names),
-        series_number=SERIES_NUMBER + context.revision,
-        sop_instance_uid=context.uids.uid("instance", "sr", *names),
+        series_instance_uid=context.uids.uid("series", *names),
+        series_number=series_number(variant, context),
+        sop_instance_uid=context.uids.uid("instance", *names),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
@@ -42,9 +49,7 @@ def build_sr(images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], c
         requested_procedures=requests(source) or None,
         previous_versions=_predecessors(source, context) or None,
     )
-    finish(
-        report, source, model, context, "AI findings (research)" if model.trained else "AI findings, UNTRAINED MODEL"
-    )
+    finish(report, source, model, context, series_description(variant, model, context))
     return report
 
 

@@ -34,7 +34,7 @@ from patchclip_node.results.context import AnalysedImage, ResultContext, Skipped
 from patchclip_node.results.equipment import device_uid
 from patchclip_node.results.measurement_groups import finding_code, measurement_groups, probability
 from patchclip_node.results.source import patient_orientation, pixel_spacing_mm
-from patchclip_node.results.wording import SIDE_NOT_STATED, honesty, state_line
+from patchclip_node.results.wording import about_model, image_prefix, not_analysed, remarks, state_line
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _MODIFIES = RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -54,7 +54,7 @@ def report_content(
     model = images[0].findings.model
     root = ContainerContentItem(name=codes.IMAGING_MEASUREMENT_REPORT, template_id="1500")
     content = ContentSequence()
-    content.extend(LanguageOfContentItemAndDescendants(CodedConcept.from_code(codes.ENGLISH)))
+    content.extend(LanguageOfContentItemAndDescendants(language_code(context)))
     content.extend(observer(model, context))
     content.append(CodeContentItem(codes.PROCEDURE_REPORTED, codes.IMAGING_PROCEDURE, _MODIFIES))
     content.extend(_algorithm(images, model))
@@ -65,6 +65,11 @@ def report_content(
     content.append(container(codes.QUALITATIVE_EVALUATIONS, list(_evaluations(images, skipped, context))))
     root.ContentSequence = content
     return root
+
+
+def language_code(context: ResultContext) -> CodedConcept:
+    """Return the language of a report as a coded concept (PS3.16 CID 5000)."""
+    return CodedConcept(context.wording.language, "RFC5646", context.wording.name)
 
 
 def observer(model: ModelIdentity, context: ResultContext) -> ObservationContext:
@@ -88,6 +93,7 @@ def observing_device(model: ModelIdentity, context: ResultContext) -> ObserverCo
 def _algorithm(images: Sequence[AnalysedImage], model: ModelIdentity) -> AlgorithmIdentification:
     """Identify the algorithm of the whole report (TID 4019); the operating points are those of the first image."""
     parameters = [f"weights {model.weights_digest}", f"training data: {model.training_data}"]
+    parameters.append(f"probabilities calibrated: {'yes' if model.calibrated else 'no'}")
     parameters += [
         f"operating point of {finding.key}: {finding.threshold:.3f}"
         for finding in images[0].findings
@@ -135,19 +141,17 @@ def _library_entry(image: AnalysedImage) -> ImageContentItem:
 def _evaluations(
     images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
 ) -> Iterator[ContentItem]:
-    yield from (_comment(sentence) for sentence in honesty(images[0].findings.model))
+    wording = context.wording
+    yield from (_comment(sentence) for sentence in about_model(images, context))
     for number, image in enumerate(images, 1):
-        prefix = f"Image {number}: " if len(images) > 1 else ""
+        prefix = image_prefix(number, images, wording)
         for finding in image.findings:
             if not finding.regions:
                 yield _evaluation(finding, image, context)
         for finding in image.findings:
-            yield _comment(prefix + state_line(context.definitions[finding.key].name, finding))
-        yield from (_comment(prefix + remark) for remark in (*image.remarks, *image.findings.remarks))
-        if patient_orientation(image.source) is None:
-            yield _comment(prefix + SIDE_NOT_STATED)
-    for other in skipped:
-        yield _comment(f"Not analysed: image {other.sop_instance_uid}: {other.reason}")
+            yield _comment(prefix + state_line(context.definitions[finding.key].name, finding, wording))
+        yield from (_comment(prefix + remark) for remark in remarks(image, wording))
+    yield from (_comment(not_analysed(other, wording)) for other in skipped)
 
 
 def _evaluation(finding: Finding, image: AnalysedImage, context: ResultContext) -> CodeContentItem:
@@ -155,7 +159,7 @@ def _evaluation(finding: Finding, image: AnalysedImage, context: ResultContext) 
     item = CodeContentItem(finding_code(definition), _STATE_CODES[finding.state], _CONTAINS)
     details: list[ContentItem] = []
     if finding.probability is not None:
-        details.append(probability(definition, finding.probability, RelationshipTypeValues.HAS_PROPERTIES))
+        details.append(probability(definition, finding.probability, RelationshipTypeValues.HAS_PROPERTIES, context))
     details.append(
         ImageContentItem(
             codes.SOURCE,

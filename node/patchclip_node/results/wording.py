@@ -1,41 +1,107 @@
-"""How results speak: the sentences that the report, the segments, the overlay and the pages share."""
+"""What results say: the sentences that the reports, the segments, the annotations and the pages share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from enum import Enum
+
 from patchclip_core.types import Finding, FindingState, ModelIdentity, Region
-from patchclip_core.wording import RESEARCH_STATEMENT, UNTRAINED_WARNING, percent
+from patchclip_core.wording import (
+    ENGLISH,
+    RESEARCH_STATEMENT,
+    Wording,
+    calibration_line,
+    model_line,
+    percent,
+    training_line,
+)
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
+from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
+from patchclip_node.results.source import patient_orientation
 
 SIDE_NOT_STATED = "Left and right are those of the image; its header does not state the patient's side."
 
+_STATE_LINES = {
+    FindingState.PRESENT: "{name}: present, probability {probability}, threshold {threshold}",
+    FindingState.ABSENT: "{name}: absent, probability {probability}, threshold {threshold}",
+}
 
-def honesty(model: ModelIdentity) -> tuple[str, ...]:
+
+def honesty(model: ModelIdentity, wording: Wording = ENGLISH) -> tuple[str, ...]:
     """Return what every result says of the model before it says anything of the patient."""
-    sentences = [RESEARCH_STATEMENT]
+    sentences = [wording.say(RESEARCH_STATEMENT)]
     if not model.trained:
-        sentences.append(f"{UNTRAINED_WARNING}: its weights are random, nothing that it reports has a meaning.")
+        sentences.append(wording.say("UNTRAINED MODEL: its weights are random, nothing that it reports has a meaning."))
     if model.statement:
-        sentences.append(model.statement)
-    if model.trained and not model.calibrated:
-        sentences.append("The probabilities are not calibrated.")
+        sentences.append(wording.repeat(model.statement))
+    if model.trained:
+        sentences += [calibration_line(model, wording), training_line(model, wording)]
     return tuple(sentences)
 
 
-def state_line(name: str, finding: Finding) -> str:
+def about_model(images: Sequence[AnalysedImage], context: ResultContext) -> tuple[str, ...]:
+    """Return what a report says of the model: `honesty`, who it is, and what it was asked."""
+    findings, wording = images[0].findings, context.wording
+    asked = ", ".join(context.definitions[finding.key].name for finding in findings)
+    return (
+        *honesty(findings.model, wording),
+        f"{PRODUCT_NAME} {PRODUCT_VERSION}, {model_line(findings.model, wording)}.",
+        wording.say("Looked for, and nothing else: {findings}.", findings=asked),
+    )
+
+
+def state_line(name: str, finding: Finding, wording: Wording = ENGLISH) -> str:
     """Say in one line what was found: 'pleural effusion: present, probability 87 %, threshold 50 %'."""
     if finding.state is FindingState.NOT_EVALUATED:
-        return f"{name}: not evaluated, {finding.reason}"
+        reason = wording.repeat(finding.reason or "")
+        return wording.say("{name}: not evaluated, {reason}", name=name, reason=reason)
     assert finding.probability is not None
     assert finding.threshold is not None
-    line = (
-        f"{name}: {finding.state}, probability {percent(finding.probability)}, threshold {percent(finding.threshold)}"
+    line = wording.say(
+        _STATE_LINES[finding.state],
+        name=name,
+        probability=percent(finding.probability),
+        threshold=percent(finding.threshold),
     )
-    return f"{line} (asked by free text, experimental)" if finding.experimental else line
+    return f"{line} ({wording.say('asked by free text, experimental')})" if finding.experimental else line
+
+
+def image_prefix(number: int, images: Sequence[AnalysedImage], wording: Wording) -> str:
+    """Return what a sentence about one of several images begins with."""
+    return wording.say("Image {number}: ", number=number) if len(images) > 1 else ""
+
+
+def remarks(image: AnalysedImage, wording: Wording) -> Iterator[str]:
+    """Yield what the reader should know of an image: its quality, its header, whose left and right is meant."""
+    for remark in dict.fromkeys((*image.remarks, *image.findings.remarks)):
+        yield wording.repeat(remark)
+    if patient_orientation(image.source) is None:
+        yield wording.say(SIDE_NOT_STATED)
+
+
+def not_analysed(image: SkippedImage, wording: Wording) -> str:
+    """Say which image was left out, and why."""
+    reason = wording.repeat(image.reason)
+    return wording.say("Not analysed: image {uid}: {reason}", uid=image.sop_instance_uid, reason=reason)
+
+
+class Half(Enum):
+    """One half of an image: left or upper, right or lower."""
+
+    FIRST = "first"
+    SECOND = "second"
+
+
+def half_of(start: float, extent: float, whole: int) -> Half | None:
+    """Return the half that holds three quarters or more of [start, start + extent], None where neither does."""
+    middle = whole / 2
+    in_first = (min(start + extent, middle) - min(start, middle)) / extent if extent else 0.5
+    if in_first >= 0.75:
+        return Half.FIRST
+    return Half.SECOND if in_first <= 0.25 else None
 
 
 def image_side(region: Region, columns: int) -> str | None:
     """Return 'left' or 'right' of the image for a region that lies mostly in one half, None for one in the middle."""
-    middle = columns / 2
-    in_left_half = (min(region.x + region.w, middle) - min(region.x, middle)) / region.w if region.w else 0.5
-    if in_left_half >= 0.75:
-        return "left"
-    return "right" if in_left_half <= 0.25 else None
+    half = half_of(region.x, region.w, columns)
+    return None if half is None else {Half.FIRST: "left", Half.SECOND: "right"}[half]

@@ -67,7 +67,7 @@ class DicomResultSender:
         contexts = _contexts([dataset for dataset in read if isinstance(dataset, Dataset)])
         if not contexts:
             return [outcome for outcome in read if isinstance(outcome, SendOutcome)]
-        if destination.falls_back:
+        if destination.fallback is not None:
             contexts = _with_pictures(contexts)
         association = self._associate(destination, contexts)
         try:

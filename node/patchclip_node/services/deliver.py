@@ -113,9 +113,10 @@ class DeliveryService:
 
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
         """Let pictures go to the destination instead, where it wants that, there are any, and this is none itself."""
-        if delivery.result.result.kind is ResultKind.SC or not self._destinations[lease.destination].falls_back:
+        pictures = self._destinations[lease.destination].fallback
+        if delivery.result.result.kind is ResultKind.SC or pictures is None:
             return False
-        return self._ledger.replace_delivery(delivery.id, lease.owner, now, error)
+        return self._ledger.replace_delivery(delivery.id, lease.owner, now, error, pictures.key)
 
     def _rest(self, destination: str) -> None:
         now, failures = self._clock.now(), self._failures.get(destination, 0) + 1

@@ -61,7 +61,7 @@ def test_pictures_are_planned_once_instead_of_what_a_destination_refuses(ledger:
     lease = ledger.lease_delivery(START, OWNER, LEASE_S)
     assert lease is not None
 
-    replaced = [ledger.replace_delivery(one.id, OWNER, START, "refused") for one in lease.deliveries]
+    replaced = [ledger.replace_delivery(one.id, OWNER, START, "refused", "sc") for one in lease.deliveries]
 
     assert replaced == [True, True]
     assert [(one.result.result.kind, one.state, one.last_error) for one in ledger.deliveries(leased.study.id)] == [
@@ -80,10 +80,10 @@ def test_without_pictures_nothing_is_replaced(ledger: SqlLedger) -> None:
     lease = ledger.lease_delivery(START, OWNER, LEASE_S)
     assert lease is not None
 
-    assert ledger.replace_delivery(lease.deliveries[0].id, OWNER, START, "refused") is False
+    assert ledger.replace_delivery(lease.deliveries[0].id, OWNER, START, "refused", "sc") is False
     assert [one.state for one in ledger.deliveries(study_id)] == [DeliveryState.SENDING]
     with pytest.raises(LostLeaseError):
-        ledger.replace_delivery(lease.deliveries[0].id, "another#1", START, "refused")
+        ledger.replace_delivery(lease.deliveries[0].id, "another#1", START, "refused", "sc")
 
 
 def test_the_most_urgent_study_is_sent_first(ledger: SqlLedger) -> None:

@@ -12,7 +12,7 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.schema import deliveries, results, studies
 from patchclip_node.domain.errors import LostLeaseError
-from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState, ResultKind
+from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
 
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
@@ -84,11 +84,13 @@ def postpone_delivery(connection: Connection, delivery_id: int, owner: str, erro
     _set(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
 
 
-def replace_delivery(connection: Connection, delivery_id: int, owner: str, now: datetime, error: str) -> bool:
+def replace_delivery(
+    connection: Connection, delivery_id: int, owner: str, now: datetime, error: str, variant: str
+) -> bool:
     """See the port."""
     row = _leased(connection, delivery_id, owner)
-    pictures = (results.c.study_id == row.study_id) & (results.c.kind == ResultKind.SC.value)
-    ids = set(connection.execute(select(results.c.id).where(pictures)).scalars())
+    instead = (results.c.study_id == row.study_id) & (results.c.variant == variant)
+    ids = set(connection.execute(select(results.c.id).where(instead)).scalars())
     if not ids:
         return False
     there = (deliveries.c.study_id == row.study_id) & (deliveries.c.destination == row.destination)

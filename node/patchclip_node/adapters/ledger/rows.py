@@ -109,6 +109,7 @@ def result(row: Row[Any]) -> ResultRecord:
     """Read a row of `select_results`."""
     new = NewResult(
         kind=ResultKind(row.kind),
+        variant=row.variant,
         sop_class_uid=row.sop_class_uid,
         sop_instance_uid=row.sop_instance_uid,
         series_instance_uid=row.series_instance_uid,

@@ -156,6 +156,7 @@ results = Table(
     Column("id", _key(), primary_key=True),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
     Column("kind", String(16), nullable=False),
+    Column("variant", Text, nullable=False),
     Column("sop_class_uid", Text, nullable=False),
     Column("sop_instance_uid", Text, nullable=False, unique=True),
     Column("series_instance_uid", Text, nullable=False),

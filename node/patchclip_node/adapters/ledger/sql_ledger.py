@@ -111,10 +111,10 @@ class SqlLedger:
         with self._database.write() as connection:
             returning.postpone_delivery(connection, delivery_id, owner, error, not_before)
 
-    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> bool:
+    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
         """See the port."""
         with self._database.write() as connection:
-            return returning.replace_delivery(connection, delivery_id, owner, now, error)
+            return returning.replace_delivery(connection, delivery_id, owner, now, error, variant)
 
     def fail_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """See the port."""

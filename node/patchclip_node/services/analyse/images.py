@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from pathlib import Path
@@ -15,12 +15,11 @@ from pydicom import Dataset
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
-from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Analyzer, Findings, Radiograph
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.records import STANDARD_VARIANTS, ResultVariant
+from patchclip_node.domain.records import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
 from patchclip_node.results import AnalysedImage, ResultContext, SkippedImage, build_results
 from patchclip_node.services.analyse.outcome import (
     Analysed,
@@ -70,6 +69,7 @@ def analyse_instances(
     whether to try again.
     """
     timer = StepTimer()
+    styles = dict.fromkeys((PictureStyle(), *(variant.picture for variant in variants if variant.picture)))
     skipped: list[SkippedFile] = []
     with timer.step("select"):
         sources = list(_read_sources(images, skipped))
@@ -86,7 +86,7 @@ def analyse_instances(
             found = analyzer.analyze_batch([radiograph for _, radiograph in decoded])
         with timer.step("overlay"):
             for (candidate, radiograph), findings in zip(decoded, found, strict=True):
-                analysed.append(_analysed(candidate, radiograph, findings, context.definitions))
+                analysed.append(_analysed(candidate, radiograph, findings, context, styles))
     if not analysed:
         return Rejected(_reason_for_all(skipped), tuple(skipped))
     with timer.step("results"):
@@ -127,14 +127,26 @@ def _decode(
 
 
 def _analysed(
-    candidate: _Candidate, radiograph: Radiograph, findings: Findings, definitions: Mapping[str, FindingDefinition]
+    candidate: _Candidate,
+    radiograph: Radiograph,
+    findings: Findings,
+    context: ResultContext,
+    styles: Iterable[PictureStyle],
 ) -> AnalysedFile:
     beside = (*candidate.remarks, *radiograph.remarks)
     remarks = tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks)
-    png = io.BytesIO()
-    draw_overlay(radiograph, findings, definitions).save(png, "PNG", compress_level=_PNG_LEVEL)
-    overlay = png.getvalue()
-    return AnalysedFile(candidate.image, AnalysedImage(candidate.source, findings, remarks, overlay), overlay)
+    pictures = {style: _drawn(radiograph, findings, context, style) for style in styles}
+    result = AnalysedImage(candidate.source, findings, remarks, pictures)
+    return AnalysedFile(candidate.image, result, pictures[PictureStyle()])
+
+
+def _drawn(radiograph: Radiograph, findings: Findings, context: ResultContext, style: PictureStyle) -> bytes:
+    """Return a PNG of what was found."""
+    spoken, png = context.in_language(style.language), io.BytesIO()
+    heat_map = style.drawing is Drawing.HEAT_MAP
+    picture = draw_overlay(radiograph, findings, spoken.definitions, heat_map=heat_map, wording=spoken.wording)
+    picture.save(png, "PNG", compress_level=_PNG_LEVEL)
+    return png.getvalue()
 
 
 def _two_patients(sources: Sequence[Dataset]) -> str | None:

@@ -11,13 +11,13 @@ from pydicom import Dataset
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Analyzer
+from patchclip_core.wording import Wording
 from patchclip_node.domain.errors import LostLeaseError, RetryableError
 from patchclip_node.domain.records import (
     STANDARD_VARIANTS,
     InstanceRecord,
     LeasedStudy,
     NewResult,
-    ResultKind,
     ResultVariant,
 )
 from patchclip_node.ports.clock import Clock
@@ -56,6 +56,7 @@ class AnalysisService:
         decoder: Decoder,
         analyzer: Analyzer,
         definitions: Mapping[str, FindingDefinition],
+        wordings: Mapping[str, Wording],
         station_name: str,
         destinations: Mapping[str, Collection[ResultVariant]],
         kept_ready: Collection[ResultVariant] = (),
@@ -70,6 +71,7 @@ class AnalysisService:
         self._decoder = decoder
         self._analyzer = analyzer
         self._definitions = definitions
+        self._wordings = wordings
         self._station_name = station_name
         self._destinations = dict(destinations)
         wanted = dict.fromkeys(variant for variants in destinations.values() for variant in variants)
@@ -128,7 +130,7 @@ class AnalysisService:
     def _keep(self, leased: LeasedStudy, outcome: Analysed, reasons: Mapping[int, str], timer: StepTimer) -> None:
         """Write results and overlays to the spool, then commit them; a dropped analysis leaves no files behind."""
         with timer.step("store"):
-            stored = [(variant, self._write_result(variant.kind, dataset)) for variant, dataset in outcome.results]
+            stored = [(variant, self._write_result(variant, dataset)) for variant, dataset in outcome.results]
             results = [result for _, result in stored]
             overlay_keys = {
                 file.image.sop_instance_uid: self._spool.write([file.overlay_png]).key for file in outcome.images
@@ -163,10 +165,11 @@ class AnalysisService:
             except RetryableError as error:
                 log.warning("wake_failed", work=Work.DELIVER.value, error=_described(error))
 
-    def _write_result(self, kind: ResultKind, dataset: Dataset) -> NewResult:
+    def _write_result(self, variant: ResultVariant, dataset: Dataset) -> NewResult:
         stored = self._spool.write([encode(dataset)])
         return NewResult(
-            kind=kind,
+            kind=variant.kind,
+            variant=variant.key,
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
@@ -201,6 +204,7 @@ class AnalysisService:
             now=self._clock.now().astimezone(),  # results carry the local time of the place, as their sources do
             station_name=self._station_name,
             definitions=self._definitions,
+            wordings=self._wordings,
             predecessors=tuple(
                 Predecessor(
                     record.result.sop_class_uid, record.result.sop_instance_uid, record.result.series_instance_uid

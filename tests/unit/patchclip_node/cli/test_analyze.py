@@ -69,6 +69,8 @@ def test_a_profile_says_which_objects_are_written(command: Command, images: Path
         "bright-gsps.dcm": "PR",
         "bright-text_sr.dcm": "SR",
         "bright-ko.dcm": "KO",
+        "bright-fractional_seg.dcm": "SEG",
+        "bright-parametric_map.dcm": "OT",
     }
 
 

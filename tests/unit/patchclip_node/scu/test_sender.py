@@ -17,6 +17,7 @@ from pydicom.uid import (
 )
 
 from patchclip_node.domain.errors import PeerError
+from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.scu.statuses import Answer, answer, meaning
@@ -85,7 +86,7 @@ def test_a_destination_that_falls_back_tells_refused_classes_apart_although_it_t
     paths = [result(tmp_path / "sr.dcm"), result(tmp_path / "seg.dcm", SEGMENTATION)]
 
     with Archive(sop_classes=[SecondaryCaptureImageStorage]) as archive:
-        outcomes = sender.send(replace(archive.destination, falls_back=True), paths)
+        outcomes = sender.send(replace(archive.destination, fallback=ResultVariant(ResultKind.SC)), paths)
         (stored,) = sender.send(archive.destination, [result(tmp_path / "sc.dcm", SecondaryCaptureImageStorage)])
 
     assert all(outcome.class_refused and outcome.permanent for outcome in outcomes)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError
 from patchclip_core.prompts import load_findings
+from patchclip_core.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
@@ -57,6 +58,7 @@ class Bench:
             decoder=self.decoder,
             analyzer=self.analyzer,
             definitions=load_findings(),
+            wordings=load_wordings(),
             station_name="PATCHCLIP",
             destinations={one.name: settings.variants_for(one) for one in settings.destinations},
             kept_ready=settings.kept_ready,

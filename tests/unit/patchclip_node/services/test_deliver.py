@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import DeliveryState, ResultKind
+from patchclip_node.domain.records import DeliveryState, ResultKind, ResultVariant
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.deliver import DeliveryService
@@ -17,7 +17,7 @@ from tests.studies import LEASE_S, OWNER, only_revision
 
 DESTINATIONS = [
     *(Destination(name, name.upper(), "127.0.0.1", 104) for name in ("pacs", "research")),
-    Destination("old", "OLD", "127.0.0.1", 104, falls_back=True),
+    Destination("old", "OLD", "127.0.0.1", 104, fallback=ResultVariant(ResultKind.SC)),
 ]
 
 

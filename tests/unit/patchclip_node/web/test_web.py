@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from patchclip_core.prompts import load_findings
-from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_core.wording import RESEARCH_STATEMENT, load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError
@@ -50,6 +50,7 @@ class Site:
             decoder=FakeDecoder(),
             analyzer=analyzer or OpacityEverywhere(),
             definitions=load_findings(),
+            wordings=load_wordings(),
             station_name="PATCHCLIP",
             destinations={"pacs": STANDARD_VARIANTS},
             retry=RetrySettings(),

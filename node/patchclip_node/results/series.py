@@ -1,0 +1,52 @@
+"""The series that results are in: one for each object, with a number and a name of its own."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from patchclip_core.types import ModelIdentity
+from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.results.context import ResultContext
+
+FIRST_NUMBERS: Final = MappingProxyType(
+    {
+        ResultKind.SR: 8000,
+        ResultKind.TEXT_SR: 8200,
+        ResultKind.KO: 8400,
+        ResultKind.SEG: 9000,
+        ResultKind.GSPS: 10_000,
+        ResultKind.SC: 20_000,
+        ResultKind.FRACTIONAL_SEG: 30_000,
+        ResultKind.PARAMETRIC_MAP: 40_000,
+    }
+)
+"""What the Series Numbers of a kind begin at, unless a profile says otherwise."""
+
+_DESCRIPTIONS: Final = MappingProxyType(
+    {
+        ResultKind.SR: "AI findings",
+        ResultKind.TEXT_SR: "AI findings as text",
+        ResultKind.KO: "AI key images",
+        ResultKind.SEG: "AI regions",
+        ResultKind.GSPS: "AI annotations",
+        ResultKind.SC: "AI overlay",
+        ResultKind.FRACTIONAL_SEG: "AI probability maps",
+        ResultKind.PARAMETRIC_MAP: "AI patch probabilities",
+    }
+)
+
+
+def series_number(variant: ResultVariant, context: ResultContext, image_number: int | None = None) -> int:
+    """Return the Series Number: the first one plus the revision, or plus 100 a revision plus the image's number.
+
+    image_number: of the image among the study's analysed ones, from 1; None for a result of the whole study.
+    """
+    first = FIRST_NUMBERS[variant.kind] if variant.series_number is None else variant.series_number
+    return first + context.revision if image_number is None else first + 100 * context.revision + image_number
+
+
+def series_description(variant: ResultVariant, model: ModelIdentity, context: ResultContext) -> str:
+    """Return a Series Description, which always says what may be expected of the model."""
+    what = variant.series_description or context.wording.say(_DESCRIPTIONS[variant.kind])
+    return context.wording.say("{what} (research)" if model.trained else "{what}, UNTRAINED MODEL", what=what)[:64]
