@@ -56,6 +56,7 @@ def stage2(
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared
     from patchclip_trainer.training.recipe import read_training_recipe
+    from patchclip_trainer.training.run import Run
     from patchclip_trainer.training.stage2 import Stage2
 
     asked = [*(changes or []), *([f"objective={objective}"] if objective else [])]
@@ -63,7 +64,7 @@ def stage2(
     prepared, domains = open_prepared(data), load_label_domains(label_domains)
     terminal = console()
     with TemporaryDirectory() as tokenizer_folder:
-        run = Stage2(settings, prepared, Path(tokenizer_folder), domains=domains)
+        run = Run(Stage2(settings, prepared, Path(tokenizer_folder), domains=domains))
         if dry_run:
             for name, value in run.plan().items():
                 terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)

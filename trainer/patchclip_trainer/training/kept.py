@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
 import shutil
-from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tensorboardX import SummaryWriter
 
 from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
 from patchclip_core.models.network import FindingsNetwork
-from patchclip_trainer.data.shards import DESCRIPTION
+from patchclip_core.prompts import FindingDefinition
 from patchclip_trainer.errors import RecipeError, TrainerError
-from patchclip_trainer.training.objective import Start
-from patchclip_trainer.training.recipe import TrainingRecipe
-from patchclip_trainer.training.samples import Samples
+from patchclip_trainer.training.start import Start
 
-STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
+STATE, LOG, BOARD, CHECKPOINT = "state.pt", "log.jsonl", "tensorboard", "checkpoint"
 
 _STATEMENT = (
     "Research checkpoint: trained, but not calibrated and not evaluated. Its probabilities and operating points are "
@@ -30,12 +29,15 @@ _STATEMENT = (
 )
 
 
-def fingerprint(recipe: TrainingRecipe, samples: Samples) -> str:
-    """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
-    digest = hashlib.sha256(recipe.model_dump_json(exclude={"device", "save_every"}).encode())
-    digest.update((samples.data.folder / DESCRIPTION).read_bytes())
-    digest.update(repr([samples.findings, samples.labels, samples.text_mined]).encode())
-    return digest.hexdigest()
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a checkpoint's card says of the run that made it: name, version, data and their licences, findings."""
+
+    name: str
+    version: str
+    training_data: str
+    licence: str
+    findings: tuple[FindingDefinition, ...]
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -66,7 +68,10 @@ def read_state(folder: Path, wanted: str, device: torch.device) -> dict[str, Any
 
 
 class Log:
-    """`log.jsonl`: one line a step, one an epoch. A resumed run cuts off what came after its state."""
+    """`log.jsonl`, one line a step and one an epoch, and the same numbers for TensorBoard in `tensorboard/`.
+
+    A resumed run cuts off what came after its state.
+    """
 
     def __init__(self, folder: Path, steps_done: int) -> None:
         path = folder / LOG
@@ -74,20 +79,22 @@ class Log:
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps_done]
         path.write_text("".join(kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / BOARD), purge_step=steps_done + 1, filename_suffix=f".{steps_done}")
 
-    def write(self, **values: float | str) -> None:
+    def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Add a line."""
-        self._file.write(json.dumps(values) + "\n")
+        self._file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
         self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._file.close()
+        self._board.close()
 
 
-def write_checkpoint(
-    folder: Path, network: FindingsNetwork, start: Start, samples: Samples, recipe: TrainingRecipe, step: int
-) -> ModelCard:
+def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origin: Origin) -> ModelCard:
     """Write `checkpoint/` in the run's folder, in place of an earlier one."""
     part, old, target = (folder / (CHECKPOINT + suffix) for suffix in (".part", ".old", ""))
     for left in (part, old):
@@ -97,20 +104,20 @@ def write_checkpoint(
     (part / WEIGHTS_FILE).chmod(0o644)  # safetensors leaves it to its owner alone
     files = (WEIGHTS_FILE, *sorted(path.name for path in start.tokenizer_folder.iterdir()))
     card = ModelCard(
-        name=recipe.name,
-        version=f"{recipe.objective}-seed{recipe.seed}-step{step}",
+        name=origin.name,
+        version=origin.version,
         architecture=start.architecture,
         weights_files=files,
         weights_digest=digest_of([part / name for name in files]),
         trained=True,
         calibrated=False,
-        training_data=describe_data(samples),
-        licence="bound by the licences of its training images: " + _listed(samples.described_by("licence_class")),
+        training_data=origin.training_data,
+        licence=origin.licence,
         statement=_STATEMENT,
         preprocess=start.preprocess,
         findings=tuple(
             FindingCard(key=finding.key, positive=finding.positive, negative=finding.negative, extent=finding.extent)
-            for finding in samples.findings
+            for finding in origin.findings
         ),
         settings=start.network.settings.model_dump(mode="json"),
     )
@@ -120,20 +127,3 @@ def write_checkpoint(
     part.rename(target)
     shutil.rmtree(old, ignore_errors=True)
     return card
-
-
-def describe_data(samples: Samples) -> str:
-    """Say in counts what a run is trained on."""
-    patients = len({samples.data.rows[int(index)].patient_id for index in samples.train})
-    findings = "; ".join(
-        f"{key} {counted['positive']} positive, {counted['negative']} negative, {counted['boxes']} boxes"
-        for key, counted in samples.counts().items()
-    )
-    return (
-        f"{len(samples.train)} images of {patients} patients ({_listed(samples.described_by('source'))}), another "
-        f"{len(samples.held_out)} images for early stopping. {findings}"
-    )
-
-
-def _listed(counted: Counter[str]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in sorted(counted.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,20 +38,30 @@ class OptimizerRecipe(_Part):
 
 
 class AugmentRecipe(_Part):
-    """Random changes to each image; boxes move along. There is no mirroring: sides have a meaning in a chest."""
+    """Random changes to each image; boxes move along. View 0 of an image is the image as it is."""
 
+    views: Annotated[int, Field(ge=1)] | None = None
+    """How many views of an image there are, shown in turn, epoch by epoch; null: a new one each epoch."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the changes; apart from the run's, so that runs with several seeds can share the views' features."""
     shift: Annotated[float, Field(ge=0, le=0.25)] = 0.04
     """Largest shift, as a share of the input's side."""
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.06
     """Largest change of size: 0.1 is from 0.9 to 1.1."""
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of views that swap left and right. Sides have a meaning in a chest, and in sentences that name them."""
     brightness: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     """Largest value added, white being 1."""
     contrast: Annotated[float, Field(ge=0, le=0.9)] = 0.1
     """Largest change of the spread of grey values."""
 
+    def view_of(self, epoch: int) -> int:
+        """Return the number of the view that an epoch shows."""
+        return epoch + 1 if self.views is None else epoch % self.views
 
-class TrainingRecipe(_Part):
-    """A run of stage 2."""
+
+class RunRecipe(_Part):
+    """What any run says, whichever stage it trains."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     """Name of the checkpoint that comes out."""
@@ -59,24 +69,15 @@ class TrainingRecipe(_Part):
     """A model recipe to build: a name in `conf/models/`, or a YAML file."""
     start: str | None = None
     """A checkpoint to start from instead: a shipped name, or a folder."""
-    objective: Objective = "patchclip"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     epochs: Annotated[int, Field(ge=1)] = 30
     batch: Annotated[int, Field(ge=1)] = 16
-    """Most images a step; the batches of an epoch are of almost equal size."""
-    train: Literal["everything", "image", "heads"] = "everything"
-    """'image': not the text side. 'heads': what the paper's stage 2 trains."""
-    hard_targets: bool = False
-    """Patches count as whole from half coverage on; always so with the objective `paper`."""
-    text_mined: bool = True
-    """Text-mined labels count for the image as a whole; for patches they never do."""
-    findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Keys to train; left out, all that have a positive image in the part that is trained on."""
+    """Most images a step, over all processes; the batches of an epoch are of almost equal size."""
     folds: Annotated[int, Field(ge=2)] = 5
     held_out_fold: Annotated[int, Field(ge=0)] | None = 0
     """Patients of the train split that only early stopping looks at; null: none, and the last epoch is kept."""
     patience: Annotated[int, Field(ge=1)] | None = 8
-    """Epochs without a lower held-out loss after which training stops; null: never."""
+    """Epochs without a better held-out measure after which training stops; null: never."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
     augment: AugmentRecipe = AugmentRecipe()
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -86,7 +87,7 @@ class TrainingRecipe(_Part):
     device: str = "auto"
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _start_and_fold_agree(self) -> Self:
         if (self.model is None) == (self.start is None):
             raise ValueError("give either `model`, a network to build, or `start`, a checkpoint to go on from")
         if self.held_out_fold is not None and self.held_out_fold >= self.folds:
@@ -94,7 +95,29 @@ class TrainingRecipe(_Part):
         return self
 
 
+class TrainingRecipe(RunRecipe):
+    """A run of stage 2."""
+
+    objective: Objective = "patchclip"
+    train: Literal["everything", "image", "heads"] = "everything"
+    """'image': not the text side. 'heads': what the paper's stage 2 trains."""
+    hard_targets: bool = False
+    """Patches count as whole from half coverage on; always so with the objective `paper`."""
+    text_mined: bool = True
+    """Text-mined labels count for the image as a whole; for patches they never do."""
+    findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Keys to train; left out, all that have a positive image in the part that is trained on."""
+
+
+_Recipe = TypeVar("_Recipe", bound=RunRecipe)
+
+
 def read_training_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingRecipe:
+    """Read a recipe of stage 2; see `read_recipe_of`."""
+    return read_recipe_of(TrainingRecipe, path, changes)
+
+
+def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ()) -> _Recipe:
     """Read a recipe and apply changes, each `key=value` or `part.key=value` with a YAML value.
 
     Raises `RecipeError`, which names each key that is wrong.
@@ -110,7 +133,7 @@ def read_training_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingRec
     for change in changes:
         _apply(content, change)
     try:
-        return TrainingRecipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()]
         raise RecipeError(f"the recipe {path} has errors:\n" + "\n".join(lines)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from patchclip_core.preprocess import PreprocessSettings
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.targets import FindingLabel, Targets, make_targets
-from patchclip_core.types import Geometry
+from patchclip_core.types import PatchGrid
 from patchclip_trainer.data.label_domains import LabelDomains, LabelState, label_of, lesions_of, reason_to_leave_out
-from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.data.splits import assign_folds
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
+from patchclip_trainer.training.views import Seen, see
 
 _TEXT = {LabelState.TEXT_POSITIVE: True, LabelState.TEXT_NEGATIVE: False}
 
@@ -54,6 +56,26 @@ class Samples:
     def described_by(self, field: str) -> Counter[str]:
         """Count training images by a field of their rows, such as `source`."""
         return Counter(str(getattr(self.data.rows[int(index)], field)) or "not named" for index in self.train)
+
+    def describe(self) -> str:
+        """Say in counts what a run is trained on."""
+        patients = len({self.data.rows[int(index)].patient_id for index in self.train})
+        findings = "; ".join(
+            f"{key} {counted['positive']} positive, {counted['negative']} negative, {counted['boxes']} boxes"
+            for key, counted in self.counts().items()
+        )
+        return (
+            f"{len(self.train)} images of {patients} patients ({listed(self.described_by('source'))}), another "
+            f"{len(self.held_out)} images for early stopping. {findings}"
+        )
+
+    def digest(self) -> str:
+        """Return a digest of the data and of what is known of them."""
+        digest = hashlib.sha256((self.data.folder / DESCRIPTION).read_bytes())
+        digest.update(
+            repr([self.findings, self.labels, self.text_mined, self.train.tolist(), self.held_out.tolist()]).encode()
+        )
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,10 +115,9 @@ def collect(
     )
 
 
-def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: Sequence[int] | None) -> list[NDArray[np.int64]]:
-    """Cut an epoch into batches of almost equal size; the order depends on the seed alone, not on what was drawn."""
-    order = indices if shuffled_by is None else np.random.default_rng(shuffled_by).permutation(indices)
-    return np.array_split(order, -(-len(indices) // size))
+def listed(counted: Counter[str]) -> str:
+    """Write counts as a list in words."""
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counted.items()))
 
 
 def make_batch(
@@ -105,21 +126,24 @@ def make_batch(
     preprocess: PreprocessSettings,
     device: torch.device,
     hard: bool,
-    augment: tuple[AugmentRecipe, Sequence[int]] | None = None,
+    augment: AugmentRecipe,
+    view: int,
 ) -> Batch:
-    """Return images and targets. augment: what may change, and the seed of this batch's changes."""
-    pixels = torch.from_numpy(np.ascontiguousarray(samples.data.images[indices])).to(device)
-    images = pixels[:, None].float() / 255.0
-    geometries = [replace(samples.data.geometries[index], grid=preprocess.grid) for index in indices]
-    if augment is not None:
-        images, geometries = _changed(images, geometries, *augment, preprocess.padding)
-    targets = make_targets([samples.labels[int(index)] for index in indices], geometries)
-    by_text = torch.tensor([samples.text_mined[int(index)] for index in indices])  # (B, F)
-    patches = (targets.patches >= 0.5).float() if hard else targets.patches
-    targets = replace(targets, patches=patches, patches_known=targets.patches_known & ~by_text[..., None])
+    """Return images and targets, each image seen as its view of this number."""
+    seen = see(samples.data, indices, augment, view, device)
+    targets = targets_of(samples, indices, seen, preprocess.grid, hard)
     mean = torch.tensor(preprocess.mean, device=device)[:, None, None]
     std = torch.tensor(preprocess.std, device=device)[:, None, None]
-    return Batch((images - mean) / std, targets.to(device))
+    return Batch((seen.images - mean) / std, targets.to(device))
+
+
+def targets_of(samples: Samples, indices: NDArray[np.int64], seen: Seen, grid: PatchGrid, hard: bool) -> Targets:
+    """Return the targets of images that are seen like this."""
+    labels = [seen.labels(place, samples.labels[int(index)]) for place, index in enumerate(indices)]
+    targets = make_targets(labels, [replace(geometry, grid=grid) for geometry in seen.geometries])
+    by_text = torch.tensor([samples.text_mined[int(index)] for index in indices])  # (B, F)
+    patches = (targets.patches >= 0.5).float() if hard else targets.patches
+    return replace(targets, patches=patches, patches_known=targets.patches_known & ~by_text[..., None])
 
 
 def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
@@ -131,45 +155,6 @@ def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
         )
     if (data.settings.padding, data.settings.filter) != (preprocess.padding, preprocess.filter):
         raise DataError(f"{data.folder} was prepared with another padding or filter than the network's: prepare anew")
-
-
-def moved(geometry: Geometry, scale: float, shift_x_px: float, shift_y_px: float) -> Geometry:
-    """Return the geometry of an input that was scaled about its centre, then shifted."""
-    x, y = geometry.input_columns / 2, geometry.input_rows / 2
-    return replace(
-        geometry,
-        scale_x=geometry.scale_x * scale,
-        scale_y=geometry.scale_y * scale,
-        offset_x_px=(geometry.offset_x_px - x) * scale + x + shift_x_px,
-        offset_y_px=(geometry.offset_y_px - y) * scale + y + shift_y_px,
-    )
-
-
-def _changed(
-    images: torch.Tensor, geometries: Sequence[Geometry], augment: AugmentRecipe, seed: Sequence[int], padding: float
-) -> tuple[torch.Tensor, list[Geometry]]:
-    """Shift, scale, brighten: (B, 1, side, side) in [0, 1] before and after."""
-    count, side = len(images), images.shape[-1]
-    draw = np.random.default_rng(seed).uniform(-1, 1, (count, 5)).astype(np.float32)
-    scale, shift = 1 + augment.scale * draw[:, 0], augment.shift * draw[:, 1:3]
-    contrast, brightness = (
-        torch.from_numpy(values)[:, None, None, None].to(images.device)
-        for values in (1 + augment.contrast * draw[:, 3], augment.brightness * draw[:, 4])
-    )
-    if augment.scale or augment.shift:
-        # Where each output pixel comes from, in units of half a side from the centre.
-        theta = np.zeros((count, 2, 3), dtype=np.float32)
-        theta[:, 0, 0] = theta[:, 1, 1] = 1 / scale
-        theta[:, :, 2] = -2 * shift / scale[:, None]
-        grid = torch.nn.functional.affine_grid(
-            torch.from_numpy(theta).to(images.device), list(images.shape), align_corners=False
-        )
-        images = torch.nn.functional.grid_sample(images - padding, grid, align_corners=False) + padding
-        geometries = [
-            moved(geometry, float(scale[i]), float(shift[i, 0]) * side, float(shift[i, 1]) * side)
-            for i, geometry in enumerate(geometries)
-        ]
-    return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1), list(geometries)
 
 
 def _label(

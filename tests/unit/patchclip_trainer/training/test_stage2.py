@@ -20,7 +20,8 @@ from patchclip_core.types import Radiograph
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
+from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.samples import make_batch
 from patchclip_trainer.training.stage2 import Stage2
 
@@ -36,7 +37,7 @@ def losses_in(out: Path) -> list[float]:
 def test_each_objective_learns_the_squares(
     objective: str, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    run = Stage2(make_recipe(objective=objective), squares, tmp_path / "tokenizer")
+    run = Run(Stage2(make_recipe(objective=objective), squares, tmp_path / "tokenizer"))
 
     outcome = run.run(tmp_path / "out")
 
@@ -60,15 +61,15 @@ def test_a_killed_run_resumes_with_the_same_losses(
     killed_at: int, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     recipe = make_recipe(epochs=4, save_every=2)
-    Stage2(recipe, squares, tmp_path / "t1").run(tmp_path / "whole")
+    Run(Stage2(recipe, squares, tmp_path / "t1")).run(tmp_path / "whole")
 
     def die(done: int, _total: int) -> None:
         if done == killed_at:
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        Stage2(recipe, squares, tmp_path / "t2").run(tmp_path / "killed", progress=die)
-    Stage2(recipe, squares, tmp_path / "t3").run(tmp_path / "killed", resume=True)
+        Run(Stage2(recipe, squares, tmp_path / "t2")).run(tmp_path / "killed", progress=die)
+    Run(Stage2(recipe, squares, tmp_path / "t3")).run(tmp_path / "killed", resume=True)
 
     assert losses_in(tmp_path / "killed") == losses_in(tmp_path / "whole")
     weights = [(tmp_path / name / "checkpoint" / "weights.safetensors").read_bytes() for name in ("whole", "killed")]
@@ -78,10 +79,10 @@ def test_a_killed_run_resumes_with_the_same_losses(
 def test_a_run_that_is_asked_to_stop_loses_no_step(
     squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    run = Stage2(make_recipe(epochs=4), squares, tmp_path / "t1")
+    run = Run(Stage2(make_recipe(epochs=4), squares, tmp_path / "t1"))
 
     outcome = run.run(tmp_path / "out", stopped=lambda: run.step == 5)
-    resumed = Stage2(make_recipe(epochs=4), squares, tmp_path / "t2")
+    resumed = Run(Stage2(make_recipe(epochs=4), squares, tmp_path / "t2"))
     steps: list[int] = []
     resumed.run(tmp_path / "out", resume=True, progress=lambda done, _total: steps.append(done))
 
@@ -92,31 +93,31 @@ def test_a_run_that_is_asked_to_stop_loses_no_step(
 def test_a_run_is_not_resumed_with_another_recipe_nor_overwritten(
     squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    Stage2(make_recipe(epochs=1), squares, tmp_path / "t1").run(tmp_path / "out")
+    Run(Stage2(make_recipe(epochs=1), squares, tmp_path / "t1")).run(tmp_path / "out")
 
     with pytest.raises(RecipeError, match="another recipe"):
-        Stage2(make_recipe(epochs=2), squares, tmp_path / "t2").run(tmp_path / "out", resume=True)
+        Run(Stage2(make_recipe(epochs=2), squares, tmp_path / "t2")).run(tmp_path / "out", resume=True)
     with pytest.raises(TrainerError, match="--resume"):
-        Stage2(make_recipe(epochs=1), squares, tmp_path / "t3").run(tmp_path / "out")
+        Run(Stage2(make_recipe(epochs=1), squares, tmp_path / "t3")).run(tmp_path / "out")
 
 
 def test_training_stops_where_the_held_out_loss_no_longer_falls(
     squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     still = {"rate_tower": 0.0, "rate_new": 0.0}
-    run = Stage2(make_recipe(patience=2, optimizer=still), squares, tmp_path / "t")
+    run = Run(Stage2(make_recipe(patience=2, optimizer=still), squares, tmp_path / "t"))
 
     outcome = run.run(tmp_path / "out")
 
     assert outcome.step == 3 * run.epoch_steps
-    assert outcome.reason == "no lower held-out loss any more"
+    assert outcome.reason == "no better held-out measure any more"
 
 
 def test_unknown_findings_contribute_no_gradient(
     squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     run = Stage2(make_recipe(findings=["pneumothorax", "edema"]), squares, tmp_path / "t")
-    batch = make_batch(run.samples, run.samples.train[:8], run.start.preprocess, run.device, hard=False)
+    batch = run.batch(run.samples.train[:8], 0)
     assert not bool(batch.targets.image_known[:, 1].any())
     assert not bool(batch.targets.patches_known[:, 1].any())
 
@@ -124,7 +125,7 @@ def test_unknown_findings_contribute_no_gradient(
         image, patches = batch.targets.image.clone(), batch.targets.patches.clone()
         image[:, 1], patches[:, 1] = value, value
         run.network.zero_grad(set_to_none=True)
-        loss, _ = run._objective.loss(
+        loss, _ = run.objective.loss(
             run.network, replace(batch, targets=replace(batch.targets, image=image, patches=patches))
         )
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -144,21 +145,22 @@ def test_a_positive_image_without_boxes_and_a_text_mined_one_know_no_patch(
     labels = run.samples.labels | {first: (FindingLabel(True),), second: (FindingLabel(False),)}
     samples = replace(run.samples, labels=labels, text_mined=run.samples.text_mined | {second: (True,)})
 
-    batch = make_batch(samples, np.array([first, second]), run.start.preprocess, run.device, hard=False)
+    batch = make_batch(samples, np.array([first, second]), run.start.preprocess, run.device, False, AugmentRecipe(), 0)
 
     assert bool(batch.targets.image_known.all())
     assert not bool(batch.targets.patches_known.any())
 
 
-def test_boxes_move_with_a_shifted_and_scaled_image(
-    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_boxes_move_with_a_shifted_scaled_and_mirrored_image(
+    mirror: float, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    strong = {"shift": 0.2, "scale": 0.3, "brightness": 0.0, "contrast": 0.0}
+    strong = {"shift": 0.2, "scale": 0.3, "brightness": 0.0, "contrast": 0.0, "mirror": mirror}
     recipe = make_recipe(augment=strong)
     run = Stage2(recipe, squares, tmp_path / "t")
     boxed = np.array([index for index in run.samples.train if index % 2 == 0])
 
-    batch = make_batch(run.samples, boxed, run.start.preprocess, run.device, False, (recipe.augment, (1, 2, 3)))
+    batch = run.batch(boxed, 1)
 
     # How bright each patch of 4 x 4 pixels is, from background 0 to square 1, is how much of it the box covers.
     grey = batch.images * 0.25 + 0.5
@@ -166,7 +168,7 @@ def test_boxes_move_with_a_shifted_and_scaled_image(
     bright = ((brightness - 0.16) / (0.9 - 0.16)).clamp(0, 1)
     known = batch.targets.patches_known[:, 0]
     assert float((bright - batch.targets.patches[:, 0]).abs()[known].mean()) < 0.03
-    plain = make_batch(run.samples, boxed, run.start.preprocess, run.device, hard=False)
+    plain = run.batch(boxed, 0)
     assert not torch.equal(plain.targets.patches, batch.targets.patches)
 
 
@@ -189,10 +191,10 @@ def test_data_of_another_size_say_how_to_prepare_them(
 
 
 def test_a_checkpoint_is_a_start(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    outcome = Stage2(make_recipe(epochs=1), squares, tmp_path / "t1").run(tmp_path / "first")
+    outcome = Run(Stage2(make_recipe(epochs=1), squares, tmp_path / "t1")).run(tmp_path / "first")
     again = make_recipe(model=None, start=str(outcome.checkpoint), epochs=1, train="heads")
 
-    second = Stage2(again, squares, tmp_path / "t2").run(tmp_path / "second")
+    second = Run(Stage2(again, squares, tmp_path / "t2")).run(tmp_path / "second")
 
     assert second.checkpoint is not None
     assert checkpoint.load(second.checkpoint, "cpu").finding_keys == ("pneumothorax",)

@@ -1,0 +1,256 @@
+"""The loop that both stages share: steps, their order and their rates, a running mean, early stopping, state and log.
+
+A stage says what is trained, what a batch's loss is and how good the weights are; a run does the rest. Everything that
+is left to chance in a step depends on seed, epoch and step alone: stopped and resumed, a run takes the same steps.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import resource
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchclip_core.models.lrclr import Lrclr
+from patchclip_core.models.patchclip import PatchClip
+from patchclip_trainer.errors import TrainerError
+from patchclip_trainer.training.kept import CHECKPOINT, STATE, Log, read_state, save_state
+from patchclip_trainer.training.optimize import follow, make_optimizer, rate_factor
+from patchclip_trainer.training.recipe import RunRecipe
+
+Network = PatchClip | Lrclr
+_TIMED_STEPS = 3
+
+
+class Stage(Protocol):
+    """What a run trains, and on what."""
+
+    @property
+    def recipe(self) -> RunRecipe:
+        """What was asked for."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """What is trained, as it starts."""
+        ...
+
+    @property
+    def items(self) -> NDArray[np.int64]:
+        """Numbers of what an epoch goes through."""
+        ...
+
+    @property
+    def watched(self) -> str | None:
+        """The measure that says which epoch is the best; `-NAME` where less is better; None: the last epoch is."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a digest of all that decides what a step does: recipe, data, labels."""
+        ...
+
+    def take(
+        self, network: Network, indices: NDArray[np.int64], view: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of these items, seen as this view of them, and its parts: scalars."""
+        ...
+
+    def validate(self, network: Network) -> Mapping[str, float]:
+        """Measure a network on what is held out. `watched` is among the measures."""
+        ...
+
+    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
+        """Write the checkpoint into the run's folder."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Say what a run would learn from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. checkpoint: its folder, None where a run was stopped before it had one."""
+
+    step: int
+    steps: int
+    checkpoint: Path | None
+    reason: str
+
+
+class Run:
+    """A stage on its way: optimizer, running mean, and how far it has come."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.recipe, self.network = stage, stage.recipe, stage.network
+        self.mean = copy.deepcopy(self.network).eval() if self.recipe.ema else self.network
+        self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
+        self.epoch_steps = len(batches_of(stage.items, self.recipe.batch, None))
+        self.steps = self.recipe.epochs * self.epoch_steps
+        self.step = 0
+        self.best, self.best_epoch = -math.inf, -1
+        self._whole = True
+
+    def run(
+        self,
+        out: Path,
+        *,
+        resume: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Train to the end, or until `stopped` says so between two steps; then the state is on disk.
+
+        out: the run's folder. Interrupted in the middle of a step, a run saves the state before that step. Raises
+        `TrainerError`.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._restore(read_state(out, self.stage.fingerprint(), self.stage.device))
+        elif (out / STATE).exists():
+            raise TrainerError(f"{out} holds a run already: go on with --resume, or give another folder")
+        log = Log(out, self.step)
+        try:
+            while self.step < self.steps and not self._worn_out():
+                if stopped():
+                    save_state(out, self._state())
+                    return Outcome(self.step, self.steps, self._kept(out), "stopped")
+                epoch, place = divmod(self.step, self.epoch_steps)
+                taken = self.take_step(epoch, place)
+                self.step, self._whole = self.step + 1, True
+                log.write(self.step, epoch, taken)
+                if place + 1 == self.epoch_steps:
+                    self._end_epoch(epoch, out, log)
+                    save_state(out, self._state())
+                elif self.step % self.recipe.save_every == 0:
+                    save_state(out, self._state())
+                progress(self.step, self.steps)
+        except KeyboardInterrupt:
+            if self._whole:
+                save_state(out, self._state())
+            raise
+        finally:
+            log.close()
+        reason = "all epochs done" if self.step == self.steps else "no better held-out measure any more"
+        return Outcome(self.step, self.steps, self._kept(out), reason)
+
+    def take_step(self, epoch: int, place: int) -> dict[str, float]:
+        """Take one step; return its losses, gradient length and learning rate factor, and its seconds."""
+        recipe, stage, begun_s = self.recipe, self.stage, time.perf_counter()
+        indices = batches_of(stage.items, recipe.batch, (recipe.seed, epoch))[place]
+        torch.manual_seed(_chance(recipe.seed, epoch, place))  # dropout
+        factor = rate_factor(self.step, self.steps, recipe.optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["highest"] * factor
+        self.network.train()
+        with precision(stage.device):
+            loss, parts = stage.take(self.network, indices, recipe.augment.view_of(epoch))
+        if not bool(torch.isfinite(loss)):
+            raise TrainerError(
+                f"the loss is {loss.item()} in step {self.step + 1}: lower optimizer.rate_tower and rate_new"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        length = torch.nn.utils.clip_grad_norm_(weights, recipe.optimizer.clip or math.inf)
+        self._whole = False  # until the step is counted, the weights are of no step at all
+        self.optimizer.step()
+        if recipe.ema:
+            follow(self.mean, self.network, recipe.ema, self.step)
+        return {
+            "loss": loss.item(),
+            **{name: part.item() for name, part in parts.items()},
+            "gradient": length.item(),
+            "rate_factor": factor,
+            "step_s": round(time.perf_counter() - begun_s, 4),
+        }
+
+    def plan(self) -> dict[str, Any]:
+        """Take a few steps in memory alone, and say what the whole run would do and need."""
+        taken_s = [self.take_step(0, place % self.epoch_steps)["step_s"] for place in range(_TIMED_STEPS + 1)][1:]
+        step_s, device = min(taken_s), self.stage.device
+        memory = (
+            torch.cuda.max_memory_allocated(device)
+            if device.type == "cuda"
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
+        return {
+            **self.stage.describe(),
+            "trainable parameters": sum(w.numel() for w in self.network.parameters() if w.requires_grad),
+            "parameters": sum(weight.numel() for weight in self.network.parameters()),
+            "device": str(device),
+            "steps": self.steps,
+            "seconds a step": round(step_s, 4),
+            "images a second": round(min(self.recipe.batch, len(self.stage.items)) / step_s, 1),
+            "hours at most": round(step_s * self.steps / 3600, 2),
+            "peak memory, MiB": round(memory / 2**20),
+        }
+
+    def _end_epoch(self, epoch: int, out: Path, log: Log) -> None:
+        watched = self.stage.watched
+        if watched is None:
+            better = self.step == self.steps
+        else:
+            with precision(self.stage.device), torch.no_grad():
+                measures = self.stage.validate(self.mean.eval())
+            log.write(self.step, epoch, measures)
+            value = -measures[watched[1:]] if watched.startswith("-") else measures[watched]
+            better = value > self.best
+            if better:
+                self.best, self.best_epoch = value, epoch
+        if better:
+            self.stage.write_checkpoint(out, self.mean, self.step)
+
+    def _worn_out(self) -> bool:
+        patience, done = self.recipe.patience, self.step // self.epoch_steps
+        return patience is not None and self.best_epoch >= 0 and done - 1 - self.best_epoch >= patience
+
+    def _kept(self, out: Path) -> Path | None:
+        return out / CHECKPOINT if (out / CHECKPOINT).is_dir() else None
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.stage.fingerprint(),
+            "step": self.step,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict() if self.recipe.ema else {},
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
+        self.network.load_state_dict(state["network"])
+        if self.recipe.ema:
+            self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: tuple[int, ...] | None) -> list[NDArray[np.int64]]:
+    """Cut an epoch into batches of almost equal size; the order depends on the seed alone, not on what was drawn."""
+    order = indices if shuffled_by is None else np.random.default_rng(shuffled_by).permutation(indices)
+    return np.array_split(order, -(-len(indices) // size))
+
+
+def precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context that forward passes run in: bfloat16 where a GPU has it in hardware."""
+    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def _chance(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

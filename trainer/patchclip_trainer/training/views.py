@@ -1,0 +1,117 @@
+"""Views of images: what changes at random, and the boxes that move along.
+
+A view is a function of the prepared data, the image's index, the view's number and the recipe: no batch, process or
+order of steps has a part in it. View 0 is the image as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchclip_core.targets import FindingLabel
+from patchclip_core.types import Box, Geometry
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.training.recipe import AugmentRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a view differs: mirrored, then scaled about the centre, shifted (in shares of the side), toned."""
+
+    scale: float = 1.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    mirrored: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their places."""
+        return self.mirrored or (self.scale, self.shift_x, self.shift_y) != (1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Views of B images. images: (B, 1, side, side) float32 in [0, 1]. geometries: their ways to source pixels."""
+
+    images: torch.Tensor
+    geometries: tuple[Geometry, ...]
+    changes: tuple[Change, ...]
+
+    def labels(self, place: int, known: Sequence[FindingLabel]) -> tuple[FindingLabel, ...]:
+        """Return what is known of an image as it is seen: boxes lie in the mirrored source where it is mirrored."""
+        if not self.changes[place].mirrored:
+            return tuple(known)
+        columns = self.geometries[place].source_columns
+        return tuple(
+            replace(label, boxes=tuple(Box(columns - box.x - box.w, box.y, box.w, box.h) for box in label.boxes))
+            for label in known
+        )
+
+
+def change_of(augment: AugmentRecipe, index: int, view: int) -> Change:
+    """Draw the change of an image's view."""
+    if view == 0:
+        return Change()
+    chance = np.random.default_rng((augment.seed, view, index))
+    scale, x, y, contrast, brightness = (float(value) for value in chance.uniform(-1, 1, 5))
+    return Change(
+        scale=1 + augment.scale * scale,
+        shift_x=augment.shift * x,
+        shift_y=augment.shift * y,
+        contrast=1 + augment.contrast * contrast,
+        brightness=augment.brightness * brightness,
+        mirrored=bool(chance.random() < augment.mirror),
+    )
+
+
+def see(
+    data: PreparedData, indices: NDArray[np.int64], augment: AugmentRecipe, view: int, device: torch.device
+) -> Seen:
+    """Return these images' views of this number."""
+    changes = tuple(change_of(augment, int(index), view) for index in indices)
+    pixels = torch.from_numpy(np.ascontiguousarray(data.images[indices])).to(device)
+    images = pixels[:, None].float() / 255.0
+    geometries = tuple(
+        moved(data.geometries[int(index)], change) for index, change in zip(indices, changes, strict=True)
+    )
+    return Seen(images if view == 0 else _changed(images, changes, data.settings.padding), geometries, changes)
+
+
+def moved(geometry: Geometry, change: Change) -> Geometry:
+    """Return the geometry of a view; where it is mirrored, of the mirrored source."""
+    x, y, offset_x_px = geometry.input_columns / 2, geometry.input_rows / 2, geometry.offset_x_px
+    if change.mirrored:
+        offset_x_px = geometry.input_columns - offset_x_px - geometry.source_columns * geometry.scale_x
+    return replace(
+        geometry,
+        scale_x=geometry.scale_x * change.scale,
+        scale_y=geometry.scale_y * change.scale,
+        offset_x_px=(offset_x_px - x) * change.scale + x + change.shift_x * geometry.input_columns,
+        offset_y_px=(geometry.offset_y_px - y) * change.scale + y + change.shift_y * geometry.input_rows,
+    )
+
+
+def _changed(images: torch.Tensor, changes: Sequence[Change], padding: float) -> torch.Tensor:
+    """Mirror, scale, shift, tone: (B, 1, side, side) in [0, 1] before and after."""
+    if any(change.moves for change in changes):
+        # Where each output pixel comes from, in units of half a side from the centre.
+        theta = torch.zeros(len(images), 2, 3)
+        for row, change in zip(theta, changes, strict=True):
+            row[0, 0] = (-1 if change.mirrored else 1) / change.scale
+            row[1, 1] = 1 / change.scale
+            row[0, 2] = -2 * change.shift_x * row[0, 0]
+            row[1, 2] = -2 * change.shift_y * row[1, 1]
+        grid = torch.nn.functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+        images = torch.nn.functional.grid_sample(images - padding, grid, align_corners=False) + padding
+    contrast, brightness = (
+        torch.tensor(values, device=images.device)[:, None, None, None]
+        for values in ([change.contrast for change in changes], [change.brightness for change in changes])
+    )
+    return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
