@@ -10,6 +10,7 @@ normal patches decide.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ from torch.nn import functional
 
 from patchclip_core.models.patchclip import Mode, PatchClipOutput
 from patchclip_core.targets import Targets
+
+_HIGHEST_LOGIT_SCALE = math.log(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,11 @@ class Bank:
     image_negatives: torch.Tensor
 
 
+def bounded_scale(logit_scale: torch.Tensor) -> torch.Tensor:
+    """Return exp(logit_scale), at most 100 as in CLIP: it would grow without end once all pairs are told apart."""
+    return logit_scale.clamp(max=_HIGHEST_LOGIT_SCALE).exp()
+
+
 def report_contrastive_loss(
     images: torch.Tensor,
     reports: torch.Tensor,
@@ -113,7 +121,7 @@ def report_contrastive_loss(
 ) -> torch.Tensor:
     """Return stage 1's loss: every image against all reports, and every report against all images.
 
-    images: (B, D), reports: (N, D), of length 1. scale: exp(logit_scale), a scalar. positives: (B, N) bool, which
+    images: (B, D), reports: (N, D), of length 1. scale: a scalar, see `bounded_scale`. positives: (B, N) bool, which
     report says what an image shows; default: the one in its own row, which needs N = B.
     """
     logits = scale * images.float() @ reports.float().T  # (B, N)

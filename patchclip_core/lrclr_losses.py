@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from patchclip_core.losses import balanced_patch_loss, contrastive_loss, masked_cross_entropy
+from patchclip_core.losses import balanced_patch_loss, bounded_scale, contrastive_loss, masked_cross_entropy
 from patchclip_core.models.lrclr import Lrclr, LrclrOutput, Regions, Sentences
 from patchclip_core.targets import Targets
 
@@ -45,8 +45,8 @@ def lrclr_report_loss(
     each image has the report in its own row. There are no patch targets here, the part is 0.
     """
     weights = weights or LrclrLossWeights()
-    overall = contrastive_loss(network.logit_scale.exp() * regions.overall @ reports.overall.T, positives)
-    local = contrastive_loss(network.local_scale.exp() * network.local_similarity(regions, reports), positives)
+    overall = contrastive_loss(bounded_scale(network.logit_scale) * regions.overall @ reports.overall.T, positives)
+    local = contrastive_loss(bounded_scale(network.local_scale) * network.local_similarity(regions, reports), positives)
     sparsity = sparsity_prior(regions.significance, network.settings.expected_share)
     total = weights.overall * overall + weights.local * local + weights.sparsity * sparsity
     return LrclrLoss(total, overall, local, torch.zeros_like(total), sparsity)

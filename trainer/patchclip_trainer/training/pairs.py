@@ -1,0 +1,193 @@
+"""Images and what is written of them, as stage 1 pairs them: real reports, or the sentences of a label template.
+
+A template writes labels down; it is no report. Training on it is called label-template pretraining everywhere. Of its
+sentences those that name a place are left out: they come from boxes, and boxes belong to stage 2. Those that name no
+finding, such as the view, are left out too, and a list of findings is taken apart, so that each can be true of an image
+by itself. Labels that nobody took from the image (`by: nobody` in `conf/label_domains.yaml`: the cohort, the case) make
+no text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchclip_trainer.data.label_domains import LabelDomains, SourceLabels, reason_to_leave_out
+from patchclip_trainer.data.manifest import ImageRow
+from patchclip_trainer.data.reports import Sentence, sections, sentences
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.data.splits import assign_folds
+from patchclip_trainer.data.statements import Meaning, implied_by, meaning_of, names_a_place, statements_of
+from patchclip_trainer.errors import DataError
+
+TextSource = Literal["reports", "label_template"]
+DESCRIBED_AS: Final[dict[TextSource, str]] = {"reports": "report text", "label_template": "label-template pretraining"}
+_LIST: Final = re.compile(r",\s*|\.\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words for a text tower, and what they say."""
+
+    words: str
+    meaning: Meaning
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairBatch:
+    """B images against N different texts. owners: (N,), an image that has each. positives: (B, N) bool, what holds."""
+
+    indices: NDArray[np.int64]
+    texts: tuple[Text, ...]
+    owners: tuple[int, ...]
+    positives: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Images with text. sentences, known: by index into the prepared data; `known` is all that an image's text implies.
+
+    train, held_out: indices into the prepared data, patients apart. left_out: images of the part without usable text.
+    """
+
+    data: PreparedData
+    source: TextSource
+    sentences: dict[int, tuple[Sentence, ...]]
+    known: dict[int, Meaning]
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    left_out: int
+
+    def whole(self, index: int) -> Text:
+        """Return all that is written of an image."""
+        return _text(self.sentences[index])
+
+    def drawn(self, index: int, count: int | None, chance: Sequence[int]) -> Text:
+        """Return some sentences of an image, in their order: the same for the same numbers `chance`; None: all."""
+        said = self.sentences[index]
+        if count is None or count >= len(said):
+            return _text(said)
+        chosen = np.random.default_rng([*chance, index]).choice(len(said), count, replace=False)
+        return _text([said[place] for place in sorted(chosen)])
+
+    def true_of(self, indices: Iterable[int], texts: Sequence[Text]) -> NDArray[np.bool_]:
+        """Return (images, texts): whether a text says nothing but what is written of an image, if in other words."""
+        found = [[text.meaning <= self.known[int(index)] for text in texts] for index in indices]
+        return np.array(found, dtype=bool).reshape(len(found), len(texts))
+
+    def batch(self, indices: NDArray[np.int64], texts: Sequence[Text]) -> PairBatch:
+        """Put images and their texts, one an image, against each other; a text that comes twice is taken once."""
+        owners: dict[str, int] = {}
+        different = [
+            text
+            for index, text in zip(indices, texts, strict=True)
+            if owners.setdefault(text.words, int(index)) == int(index)
+        ]
+        return PairBatch(indices, tuple(different), tuple(owners.values()), self.true_of(indices, different))
+
+    def described_by(self, field: str) -> Counter[str]:
+        """Count training images by a field of their rows, such as `source`."""
+        return Counter(str(getattr(self.data.rows[int(index)], field)) or "not named" for index in self.train)
+
+    def describe(self) -> str:
+        """Say in counts what is trained on."""
+        patients = len({self.data.rows[int(index)].patient_id for index in self.train})
+        written = [sentence.text for index in self.train for sentence in self.sentences[int(index)]]
+        by_source = ", ".join(f"{name} ({count})" for name, count in sorted(self.described_by("source").items()))
+        return (
+            f"{DESCRIBED_AS[self.source]}: {len(self.train)} images of {patients} patients ({by_source}) with "
+            f"{len(written)} sentences, {len(set(written))} of them different; another {len(self.held_out)} images for "
+            "early stopping"
+        )
+
+
+def collect_pairs(
+    data: PreparedData, source: TextSource, folds: int, held_out_fold: int | None, domains: LabelDomains
+) -> Pairs:
+    """Pair the images of the train split with their text, one fold of the patients held out.
+
+    Raises `DataError` where there is no text.
+    """
+    written, unused = _written(data, "train", source, domains)
+    used = list(written)
+    if not used:
+        wanted = "report text" if source == "reports" else "a label template"
+        raise DataError(f"{data.folder}: no image of the train split has {wanted}; see `text` in the recipe")
+    held: set[int] = set()
+    if held_out_fold is not None:
+        rows = [data.rows[index] for index in used]
+        dealt = assign_folds([row.patient_id for row in rows], folds, strata=[row.source for row in rows])
+        held = {index for index, fold in zip(used, dealt, strict=True) if fold == held_out_fold}
+    return _pairs(data, source, written, [index for index in used if index not in held], sorted(held), unused)
+
+
+def pairs_of_split(data: PreparedData, source: TextSource, split: str, domains: LabelDomains) -> Pairs:
+    """Pair the images of another split, all of them held out."""
+    written, unused = _written(data, split, source, domains)
+    return _pairs(data, source, written, [], list(written), unused)
+
+
+def sentences_of(row: ImageRow, source: TextSource, domains: LabelDomains) -> tuple[Sentence, ...]:
+    """Return the sentences of an image that stage 1 may use, each once."""
+    if source == "reports":
+        parts = sections(row.text)
+        said = (*sentences(parts.findings), *sentences(parts.impression))
+        return tuple({sentence.text: sentence for sentence in said}.values())
+    if domains.labels.get(row.source, SourceLabels()).by == "nobody":
+        return ()
+    items = [
+        item.strip()
+        for sentence in sentences(sections(row.synthetic_text).findings)
+        if not names_a_place(sentence.text)
+        for item in _LIST.split(sentence.text)
+    ]
+    return tuple(
+        sentence
+        for item in dict.fromkeys(items)
+        for sentence in sentences(f"{item}." if item else "")
+        if statements_of(sentence)
+    )
+
+
+def _written(
+    data: PreparedData, split: str, source: TextSource, domains: LabelDomains
+) -> tuple[dict[int, tuple[Sentence, ...]], int]:
+    """Return the sentences of each image of a split that has some, and how many images have none or are left out."""
+    indices = [int(index) for index in data.split(split)]
+    written = {
+        index: sentences_of(data.rows[index], source, domains)
+        for index in indices
+        if reason_to_leave_out(data.rows[index], domains) is None
+    }
+    used = {index: said for index, said in written.items() if said}
+    return used, len(indices) - len(used)
+
+
+def _pairs(
+    data: PreparedData,
+    source: TextSource,
+    written: dict[int, tuple[Sentence, ...]],
+    train: Sequence[int],
+    held_out: Sequence[int],
+    left_out: int,
+) -> Pairs:
+    used = [*train, *held_out]
+    return Pairs(
+        data=data,
+        source=source,
+        sentences={index: written[index] for index in used},
+        known={index: implied_by(meaning_of(written[index])) for index in used},
+        train=np.array(train, dtype=np.int64),
+        held_out=np.array(held_out, dtype=np.int64),
+        left_out=left_out,
+    )
+
+
+def _text(said: Sequence[Sentence]) -> Text:
+    return Text(" ".join(sentence.text for sentence in said), meaning_of(said))
