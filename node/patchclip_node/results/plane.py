@@ -7,6 +7,8 @@ along y. Everything that is made of one image lies on the same plane.
 
 from __future__ import annotations
 
+from typing import Final
+
 from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
 from highdicom.enum import CoordinateSystemNames
 from pydicom import Dataset
@@ -16,7 +18,7 @@ from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.source import pixel_spacing_mm
 
 _PATIENT = CoordinateSystemNames.PATIENT
-_SLICE_THICKNESS_MM = 1.0
+SLICE_THICKNESS_MM: Final = 1.0
 """A projection has none; viewers and validators want one where there is a frame of reference."""
 
 
@@ -27,7 +29,7 @@ def source_spacing_mm(source: Dataset) -> tuple[float, float]:
 
 def pixel_measures(rows_mm: float, columns_mm: float) -> PixelMeasuresSequence:
     """Return the functional group of pixel measures."""
-    return PixelMeasuresSequence((rows_mm, columns_mm), slice_thickness=_SLICE_THICKNESS_MM)
+    return PixelMeasuresSequence((rows_mm, columns_mm), slice_thickness=SLICE_THICKNESS_MM)
 
 
 def plane_orientation() -> PlaneOrientationSequence:

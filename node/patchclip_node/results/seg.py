@@ -27,6 +27,7 @@ from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import copy_lossy_compression, names_of_image
 from patchclip_node.results.measurement_groups import finding_code, site_code, tracking
 from patchclip_node.results.plane import (
+    SLICE_THICKNESS_MM,
     pixel_measures,
     plane_orientation,
     plane_position,
@@ -175,19 +176,31 @@ def _segments(image: AnalysedImage, shown: Sequence[Finding], context: ResultCon
 
 def _place(segmentation: Dataset, image: AnalysedImage, variant: ResultVariant, context: ResultContext) -> None:
     """Put the segmentation on its plane; highdicom refuses to for a source without a frame of reference."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
     if variant.geometry is not PlaneGeometry.NONE:
-        segmentation.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence = plane_orientation()
+        shared.PlaneOrientationSequence = plane_orientation()
     if variant.geometry is PlaneGeometry.IDENTITY:
         set_frame_of_reference(segmentation, image, context)
-        segmentation.DimensionIndexSequence.append(_position_index())
-        for frame in segmentation.PerFrameFunctionalGroupsSequence:
-            frame.PlanePositionSequence = plane_position()
-            content = frame.FrameContentSequence[0]
-            content.DimensionIndexValues = [int(content.DimensionIndexValues), 1]  # all frames lie in one place
+        _place_as_a_volume(segmentation, shared)
+
+
+def _place_as_a_volume(segmentation: Dataset, shared: Dataset) -> None:
+    """Say of the only place of all frames what a stack of slices says of its many: dwv reads no segmentation else.
+
+    It wants a distance between slices, position as the last dimension (PS3.3 C.7.6.17), and of each frame its segment.
+    """
+    shared.PixelMeasuresSequence[0].SpacingBetweenSlices = SLICE_THICKNESS_MM
+    segmentation.DimensionIndexSequence.append(_position_index())
+    shared_segment = shared.pop("SegmentIdentificationSequence", None)  # where all frames are of one segment
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        frame.PlanePositionSequence = plane_position()
+        content = frame.FrameContentSequence[0]
+        content.DimensionIndexValues = [int(content.DimensionIndexValues), 1]
+        if shared_segment is not None:
+            frame.add(shared_segment)
 
 
 def _position_index() -> Dataset:
-    """Return the dimension of position (PS3.3 C.7.6.17): dwv draws no segmentation whose last index is another one."""
     index = Dataset()
     index.DimensionIndexPointer = tag_for_keyword("ImagePositionPatient")
     index.FunctionalGroupPointer = tag_for_keyword("PlanePositionSequence")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from highdicom.color import CIELabColor
 from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
 
 from patchclip_core.localization import region_mask
 from patchclip_core.prompts import load_findings
@@ -88,6 +89,21 @@ def test_the_plane_is_the_display_convention_that_viewers_draw() -> None:
         assert list(frame.PlanePositionSequence[0].ImagePositionPatient) == [0, 0, 0]
     assert segmentation.FrameOfReferenceUID.startswith("2.25.")
     assert list(segmentation.PatientOrientation) == ["L", "F"]
+
+
+@pytest.mark.parametrize("present", [TWO, {"opacity": [(3, 3, 3, 3)]}])
+def test_the_place_of_the_frames_is_told_as_that_of_slices(present: dict[str, list[tuple[int, int, int, int]]]) -> None:
+    segmentation = build_seg(analysed(present), result_context())
+    assert segmentation is not None
+
+    shared, frames = segmentation.SharedFunctionalGroupsSequence[0], segmentation.PerFrameFunctionalGroupsSequence
+    pointers = [index.DimensionIndexPointer for index in segmentation.DimensionIndexSequence]
+    assert pointers == [tag_for_keyword("ReferencedSegmentNumber"), tag_for_keyword("ImagePositionPatient")]
+    assert shared.PixelMeasuresSequence[0].SpacingBetweenSlices == 1
+    assert "SegmentIdentificationSequence" not in shared
+    for number, frame in enumerate(frames, 1):
+        assert list(frame.FrameContentSequence[0].DimensionIndexValues) == [number, 1]
+        assert frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number
 
 
 def test_without_a_spacing_there_are_pixel_measures_nevertheless() -> None:
