@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,30 +74,48 @@ def evaluate(
     Writes metrics.json (docs/evaluation.md describes it), predictions.jsonl, plots/, montage.png and report.html, and
     adds a line to the list of scorings: a held-out part is spent a little with each look at it.
     """
-    from patchclip_trainer.evaluation.report import make_folder, shown, write_evaluation
+    from patchclip_trainer.evaluation.collection import Part
+    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.report import make_folder, write_evaluation
     from patchclip_trainer.evaluation.run import EvaluationSettings
     from patchclip_trainer.evaluation.run import evaluate as run
 
     settings = EvaluationSettings(
         checkpoint=checkpoint,
         data=data,
-        split=split,
+        part=Part(split),
         scorings=scorings or out / "scorings.jsonl",
         label_domains=label_domains,
         global_only=global_only,
         against=tuple(against or ()),
-        draws=draws,
-        seed=seed,
+        bootstrap=Bootstrap(draws, seed),
         device=device,
         saliency=saliency,
     )
     make_folder(out)
-    evaluation = run(settings, _counted)
-    write_evaluation(evaluation, data, out)
-    metrics = evaluation.metrics
+    evaluation = run(settings, counted)
+    write_evaluation(evaluation, out)
+    show_measures(evaluation.metrics)
     terminal = console()
-    terminal.print(f"{metrics['data']['images']} images of {metrics['data']['patients']} patients, split {split}")
-    terminal.print(f"macro AUC of text-mined labels: {shown(metrics['image_labels']['macro_auc'])}", markup=False)
+    if evaluation.warning:
+        terminal.print("The model is untrained: none of these numbers has a meaning.", style="bold yellow")
+    times = evaluation.metrics["scorings_of_this_checkpoint_on_this_split"]
+    terminal.print(f"scored {times} time{'s' if times > 1 else ''} by now; everything else: {out / 'report.html'}")
+
+
+def show_measures(metrics: dict[str, Any]) -> None:
+    """Print the main numbers."""
+    from patchclip_trainer.evaluation.report import shown
+
+    terminal, data = console(), metrics["data"]
+    part = ", ".join(data[key] for key in ("split", "source", "view") if data[key])
+    terminal.print(f"{data['images']} images of {data['patients']} patients: {part}", markup=False)
+    labels = metrics["image_labels"]
+    terminal.print(
+        f"macro AUC of {len(labels['labels'])} text-mined labels: {shown(labels['macro_auc'])}", markup=False
+    )
+    for name, record in metrics["against"].items():
+        terminal.print(f"  minus {name}: {shown(record['macro_auc'])}", markup=False)
     for key, record in metrics["findings"].items():
         for name, system in record["place"]["systems"].items():
             found = system["measures"]
@@ -106,14 +124,10 @@ def evaluate(
                 f"pointing game {shown(found['pointing_game'])}",
                 markup=False,
             )
-    if not evaluation.identity.trained:
-        terminal.print("The model is untrained: none of these numbers has a meaning.", style="bold yellow")
-    times = metrics["scorings_of_this_checkpoint_on_this_split"]
-    terminal.print(f"scored {times} time{'s' if times > 1 else ''} by now; everything else: {out / 'report.html'}")
 
 
 @contextmanager
-def _counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
+def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Give a function to call with how many images are newly done."""
     done = 0
     with progress(description, "images") as show:

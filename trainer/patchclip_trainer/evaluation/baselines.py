@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.io import read_radiograph
 from patchclip_core.saliency import MAP_MAKERS
-from patchclip_core.types import Analyzer, Box
-from patchclip_trainer.data.label_domains import LabelDomains, Lesion
-from patchclip_trainer.data.manifest import BoxRow, ImageRow
+from patchclip_core.types import Analyzer, Box, Radiograph
+from patchclip_trainer.data.label_domains import LabelDomains, Lesion, reason_to_leave_out
+from patchclip_trainer.data.manifest import ImageRow
+from patchclip_trainer.evaluation.collection import Collection
+from patchclip_trainer.evaluation.out_of_fold import OutOfFold
 from patchclip_trainer.evaluation.predictions import Grids
 from patchclip_trainer.evaluation.truth import truth_of
 from patchclip_trainer.metrics.candidates import GRID_CELLS, to_grid
@@ -38,33 +38,49 @@ class MapSystem:
 
 
 def mean_box_prior(
-    folder: Path,
-    train: Sequence[ImageRow],
-    boxes: Mapping[str, Sequence[BoxRow]],
+    collection: Collection,
+    rows: Sequence[ImageRow],
     keys: Sequence[str],
     domains: LabelDomains,
-    images: int,
+    *,
+    folds: OutOfFold | None = None,
+    source: str | None = None,
 ) -> MapSystem:
-    """Return, for each of `images` images, the part of the boxed training images that is covered at each place."""
+    """Return, for each of these images, the part of the boxed training images that is covered at each place.
+
+    folds: where the images themselves are of the train split, who was held out where; an image's prior is then the mean
+    of the other folds. source: only its training images count.
+    """
+    train = [row for row in collection.rows if row.split == "train" and source in {None, row.source}]
+    train = [row for row in train if not reason_to_leave_out(row, domains)]
     grids: dict[str, Grids] = {}
     counts: list[str] = []
     for key in keys:
-        lesions = truth_of(train, boxes, key, domains).lesions
+        lesions = truth_of(train, collection.boxes, key, domains).lesions
         boxed = [(row, drawn) for row, drawn in zip(train, lesions, strict=True) if drawn]
-        if boxed:
-            mean = np.mean([coverage(drawn, *_size_px(folder, row)) for row, drawn in boxed], axis=0)
-            grids[key] = np.broadcast_to(mean.astype(np.float32), (images, *mean.shape))
+        covered = [coverage(drawn, *collection.size_px(row)) for row, drawn in boxed]
+        fold_of = [folds.fold_of.get(row.image) if folds else None for row, _ in boxed]
+        means: dict[int | None, Grids] = {}
+        for fold in {folds.fold_of[row.image] for row in rows} if folds else {None}:
+            kept = [each for each, held in zip(covered, fold_of, strict=True) if fold is None or held != fold]
+            if kept:
+                means[fold] = np.mean(kept, axis=0).astype(np.float32)
+        fold_of_row = [folds.fold_of[row.image] if folds else None for row in rows]
+        if boxed and all(fold in means for fold in fold_of_row):
+            grids[key] = np.stack([means[fold] for fold in fold_of_row])
             counts.append(f"{key} {len(boxed)}")
+    of_what = "the train split" if source is None else f"{source} in the train split"
     if not grids:
-        return MapSystem(PRIOR, {}, "no image of the train split has a box")
-    return MapSystem(PRIOR, grids, f"the mean of the boxes of the train split; boxed images: {', '.join(counts)}")
+        return MapSystem(PRIOR, {}, f"no image of {of_what} has a box")
+    out = ", each image's without its own fold" if folds else ""
+    return MapSystem(PRIOR, grids, f"the mean of the boxes of {of_what}{out}; boxed images: {', '.join(counts)}")
 
 
 def saliency_maps(
     name: str,
     maker: str,
     analyzer: Analyzer,
-    folder: Path,
+    radiograph_of: Callable[[ImageRow], Radiograph],
     rows: Sequence[ImageRow],
     judged: Mapping[str, NDArray[np.bool_]],
     advance: Callable[[int], None],
@@ -77,7 +93,7 @@ def saliency_maps(
     covers = ""
     for index, row in enumerate(rows):
         wanted = [key for key, images in judged.items() if images[index]]
-        radiograph = read_radiograph(folder / row.image) if wanted else None
+        radiograph = radiograph_of(row) if wanted else None
         shared: Grids | None = None
         for key in wanted:
             if shared is None or maker != _THE_SAME_FOR_EVERY_FINDING:
@@ -112,10 +128,3 @@ def _box_coverage(box: Box, rows_px: int, columns_px: int) -> NDArray[np.float64
 def _overlaps(edges: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
     shared = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
     return np.clip(shared / np.diff(edges), 0.0, 1.0)
-
-
-def _size_px(folder: Path, row: ImageRow) -> tuple[int, int]:
-    if row.width_px and row.height_px:
-        return row.height_px, row.width_px
-    radiograph = read_radiograph(folder / row.image)
-    return radiograph.rows, radiograph.columns

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
-from patchclip_core.checkpoint import FindingCard
 from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem
+from patchclip_trainer.evaluation.calibrated import LEAST_PROBABILITY, CalibrationPair
 from patchclip_trainer.evaluation.predictions import Predictions, candidates_of
 from patchclip_trainer.evaluation.truth import FindingTruth
 from patchclip_trainer.metrics.bootstrap import (
@@ -39,7 +38,6 @@ from patchclip_trainer.metrics.roc import auc, average_precision, calibration_er
 
 PATCH_MAP = "patch_map"
 COMPARED_AT_SENSITIVITY = 0.5
-_LEAST_PROBABILITY = 1e-7
 
 Record = dict[str, Any]
 Mask = NDArray[np.bool_]
@@ -132,9 +130,16 @@ def box_overlap(predictions: Predictions, finding: str, truth: FindingTruth, res
 
 
 def image_measures(
-    probabilities: Numbers, truth: Mask, images: Mask, resamples: Resamples, card: FindingCard | None
+    probabilities: Numbers,
+    truth: Mask,
+    images: Mask,
+    resamples: Resamples,
+    calibrated: CalibrationPair | None = None,
 ) -> Record:
-    """Return AUC, average precision and calibration error over these images; None where a class is missing."""
+    """Return AUC and average precision over these images, and calibration errors; None where a class is missing.
+
+    calibrated: probabilities before and after calibration; None: as they are.
+    """
     chosen = images & np.isfinite(probabilities)
     values, labels, drawn = probabilities[chosen], truth[chosen], resamples.of(chosen)
     both = bool(labels.any() and not labels.all())
@@ -143,20 +148,13 @@ def image_measures(
         "negatives": int((~labels).sum()),
         "auc": record_of(estimate(auc(values, labels), drawn) if both else None),
         "average_precision": record_of(estimate(average_precision(values, labels), drawn) if both else None),
-        "calibration_error": record_of(estimate(calibration_error(values, labels), drawn) if len(values) else None),
     }
-    if card is not None:
-        raw = uncalibrated(values, card)
-        record["calibration_error_before"] = record_of(
-            estimate(calibration_error(raw, labels), drawn) if len(values) else None
-        )
+    said = {"calibration_error": probabilities if calibrated is None else calibrated.after}
+    said["calibration_error_before"] = np.full_like(probabilities, np.nan) if calibrated is None else calibrated.before
+    for name, each in said.items():
+        defined = len(values) and np.isfinite(each[chosen]).all()
+        record[name] = record_of(estimate(calibration_error(each[chosen], labels), drawn) if defined else None)
     return record
-
-
-def uncalibrated(probabilities: Numbers, card: FindingCard) -> Numbers:
-    """Undo a card's temperature and bias."""
-    clipped = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    return np.asarray(expit((logit(clipped) - card.bias) * card.temperature))
 
 
 def label_measures(
@@ -233,7 +231,7 @@ def _label_scores(predictions: Predictions, sources: Sequence[str]) -> tuple[Num
             return predictions.of(source)[0], source
         if source == "none of all":
             known = np.isfinite(predictions.probabilities)
-            absent = np.where(known, 1 - np.clip(predictions.probabilities, 0, 1 - _LEAST_PROBABILITY), 1.0)
+            absent = np.where(known, 1 - np.clip(predictions.probabilities, 0, 1 - LEAST_PROBABILITY), 1.0)
             return np.asarray(np.log(absent).sum(axis=1), dtype=np.float64), source  # the same order as their product
     return None
 

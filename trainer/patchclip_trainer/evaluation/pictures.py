@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from patchclip_core.io import read_radiograph
 from patchclip_core.prompts import FindingDefinition
-from patchclip_core.wording import RESEARCH_STATEMENT, UNTRAINED_WARNING
-from patchclip_trainer.evaluation.measures import PATCH_MAP, PlacedMaps
+from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_trainer.evaluation.measurement import DOMAINS, Evaluation
+from patchclip_trainer.evaluation.measures import PATCH_MAP, Mask, PlacedMaps
 from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
 from patchclip_trainer.evaluation.predictions import candidates_of
-from patchclip_trainer.evaluation.run import Evaluation
 from patchclip_trainer.metrics.froc import PRIMARY_RATES, SECONDARY_RATES, froc_curve
 from patchclip_trainer.metrics.roc import reliability, roc_points
 
 CASES_A_ROW = 4
-LEAST_FOR_CALIBRATION = 20
+LEAST_FOR_CALIBRATION = 10
+"""Positive and negative images, each, that a reliability curve is drawn of."""
 _TILE_PX = 320
 _CAPTION_PX = 40
 _HEAT = np.array([240, 120, 20], dtype=np.float64)
@@ -44,7 +44,7 @@ def curves(evaluation: Evaluation, names: Mapping[str, FindingDefinition]) -> di
         for key, placed in evaluation.placed.items()
         if placed
     }
-    for domain, who in (("readers", "against readers"), ("text_mined", "against text-mined labels")):
+    for domain, who in zip(DOMAINS, ("against readers", "against text-mined labels"), strict=True):
         roc, calibration = _image_curves(evaluation, domain, names)
         if roc:
             share = Axis("false positive rate", 0.0, 1.0, SHARE)
@@ -83,10 +83,22 @@ def _image_curves(
             continue
         area = evaluation.metrics["findings"][key]["image_level"][domain]["auc"]["value"]
         roc.append(Curve(f"{_name(key, names)}: AUC {area:.3f}", *roc_points(probabilities[chosen], labels)))
-        if len(labels) >= LEAST_FOR_CALIBRATION:
-            means, frequencies, _ = reliability(probabilities[chosen], labels)
-            calibration.append(Curve(f"{_name(key, names)}: {len(labels)} images", means, frequencies, points=True))
+        if min(labels.sum(), (~labels).sum()) >= LEAST_FOR_CALIBRATION:
+            calibration += _reliability(evaluation, domain, key, chosen, labels, _name(key, names))
     return roc, calibration
+
+
+def _reliability(evaluation: Evaluation, domain: str, key: str, chosen: Mask, labels: Mask, name: str) -> list[Curve]:
+    """Return what was said against what is, calibrated and, dashed in the same colour, before."""
+    pair = evaluation.measured.calibrated.get(domain, {}).get(key)
+    if pair is None or not np.isfinite(pair.after[chosen]).all():
+        means, frequencies, _ = reliability(evaluation.predictions.of(key)[0][chosen], labels)
+        return [Curve(f"{name}: {len(labels)} images, not calibrated", means, frequencies, points=True, group=key)]
+    after, before = (reliability(said[chosen], labels)[:2] for said in (pair.after, pair.before))
+    return [
+        Curve(f"{name}: {len(labels)} images", *after, points=True, group=key),
+        Curve(f"{name}, before calibration", *before, dashed=True, group=key),
+    ]
 
 
 def cases(evaluation: Evaluation) -> tuple[str, list[tuple[str, list[Case]]]]:
@@ -121,7 +133,7 @@ def cases(evaluation: Evaluation) -> tuple[str, list[tuple[str, list[Case]]]]:
     ]
 
 
-def montage(evaluation: Evaluation, folder: Path, definitions: Mapping[str, FindingDefinition]) -> Image.Image | None:
+def montage(evaluation: Evaluation, definitions: Mapping[str, FindingDefinition]) -> Image.Image | None:
     """Return one RGB picture of the cases: map in orange, lesions in white, strongest candidates as rings."""
     finding, rows = cases(evaluation)
     rows = [(title, members) for title, members in rows if members]
@@ -132,14 +144,14 @@ def montage(evaluation: Evaluation, folder: Path, definitions: Mapping[str, Find
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=16)
     header = f"{_name(finding, definitions)}. {RESEARCH_STATEMENT}"
-    if not evaluation.identity.trained:
-        header = f"{UNTRAINED_WARNING}. {header}"
+    if evaluation.warning:
+        header = f"{evaluation.warning}. {header}"
     pen.text((10, 11), header, fill=(240, 176, 60), font=font)
     for number, (title, members) in enumerate(rows):
         top = _CAPTION_PX + number * (_TILE_PX + 2 * _CAPTION_PX)
         pen.text((10, top + 11), title, fill=(230, 240, 240), font=font)
         for column, case in enumerate(members):
-            tile = _tile(evaluation, folder, finding, case.index)
+            tile = _tile(evaluation, finding, case.index)
             left = column * _TILE_PX + (_TILE_PX - tile.width) // 2
             picture.paste(tile, (left, top + _CAPTION_PX))
             name = Path(evaluation.predictions.rows[case.index].image).stem
@@ -148,11 +160,12 @@ def montage(evaluation: Evaluation, folder: Path, definitions: Mapping[str, Find
     return picture
 
 
-def _tile(evaluation: Evaluation, folder: Path, finding: str, index: int) -> Image.Image:
+def _tile(evaluation: Evaluation, finding: str, index: int) -> Image.Image:
     predictions = evaluation.predictions
-    radiograph = read_radiograph(folder / predictions.rows[index].image)
-    scale = (_TILE_PX - 8) / max(radiograph.rows, radiograph.columns)
-    size = (max(1, round(radiograph.columns * scale)), max(1, round(radiograph.rows * scale)))
+    radiograph = evaluation.measured.collection.radiograph(predictions.rows[index])
+    rows_px, columns_px = (int(size) for size in predictions.sizes_px[index])
+    scale = (_TILE_PX - 8) / max(rows_px, columns_px)
+    size = (max(1, round(columns_px * scale)), max(1, round(rows_px * scale)))
     grid = predictions.of(finding)[1][index]
     grey = np.asarray(Image.fromarray((radiograph.pixels * 255).astype(np.uint8)).resize(size), dtype=np.float64)
     heat = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BILINEAR), dtype=np.float64)

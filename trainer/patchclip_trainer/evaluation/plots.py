@@ -18,13 +18,18 @@ _SERIES = ("#0d8a97", "#e69f00", "#cc5a9e", "#4f7fd1", "#5a9e3d", "#d55e00", "#8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """One line of a plot; `dashed` for what others are compared with, `points` to mark each value."""
+    """One line of a plot.
+
+    dashed: for what others are compared with. points: to mark each value. group: curves of one group share a colour;
+    empty: a colour of its own.
+    """
 
     name: str
     x: NDArray[np.floating]
     y: NDArray[np.floating]
     dashed: bool = False
     points: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,11 @@ def plot(title: str, x: Axis, y: Axis, curves: Sequence[Curve], *, diagonal: boo
     parts.append(f'<text x="{middle_x}" y="{bottom + 36}" text-anchor="middle">{escape(x.label)}</text>')
     turned = f'transform="rotate(-90 14 {middle_y})"'
     parts.append(f'<text x="14" y="{middle_y}" text-anchor="middle" {turned}>{escape(y.label)}</text>')
+    groups = list(dict.fromkeys(curve.group or curve.name for curve in curves))
     for index, curve in enumerate(curves):
-        parts += _drawn(curve, x, y, _SERIES[index % len(_SERIES)])
-        parts += _named(curve, _SERIES[index % len(_SERIES)], _HEIGHT + _LEGEND_LINE * index)
+        colour = _SERIES[groups.index(curve.group or curve.name) % len(_SERIES)]
+        parts += _drawn(curve, x, y, colour)
+        parts += _named(curve, colour, _HEIGHT + _LEGEND_LINE * index)
     return "\n".join([*parts, "</svg>"])
 
 

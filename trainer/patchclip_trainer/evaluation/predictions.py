@@ -1,4 +1,4 @@
-"""What a checkpoint says of a split's images, on the one grid; and `predictions.jsonl`."""
+"""What a model says of images, on the one grid; and `predictions.jsonl`, which holds it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from patchclip_core.errors import PatchClipError
-from patchclip_core.io import read_radiograph
-from patchclip_core.types import Analyzer, Box, Findings, Radiograph
+from patchclip_core.types import Analyzer, Box, Findings, Geometry, Radiograph
 from patchclip_trainer.data.manifest import ImageRow
+from patchclip_trainer.errors import DataError
 from patchclip_trainer.metrics.candidates import GRID_CELLS, Candidate, find_candidates, to_grid
 
+PREDICTIONS_FILE = "predictions.jsonl"
 BATCH = 8
 _DECIMALS = 6
 
@@ -53,7 +56,10 @@ class Predictions:
 
 
 def predict(
-    analyzer: Analyzer, folder: Path, rows: Sequence[ImageRow], advance: Callable[[int], None]
+    analyzer: Analyzer,
+    radiograph_of: Callable[[ImageRow], Radiograph],
+    rows: Sequence[ImageRow],
+    advance: Callable[[int], None],
 ) -> tuple[Predictions, tuple[NotRead, ...]]:
     """Analyse images, `BATCH` at a time. An image that cannot be read is listed and left out."""
     keys = analyzer.finding_keys
@@ -64,7 +70,7 @@ def predict(
         radiographs: list[Radiograph] = []
         for row in batch:
             try:
-                radiographs.append(read_radiograph(folder / row.image))
+                radiographs.append(radiograph_of(row))
             except PatchClipError as error:
                 problems.append(NotRead(row.image, str(error)))
             else:
@@ -82,6 +88,80 @@ def predict(
         tuple(regions for *_, regions in results),
     )
     return predictions, tuple(problems)
+
+
+def gridded(
+    keys: Sequence[str],
+    rows: Sequence[ImageRow],
+    geometries: Sequence[Geometry],
+    probabilities: NDArray[np.floating],
+    maps: NDArray[np.floating] | None,
+) -> Predictions:
+    """Return what a network says of images, put on the one grid.
+
+    geometries: one an image, with the network's patches. probabilities: (N, F). maps: (N, F, grid rows, grid columns)
+    patch probabilities; None where it has none.
+    """
+    grids = np.full((len(rows), len(keys), GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32)
+    if maps is not None:
+        for image, geometry in enumerate(geometries):
+            for finding in range(len(keys)):
+                grids[image, finding] = to_grid(maps[image, finding], geometry)
+    sizes = np.array([(item.source_rows, item.source_columns) for item in geometries], dtype=np.intp).reshape(-1, 2)
+    nothing: Mapping[str, tuple[Box, ...]] = {}
+    return Predictions(
+        tuple(keys), tuple(rows), sizes, np.asarray(probabilities, np.float64), grids, tuple(nothing for _ in rows)
+    )
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return predictions of different images, of the same findings, as one."""
+    return Predictions(
+        parts[0].keys,
+        tuple(row for part in parts for row in part.rows),
+        np.concatenate([part.sizes_px for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.grids for part in parts]),
+        tuple(regions for part in parts for regions in part.regions),
+    )
+
+
+def predictions_file(path: Path) -> Path:
+    """Return the file that a path means: itself, or `predictions.jsonl` in it where it is a folder."""
+    return path / PREDICTIONS_FILE if path.is_dir() else path
+
+
+def read_predictions(
+    path: Path, rows: Sequence[ImageRow], size_px: Callable[[ImageRow], tuple[int, int]]
+) -> tuple[Predictions, tuple[ImageRow, ...]]:
+    """Read what `predictions.jsonl` says of these images, whatever grid its maps have.
+
+    path: the file, or a folder with it. Returns the predictions, in the order of `rows`, and the rows that the file
+    says nothing of. Raises `DataError` where it cannot be read.
+    """
+    file = predictions_file(path)
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found: dict[str, dict[str, Any]] = {line["image"]: line["findings"] for line in lines}
+        entries = [found[row.image] for row in rows if row.image in found]
+        keys = tuple(dict.fromkeys(key for findings in entries for key in findings))
+        probabilities = [[_probability(findings.get(key)) for key in keys] for findings in entries]
+        grids = [[_grid(findings.get(key)) for key in keys] for findings in entries]
+    except OSError as error:
+        raise DataError(f"cannot read the predictions {file}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} holds no predictions as docs/evaluation.md describes them: {error}") from error
+    known = tuple(row for row in rows if row.image in found)
+    nothing: Mapping[str, tuple[Box, ...]] = {}
+    predictions = Predictions(
+        keys,
+        known,
+        np.array([size_px(row) for row in known], dtype=np.intp).reshape(-1, 2),
+        np.array(probabilities, dtype=np.float64).reshape(len(known), len(keys)),
+        np.array(grids, dtype=np.float32).reshape(len(known), len(keys), GRID_CELLS, GRID_CELLS),
+        tuple(nothing for _ in known),
+    )
+    return predictions, tuple(row for row in rows if row.image not in found)
 
 
 def candidates_of(grid: Grids, size_px: NDArray[np.intp]) -> tuple[Candidate, ...]:
@@ -141,3 +221,19 @@ def _batches(rows: Sequence[ImageRow]) -> Iterator[list[ImageRow]]:
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH)):
         yield batch
+
+
+def _probability(entry: Mapping[str, Any] | None) -> float:
+    return np.nan if entry is None or entry["probability"] is None else float(entry["probability"])
+
+
+def _grid(entry: Mapping[str, Any] | None) -> Grids:
+    if entry is None or entry["map"] is None:
+        return np.full((GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32)
+    shown = entry["map"]
+    values = np.asarray(shown["values"], dtype=np.float64).reshape(shown["rows"], shown["columns"])
+    if values.shape == (GRID_CELLS, GRID_CELLS):
+        return values.astype(np.float32)
+    centres = (np.arange(GRID_CELLS) + 0.5) / GRID_CELLS
+    places = np.meshgrid(centres * shown["rows"] - 0.5, centres * shown["columns"] - 0.5, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(values, places, order=1, mode="nearest"), dtype=np.float32)

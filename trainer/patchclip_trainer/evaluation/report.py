@@ -15,10 +15,10 @@ from PIL import Image
 from patchclip_core.prompts import load_findings
 from patchclip_core.wording import RESEARCH_STATEMENT
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.measurement import Evaluation
 from patchclip_trainer.evaluation.measures import PATCH_MAP, Record
 from patchclip_trainer.evaluation.pictures import curves, montage, names_of
-from patchclip_trainer.evaluation.predictions import write_predictions
-from patchclip_trainer.evaluation.run import Evaluation
+from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, write_predictions
 
 _JPEG_QUALITY = 82
 
@@ -31,16 +31,20 @@ def make_folder(out: Path) -> None:
         raise DataError(f"cannot write to {out}: {error.strerror}") from error
 
 
-def write_evaluation(evaluation: Evaluation, data: Path, out: Path) -> None:
-    """Write metrics.json, predictions.jsonl, plots/*.svg, montage.png and report.html. Raises `DataError`."""
+def write_evaluation(evaluation: Evaluation, out: Path, *, with_predictions: bool = True) -> None:
+    """Write metrics.json, predictions.jsonl, plots/*.svg, montage.png and report.html. Raises `DataError`.
+
+    with_predictions: False where they come from a file, which stays what it is.
+    """
     make_folder(out)
     definitions = load_findings()
     drawn = curves(evaluation, definitions)
-    picture = montage(evaluation, data, definitions)
+    picture = montage(evaluation, definitions)
     try:
         text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False, allow_nan=False)
         (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        write_predictions(out / "predictions.jsonl", evaluation.predictions)
+        if with_predictions:
+            write_predictions(out / PREDICTIONS_FILE, evaluation.predictions)
         for name, svg in drawn.items():
             (out / "plots" / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
         if picture is not None:
@@ -70,6 +74,7 @@ def _page(metrics: Record, names: Mapping[str, str], drawn: Mapping[str, str], p
     )
     return environment.get_template("report.html").render(
         metrics=metrics,
+        part=", ".join(metrics["data"][key] for key in ("split", "source", "view") if metrics["data"][key]),
         names=names,
         plots={name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704 - our own SVG, its texts escaped
         montage=_embedded(picture),

@@ -181,8 +181,9 @@ def test_against_itself_a_system_differs_by_nothing_and_against_noise_by_much(
     assert other["mean_sensitivity"]["low"] > 0.2
     against = metrics["against"]
     assert against["predictions_of_first"]["macro_auc"]["value"] == 0.0
+    assert metrics["by_view"]["AP"]["against"]["predictions_of_noise"]["macro_auc"]["value"] == 0.5
     assert against["predictions_of_noise"]["auc"]["opacity"]["readers"]["value"] == 0.5
-    assert against["predictions_of_noise"]["labels"] == ["Pneumonia", "No Finding", "Infiltration"]
+    assert list(against["predictions_of_noise"]["labels"]) == ["Pneumonia", "No Finding", "Infiltration"]
 
 
 def test_predictions_that_lack_an_image_are_refused_by_its_name(

@@ -1,0 +1,105 @@
+"""`measure`: predictions that lie on disk in; the same measures and report as `evaluate` out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchclip_trainer.cli.evaluate import counted, show_measures
+from patchclip_trainer.cli.terminal import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(rich_help_panel="Judge")(measure)
+
+
+def measure(
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            "--predictions",
+            "--crossval",
+            "-p",
+            metavar="PATH",
+            help="A predictions.jsonl, or the folder of a cross-validation, a baseline or an evaluation.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DIR",
+            help="Prepared data, or a folder with manifest.csv; default: what the cross-validation was made from.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", file_okay=False, help="Where results go; default: beside the predictions."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")] = "train",
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only images of this source.")] = None,
+    view: Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only images of this view.")] = None,
+    saliency: Annotated[
+        bool,
+        typer.Option(
+            "--saliency/--no-saliency",
+            help="Compare with saliency of each fold's own checkpoint; made once, then kept beside the predictions.",
+        ),
+    ] = False,
+    global_only: Annotated[
+        Path | None,
+        typer.Option(
+            "--global-only",
+            metavar="DIR",
+            help="A cross-validation without patch losses: its saliency competes too. Turns --saliency on.",
+        ),
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", metavar="PATH", help="Predictions to compare with, paired; may be repeated."),
+    ] = None,
+    label_domains: Annotated[
+        Path | None,
+        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda; for saliency.")] = "auto",
+) -> None:
+    """Measure predictions: of a cross-validation, a baseline, or any other system.
+
+    Out-of-fold predictions (out_of_fold.json lies beside them) are held against the mean of the other folds' boxes, and
+    their calibration is cross-fitted. Writes metrics.json, plots/, montage.png and report.html.
+    """
+    from patchclip_trainer.evaluation.collection import Part
+    from patchclip_trainer.evaluation.measure import MeasureSettings
+    from patchclip_trainer.evaluation.measure import measure as run
+    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.predictions import predictions_file
+    from patchclip_trainer.evaluation.report import make_folder, write_evaluation
+
+    settings = MeasureSettings(
+        predictions=predictions,
+        data=data,
+        part=Part(split, source, view),
+        global_only=global_only,
+        against=tuple(against or ()),
+        saliency=saliency or global_only is not None,
+        label_domains=label_domains,
+        bootstrap=Bootstrap(draws, seed),
+        device=device,
+    )
+    folder = out or predictions_file(predictions).parent
+    make_folder(folder)
+    evaluation = run(settings, counted)
+    write_evaluation(evaluation, folder, with_predictions=False)
+    show_measures(evaluation.metrics)
+    console().print(f"everything else: {folder / 'report.html'}", markup=False, soft_wrap=True)

@@ -1,0 +1,124 @@
+"""Images to measure on, with all that is known of them: a folder with `manifest.csv`, or what `prepare` has written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from patchclip_core.io import read_radiograph
+from patchclip_core.types import Radiograph
+from patchclip_trainer.data.adapters.generic import GENERIC
+from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
+from patchclip_trainer.data.manifest import BoxRow, ImageRow, Problem
+from patchclip_trainer.data.shards import DESCRIPTION, PreparedData, open_prepared
+from patchclip_trainer.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which images of a collection. split: a part, or `all`. source, view: only those; None: any. view: AP or PA."""
+
+    split: str
+    source: str | None = None
+    view: str | None = None
+
+    def __str__(self) -> str:
+        """`train, NIH ChestX-ray14, AP`."""
+        return ", ".join(part for part in (self.split, self.source, self.view) if part)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """Rows and boxes, and how to get at sizes and pixels.
+
+    boxes: by image. digest: of the list of images. size_px: rows and columns of a source image. radiograph: its pixels,
+    whole; prepared data give them at the prepared size.
+    """
+
+    folder: Path
+    rows: tuple[ImageRow, ...]
+    boxes: Mapping[str, Sequence[BoxRow]]
+    problems: tuple[Problem, ...]
+    digest: str
+    size_px: Callable[[ImageRow], tuple[int, int]]
+    radiograph: Callable[[ImageRow], Radiograph]
+
+    def choose(self, part: Part, domains: LabelDomains) -> tuple[list[ImageRow], dict[str, str]]:
+        """Return the rows of a part, and image -> reason for those that are never evaluated.
+
+        Raises `DataError` where none is left, naming what there is.
+        """
+        of_split = [row for row in self.rows if part.split in {"all", row.split}]
+        if not of_split:
+            found = ", ".join(sorted({row.split or "(none)" for row in self.rows})) or "no images at all"
+            raise DataError(f"no image is in the split '{part.split}'; there are: {found}. `all` takes every image")
+        chosen = [row for row in of_split if part.source in {None, row.source} and part.view in {None, view_of(row)}]
+        if not chosen:
+            found = ", ".join(sorted({f"{row.source} {view_of(row)}".strip() for row in of_split}))
+            raise DataError(f"no image is in '{part}'; sources and views of this split are: {found}")
+        reasons = {row.image: reason for row in chosen if (reason := reason_to_leave_out(row, domains))}
+        return [row for row in chosen if row.image not in reasons], reasons
+
+
+def open_collection(folder: Path) -> Collection:
+    """Open a folder of either layout. Raises `DataError`."""
+    return _prepared(open_prepared(folder)) if (folder / DESCRIPTION).is_file() else _listed(folder)
+
+
+def view_of(row: ImageRow) -> str:
+    """Return AP or PA, whatever else the view says; empty where it is not given."""
+    return row.view.split(" ")[0]
+
+
+def _listed(folder: Path) -> Collection:
+    manifest = GENERIC.read(folder)
+
+    def radiograph(row: ImageRow) -> Radiograph:
+        return read_radiograph(folder / row.image)
+
+    def size_px(row: ImageRow) -> tuple[int, int]:
+        if row.height_px and row.width_px:
+            return row.height_px, row.width_px
+        found = radiograph(row)
+        return found.rows, found.columns
+
+    digest = _digest(folder / "manifest.csv")
+    return Collection(
+        folder, manifest.images, _by_image(manifest.boxes), manifest.problems, digest, size_px, radiograph
+    )
+
+
+def _prepared(data: PreparedData) -> Collection:
+    index_of = {row.image: index for index, row in enumerate(data.rows)}
+
+    def size_px(row: ImageRow) -> tuple[int, int]:
+        size = data.sizes[index_of[row.image]]
+        return size.rows, size.columns
+
+    def radiograph(row: ImageRow) -> Radiograph:
+        index = index_of[row.image]
+        geometry = data.geometries[index]
+        top, left = int(geometry.offset_y_px), int(geometry.offset_x_px)
+        height = round(geometry.source_rows * geometry.scale_y)
+        width = round(geometry.source_columns * geometry.scale_x)
+        fitted = np.asarray(data.images[index, top : top + height, left : left + width], dtype=np.float32)
+        return Radiograph(fitted / np.float32(255))
+
+    digest = _digest(data.folder / DESCRIPTION)
+    return Collection(data.folder, data.rows, _by_image(data.boxes), (), digest, size_px, radiograph)
+
+
+def _by_image(boxes: Sequence[BoxRow]) -> dict[str, list[BoxRow]]:
+    found: dict[str, list[BoxRow]] = defaultdict(list)
+    for box in boxes:
+        found[box.image].append(box)
+    return dict(found)
+
+
+def _digest(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
