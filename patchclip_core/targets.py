@@ -43,6 +43,16 @@ class Targets:
     patches: torch.Tensor
     patches_known: torch.Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence[Targets]) -> Targets:
+        """Return the targets of several batches as one."""
+        return cls(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.image_known for part in parts]),
+            torch.cat([part.patches for part in parts]),
+            torch.cat([part.patches_known for part in parts]),
+        )
+
     def to(self, device: torch.device) -> Targets:
         """Return the targets on a device."""
         return Targets(

@@ -164,6 +164,11 @@ class EfficientNetImageTower(TrunkTower):
         """Cells stand for their own squares."""
         return alignment.convolved(self.settings.stride, self.settings.stride, 0)
 
+    @property
+    def fixed(self) -> EfficientNetLite:
+        """The trunk."""
+        return self.model
+
     def features(self, images: torch.Tensor) -> Features:
         """Run the trunk: (B, 432, H // stride, W // stride).
 

@@ -223,7 +223,7 @@ class Lrclr(FindingsNetwork):
         patches = both(alike, regions.significance[:, None])
         return LrclrOutput(overall, local, patches, regions.significance, (overall + local) / 2)
 
-    def answer(self, images: torch.Tensor, texts: Texts) -> Answer:
+    def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare; nothing here could be left out."""
         output: LrclrOutput = self(images, texts)
         return Answer(output.image, output.patches)

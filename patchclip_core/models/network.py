@@ -128,7 +128,7 @@ class FindingsNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def answer(self, images: torch.Tensor, texts: Texts) -> Answer:
+    def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare images with embedded findings: what image score and maps need, and nothing else."""
 
 

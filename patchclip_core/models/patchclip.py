@@ -172,7 +172,7 @@ class PatchClip(FindingsNetwork):
         means = membership(counts, tokens.ids.device) @ self.encode_text(tokens)
         return (nn.functional.normalize(means, dim=-1).reshape(len(counts) // 2, 2, -1),)
 
-    def answer(self, images: torch.Tensor, texts: Texts) -> Answer:
+    def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare, without the sparse head: it runs once a finding, and neither image score nor maps need it."""
         read = self._read(images, texts[0])
         return Answer(self._image(read), read.patch_logits)

@@ -70,6 +70,11 @@ class Features:
 class TrunkTower(ImageTower):
     """An image tower whose first part is never trained, so that a trainer may compute it once an image."""
 
+    @property
+    @abstractmethod
+    def fixed(self) -> nn.Module:
+        """What `features` runs."""
+
     @abstractmethod
     def features(self, images: torch.Tensor) -> Features:
         """Run the fixed trunk."""

@@ -43,6 +43,13 @@ def stage2(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the run would do and need; write nothing.")
     ] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", min=0, metavar="K", help="Hold this fold out, instead of the recipe's.")
+    ] = None,
     label_domains: Annotated[
         Path | None,
         typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
@@ -59,16 +66,24 @@ def stage2(
     from patchclip_trainer.training.run import Run
     from patchclip_trainer.training.stage2 import Stage2
 
-    asked = [*(changes or []), *([f"objective={objective}"] if objective else [])]
+    asked = [
+        *(changes or []),
+        *([f"objective={objective}"] if objective else []),
+        *([f"held_out_fold={fold}"] if fold is not None else []),
+    ]
     settings = read_training_recipe(recipe, asked)
     prepared, domains = open_prepared(data), load_label_domains(label_domains)
     terminal = console()
-    with TemporaryDirectory() as tokenizer_folder:
-        run = Run(Stage2(settings, prepared, Path(tokenizer_folder), domains=domains))
+    with TemporaryDirectory() as scratch:
+        kept_in = Path(scratch) / "features" if dry_run else features
+        stage = Stage2(settings, prepared, Path(scratch) / "tokenizer", domains=domains, features=kept_in)
+        run = Run(stage)
         if dry_run:
             for name, value in run.plan().items():
                 terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
             return
+        with progress("features", "views") as advance:
+            stage.fill(advance)
         with _stop_signals() as received, progress("stage 2", "steps") as advance:
             outcome = run.run(out, resume=resume, progress=advance, stopped=lambda: received() is not None)
     number = received()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -11,11 +12,19 @@ from patchclip_core.lrclr_losses import lrclr_findings_loss
 from patchclip_core.models.lrclr import Lrclr
 from patchclip_core.models.network import FindingsNetwork, Texts
 from patchclip_core.models.patchclip import PatchClip
-from patchclip_core.models.towers import Tokenizer, Tokens
+from patchclip_core.models.towers import Features, Tokenizer, Tokens
 from patchclip_core.prompts import FindingDefinition
+from patchclip_core.targets import Targets
 from patchclip_trainer.training.recipe import Objective
-from patchclip_trainer.training.samples import Batch
 from patchclip_trainer.training.start import TEXT_SIDE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """seen: images (B, channels, input_px, input_px), normalised, or their features. targets: of the same views."""
+
+    seen: torch.Tensor | Features
+    targets: Targets
 
 
 class FindingsObjective:
@@ -44,7 +53,7 @@ class FindingsObjective:
         """Return the loss, which is differentiated, and its parts before weighting."""
         texts = self.embed(network)
         if isinstance(network, Lrclr):
-            found = lrclr_findings_loss(network(batch.images, texts), batch.targets, network.settings.expected_share)
+            found = lrclr_findings_loss(network(batch.seen, texts), batch.targets, network.settings.expected_share)
             return found.total, {
                 "overall": found.overall,
                 "local": found.local,
@@ -53,7 +62,7 @@ class FindingsObjective:
             }
         paper = self._objective == "paper"
         labelled = (batch.targets.patches >= 0.5) & batch.targets.patches_known if paper else None
-        output = network(batch.images, texts[0], labelled)
+        output = network(batch.seen, texts[0], labelled)
         loss = patch_clip_loss(output, batch.targets, "paper" if paper else "default")
         return loss.total, {
             "overall": loss.overall,

@@ -64,9 +64,9 @@ class Stage(Protocol):
         ...
 
     def take(
-        self, network: Network, indices: NDArray[np.int64], view: int
+        self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of these items, seen as this view of them, and its parts: scalars."""
+        """Return the loss of these items, as this epoch shows them, and its parts: scalars."""
         ...
 
     def validate(self, network: Network) -> Mapping[str, float]:
@@ -79,6 +79,14 @@ class Stage(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Say what a run would learn from."""
+        ...
+
+    def memory(self) -> dict[str, Any]:
+        """Return what later steps depend on besides weights, seed and step; later steps must not change it in place."""
+        ...
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on with what `memory` returned."""
         ...
 
 
@@ -104,6 +112,7 @@ class Run:
         self.step = 0
         self.best, self.best_epoch = -math.inf, -1
         self._whole = True
+        self._memory = stage.memory()
 
     def run(
         self,
@@ -131,7 +140,7 @@ class Run:
                     return Outcome(self.step, self.steps, self._kept(out), "stopped")
                 epoch, place = divmod(self.step, self.epoch_steps)
                 taken = self.take_step(epoch, place)
-                self.step, self._whole = self.step + 1, True
+                self.step, self._whole, self._memory = self.step + 1, True, self.stage.memory()
                 log.write(self.step, epoch, taken)
                 if place + 1 == self.epoch_steps:
                     self._end_epoch(epoch, out, log)
@@ -158,7 +167,7 @@ class Run:
             group["lr"] = group["highest"] * factor
         self.network.train()
         with precision(stage.device):
-            loss, parts = stage.take(self.network, indices, recipe.augment.view_of(epoch))
+            loss, parts = stage.take(self.network, indices, epoch)
         if not bool(torch.isfinite(loss)):
             raise TrainerError(
                 f"the loss is {loss.item()} in step {self.step + 1}: lower optimizer.rate_tower and rate_new"
@@ -181,7 +190,8 @@ class Run:
 
     def plan(self) -> dict[str, Any]:
         """Take a few steps in memory alone, and say what the whole run would do and need."""
-        taken_s = [self.take_step(0, place % self.epoch_steps)["step_s"] for place in range(_TIMED_STEPS + 1)][1:]
+        # The same batch again: what is computed once a run must not count as a step's.
+        taken_s = [self.take_step(0, 0)["step_s"] for _ in range(_TIMED_STEPS + 1)][1:]
         step_s, device = min(taken_s), self.stage.device
         memory = (
             torch.cuda.max_memory_allocated(device)
@@ -231,6 +241,7 @@ class Run:
             "network": self.network.state_dict(),
             "mean": self.mean.state_dict() if self.recipe.ema else {},
             "optimizer": self.optimizer.state_dict(),
+            "memory": self._memory,
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -239,6 +250,8 @@ class Run:
         if self.recipe.ema:
             self.mean.load_state_dict(state["mean"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.stage.recall(state["memory"])
+        self._memory = self.stage.memory()
 
 
 def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: tuple[int, ...] | None) -> list[NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""From prepared data to batches: pixels as the network takes them, and targets for the same view of each image."""
+"""What a run of stage 2 learns from: images, what is known of them, and targets for any view of them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from patchclip_trainer.data.label_domains import LabelDomains, LabelState, label
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.data.splits import assign_folds
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
-from patchclip_trainer.training.views import Seen, see
+from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.views import View
 
 _TEXT = {LabelState.TEXT_POSITIVE: True, LabelState.TEXT_NEGATIVE: False}
 
@@ -78,14 +78,6 @@ class Samples:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """images: (B, channels, input_px, input_px) float32, normalised. targets: of the same view of each image."""
-
-    images: torch.Tensor
-    targets: Targets
-
-
 def collect(
     data: PreparedData, recipe: TrainingRecipe, definitions: dict[str, FindingDefinition], domains: LabelDomains
 ) -> Samples:
@@ -120,27 +112,13 @@ def listed(counted: Counter[str]) -> str:
     return ", ".join(f"{name} ({count})" for name, count in sorted(counted.items()))
 
 
-def make_batch(
-    samples: Samples,
-    indices: NDArray[np.int64],
-    preprocess: PreprocessSettings,
-    device: torch.device,
-    hard: bool,
-    augment: AugmentRecipe,
-    view: int,
-) -> Batch:
-    """Return images and targets, each image seen as its view of this number."""
-    seen = see(samples.data, indices, augment, view, device)
-    targets = targets_of(samples, indices, seen, preprocess.grid, hard)
-    mean = torch.tensor(preprocess.mean, device=device)[:, None, None]
-    std = torch.tensor(preprocess.std, device=device)[:, None, None]
-    return Batch((seen.images - mean) / std, targets.to(device))
-
-
-def targets_of(samples: Samples, indices: NDArray[np.int64], seen: Seen, grid: PatchGrid, hard: bool) -> Targets:
-    """Return the targets of images that are seen like this."""
-    labels = [seen.labels(place, samples.labels[int(index)]) for place, index in enumerate(indices)]
-    targets = make_targets(labels, [replace(geometry, grid=grid) for geometry in seen.geometries])
+def targets_of(
+    samples: Samples, indices: NDArray[np.int64], views: Sequence[View], grid: PatchGrid, hard: bool
+) -> Targets:
+    """Return the targets of images that are seen like this, on a network's patches."""
+    keys = [finding.key for finding in samples.findings]
+    labels = [view.labels(keys, samples.labels[int(index)]) for index, view in zip(indices, views, strict=True)]
+    targets = make_targets(labels, [replace(view.geometry, grid=grid) for view in views])
     by_text = torch.tensor([samples.text_mined[int(index)] for index in indices])  # (B, F)
     patches = (targets.patches >= 0.5).float() if hard else targets.patches
     return replace(targets, patches=patches, patches_known=targets.patches_known & ~by_text[..., None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,27 @@ from numpy.typing import NDArray
 
 from patchclip_core.loading import choose_device
 from patchclip_core.prompts import FindingDefinition, load_findings
+from patchclip_core.targets import Targets
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.training.features import FEATURES, FeatureCache, Progress, Wanted
 from patchclip_trainer.training.kept import Origin, write_checkpoint
-from patchclip_trainer.training.objective import FindingsObjective
+from patchclip_trainer.training.objective import Batch, FindingsObjective
 from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.run import Network, batches_of
-from patchclip_trainer.training.samples import Batch, check_fit, collect, listed, make_batch
-from patchclip_trainer.training.start import TEXT_SIDE, build
+from patchclip_trainer.training.samples import check_fit, collect, listed, targets_of
+from patchclip_trainer.training.start import TEXT_SIDE, build, sentences_of
+from patchclip_trainer.training.views import View, Views, normalised
 
 HELD_OUT_LOSS = "held_out_loss"
 
 
 class Stage2:
-    """A network and the images that it learns from; a `Stage` of a run."""
+    """A network and the images that it learns from; a `Stage` of a run.
+
+    features: the folder that keeps features of views, where the network begins with a fixed trunk and the recipe has a
+    number of views; default: beside the prepared data.
+    """
 
     def __init__(
         self,
@@ -35,16 +42,23 @@ class Stage2:
         tokenizer_folder: Path,
         definitions: dict[str, FindingDefinition] | None = None,
         domains: LabelDomains | None = None,
+        features: Path | None = None,
     ) -> None:
         definitions = definitions or load_findings()
         self.recipe = recipe
+        self.views = Views(data, recipe.augment)
+        self._targets: dict[tuple[int, int], Targets] = {}
         self.samples = collect(data, recipe, definitions, domains or load_label_domains())
-        self.start = build(recipe, recipe.objective, tokenizer_folder, tuple(definitions.values()))
+        self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
         _freeze(self.start.network, recipe)
         check_fit(data, self.start.preprocess)
         self.device = choose_device(recipe.device)
         self.network: Network = self.start.network.to(self.device)
         self.objective = FindingsObjective(recipe.objective, self.samples.findings, self.start.tokenizer, self.device)
+        self.cache: FeatureCache | None = None
+        if self.network.trunk is not None and recipe.augment.views is not None:
+            folder = features or data.folder / FEATURES
+            self.cache = FeatureCache(folder, self.network.trunk, self.start.preprocess, self.views)
 
     @property
     def items(self) -> NDArray[np.int64]:
@@ -63,10 +77,10 @@ class Stage2:
         return digest.hexdigest()
 
     def take(
-        self, network: Network, indices: NDArray[np.int64], view: int
+        self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of these images."""
-        return self.objective.loss(network, self.batch(indices, view))
+        """Return the loss of these images, as this epoch shows them."""
+        return self.objective.loss(network, self.batch(indices, self.recipe.augment.view_of(epoch)))
 
     def validate(self, network: Network) -> Mapping[str, float]:
         """Return the mean loss of the held-out patients' images."""
@@ -77,11 +91,37 @@ class Stage2:
             total += loss.item() * len(indices)
         return {HELD_OUT_LOSS: total / len(self.samples.held_out)}
 
+    def fill(self, progress: Progress) -> None:
+        """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
+        if self.cache is not None:
+            self.cache.fill(self._wanted(), progress)
+
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
-        """Return images and targets, seen as this view of them."""
-        recipe = self.recipe
-        hard = recipe.hard_targets or recipe.objective == "paper"
-        return make_batch(self.samples, indices, self.start.preprocess, self.device, hard, recipe.augment, view)
+        """Return images, or their features, and targets, seen as this view of them."""
+        if self.cache is not None:
+            features, views = self.cache.read(indices, view)
+            return Batch(features, self._targets_of(indices, view, views))
+        images, views = self.views.see(indices, view, self.device)
+        return Batch(normalised(images, self.start.preprocess), self._targets_of(indices, view, views))
+
+    def _targets_of(self, indices: NDArray[np.int64], view: int, views: Sequence[View]) -> Targets:
+        """Views that come again have the same targets again."""
+        hard, grid = self.recipe.hard_targets or self.recipe.objective == "paper", self.start.preprocess.grid
+        if self.recipe.augment.views is None and view:
+            return targets_of(self.samples, indices, views, grid, hard).to(self.device)
+        keys = [(int(index), view) for index in indices]
+        for place, key in enumerate(keys):
+            if key not in self._targets:
+                of_one = targets_of(self.samples, indices[place : place + 1], views[place : place + 1], grid, hard)
+                self._targets[key] = of_one.to(self.device)
+        return Targets.joined([self._targets[key] for key in keys])
+
+    def _wanted(self) -> list[Wanted]:
+        views = self.recipe.augment.views or 0
+        return [
+            Wanted(np.concatenate([self.samples.train, self.samples.held_out]), 0),
+            *(Wanted(self.samples.train, view) for view in range(1, min(views, self.recipe.epochs))),
+        ]
 
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""
@@ -95,13 +135,26 @@ class Stage2:
         )
         write_checkpoint(out, network, self.start, origin)
 
+    def memory(self) -> dict[str, Any]:
+        """Return nothing: a step depends on the weights alone."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """There is nothing to go on with."""
+
     def describe(self) -> dict[str, Any]:
         """Say what a run would learn from."""
         return {
             "data": self.samples.describe(),
             "left out for want of labels": self.samples.left_out,
             "findings": self.samples.counts(),
-        }
+        } | self._features_needed()
+
+    def _features_needed(self) -> dict[str, Any]:
+        if self.cache is None:
+            return {}
+        count = sum(len(item.indices) for item in self.cache.missing(self._wanted()))
+        return {"features to compute": f"{count} views, {count * self.cache.bytes_each / 2**30:.2f} GiB"}
 
 
 def _freeze(network: Network, recipe: TrainingRecipe) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from patchclip_core.preprocess import PreprocessSettings
 from patchclip_core.targets import FindingLabel
 from patchclip_core.types import Box, Geometry
 from patchclip_trainer.data.shards import PreparedData
@@ -36,23 +38,61 @@ class Change:
         return self.mirrored or (self.scale, self.shift_x, self.shift_y) != (1.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """Views of B images. images: (B, 1, side, side) float32 in [0, 1]. geometries: their ways to source pixels."""
+Added = tuple[tuple[str, Box], ...]
+"""Findings that a view adds to its image: keys, each with a box in source pixels."""
 
-    images: torch.Tensor
-    geometries: tuple[Geometry, ...]
-    changes: tuple[Change, ...]
 
-    def labels(self, place: int, known: Sequence[FindingLabel]) -> tuple[FindingLabel, ...]:
-        """Return what is known of an image as it is seen: boxes lie in the mirrored source where it is mirrored."""
-        if not self.changes[place].mirrored:
-            return tuple(known)
-        columns = self.geometries[place].source_columns
-        return tuple(
-            replace(label, boxes=tuple(Box(columns - box.x - box.w, box.y, box.w, box.h) for box in label.boxes))
-            for label in known
-        )
+@dataclass(frozen=True, slots=True)
+class View:
+    """An image as it is seen. geometry: the way from source to input pixels; of the mirrored source where mirrored."""
+
+    geometry: Geometry
+    mirrored: bool = False
+    added: Added = ()
+
+    def labels(self, keys: Sequence[str], known: Sequence[FindingLabel]) -> tuple[FindingLabel, ...]:
+        """Return what is known of the view, from what is known of these findings in its image."""
+        return tuple(self._label(key, label) for key, label in zip(keys, known, strict=True))
+
+    def _label(self, key: str, label: FindingLabel) -> FindingLabel:
+        boxes = (*label.boxes, *(box for added, box in self.added if added == key))
+        if len(boxes) > len(label.boxes):
+            label = FindingLabel(True, boxes)
+        if not (self.mirrored and boxes):
+            return label
+        columns = self.geometry.source_columns
+        return replace(label, boxes=tuple(Box(columns - box.x - box.w, box.y, box.w, box.h) for box in boxes))
+
+
+class Views:
+    """All views of the images of one data set."""
+
+    def __init__(self, data: PreparedData, augment: AugmentRecipe) -> None:
+        self.data, self.augment = data, augment
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that pixels and boxes of a view depend on besides data, index and number."""
+        return self.augment.model_dump(mode="json", exclude={"views"})
+
+    def of(self, index: int, view: int, added: Added = ()) -> View:
+        """Return an image's view of this number."""
+        change = change_of(self.augment, index, view)
+        return View(moved(self.data.geometries[index], change), change.mirrored, added)
+
+    def see(self, indices: NDArray[np.int64], view: int, device: torch.device) -> tuple[torch.Tensor, tuple[View, ...]]:
+        """Return views of this number: (B, 1, side, side) float32 in [0, 1] on a device, and what they are."""
+        pixels = torch.from_numpy(np.ascontiguousarray(self.data.images[indices])).to(device)
+        images = pixels[:, None].float() / 255.0
+        if view:
+            changes = [change_of(self.augment, int(index), view) for index in indices]
+            images = _changed(images, changes, self.data.settings.padding)
+        return images, tuple(self.of(int(index), view) for index in indices)
+
+
+def normalised(images: torch.Tensor, preprocess: PreprocessSettings) -> torch.Tensor:
+    """Return images in [0, 1] (B, 1, side, side) as a network takes them: (B, channels, side, side)."""
+    mean, std = (torch.tensor(of, device=images.device)[:, None, None] for of in (preprocess.mean, preprocess.std))
+    return (images - mean) / std
 
 
 def change_of(augment: AugmentRecipe, index: int, view: int) -> Change:
@@ -69,19 +109,6 @@ def change_of(augment: AugmentRecipe, index: int, view: int) -> Change:
         brightness=augment.brightness * brightness,
         mirrored=bool(chance.random() < augment.mirror),
     )
-
-
-def see(
-    data: PreparedData, indices: NDArray[np.int64], augment: AugmentRecipe, view: int, device: torch.device
-) -> Seen:
-    """Return these images' views of this number."""
-    changes = tuple(change_of(augment, int(index), view) for index in indices)
-    pixels = torch.from_numpy(np.ascontiguousarray(data.images[indices])).to(device)
-    images = pixels[:, None].float() / 255.0
-    geometries = tuple(
-        moved(data.geometries[int(index)], change) for index, change in zip(indices, changes, strict=True)
-    )
-    return Seen(images if view == 0 else _changed(images, changes, data.settings.padding), geometries, changes)
 
 
 def moved(geometry: Geometry, change: Change) -> Geometry:

@@ -39,18 +39,23 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def squares(tmp_path: Path) -> PreparedData:
+    """Squares of the size that `make_recipe`'s network takes."""
+    return write_squares(tmp_path / "prepared")
+
+
+def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
     """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else nobody looked for."""
     chance = np.random.default_rng(0)
-    folder, settings = tmp_path / "prepared", prepare_settings(SIDE)
+    settings = prepare_settings(side)
     decoded, rows, boxes = [], [], []
     for number in range(32):
-        pixels = chance.integers(20, 60, (SIDE, SIDE), dtype=np.uint8)
+        pixels = chance.integers(20, 60, (side, side), dtype=np.uint8)
         name, seen = f"images/{number}.png", number % 2 == 0
         if seen:
-            x, y = (int(place) for place in chance.integers(0, SIDE - SQUARE, 2))
+            x, y = (int(place) for place in chance.integers(0, side - SQUARE, 2))
             pixels[y : y + SQUARE, x : x + SQUARE] = 230
             boxes.append(BoxRow(name, "Pneumothorax", Box(x, y, SQUARE, SQUARE), source="ChestX-Det"))
-        decoded.append(Decoded(number, SourceSize(SIDE, SIDE), pixels))
+        decoded.append(Decoded(number, SourceSize(side, side), pixels))
         rows.append(
             ImageRow(
                 name,

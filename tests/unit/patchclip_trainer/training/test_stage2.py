@@ -20,9 +20,9 @@ from patchclip_core.types import Radiograph
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
-from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
+from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.run import Run
-from patchclip_trainer.training.samples import make_batch
+from patchclip_trainer.training.samples import targets_of
 from patchclip_trainer.training.stage2 import Stage2
 
 MakeRecipe = Callable[..., TrainingRecipe]
@@ -145,10 +145,11 @@ def test_a_positive_image_without_boxes_and_a_text_mined_one_know_no_patch(
     labels = run.samples.labels | {first: (FindingLabel(True),), second: (FindingLabel(False),)}
     samples = replace(run.samples, labels=labels, text_mined=run.samples.text_mined | {second: (True,)})
 
-    batch = make_batch(samples, np.array([first, second]), run.start.preprocess, run.device, False, AugmentRecipe(), 0)
+    views = [run.views.of(index, 0) for index in (first, second)]
+    targets = targets_of(samples, np.array([first, second]), views, run.start.preprocess.grid, hard=False)
 
-    assert bool(batch.targets.image_known.all())
-    assert not bool(batch.targets.patches_known.any())
+    assert bool(targets.image_known.all())
+    assert not bool(targets.patches_known.any())
 
 
 @pytest.mark.parametrize("mirror", [0.0, 1.0])
@@ -163,7 +164,8 @@ def test_boxes_move_with_a_shifted_scaled_and_mirrored_image(
     batch = run.batch(boxed, 1)
 
     # How bright each patch of 4 x 4 pixels is, from background 0 to square 1, is how much of it the box covers.
-    grey = batch.images * 0.25 + 0.5
+    assert isinstance(batch.seen, torch.Tensor)
+    grey = batch.seen * 0.25 + 0.5
     brightness = torch.nn.functional.avg_pool2d(grey, 4).flatten(1)
     bright = ((brightness - 0.16) / (0.9 - 0.16)).clamp(0, 1)
     known = batch.targets.patches_known[:, 0]
