@@ -38,6 +38,7 @@ class Origin:
     training_data: str
     licence: str
     findings: tuple[FindingDefinition, ...]
+    statement: str = _STATEMENT
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -113,10 +114,16 @@ def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origi
         calibrated=False,
         training_data=origin.training_data,
         licence=origin.licence,
-        statement=_STATEMENT,
+        statement=origin.statement,
         preprocess=start.preprocess,
         findings=tuple(
-            FindingCard(key=finding.key, positive=finding.positive, negative=finding.negative, extent=finding.extent)
+            FindingCard(
+                key=finding.key,
+                positive=finding.positive,
+                negative=finding.negative,
+                extent=finding.extent,
+                reported=finding.reported,
+            )
             for finding in origin.findings
         ),
         settings=start.network.settings.model_dump(mode="json"),

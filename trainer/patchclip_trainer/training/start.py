@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,28 +37,30 @@ class Start:
     architecture: str
 
 
-def build(recipe: RunRecipe, objective: Objective, folder: Path, definitions: Sequence[FindingDefinition]) -> Start:
+def build(recipe: RunRecipe, objective: Objective, folder: Path, sentences: Sequence[str]) -> Start:
     """Build the recipe's network, the same for the same seed; its tokenizer is written into `folder`.
 
-    definitions: whose sentences a compact text tower takes its words from. Raises `RecipeError` or `CheckpointError`.
+    sentences: what a new compact text tower takes its words from. Raises `RecipeError` or `CheckpointError`.
     """
     torch.manual_seed(recipe.seed)
     folder.mkdir(parents=True, exist_ok=True)
     if recipe.start is not None:
         return _from_checkpoint(recipe, objective, folder)
-    return _from_model(recipe, objective, folder, definitions)
+    return _from_model(recipe, objective, folder, sentences)
 
 
-def _from_model(
-    recipe: RunRecipe, objective: Objective, folder: Path, definitions: Sequence[FindingDefinition]
-) -> Start:
+def sentences_of(definitions: Iterable[FindingDefinition]) -> tuple[str, ...]:
+    """Return the sentences that ask for findings."""
+    return tuple(sentence for finding in definitions for sentence in (*finding.positive, *finding.negative))
+
+
+def _from_model(recipe: RunRecipe, objective: Objective, folder: Path, sentences: Sequence[str]) -> Start:
     model = read_recipe(str(recipe.model))
     paper = objective == "paper"
     downscaler = model.downscaler
     if isinstance(downscaler, DownscalerSettings):
         downscaler = downscaler.model_copy(update={"last_relu": paper})
     model = model.model_copy(update={"mode": "paper" if paper else "default", "downscaler": downscaler})
-    sentences = [sentence for finding in definitions for sentence in (*finding.positive, *finding.negative)]
     encoders = read_encoders(model, folder, sentences)
     network = encoders.lrclr() if objective == "lrclr" else encoders.patch_clip()
     return Start(network, encoders.tokenizer, folder, encoders.preprocess(network), _ARCHITECTURES[objective])
