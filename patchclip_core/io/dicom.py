@@ -25,6 +25,7 @@ from patchclip_core.io.display import DisplayPipeline, LookupTable, Stored, VoiF
 from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.polarity import looks_inverted
+from patchclip_core.io.quality import quality_remarks
 from patchclip_core.types import Radiograph
 
 _PREAMBLE_BYTES = 128
@@ -62,6 +63,7 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
         pixels, display_remarks = display(stored, pipeline)
         remarks.extend(display_remarks)
         aspect_ratio = _pixel_aspect_ratio(dataset, remarks)
+    remarks.extend(quality_remarks(pixels, stored))
     if looks_inverted(pixels):
         tag = "MONOCHROME1" if pipeline.inverted else "MONOCHROME2"
         remarks.append(f"Black and white look exchanged for a chest radiograph; the file says {tag}. Not changed.")

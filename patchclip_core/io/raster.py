@@ -11,6 +11,7 @@ from PIL import Image
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.display import stretch
 from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.io.quality import quality_remarks
 from patchclip_core.types import FloatArray, Radiograph
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -44,14 +45,17 @@ def read_raster(path: Path, limits: DecodeLimits) -> Radiograph:
 def _radiograph(image: Image.Image) -> Radiograph:
     if image.mode in _DEEP_MODES:
         remark = "A 16-bit image without a window: contrast was set from the image's own values."
-        return Radiograph(stretch(np.asarray(image, dtype=np.float32)), remarks=(remark,))
+        stored = np.asarray(image)
+        pixels = stretch(stored.astype(np.float32))
+        return Radiograph(pixels, remarks=(remark, *quality_remarks(pixels, stored)))
     if image.mode in {"1", "L", "LA"}:
-        return Radiograph(_unit(np.asarray(image.convert("L"))))
+        return _eight_bit(image)
     colours = np.asarray(image.convert("RGB")).astype(np.int16)
     if int((colours.max(axis=2) - colours.min(axis=2)).max()) > _COLOUR_TOLERANCE:
         raise UnsuitableImageError("the image is in colour; only greyscale radiographs are analysed")
-    return Radiograph(_unit(np.asarray(image.convert("L"))))
+    return _eight_bit(image)
 
 
-def _unit(grey: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> FloatArray:
-    return grey.astype(np.float32) / np.float32(255)
+def _eight_bit(image: Image.Image) -> Radiograph:
+    pixels: FloatArray = np.asarray(image.convert("L")).astype(np.float32) / np.float32(255)
+    return Radiograph(pixels, remarks=quality_remarks(pixels))

@@ -45,6 +45,8 @@ _FRONTAL_WORDS: Final = frozenset({"PA", "AP", "FRONTAL", "POSTEROANTERIOR", "AN
 _LATERAL_WORDS: Final = frozenset({"LL", "RL", "LAT", "LLAT", "RLAT", "LATERAL", "CROSSTABLE", "PROFILE"})
 _OBLIQUE_WORDS: Final = frozenset({"OBLIQUE", "OBL", "LAO", "RAO", "LPO", "RPO", "LLO", "RLO"})
 _DECUBITUS_WORDS: Final = frozenset({"DECUBITUS", "DECUB", "LLD", "RLD"})
+_DIRECTIONS: Final = {"L": (1, 0), "R": (-1, 0), "F": (0, 1), "H": (0, -1)}
+"""Where Patient Orientation points to, in an image as it usually hangs: towards right, left, bottom, top."""
 _NO_BODY_PART: Final = frozenset({"", "UNKNOWN", "OTHER", "OT", "NONE", "NA", "UNDEFINED", "ANY", "BODY"})
 
 
@@ -160,6 +162,23 @@ def _remarks(dataset: Dataset) -> Iterator[str]:
         yield "The body part is unknown: Body Part Examined is missing. It was analysed as a chest."
     if not _views(dataset):
         yield "The view is unknown: View Position is missing. It was analysed as a frontal view."
+    yield from _turned(text(dataset, "PatientOrientation").upper().split("\\"))
+
+
+def _turned(orientation: list[str]) -> Iterator[str]:
+    """Say how an image is stored otherwise than upright, with the patient's left on its right (PS3.3 C.7.6.1.1.1)."""
+    if len(orientation) != 2:
+        return
+    directions = [_DIRECTIONS.get(value[:1]) for value in orientation]
+    row, column = directions
+    if row is None or column is None or row[0] * column[0] + row[1] * column[1]:
+        return
+    if row[0] == 0:
+        yield "Patient Orientation says that the image lies on its side. It was analysed as it is stored."
+    elif column[1] < 0:
+        yield "Patient Orientation says that the image stands on its head. It was analysed as it is stored."
+    if row[0] * column[1] - row[1] * column[0] < 0:
+        yield "Patient Orientation says that the image is mirrored. It was analysed as it is stored."
 
 
 def _says_chest(dataset: Dataset) -> bool:

@@ -34,6 +34,8 @@ from patchclip_core.io import DecodeLimits, read_radiograph
 
 ROWS, COLUMNS = 72, 80
 LIMITS = DecodeLimits(max_pixels=10_000_000)
+SMALL = (f"The image is small: its shorter side has {ROWS} pixels, fewer than 256.",)
+"""The one remark that images of this size always get."""
 
 
 def ramp(bits: int, signed: bool = False) -> NDArray[np.integer]:
@@ -99,7 +101,7 @@ def test_every_depth_and_sign_shows_the_same_ramp(tmp_path: Path, bits: int, sig
     radiograph = read_radiograph(write(dataset_of(ramp(bits, signed), bits), tmp_path), LIMITS)
 
     assert radiograph.pixels == even_ramp()
-    assert radiograph.remarks == ()
+    assert radiograph.remarks == SMALL
 
 
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def test_eight_bits_without_a_window_are_shown_as_they_are(tmp_path: Path) -> No
     radiograph = read_radiograph(write(dataset_of(stored, 8, WindowCenter=None, WindowWidth=None), tmp_path), LIMITS)
 
     assert radiograph.pixels == pytest.approx(stored / 255)
-    assert radiograph.remarks == ()
+    assert radiograph.remarks == SMALL
 
 
 def test_a_window_beside_the_values_is_replaced_and_remarked(tmp_path: Path) -> None:

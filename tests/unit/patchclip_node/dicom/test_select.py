@@ -146,3 +146,28 @@ def test_every_real_frontal_chest_image_is_accepted(real_data_dir: Path) -> None
 
     assert paths
     assert set(reasons.values()) == {None}, reasons
+
+
+@pytest.mark.parametrize(
+    ("orientation", "words"),
+    [
+        (["L", "F"], []),
+        (["LH", "FL"], []),
+        (["R", "F"], ["is mirrored"]),
+        (["R", "H"], ["stands on its head"]),
+        (["L", "H"], ["stands on its head", "is mirrored"]),
+        (["F", "R"], ["lies on its side"]),
+        (["H", "L"], ["lies on its side"]),
+        (["F", "L"], ["lies on its side", "is mirrored"]),
+        (["L", "R"], []),
+        (["L"], []),
+        (None, []),
+    ],
+)
+def test_an_image_that_is_stored_turned_or_mirrored_gets_a_remark(
+    orientation: list[str] | None, words: list[str]
+) -> None:
+    remarks = select(chest_image(PatientOrientation=orientation)).remarks
+
+    assert len(remarks) == len(words)
+    assert all(word in remark for word, remark in zip(words, remarks, strict=True))

@@ -4,13 +4,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
+from patchclip_core.prompts import load_findings
 from patchclip_core.types import Finding, Findings, FindingState
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
-from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_sr
+from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_sr, build_text_sr
 from tests.content import items
 from tests.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
 
@@ -78,6 +80,15 @@ def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() 
         (["L", "F"], (3, 9, 3, 3), "Left"),
         (["R", "F"], (3, 2, 3, 3), "Left"),
         (["LH", "FL"], (3, 2, 3, 3), "Right"),
+        (["R", "H"], (3, 2, 3, 3), "Left"),
+        (["L", "H"], (3, 2, 3, 3), "Right"),
+        (["F", "R"], (2, 6, 3, 3), "Left"),
+        (["F", "R"], (10, 6, 3, 3), "Right"),
+        (["F", "L"], (2, 6, 3, 3), "Right"),
+        (["H", "L"], (10, 6, 3, 3), "Left"),
+        (["F", "R"], (6, 2, 2, 3), None),
+        (["H", "F"], (3, 2, 3, 3), None),
+        (["L", "X"], (3, 2, 3, 3), None),
         (["L", "F"], (3, 6, 3, 2), None),
         (None, (3, 2, 3, 3), None),
         (["A", "F"], (3, 2, 3, 3), None),
@@ -117,7 +128,7 @@ def test_what_has_no_region_is_a_qualitative_evaluation_and_no_group() -> None:
     assert evaluated["Pulmonary edema"] == "Present"
     assert evaluated["Pleural effusion"] == "Absent"
     assert evaluated["Fracture of rib"] == "Not Attempted"
-    assert len(evaluated) == 8
+    assert len(evaluated) == len(load_findings())
 
 
 def test_an_evaluation_carries_its_probability_and_its_image() -> None:
@@ -294,3 +305,27 @@ def test_nothing_comes_from_the_systems_clock() -> None:
     assert not [
         element for element in report.iterall() if element.VR in {"DA", "DT"} and str(element.value).startswith(today)
     ]
+
+
+@pytest.mark.parametrize(
+    "orientation", [["L", "F"], ["R", "F"], ["R", "H"], ["L", "H"], ["F", "R"], ["H", "L"], ["F", "L"]]
+)
+def test_an_image_that_is_turned_or_mirrored_with_its_header_never_swaps_left_and_right(orientation: list[str]) -> None:
+    """The same patient, stored in every way: what is left stays left, in both reports."""
+    image = _turned("opacity", orientation)
+
+    sr, words = build_sr([image], [], result_context()), build_text_sr([image], [], result_context())
+
+    assert [item.ConceptCodeSequence[0].CodeMeaning for item in items(sr, "Laterality")] == ["Left"]
+    said = [item.TextValue for item in items(words, "Finding")]
+    assert [line for line in said if "the patient's left" in line]
+    assert not [line for line in said if "the patient's right" in line]
+
+
+def _turned(key: str, orientation: list[str]) -> AnalysedImage:
+    """A finding in the patient's left upper lung: right and up in an image that hangs as usual (L, F)."""
+    towards = {"L": (1, 0), "R": (-1, 0), "F": (0, 1), "H": (0, -1)}
+    across, down = (np.array(towards[value]) for value in orientation)
+    place = np.array((4, -3))  # patches from the centre, towards the patient's left and feet
+    column, row = 7 + int(place @ across), 7 + int(place @ down)
+    return analysed({key: [(row - 1, column - 1, 2, 2)]}, PatientOrientation=orientation, Rows=400, Columns=400)
