@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from patchclip_trainer.cli.terminal import complain, console, progress
+from patchclip_trainer.cli.terminal import complain, console, progress, stop_signals
 
 
 def register(app: typer.Typer) -> None:
@@ -84,7 +81,7 @@ def stage2(
             return
         with progress("features", "views") as advance:
             stage.fill(advance)
-        with _stop_signals() as received, progress("stage 2", "steps") as advance:
+        with stop_signals() as received, progress("stage 2", "steps") as advance:
             outcome = run.run(out, resume=resume, progress=advance, stopped=lambda: received() is not None)
     number = received()
     if outcome.reason == "stopped" and number is not None:
@@ -92,20 +89,3 @@ def stage2(
         raise typer.Exit(128 + number)
     terminal.print(f"{outcome.reason} after step {outcome.step}: {outcome.checkpoint}", markup=False, soft_wrap=True)
     terminal.print("Not calibrated, not evaluated. Next: patchclip-trainer evaluate --checkpoint ...", markup=False)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Give a function that says which signal asked to stop; a second Ctrl-C stops at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

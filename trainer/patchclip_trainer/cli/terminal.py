@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -78,3 +79,20 @@ def progress(description: str, unit: str) -> Iterator[Callable[[int, int], None]
         typer.echo(f"{description} {done}/{total}, {rate:.1f} {unit}/s{left}", err=True)
 
     yield line
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], int | None]]:
+    """Give a function that says which signal asked to stop; a second Ctrl-C stops at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

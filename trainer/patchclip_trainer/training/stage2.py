@@ -16,14 +16,15 @@ from patchclip_core.prompts import FindingDefinition, load_findings
 from patchclip_core.targets import Targets
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.training.features import FEATURES, FeatureCache, Progress, Wanted
+from patchclip_trainer.training.features import Progress
 from patchclip_trainer.training.kept import Origin, write_checkpoint
 from patchclip_trainer.training.objective import Batch, FindingsObjective
 from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.run import Network, batches_of
 from patchclip_trainer.training.samples import check_fit, collect, listed, targets_of
+from patchclip_trainer.training.sight import Sight
 from patchclip_trainer.training.start import TEXT_SIDE, build, sentences_of
-from patchclip_trainer.training.views import View, Views, normalised
+from patchclip_trainer.training.views import View, Views
 
 HELD_OUT_LOSS = "held_out_loss"
 
@@ -46,7 +47,6 @@ class Stage2:
     ) -> None:
         definitions = definitions or load_findings()
         self.recipe = recipe
-        self.views = Views(data, recipe.augment)
         self._targets: dict[tuple[int, int], Targets] = {}
         self.samples = collect(data, recipe, definitions, domains or load_label_domains())
         self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
@@ -55,10 +55,7 @@ class Stage2:
         self.device = choose_device(recipe.device)
         self.network: Network = self.start.network.to(self.device)
         self.objective = FindingsObjective(recipe.objective, self.samples.findings, self.start.tokenizer, self.device)
-        self.cache: FeatureCache | None = None
-        if self.network.trunk is not None and recipe.augment.views is not None:
-            folder = features or data.folder / FEATURES
-            self.cache = FeatureCache(folder, self.network.trunk, self.start.preprocess, self.views)
+        self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
 
     @property
     def items(self) -> NDArray[np.int64]:
@@ -93,16 +90,12 @@ class Stage2:
 
     def fill(self, progress: Progress) -> None:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
-        if self.cache is not None:
-            self.cache.fill(self._wanted(), progress)
+        self.sight.fill(self.samples.train, self.samples.held_out, progress)
 
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
         """Return images, or their features, and targets, seen as this view of them."""
-        if self.cache is not None:
-            features, views = self.cache.read(indices, view)
-            return Batch(features, self._targets_of(indices, view, views))
-        images, views = self.views.see(indices, view, self.device)
-        return Batch(normalised(images, self.start.preprocess), self._targets_of(indices, view, views))
+        seen, views = self.sight.see(indices, view)
+        return Batch(seen, self._targets_of(indices, view, views))
 
     def _targets_of(self, indices: NDArray[np.int64], view: int, views: Sequence[View]) -> Targets:
         """Views that come again have the same targets again."""
@@ -115,13 +108,6 @@ class Stage2:
                 of_one = targets_of(self.samples, indices[place : place + 1], views[place : place + 1], grid, hard)
                 self._targets[key] = of_one.to(self.device)
         return Targets.joined([self._targets[key] for key in keys])
-
-    def _wanted(self) -> list[Wanted]:
-        views = self.recipe.augment.views or 0
-        return [
-            Wanted(np.concatenate([self.samples.train, self.samples.held_out]), 0),
-            *(Wanted(self.samples.train, view) for view in range(1, min(views, self.recipe.epochs))),
-        ]
 
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""
@@ -148,13 +134,7 @@ class Stage2:
             "data": self.samples.describe(),
             "left out for want of labels": self.samples.left_out,
             "findings": self.samples.counts(),
-        } | self._features_needed()
-
-    def _features_needed(self) -> dict[str, Any]:
-        if self.cache is None:
-            return {}
-        count = sum(len(item.indices) for item in self.cache.missing(self._wanted()))
-        return {"features to compute": f"{count} views, {count * self.cache.bytes_each / 2**30:.2f} GiB"}
+        } | self.sight.needed(self.samples.train, self.samples.held_out)
 
 
 def _freeze(network: Network, recipe: TrainingRecipe) -> None:

@@ -194,7 +194,7 @@ def test_a_run_on_kept_features_is_a_run_on_pixels(make_recipe: MakeRecipe, tmp_
     recipe = make_recipe(model=None, start=str(start), epochs=3, augment={"views": 2})
     stage = Stage2(recipe, squares, tmp_path / "t1")
     from_pixels = Stage2(recipe, squares, tmp_path / "t2")
-    from_pixels.cache = None
+    from_pixels.sight.cache = None
     losses = []
 
     stage.fill(lambda _done, _total: None)

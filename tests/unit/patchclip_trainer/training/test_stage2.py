@@ -145,7 +145,7 @@ def test_a_positive_image_without_boxes_and_a_text_mined_one_know_no_patch(
     labels = run.samples.labels | {first: (FindingLabel(True),), second: (FindingLabel(False),)}
     samples = replace(run.samples, labels=labels, text_mined=run.samples.text_mined | {second: (True,)})
 
-    views = [run.views.of(index, 0) for index in (first, second)]
+    views = [run.sight.views.of(index, 0) for index in (first, second)]
     targets = targets_of(samples, np.array([first, second]), views, run.start.preprocess.grid, hard=False)
 
     assert bool(targets.image_known.all())
