@@ -53,6 +53,8 @@ class FindingCard(BaseModel):
     """Standard deviation of the Gaussian that smooths the finding's map, in the model's own patches; 0: none does."""
     extent: Literal["localised", "image"] = "localised"
     """'image': no map and no regions."""
+    reported: bool = True
+    """False: trained and measured, but an analysis says nothing of it."""
 
 
 class ModelCard(BaseModel):

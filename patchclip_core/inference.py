@@ -51,7 +51,8 @@ class NetworkAnalyzer(AnalyzesImages):
         self._device = device
         self._by_text = tuple(by_text)
         self._tiles = tiles
-        self._asked = (*card.findings, *(_card_of(definition) for definition in by_text))
+        self._own = tuple(finding for finding in card.findings if finding.reported)
+        self._asked = (*self._own, *(_card_of(definition) for definition in by_text))
         self._texts = self._embed_texts()
 
     @property
@@ -61,7 +62,7 @@ class NetworkAnalyzer(AnalyzesImages):
 
     @property
     def finding_keys(self) -> tuple[str, ...]:
-        """The findings of the card, then those asked by text."""
+        """The findings that the card reports, then those asked by text."""
         return tuple(finding.key for finding in self._asked)
 
     @property
@@ -95,9 +96,15 @@ class NetworkAnalyzer(AnalyzesImages):
         They are experimental: nothing was trained or tuned for them, and they are never reported as absent. Findings
         that the card has stay as they are.
         """
-        known = set(self.finding_keys)
+        known = {*self.finding_keys, *(finding.key for finding in self._card.findings)}
         by_text = (*self._by_text, *(definition for definition in definitions if definition.key not in known))
         return NetworkAnalyzer(self._network, self._tokenizer, self._card, self._device, by_text, self._tiles)
+
+    def unabridged(self) -> NetworkAnalyzer:
+        """Return an analyzer that reports all findings of the card, as measuring them needs."""
+        findings = tuple(finding.model_copy(update={"reported": True}) for finding in self._card.findings)
+        card = self._card.model_copy(update={"findings": findings})
+        return NetworkAnalyzer(self._network, self._tokenizer, card, self._device, self._by_text, self._tiles)
 
     def looking_closer(self, tiles: TileSettings | None = None) -> NetworkAnalyzer:
         """Return an analyzer whose maps also come from tiles of the radiograph, for small findings.
@@ -164,7 +171,7 @@ class NetworkAnalyzer(AnalyzesImages):
         items = []
         for index, (card, probabilities) in enumerate(zip(self._asked, expit(map_logits), strict=True)):
             patch_map = smoothed(probabilities, geometry, card.smoothing_patches * divided)
-            experimental = index >= len(self._card.findings)
+            experimental = index >= len(self._own)
             items.append(_finding(card, experimental, float(image_logits[index]), patch_map, geometry))
         return Findings(tuple(items), geometry, self.identity, radiograph.remarks)
 

@@ -46,6 +46,8 @@ class FindingDefinition(BaseModel):
     """Display colour, sRGB."""
     extent: Literal["localised", "image"] = "localised"
     """'image': a finding without a place of its own; it gets no regions."""
+    reported: bool = True
+    """False: trained and measured like the others, but a helper of theirs: nothing is said of it to a reader."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Operating point where a checkpoint's card has none."""
     positive: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]

@@ -65,7 +65,7 @@ def fill_at_random(network: PatchClip, seed: int) -> None:
 
 def write_checkpoint(folder: Path) -> ModelCard:
     """Write weights, vocabulary and card into a folder; the same bytes every time. Returns the card."""
-    definitions = load_findings()
+    definitions = {key: finding for key, finding in load_findings().items() if finding.reported}
     folder.mkdir(parents=True, exist_ok=True)
     sentences = [sentence for finding in definitions.values() for sentence in (*finding.positive, *finding.negative)]
     tokenizer = WordTokenizer(WordTokenizer.vocabulary_of(sentences), CompactTextSettings(vocabulary=2).tokens)

@@ -313,3 +313,18 @@ def test_a_checkpoint_that_was_exchanged_meanwhile_is_not_asked(checkpoint: Path
     (checkpoint / "weights.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"weights\.safetensors is gone"):
         model.asking([asked_by_text()])
+
+
+def test_a_finding_that_is_not_reported_is_measured_but_not_spoken_of(checkpoint: Path) -> None:
+    card = read_card(checkpoint)
+    silent = card.findings[0].model_copy(update={"reported": False})
+    rewrite(checkpoint, findings=[silent.model_dump(), *(finding.model_dump() for finding in card.findings[1:])])
+    model = load(checkpoint, device="cpu")
+    assert isinstance(model, NetworkAnalyzer)
+
+    (spoken,), (measured,) = model.analyze_batch([radiograph()]), model.unabridged().analyze_batch([radiograph()])
+
+    assert values(measured).keys() == {finding.key for finding in card.findings}
+    assert values(spoken).keys() == values(measured).keys() - {silent.key}
+    for key, (state, probability) in values(spoken).items():
+        assert values(measured)[key] == (state, pytest.approx(probability, rel=1e-4))
