@@ -7,6 +7,7 @@ Random weights throughout: time and memory do not depend on them. Prints Markdow
 - the patch loss against nested loops over images, findings and patches (tests/oracles.py), forward and backward
 - `analyze_batch`, from decoded pixels to regions, against the bare image tower on the prepared input, ViT-B/16
 - all findings against one
+- the first analysis of a process against its second, with and without `warm_up` before, each in a process of its own
 - peak memory while a loaded ViT-L/14 analyses one radiograph against the bare tower's, each in a process of its own
 """
 
@@ -44,6 +45,7 @@ from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.preprocess import PreprocessSettings, preprocess
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Radiograph
+from patchclip_core.warming import warm_up
 from tests.oracles import patch_loss_by_loops
 
 ROWS, COLUMNS = 2500, 2048
@@ -96,9 +98,9 @@ def analyzer_of(tower: ClipImageSettings, findings: Sequence[str] | None = None)
         return loaded(Path(folder))
 
 
-def loaded(folder: Path) -> NetworkAnalyzer:
+def loaded(checkpoint: Path | str) -> NetworkAnalyzer:
     """Load a checkpoint that has a built-in architecture."""
-    analyzer = load(folder, device="cpu")
+    analyzer = load(checkpoint, device="cpu")
     assert isinstance(analyzer, NetworkAnalyzer)
     return analyzer
 
@@ -199,6 +201,36 @@ def measure_decoding(repeats: int) -> None:
     )
 
 
+def measure_first_pass(threads: int, repeats: int) -> None:
+    """Compare the first analysis of a process with its second, as loaded and after a warm-up."""
+    command = [sys.executable, "-m", "benchmarks.core", "--threads", str(threads), "--first-of"]
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(Path(folder), VIT_B_16)
+        for model, name in ((folder, "ViT-B/16"), ("untrained", "untrained")):
+            for extra, how in (([], "as loaded"), (["--warm"], "after warm_up")):
+                runs = []
+                for _ in range(repeats):
+                    output = subprocess.run(
+                        [*command, model, *extra], check=True, capture_output=True, text=True
+                    ).stdout
+                    runs.append([float(value) for value in output.split()])
+                first, second, warm = ([run[index] for run in runs] for index in range(3))
+                goal = f"<= 1.25, for {1000 * min(warm):.3g} ms of warm-up" if extra else "beside"
+                report(f"first analysis of a process, {name}, {how}", ("first", "second"), (first, second), goal)
+
+
+def print_first_of(what: str, warm: bool) -> None:
+    """Print the seconds of the first two analyses of a checkpoint in this process, and of the warm-up."""
+    analyzer, (one, other) = loaded(what), radiographs(2)
+    seconds = []
+    before = warm_up(analyzer) if warm else 0.0
+    for image in (one, other):
+        start = time.perf_counter()
+        analyzer.analyze_batch([image])
+        seconds.append(time.perf_counter() - start)
+    print(*seconds, before)
+
+
 def measure_memory(threads: int) -> None:
     """Compare peaks of two processes that differ in what they run alone."""
     command = [sys.executable, "-m", "benchmarks.core", "--threads", str(threads)]
@@ -234,10 +266,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
+    parser.add_argument("--first-of", help=argparse.SUPPRESS)
+    parser.add_argument("--warm", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.peak_of:
         print_peak_of(given.peak_of)
+        return
+    if given.first_of:
+        print_first_of(given.first_of, given.warm)
         return
     print(f"torch {torch.__version__}, {given.threads} threads, images of {COLUMNS} x {ROWS}; best run (median)\n")
     print("| what | one side | other side | ratio | goal |\n|---|---|---|---|---|")
@@ -245,6 +282,7 @@ def main() -> None:
     measure_loss(8, given.repeats)
     measure_analysis(given.repeats)
     measure_decoding(given.repeats)
+    measure_first_pass(given.threads, min(given.repeats, 3))
     measure_memory(given.threads)
 
 
