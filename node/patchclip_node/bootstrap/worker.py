@@ -57,8 +57,9 @@ def build_worker(
 ) -> Iterator[Worker]:
     """Wire the worker: load the model, start the decoding child, open ledger, spool and queue; end them afterwards.
 
-    The model makes a first pass here, so that the first study is not the slow one. `stopping` says whether the process
-    is to end. Raises `ConfigurationError`, `CheckpointError` and `FindingsFileError`, each of which names what to mend.
+    The model makes a first pass here, so that the first study does not wait for a cold one. `stopping` says whether the
+    process is to end. Raises `ConfigurationError`, `CheckpointError` and `FindingsFileError`, each of which names what
+    to mend.
     """
     analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
     warm_up_s = warm_up(analyzer)
