@@ -48,6 +48,8 @@ STAGES = (
 )
 _FINE = 5
 """Stages up to stride 16."""
+_NEIGHBOURS = 5
+"""Cells in a row and in a column that a token looks at before all look at all."""
 _LATE = (True, False, True, True, True)
 """Of each layer of stride 2: whether the larger padding lies after the image."""
 MEAN, STD = 127 / 255, 128 / 255
@@ -152,6 +154,10 @@ class EfficientNetImageTower(TrunkTower):
         self.feature_norm = nn.LayerNorm(given)
         self.dropout = nn.Dropout(settings.dropout)
         self.projection = nn.Linear(given, settings.width)
+        self.summary = nn.Linear(given, settings.width)
+        self.neighbours = nn.Conv2d(
+            settings.width, settings.width, _NEIGHBOURS, padding=_NEIGHBOURS // 2, groups=settings.width
+        )
         side = settings.input_px // settings.stride
         self.class_token = nn.Parameter(torch.randn(self.width) * 0.02)
         self.positions = nn.Parameter(torch.randn(side * side, self.width) * 0.02)
@@ -184,10 +190,13 @@ class EfficientNetImageTower(TrunkTower):
         return Features(torch.cat([fine, coarse], dim=1))
 
     def encode(self, features: Features) -> ImageTokens:
-        """Encode; P cells, W the width."""
-        values = features.values
-        positions = interpolated(self.positions, *values.shape[-2:])
-        cells = self.dropout(self.feature_norm(values.flatten(2).transpose(1, 2)))  # (B, P, 432)
-        start = self.class_token.expand(len(values), 1, -1)  # (B, 1, W)
-        tokens = self.transformer(torch.cat([start, self.projection(cells) + positions], dim=1))  # (B, 1 + P, W)
+        """Encode; P cells, W the width. The class token starts from the mean of the cells."""
+        rows, columns = features.values.shape[-2:]
+        cells = self.feature_norm(features.values.flatten(2).transpose(1, 2))  # (B, P, 432)
+        start = self.class_token + self.summary(self.dropout(cells.mean(dim=1)))  # (B, W)
+        positions = interpolated(self.positions, rows, columns)
+        patches = self.projection(self.dropout(cells)) + positions  # (B, P, W)
+        around = self.neighbours(patches.transpose(1, 2).unflatten(2, (rows, columns)))  # (B, W, rows, columns)
+        patches = patches + around.flatten(2).transpose(1, 2)
+        tokens = self.transformer(torch.cat([start[:, None], patches], dim=1))  # (B, 1 + P, W)
         return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)

@@ -70,12 +70,16 @@ class RunRecipe(_Part):
     start: str | None = None
     """A checkpoint to start from instead: a shipped name, or a folder."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    licence_classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Only images whose manifest names one of these licence classes; null: all. Weights are bound by what they saw."""
     epochs: Annotated[int, Field(ge=1)] = 30
     batch: Annotated[int, Field(ge=1)] = 16
     """Most images a step, over all processes; the batches of an epoch are of almost equal size."""
     folds: Annotated[int, Field(ge=2)] = 5
     held_out_fold: Annotated[int, Field(ge=0)] | None = 0
     """Patients of the train split that only early stopping looks at; null: none, and the last epoch is kept."""
+    left_out_fold: Annotated[int, Field(ge=0)] | None = None
+    """Patients of the train split that have no part in the run: cross-validation predicts them afterwards."""
     patience: Annotated[int, Field(ge=1)] | None = 8
     """Epochs without a better held-out measure after which training stops; null: never."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
@@ -90,8 +94,11 @@ class RunRecipe(_Part):
     def _start_and_fold_agree(self) -> Self:
         if (self.model is None) == (self.start is None):
             raise ValueError("give either `model`, a network to build, or `start`, a checkpoint to go on from")
-        if self.held_out_fold is not None and self.held_out_fold >= self.folds:
-            raise ValueError(f"held_out_fold {self.held_out_fold}: folds are counted 0 to {self.folds - 1}")
+        for name, fold in (("held_out_fold", self.held_out_fold), ("left_out_fold", self.left_out_fold)):
+            if fold is not None and fold >= self.folds:
+                raise ValueError(f"{name} {fold}: folds are counted 0 to {self.folds - 1}")
+        if self.left_out_fold is not None and self.left_out_fold == self.held_out_fold:
+            raise ValueError(f"held_out_fold {self.held_out_fold} is left out of the run: hold another one out")
         return self
 
 

@@ -16,8 +16,9 @@ from patchclip_core.prompts import FindingDefinition
 from patchclip_core.targets import FindingLabel, Targets, make_targets
 from patchclip_core.types import PatchGrid
 from patchclip_trainer.data.label_domains import LabelDomains, LabelState, label_of, lesions_of, reason_to_leave_out
+from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
-from patchclip_trainer.data.splits import assign_folds
+from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.views import View
@@ -85,14 +86,16 @@ def collect(
     if unknown := sorted(set(recipe.findings or ()) - set(definitions)):
         raise DataError(f"the recipe's findings {', '.join(unknown)} are not in the findings file: add them there")
     split = [int(index) for index in data.split("train")]
-    listed = [index for index in split if reason_to_leave_out(data.rows[index], domains) is None]
+    several = recipe.held_out_fold is not None or recipe.left_out_fold is not None
+    folds = train_folds(data.rows, recipe.folds) if several else dict.fromkeys(split, -1)
+    own = [index for index in split if folds[index] != recipe.left_out_fold]
+    listed = [index for index in own if _may_be_used(data.rows[index], recipe, domains)]
     keys = recipe.findings or tuple(definitions)
     found = {index: {key: _label(data, index, key, recipe, domains) for key in keys} for index in listed}
     used = [index for index in listed if any(label.present is not None for label, _ in found[index].values())]
     if not used:
         raise DataError(f"{data.folder}: no image of the train split has a label that this recipe can use")
-    held = _held_out(data, used, recipe)
-    train = [index for index in used if index not in held]
+    train = [index for index in used if folds[index] != recipe.held_out_fold]
     chosen = recipe.findings or tuple(key for key in keys if any(found[i][key][0].present for i in train))
     if not chosen or not train:
         raise DataError(f"{data.folder}: no finding has a positive image to train on")
@@ -102,9 +105,14 @@ def collect(
         labels={index: tuple(found[index][key][0] for key in chosen) for index in used},
         text_mined={index: tuple(found[index][key][1] for key in chosen) for index in used},
         train=np.array(train, dtype=np.int64),
-        held_out=np.array(sorted(held), dtype=np.int64),
-        left_out=len(split) - len(used),
+        held_out=np.array([index for index in used if folds[index] == recipe.held_out_fold], dtype=np.int64),
+        left_out=len(own) - len(used),
     )
+
+
+def _may_be_used(row: ImageRow, recipe: TrainingRecipe, domains: LabelDomains) -> bool:
+    licensed = recipe.licence_classes is None or row.licence_class in recipe.licence_classes
+    return licensed and reason_to_leave_out(row, domains) is None
 
 
 def listed(counted: Counter[str]) -> str:
@@ -149,11 +157,3 @@ def _label(
     if recipe.text_mined and state in _TEXT:
         return FindingLabel(_TEXT[state]), True
     return FindingLabel(None), False
-
-
-def _held_out(data: PreparedData, used: Sequence[int], recipe: TrainingRecipe) -> set[int]:
-    if recipe.held_out_fold is None:
-        return set()
-    rows = [data.rows[index] for index in used]
-    folds = assign_folds([row.patient_id for row in rows], recipe.folds, strata=[row.source for row in rows])
-    return {index for index, fold in zip(used, folds, strict=True) if fold == recipe.held_out_fold}
