@@ -22,13 +22,22 @@ from patchclip_trainer.data.label_domains import LabelDomains, SourceLabels, rea
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.reports import Sentence, sections, sentences
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.data.splits import assign_folds
+from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.data.statements import Meaning, implied_by, meaning_of, names_a_place, statements_of
 from patchclip_trainer.errors import DataError
 
 TextSource = Literal["reports", "label_template"]
 DESCRIBED_AS: Final[dict[TextSource, str]] = {"reports": "report text", "label_template": "label-template pretraining"}
 _LIST: Final = re.compile(r",\s*|\.\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """How many folds of patients there are, which early stopping looks at, and which has no part in the run."""
+
+    count: int = 5
+    held_out: int | None = None
+    left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,8 @@ class PairBatch:
 class Pairs:
     """Images with text. sentences, known: by index into the prepared data; `known` is all that an image's text implies.
 
-    train, held_out: indices into the prepared data, patients apart. left_out: images of the part without usable text.
+    train, held_out, left_out: indices into the prepared data, patients apart: what is learned from, what early stopping
+    looks at, and what has no part in the run. without_text: how many images of the split have no usable text.
     """
 
     data: PreparedData
@@ -62,7 +72,8 @@ class Pairs:
     known: dict[int, Meaning]
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
-    left_out: int
+    left_out: NDArray[np.int64]
+    without_text: int
 
     def whole(self, index: int) -> Text:
         """Return all that is written of an image."""
@@ -107,30 +118,33 @@ class Pairs:
         )
 
 
-def collect_pairs(
-    data: PreparedData, source: TextSource, folds: int, held_out_fold: int | None, domains: LabelDomains
-) -> Pairs:
-    """Pair the images of the train split with their text, one fold of the patients held out.
+def collect_pairs(data: PreparedData, source: TextSource, folds: Folds, domains: LabelDomains) -> Pairs:
+    """Pair the images of the train split with their text; folds of patients are held and left out.
 
-    Raises `DataError` where there is no text.
+    Raises `DataError` where there is no text to learn from.
     """
-    written, unused = _written(data, "train", source, domains)
-    used = list(written)
-    if not used:
+    indices = [int(index) for index in data.split("train")]
+    listed = [index for index in indices if reason_to_leave_out(data.rows[index], domains) is None]
+    written = {index: sentences_of(data.rows[index], source, domains) for index in listed}
+    used = [index for index in listed if written[index]]
+    several = folds.held_out is not None or folds.left_out is not None
+    fold_of = train_folds(data.rows, folds.count) if several else dict.fromkeys(used, -1)
+    parts = {fold: [index for index in used if fold_of[index] == fold] for fold in {folds.held_out, folds.left_out}}
+    apart = {index for part in parts.values() for index in part}
+    train = [index for index in used if index not in apart]
+    if not train:
         wanted = "report text" if source == "reports" else "a label template"
         raise DataError(f"{data.folder}: no image of the train split has {wanted}; see `text` in the recipe")
-    held: set[int] = set()
-    if held_out_fold is not None:
-        rows = [data.rows[index] for index in used]
-        dealt = assign_folds([row.patient_id for row in rows], folds, strata=[row.source for row in rows])
-        held = {index for index, fold in zip(used, dealt, strict=True) if fold == held_out_fold}
-    return _pairs(data, source, written, [index for index in used if index not in held], sorted(held), unused)
-
-
-def pairs_of_split(data: PreparedData, source: TextSource, split: str, domains: LabelDomains) -> Pairs:
-    """Pair the images of another split, all of them held out."""
-    written, unused = _written(data, split, source, domains)
-    return _pairs(data, source, written, [], list(written), unused)
+    return Pairs(
+        data=data,
+        source=source,
+        sentences={index: written[index] for index in used},
+        known={index: implied_by(meaning_of(written[index])) for index in used},
+        train=np.array(train, dtype=np.int64),
+        held_out=np.array(parts[folds.held_out], dtype=np.int64),
+        left_out=np.array(parts[folds.left_out], dtype=np.int64),
+        without_text=len(indices) - len(used),
+    )
 
 
 def sentences_of(row: ImageRow, source: TextSource, domains: LabelDomains) -> tuple[Sentence, ...]:
@@ -152,40 +166,6 @@ def sentences_of(row: ImageRow, source: TextSource, domains: LabelDomains) -> tu
         for item in dict.fromkeys(items)
         for sentence in sentences(f"{item}." if item else "")
         if statements_of(sentence)
-    )
-
-
-def _written(
-    data: PreparedData, split: str, source: TextSource, domains: LabelDomains
-) -> tuple[dict[int, tuple[Sentence, ...]], int]:
-    """Return the sentences of each image of a split that has some, and how many images have none or are left out."""
-    indices = [int(index) for index in data.split(split)]
-    written = {
-        index: sentences_of(data.rows[index], source, domains)
-        for index in indices
-        if reason_to_leave_out(data.rows[index], domains) is None
-    }
-    used = {index: said for index, said in written.items() if said}
-    return used, len(indices) - len(used)
-
-
-def _pairs(
-    data: PreparedData,
-    source: TextSource,
-    written: dict[int, tuple[Sentence, ...]],
-    train: Sequence[int],
-    held_out: Sequence[int],
-    left_out: int,
-) -> Pairs:
-    used = [*train, *held_out]
-    return Pairs(
-        data=data,
-        source=source,
-        sentences={index: written[index] for index in used},
-        known={index: implied_by(meaning_of(written[index])) for index in used},
-        train=np.array(train, dtype=np.int64),
-        held_out=np.array(held_out, dtype=np.int64),
-        left_out=left_out,
     )
 
 

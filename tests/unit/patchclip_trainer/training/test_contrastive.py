@@ -17,7 +17,7 @@ from patchclip_core.models.patchclip import PatchClip, PatchClipSettings, Sparse
 from patchclip_core.models.towers import Tokens
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.training.contrastive import MemoryBank, in_chunks, report_loss
-from patchclip_trainer.training.pairs import Pairs, Text, collect_pairs
+from patchclip_trainer.training.pairs import Folds, Pairs, Text, collect_pairs
 from tests.reported import write_reported
 
 IMAGES = CompactImageSettings(input_px=32, widths=(16,), strides=(4,), layers=1, attention_heads=2)
@@ -121,7 +121,7 @@ def test_the_activations_of_one_chunk_at_a_time_are_in_memory() -> None:
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Pairs:
-    return collect_pairs(write_reported(tmp_path / "prepared"), "reports", 5, 0, load_label_domains())
+    return collect_pairs(write_reported(tmp_path / "prepared"), "reports", Folds(held_out=0), load_label_domains())
 
 
 def test_a_bank_keeps_the_latest_and_is_restored_from_its_state(pairs: Pairs) -> None:

@@ -11,10 +11,11 @@ from patchclip_trainer.data.label_domains import SourceLabels, load_label_domain
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.training.pairs import Pairs, collect_pairs, pairs_of_split, sentences_of
+from patchclip_trainer.training.pairs import Folds, Pairs, collect_pairs, sentences_of
 from tests.reported import write_reported
 
 DOMAINS = load_label_domains()
+HELD_OUT = Folds(held_out=0)
 TEMPLATE = "Frontal AP radiograph. Findings: effusion, pleural thickening. Effusion in the left lower zone."
 
 
@@ -25,7 +26,7 @@ def data(tmp_path: Path) -> PreparedData:
 
 @pytest.fixture
 def pairs(data: PreparedData) -> Pairs:
-    return collect_pairs(data, "reports", 5, 0, DOMAINS)
+    return collect_pairs(data, "reports", HELD_OUT, DOMAINS)
 
 
 def test_a_template_is_taken_apart_without_view_and_without_places() -> None:
@@ -52,8 +53,17 @@ def test_patients_are_held_out_and_no_other_split_is_touched(pairs: Pairs, data:
     assert len(pairs.train) + len(pairs.held_out) == 30
     assert not set(pairs.train) & set(pairs.held_out)
     assert {data.rows[int(index)].split for index in (*pairs.train, *pairs.held_out)} == {"train"}
-    other = pairs_of_split(data, "reports", "val", DOMAINS)
-    assert (len(other.train), len(other.held_out)) == (0, 6)
+
+
+def test_a_fold_that_is_left_out_is_the_same_whatever_else_is_apart(data: PreparedData) -> None:
+    alone = collect_pairs(data, "reports", Folds(left_out=3), DOMAINS)
+    both = collect_pairs(data, "label_template", Folds(held_out=1, left_out=3), DOMAINS)
+
+    assert alone.left_out.tolist() == both.left_out.tolist()
+    assert len(alone.left_out) == 6
+    assert len(alone.train) == 24
+    assert len(both.train) == 18
+    assert not set(both.train) & {*both.left_out, *both.held_out}
 
 
 def test_drawn_sentences_are_the_same_for_the_same_numbers_and_vary_with_them(pairs: Pairs) -> None:
@@ -81,7 +91,7 @@ def test_equal_and_equivalent_texts_hold_for_each_other(pairs: Pairs) -> None:
 
 
 def test_a_text_that_comes_twice_in_a_batch_is_taken_once(data: PreparedData) -> None:
-    pairs = collect_pairs(data, "label_template", 5, 0, DOMAINS)
+    pairs = collect_pairs(data, "label_template", HELD_OUT, DOMAINS)
     indices = pairs.train[:9]
 
     batch = pairs.batch(indices, [pairs.whole(int(index)) for index in indices])
@@ -96,11 +106,11 @@ def test_data_without_text_are_refused(data: PreparedData) -> None:
     silent = replace(data, rows=tuple(replace(row, text="") for row in data.rows))
 
     with pytest.raises(DataError, match="no image of the train split has report text"):
-        collect_pairs(silent, "reports", 5, 0, DOMAINS)
+        collect_pairs(silent, "reports", HELD_OUT, DOMAINS)
 
 
 def test_what_is_trained_on_is_described_by_its_true_name(data: PreparedData, pairs: Pairs) -> None:
     assert pairs.describe().startswith("report text: 24 images of 24 patients (toy (24))")
-    template = collect_pairs(data, "label_template", 5, None, DOMAINS)
+    template = collect_pairs(data, "label_template", Folds(), DOMAINS)
     assert template.describe().startswith("label-template pretraining: 30 images")
     assert "report" not in template.describe()
