@@ -51,6 +51,16 @@ def with_splits(rows: Sequence[ImageRow], shares: SplitShares) -> tuple[ImageRow
     return tuple(row if row.split else replace(row, split=of(row.patient_id)) for row in rows)
 
 
+def train_folds(rows: Sequence[ImageRow], folds: int) -> dict[int, int]:
+    """Return the fold of each row of the train split, by its index.
+
+    Recipe and labels have no part in it: every run on the same data that counts as many folds has the same ones.
+    """
+    chosen = [index for index, row in enumerate(rows) if row.split == "train"]
+    patients, sources = [rows[index].patient_id for index in chosen], [rows[index].source for index in chosen]
+    return dict(zip(chosen, map(int, assign_folds(patients, folds, strata=sources)), strict=True))
+
+
 def assign_folds(
     patient_ids: Sequence[str], folds: int, *, strata: Sequence[str] | None = None, seed: int = 0
 ) -> NDArray[np.int64]:

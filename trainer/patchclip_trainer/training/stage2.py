@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from patchclip_core.loading import choose_device
+from patchclip_core.models.network import FindingsNetwork, Texts
 from patchclip_core.prompts import FindingDefinition, load_findings
 from patchclip_core.targets import Targets
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.evaluation.predictions import Predictions, gridded
 from patchclip_trainer.training.features import Progress
 from patchclip_trainer.training.kept import Origin, write_checkpoint
 from patchclip_trainer.training.objective import Batch, FindingsObjective
 from patchclip_trainer.training.recipe import TrainingRecipe
-from patchclip_trainer.training.run import Network, batches_of
+from patchclip_trainer.training.run import Network, batches_of, precision
 from patchclip_trainer.training.samples import check_fit, collect, listed, targets_of
 from patchclip_trainer.training.sight import Sight
 from patchclip_trainer.training.start import TEXT_SIDE, build, sentences_of
@@ -108,6 +112,37 @@ class Stage2:
                 of_one = targets_of(self.samples, indices[place : place + 1], views[place : place + 1], grid, hard)
                 self._targets[key] = of_one.to(self.device)
         return Targets.joined([self._targets[key] for key in keys])
+
+    def predict(
+        self,
+        network: FindingsNetwork,
+        texts: Texts,
+        indices: NDArray[np.int64],
+        advance: Progress = lambda _done, _total: None,
+    ) -> Predictions:
+        """Return what a network says of images, from their view 0; its probabilities are not calibrated.
+
+        texts: the findings of the recipe, embedded by this network.
+        """
+        patches = self.start.preprocess.grid
+        probabilities, maps = [], []
+        for chosen in batches_of(indices, self.recipe.batch, None):
+            with torch.inference_mode(), precision(self.device):
+                answer = network.answer(self.sight.see(chosen, 0)[0], texts)
+            probabilities.append(expit(answer.image.double().cpu().numpy()))
+            maps.append(expit(answer.patches.float().cpu().numpy()))
+            advance(sum(map(len, probabilities)), len(indices))
+        shown = np.concatenate(maps).reshape(len(indices), -1, patches.rows, patches.columns)
+        without_place = [place for place, finding in enumerate(self.samples.findings) if finding.extent == "image"]
+        shown[:, without_place] = np.nan
+        data = self.samples.data
+        return gridded(
+            [finding.key for finding in self.samples.findings],
+            [data.rows[int(index)] for index in indices],
+            [replace(data.geometries[int(index)], grid=patches) for index in indices],
+            np.concatenate(probabilities),
+            shown,
+        )
 
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""

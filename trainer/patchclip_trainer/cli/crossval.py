@@ -1,0 +1,92 @@
+"""`crossval`: stage 2 once a fold; predictions of every patient by the run that never saw it, and their measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchclip_trainer.cli.evaluate import counted, show_measures
+from patchclip_trainer.cli.terminal import complain, console, progress, stop_signals
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(rich_help_panel="Train")(crossval)
+
+
+def crossval(
+    recipe: Annotated[
+        Path, typer.Option("--recipe", "-r", metavar="FILE", dir_okay=False, help="A recipe.", show_default=False)
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where all goes.", show_default=False)
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value than the recipe's: epochs=5, folds=3."),
+    ] = None,
+    folds: Annotated[
+        list[int] | None, typer.Option("--fold", min=0, metavar="K", help="Only this fold; may be repeated.")
+    ] = None,
+    inner_fold: Annotated[
+        bool,
+        typer.Option(
+            "--inner-fold/--all-epochs",
+            help="Stop early by the next fold, which is then not trained on; else each run takes all its epochs.",
+        ),
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where --out was stopped.")] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
+    ] = None,
+    label_domains: Annotated[
+        Path | None,
+        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
+) -> None:
+    """Train stage 2 once for each fold of the patients, predict those that each run never saw, and measure that.
+
+    Writes fold-K/ (a run each), predictions.jsonl, out_of_fold.json, metrics.json and report.html. A recipe that starts
+    from a checkpoint can name one a fold: start: stage1/fold-{fold}/checkpoint.
+    """
+    from patchclip_trainer.data.label_domains import load_label_domains
+    from patchclip_trainer.data.shards import open_prepared
+    from patchclip_trainer.evaluation.collection import Part
+    from patchclip_trainer.evaluation.measure import MeasureSettings, measure
+    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.report import make_folder, write_evaluation
+    from patchclip_trainer.training.crossval import cross_validate, cross_validation
+    from patchclip_trainer.training.recipe import read_training_recipe
+
+    wanted = cross_validation(
+        read_training_recipe(recipe, changes or ()),
+        open_prepared(data),
+        domains=load_label_domains(label_domains),
+        inner_fold=inner_fold,
+        only=tuple(folds or ()),
+        features=features,
+    )
+    make_folder(out)
+    with stop_signals() as received:
+        predictions = cross_validate(wanted, out, progress, resume=resume, stopped=lambda: received() is not None)
+    number = received()
+    if predictions is None:
+        complain("stopped; the same command with --resume goes on")
+        raise typer.Exit(128 + (number or 0))
+    settings = MeasureSettings(
+        predictions=out, part=Part("train"), data=data, label_domains=label_domains, bootstrap=Bootstrap(draws)
+    )
+    evaluation = measure(settings, counted)
+    write_evaluation(evaluation, out, with_predictions=False)
+    show_measures(evaluation.metrics)
+    console().print(f"everything else: {out / 'report.html'}", markup=False, soft_wrap=True)
