@@ -77,6 +77,8 @@ class ModelCard(BaseModel):
     statement: NonEmpty
     """One sentence for the reader of a result: what the weights are and are not for."""
     preprocess: PreprocessSettings
+    mirrored: bool = False
+    """Whether an analysis also looks at the mirror image, and takes the mean: it costs a second pass."""
     findings: Annotated[tuple[FindingCard, ...], Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
     """The architecture's own settings; it validates them."""

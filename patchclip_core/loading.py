@@ -17,6 +17,7 @@ from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactTextSettings
 from patchclip_core.models.encoders import AnyTextTower
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings
+from patchclip_core.models.network import is_symmetric
 from patchclip_core.models.packing import unpack
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.stored import StoredTextTower
@@ -106,6 +107,11 @@ def _analyzer(
         raise CheckpointError(
             f"the card of {card.name} contradicts itself: its network has {network.grid} on {network.input_px} px, "
             f"its preprocessing {card.preprocess.grid} on {card.preprocess.input_px} px"
+        )
+    if card.mirrored and not is_symmetric(network.grid, network.input_px):
+        raise CheckpointError(
+            f"the card of {card.name} asks for mirror images, but its patches lie unevenly on the input: set `mirrored` to "
+            "false"
         )
     if input_px is not None and input_px != network.input_px:
         card = _resized(network, card, input_px)

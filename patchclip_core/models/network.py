@@ -29,6 +29,7 @@ class Answer:
 
 _PRETRAINED = ("text_tower.", "logit_scale")
 
+_SAME_PLACE_PX = 1e-3
 _NO_PROJECTION = (AutoImageSettings, EfficientNetImageSettings)
 
 Texts = tuple[torch.Tensor, ...]
@@ -130,6 +131,20 @@ class FindingsNetwork(nn.Module, ABC):
     @abstractmethod
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare images with embedded findings: what image score and maps need, and nothing else."""
+
+
+def with_mirror_image(answer: Answer, mirrored: Answer, grid: PatchGrid) -> Answer:
+    """Return the mean of what a network says of images and of their mirror images, as seen in the images.
+
+    grid: of the maps; `is_symmetric` must hold for it.
+    """
+    maps = mirrored.patches.unflatten(-1, (grid.rows, grid.columns)).flip(-1).flatten(-2)
+    return Answer((answer.image + mirrored.image) / 2, (answer.patches + maps) / 2)
+
+
+def is_symmetric(grid: PatchGrid, input_px: int) -> bool:
+    """Tell whether patches of the mirrored input lie on patches of the input."""
+    return abs(2 * grid.centre_px + (grid.columns - 1) * grid.pitch_px - input_px) < _SAME_PLACE_PX
 
 
 def membership(counts: Sequence[int], device: torch.device) -> torch.Tensor:

@@ -15,10 +15,11 @@ from patchclip_core.checkpoint import ModelCard, digest_of, find, load, read_car
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference import NetworkAnalyzer
 from patchclip_core.localization import find_regions, smoothed
+from patchclip_core.models.network import is_symmetric
 from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.preprocess import preprocess
 from patchclip_core.prompts import Code, FindingDefinition
-from patchclip_core.types import Analyzer, Findings, FindingState, Radiograph
+from patchclip_core.types import Analyzer, Findings, FindingState, PatchGrid, Radiograph
 
 
 @pytest.fixture(scope="module")
@@ -328,3 +329,27 @@ def test_a_finding_that_is_not_reported_is_measured_but_not_spoken_of(checkpoint
     assert values(spoken).keys() == values(measured).keys() - {silent.key}
     for key, (state, probability) in values(spoken).items():
         assert values(measured)[key] == (state, pytest.approx(probability, rel=1e-4))
+
+
+def test_a_mirrored_model_says_of_a_mirror_image_what_it_says_of_the_image(checkpoint: Path) -> None:
+    rewrite(checkpoint, mirrored=True)
+    model = load(checkpoint, device="cpu")
+    straight = radiograph(rows=280, columns=280)
+
+    (found,), (mirrored,) = (
+        model.analyze_batch([image]) for image in (straight, Radiograph(straight.pixels[:, ::-1].copy()))
+    )
+
+    for key in model.finding_keys:
+        maps = found[key].patch_map, mirrored[key].patch_map
+        assert maps[0] is not None
+        assert maps[1] is not None
+        np.testing.assert_allclose(maps[1][:, ::-1], maps[0], atol=1e-5)
+        assert mirrored[key].probability == pytest.approx(found[key].probability, abs=1e-5)
+
+
+def test_a_model_whose_patches_lie_unevenly_cannot_be_mirrored() -> None:
+    even, uneven = PatchGrid(14, 14, 16.0, 8.0), PatchGrid(14, 14, 16.0, 9.5)
+
+    assert is_symmetric(even, 224)
+    assert not is_symmetric(uneven, 224)

@@ -31,7 +31,7 @@ from patchclip_core.preprocess import PreprocessSettings
 from patchclip_core.types import Box
 from patchclip_trainer.data.shards import DESCRIPTION, write_atomically
 from patchclip_trainer.errors import TrainerError
-from patchclip_trainer.training.views import Added, View, Views, normalised
+from patchclip_trainer.training.views import PLAIN, Added, View, Views, normalised
 
 FEATURES = "features"
 """The cache's folder, by default in that of the prepared data."""
@@ -122,7 +122,7 @@ class FeatureCache:
                 "shape": list(self._shape),
                 "preprocess": self._preprocess.model_dump(mode="json", exclude={"grid"}),
                 "data": hashlib.sha256((self._views.data.folder / DESCRIPTION).read_bytes()).hexdigest(),
-                "changes": self._views.describe() if view else None,
+                "changes": self._views.describe() if view > PLAIN else None,
             }
             digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
             folder = self._folder / f"view-{view}-{digest}"

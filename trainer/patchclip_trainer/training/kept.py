@@ -39,6 +39,8 @@ class Origin:
     licence: str
     findings: tuple[FindingDefinition, ...]
     statement: str = _STATEMENT
+    mirrored: bool = False
+    smoothing_patches: float = 0.0
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -116,6 +118,7 @@ def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origi
         licence=origin.licence,
         statement=origin.statement,
         preprocess=start.preprocess,
+        mirrored=origin.mirrored,
         findings=tuple(
             FindingCard(
                 key=finding.key,
@@ -123,6 +126,7 @@ def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origi
                 negative=finding.negative,
                 extent=finding.extent,
                 reported=finding.reported,
+                smoothing_patches=origin.smoothing_patches,
             )
             for finding in origin.findings
         ),

@@ -108,6 +108,10 @@ class TrainingRecipe(RunRecipe):
     objective: Objective = "patchclip"
     train: Literal["everything", "image", "heads"] = "everything"
     """'image': not the text side. 'heads': what the paper's stage 2 trains."""
+    mirrored: bool = False
+    """Whether the checkpoint also looks at the mirror image and takes the mean, and whether predictions do."""
+    smoothing_patches: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """Standard deviation of the Gaussian that smooths the checkpoint's maps, in patches; it has no part in training."""
     hard_targets: bool = False
     """Patches count as whole from half coverage on; always so with the objective `paper`."""
     text_mined: bool = True

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from patchclip_core.loading import choose_device
-from patchclip_core.models.network import FindingsNetwork, Texts
+from patchclip_core.localization import smoothed
+from patchclip_core.models.network import FindingsNetwork, Texts, with_mirror_image
 from patchclip_core.prompts import FindingDefinition, load_findings
 from patchclip_core.targets import Targets
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
@@ -28,7 +29,7 @@ from patchclip_trainer.training.run import Network, batches_of, precision
 from patchclip_trainer.training.samples import check_fit, collect, listed, targets_of
 from patchclip_trainer.training.sight import Sight
 from patchclip_trainer.training.start import TEXT_SIDE, build, sentences_of
-from patchclip_trainer.training.views import View, Views
+from patchclip_trainer.training.views import MIRROR_IMAGE, PLAIN, View, Views
 
 HELD_OUT_LOSS = "held_out_loss"
 
@@ -128,7 +129,10 @@ class Stage2:
         probabilities, maps = [], []
         for chosen in batches_of(indices, self.recipe.batch, None):
             with torch.inference_mode(), precision(self.device):
-                answer = network.answer(self.sight.see(chosen, 0)[0], texts)
+                answer = network.answer(self.sight.see(chosen, PLAIN)[0], texts)
+                if self.recipe.mirrored:
+                    other = network.answer(self.sight.see(chosen, MIRROR_IMAGE)[0], texts)
+                    answer = with_mirror_image(answer, other, patches)
             probabilities.append(expit(answer.image.double().cpu().numpy()))
             maps.append(expit(answer.patches.float().cpu().numpy()))
             advance(sum(map(len, probabilities)), len(indices))
@@ -136,12 +140,19 @@ class Stage2:
         without_place = [place for place, finding in enumerate(self.samples.findings) if finding.extent == "image"]
         shown[:, without_place] = np.nan
         data = self.samples.data
+        geometries = [replace(data.geometries[int(index)], grid=patches) for index in indices]
+        reach = self.recipe.smoothing_patches
         return gridded(
             [finding.key for finding in self.samples.findings],
             [data.rows[int(index)] for index in indices],
-            [replace(data.geometries[int(index)], grid=patches) for index in indices],
+            geometries,
             np.concatenate(probabilities),
-            shown,
+            np.array(
+                [
+                    [smoothed(patch_map, geometry, reach) for patch_map in maps_of_image]
+                    for maps_of_image, geometry in zip(shown, geometries, strict=True)
+                ]
+            ),
         )
 
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
@@ -153,6 +164,8 @@ class Stage2:
             training_data=samples.describe(),
             licence="bound by the licences of its training images: " + listed(samples.described_by("licence_class")),
             findings=samples.findings,
+            mirrored=recipe.mirrored,
+            smoothing_patches=recipe.smoothing_patches,
         )
         write_checkpoint(out, network, self.start, origin)
 

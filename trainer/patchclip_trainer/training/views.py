@@ -38,6 +38,9 @@ class Change:
         return self.mirrored or (self.scale, self.shift_x, self.shift_y) != (1.0, 0.0, 0.0)
 
 
+PLAIN, MIRROR_IMAGE = 0, -1
+"""Numbers of the views that do not depend on chance."""
+
 Added = tuple[tuple[str, Box], ...]
 """Findings that a view adds to its image: keys, each with a box in source pixels."""
 
@@ -83,7 +86,7 @@ class Views:
         """Return views of this number: (B, 1, side, side) float32 in [0, 1] on a device, and what they are."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.data.images[indices])).to(device)
         images = pixels[:, None].float() / 255.0
-        if view:
+        if view != PLAIN:
             changes = [change_of(self.augment, int(index), view) for index in indices]
             images = _changed(images, changes, self.data.settings.padding)
         return images, tuple(self.of(int(index), view) for index in indices)
@@ -97,8 +100,8 @@ def normalised(images: torch.Tensor, preprocess: PreprocessSettings) -> torch.Te
 
 def change_of(augment: AugmentRecipe, index: int, view: int) -> Change:
     """Draw the change of an image's view."""
-    if view == 0:
-        return Change()
+    if view in {PLAIN, MIRROR_IMAGE}:
+        return Change(mirrored=view == MIRROR_IMAGE)
     chance = np.random.default_rng((augment.seed, view, index))
     scale, x, y, contrast, brightness = (float(value) for value in chance.uniform(-1, 1, 5))
     return Change(
