@@ -32,6 +32,45 @@ ArchitectureLoader = Callable[[Path, "ModelCard", str], Analyzer]
 _AnySizeLoader = Callable[[Path, "ModelCard", str, int], Analyzer]
 
 
+class Interval(BaseModel):
+    """A measure and its 95 % interval over patients; ends are None where it has none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Evidence(BaseModel):
+    """What a finding's operating points and calibration come from: predictions of images that were not trained on.
+
+    What depends on a choice (calibration, thresholds) is measured on other folds of patients than it was chosen on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judged_by: NonEmpty
+    """Who says what is true: radiologists, or labels mined from text."""
+    positives: Annotated[int, Field(ge=0)]
+    """Images with the finding. As many as the training data happen to have: no prevalence."""
+    negatives: Annotated[int, Field(ge=0)]
+    auc: Interval | None = None
+    sensitivity: Interval | None = None
+    """At the threshold; so is the specificity."""
+    specificity: Interval | None = None
+    calibration_error: Interval | None = None
+    calibration_error_before: Interval | None = None
+    lesions: Annotated[int, Field(ge=0)] = 0
+    """Boxes of radiologists in the images in which its place is judged."""
+    mean_sensitivity: Interval | None = None
+    """Over lesions, at 0.125, 0.25, 0.5, 1 and 2 false positives an image."""
+    region_sensitivity: Interval | None = None
+    """Lesions that a place of at least `region_threshold` lies in, in images called present."""
+    region_false_positives: Interval | None = None
+    """Such places outside of lesions, an image."""
+
+
 class FindingCard(BaseModel):
     """What a checkpoint says of one finding."""
 
@@ -55,6 +94,10 @@ class FindingCard(BaseModel):
     """'image': no map and no regions."""
     reported: bool = True
     """False: trained and measured, but an analysis says nothing of it."""
+    not_evaluated: str = ""
+    """Why the finding is never said to be present or absent, such as too little evidence; empty: it is decided."""
+    evidence: Evidence | None = None
+    """What is known of how well it is found; None: nothing."""
 
 
 class ModelCard(BaseModel):
@@ -72,6 +115,8 @@ class ModelCard(BaseModel):
     """SHA-256 over the bytes of the weights files, one after the other."""
     trained: bool
     calibrated: bool
+    calibration: str = ""
+    """Where calibration and operating points come from."""
     training_data: NonEmpty
     licence: NonEmpty
     statement: NonEmpty

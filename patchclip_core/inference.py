@@ -101,8 +101,9 @@ class NetworkAnalyzer(AnalyzesImages):
         return NetworkAnalyzer(self._network, self._tokenizer, self._card, self._device, by_text, self._tiles)
 
     def unabridged(self) -> NetworkAnalyzer:
-        """Return an analyzer that reports all findings of the card, as measuring them needs."""
-        findings = tuple(finding.model_copy(update={"reported": True}) for finding in self._card.findings)
+        """Return an analyzer that decides on all findings of the card, as measuring them needs."""
+        whole = {"reported": True, "not_evaluated": ""}
+        findings = tuple(finding.model_copy(update=whole) for finding in self._card.findings)
         card = self._card.model_copy(update={"findings": findings})
         return NetworkAnalyzer(self._network, self._tokenizer, card, self._device, self._by_text, self._tiles)
 
@@ -184,6 +185,8 @@ def _finding(
     card: FindingCard, experimental: bool, image_logit: float, probabilities: FloatArray, geometry: Geometry
 ) -> Finding:
     """Decide on one finding of one image."""
+    if card.not_evaluated:
+        return Finding(card.key, FindingState.NOT_EVALUATED, None, None, reason=card.not_evaluated)
     probability = float(Calibration(card.temperature, card.bias).probability(np.array(image_logit)))
     patch_map = probabilities if card.extent == "localised" else None
     if probability < card.threshold:
