@@ -127,8 +127,12 @@ def _notes(radiograph: Radiograph, findings: Findings, wording: Wording) -> Iter
 
 
 def _wrapped(sentence: str) -> Iterator[str]:
-    """Break a sentence into lines that fit the legend."""
-    face, room, line = font(20), LEGEND_WIDTH_PX - 2 * _MARGIN_PX, ""
+    return wrapped(sentence, 20, LEGEND_WIDTH_PX - 2 * _MARGIN_PX)
+
+
+def wrapped(sentence: str, size_px: int, room: float) -> Iterator[str]:
+    """Break a sentence into lines that are at most `room` pixels wide in letters of this size, where words allow it."""
+    face, line = font(size_px), ""
     for word in sentence.split():
         longer = f"{line} {word}".strip()
         if line and face.getlength(longer) > room:

@@ -19,8 +19,8 @@ from patchclip_core.types import Findings, FloatArray, Radiograph
 from patchclip_core.wording import ENGLISH, Wording, percent
 
 _LONG_SIDE_PX: Final = 1400
-_LINE_PX: Final = 4
-_HALO_PX: Final = 2
+LINE_PX: Final = 4
+HALO_PX: Final = 2
 """Dark rim on both sides of a contour, so that it shows on bone as well."""
 _HEAT_OPACITY: Final = 0.6
 """How much of a heat map's colour covers the radiograph where the probability is 1."""
@@ -51,14 +51,14 @@ def draw_overlay(
             f"the findings are of an image of {geometry.source_rows} x {geometry.source_columns} pixels, "
             f"this one has {radiograph.rows} x {radiograph.columns}"
         )
-    picture = _shown(radiograph)
+    picture = shown(radiograph)
     present = [finding for finding in findings.present if finding.regions]
     for finding in reversed(present):  # the most probable one is drawn last, over the others
         colour = definitions[finding.key].colour_rgb
         if heat_map and finding.patch_map is not None:
-            _draw_heat(picture, probability_surface(finding.patch_map, geometry, picture.height, picture.width), colour)
+            draw_heat(picture, probability_surface(finding.patch_map, geometry, picture.height, picture.width), colour)
         else:
-            _draw_contour(picture, region_mask(finding, geometry), colour)
+            draw_contour(picture, region_mask(finding, geometry), colour)
     labels = {
         f"{definitions[finding.key].name} {percent(finding.probability or 0.0)}": (
             finding.regions[0].x * picture.width / geometry.source_columns,
@@ -67,11 +67,11 @@ def draw_overlay(
         )
         for finding in present
     }
-    _draw_labels(picture, labels)
+    draw_labels(picture, labels)
     return _composed(picture, radiograph, findings, definitions, wording)
 
 
-def _shown(radiograph: Radiograph) -> Image.Image:
+def shown(radiograph: Radiograph) -> Image.Image:
     """Return the radiograph in RGB, with square pixels, its long side `_LONG_SIDE_PX`."""
     width, height = float(radiograph.columns), radiograph.rows * radiograph.pixel_aspect_ratio
     scale = _LONG_SIDE_PX / max(width, height)
@@ -80,23 +80,23 @@ def _shown(radiograph: Radiograph) -> Image.Image:
     return grey.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC).convert("RGB")
 
 
-def _draw_heat(picture: Image.Image, probabilities: FloatArray, colour: tuple[int, int, int]) -> None:
+def draw_heat(picture: Image.Image, probabilities: FloatArray, colour: tuple[int, int, int]) -> None:
     """Lay a map over the picture, the more of its colour the more probable; the radiograph always shows through."""
     opacity = Image.fromarray((probabilities * np.float32(255 * _HEAT_OPACITY)).astype(np.uint8))
     picture.paste(colour, (0, 0), opacity)
 
 
-def _draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int]) -> None:
+def draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int]) -> None:
     """Draw the inner border of a mask, with a rim; only the part of the picture around the mask is touched."""
     shape = Image.fromarray(mask.view(np.uint8) * np.uint8(255)).resize(picture.size, Image.Resampling.BILINEAR)
     box = shape.getbbox()
     if box is None:
         return
-    edge = _LINE_PX + _HALO_PX
+    edge = LINE_PX + HALO_PX
     left, top = box[0] - edge, box[1] - edge
     inside = np.asarray(shape.crop((left, top, box[2] + edge, box[3] + edge))) >= 128  # black beyond the picture
-    inner, outer = _grown(inside, -_LINE_PX), _grown(inside, _HALO_PX)
-    rim = outer & ~_grown(inner, -_HALO_PX)
+    inner, outer = _grown(inside, -LINE_PX), _grown(inside, HALO_PX)
+    rim = outer & ~_grown(inner, -HALO_PX)
     picture.paste((0, 0, 0), (left, top), Image.fromarray(rim.astype(np.uint8) * np.uint8(128)))
     picture.paste(colour, (left, top), Image.fromarray((inside & ~inner).astype(np.uint8) * np.uint8(255)))
 
@@ -109,7 +109,7 @@ def _grown(mask: Mask, distance_px: int) -> Mask:
     return grown
 
 
-def _draw_labels(picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]]) -> None:
+def draw_labels(picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]]) -> None:
     """Write each label at its place (x, y): above the region, or lower where another label stands already."""
     draw, face = ImageDraw.Draw(picture), font(_LABEL_FONT_PX)
     wanted = [(x, y, round(draw.textlength(label, font=face)) + 24) for label, (x, y, _) in labels.items()]

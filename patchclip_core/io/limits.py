@@ -29,6 +29,10 @@ class DecodeLimits:
             raise UnsuitableImageError(
                 f"the image has {columns} x {rows} pixels; a chest radiograph has {MINIMUM_SIDE_PX} or more a side"
             )
+        self.check_pixels(rows, columns)
+
+    def check_pixels(self, rows: int, columns: int) -> None:
+        """Raise `UnsuitableImageError` where these are more pixels than are to be decoded."""
         if rows * columns > self.max_pixels:
             raise UnsuitableImageError(
                 f"the image has {columns} x {rows} pixels, more than the {self.max_pixels} that are allowed"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from patchclip_core.errors import CheckpointError, FindingsFileError, WordingFileError
-from patchclip_node.cli import analyze, config, demo, doctor, processes, studies
+from patchclip_node.cli import analyze, config, demo, doctor, processes, render, studies
 from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, complain
 from patchclip_node.domain.errors import ConfigurationError, NodeError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
         "Research software. Not for diagnosis."
     ),
 )
-for module in (processes, demo, analyze, doctor):
+for module in (processes, demo, analyze, render, doctor):
     module.register(app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
 app.add_typer(config.app, name="config", rich_help_panel="Look after the node")

@@ -23,6 +23,7 @@ from tests.unit.patchclip_node.cli.conftest import Command
         ("work",),
         ("web",),
         ("analyze",),
+        ("render",),
         ("doctor",),
         ("demo",),
         ("studies",),

@@ -1,0 +1,134 @@
+"""Presentation states, key objects and pictures: what is laid over an image, or stands instead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from highdicom.color import CIELabColor
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.pixels.utils import pixel_array
+
+from patchclip_node.dicom.headers import text, tolerant_reading
+from patchclip_node.rendering.marks import (
+    MAXIMUM_MARKS,
+    CannotRenderError,
+    Colour,
+    Line,
+    Mark,
+    Marks,
+    Shape,
+    Words,
+    graphic,
+    meaning,
+    palette,
+    points_of,
+    referred_to,
+    short,
+)
+
+_MAXIMUM_LINES: Final = 40
+_KEY_OBJECT_DESCRIPTION: Final = "113012"
+
+
+def read_presentation_state(header: Dataset, image: Dataset) -> Marks:
+    """Return a mark for each graphic layer that draws on this image, graphics and text."""
+    layers = {text(layer, "GraphicLayer"): layer for layer in header.get("GraphicLayerSequence") or ()}
+    uid, shapes = str(image.SOPInstanceUID), dict[str, list[Shape]]()
+    for annotation in header.get("GraphicAnnotationSequence") or ():
+        named = referred_to(annotation)
+        if not named or uid in named:
+            shapes.setdefault(text(annotation, "GraphicLayer"), []).extend(_shapes(annotation, image))
+    if sum(map(len, shapes.values())) > MAXIMUM_MARKS:
+        raise CannotRenderError(f"the presentation state draws more than {MAXIMUM_MARKS} things")
+    marks = [
+        Mark(
+            short(text(layers.get(name, Dataset()), "GraphicLayerDescription")) or name or "annotations",
+            _layer_colour(layers.get(name, Dataset()), order),
+            tuple(drawn),
+        )
+        for order, (name, drawn) in enumerate(shapes.items())
+    ]
+    rotation = int(header.get("ImageRotation") or 0)
+    if rotation % 90:
+        raise CannotRenderError(f"the presentation state turns the image by {rotation} degrees")
+    flipped = text(header, "ImageHorizontalFlip").upper() == "Y"
+    notes = [short(text(header, "ContentDescription")), _turned(rotation, flipped)]
+    return Marks(tuple(marks), tuple(filter(None, notes)), rotation % 360, flipped)
+
+
+def read_key_objects(header: Dataset, image: Dataset) -> Marks:
+    """Return a frame around an image that is a key image, and why it is."""
+    rows, columns = int(image.Rows), int(image.Columns)
+    inset = 0.01 * max(rows, columns)
+    left, top, right, bottom = inset, inset, columns - inset, rows - inset
+    around = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
+    items = header.get("ContentSequence") or ()
+    words = tuple(
+        short(text(item, "TextValue"))
+        for item in items
+        if text((item.get("ConceptNameCodeSequence") or [Dataset()])[0], "CodeValue") == _KEY_OBJECT_DESCRIPTION
+    )
+    title = meaning(header.get("ConceptNameCodeSequence")) or "key image"
+    return Marks((Mark(f"Key image: {title}", palette(0), (Line(around),)),), words)
+
+
+def read_picture(path: Path, header: Dataset) -> Marks:
+    """Return a Secondary Capture's own picture, RGB; nothing can be laid under what is burned in."""
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise CannotRenderError("the Secondary Capture has several frames; only single pictures are drawn")
+    with tolerant_reading():
+        pixels = np.asarray(pixel_array(dcmread(path, force=True)))
+    if pixels.dtype.kind not in "iu":
+        raise CannotRenderError("the Secondary Capture holds no whole numbers")
+    bits = int(header.get("BitsStored") or 8)
+    if bits > 8:
+        pixels = pixels >> (bits - 8)
+    grey = np.clip(pixels, 0, 255).astype(np.uint8)
+    if text(header, "PhotometricInterpretation").upper() == "MONOCHROME1":
+        grey = 255 - grey
+    picture: NDArray[np.uint8] = np.repeat(grey[..., np.newaxis], 3, axis=2) if grey.ndim == 2 else grey
+    return Marks(picture=picture)
+
+
+def _shapes(annotation: Dataset, image: Dataset) -> Iterator[Shape]:
+    for item in annotation.get("GraphicObjectSequence") or ():
+        points = points_of(item.get("GraphicData"), image)
+        if text(item, "GraphicAnnotationUnits").upper() == "DISPLAY":
+            points = points * np.array((int(image.Columns), int(image.Rows)))
+        yield graphic(text(item, "GraphicType"), points)
+    for item in annotation.get("TextObjectSequence") or ():
+        corner, of_picture = _place(item)
+        lines = text(item, "UnformattedTextValue").splitlines()[:_MAXIMUM_LINES]
+        yield Words("\n".join(map(short, lines)), *corner, of_picture)
+
+
+def _place(item: Dataset) -> tuple[tuple[float, float], bool]:
+    """Return where a text stands, and whether that is told as a fraction of the picture (DISPLAY units)."""
+    for point, units in (
+        ("BoundingBoxTopLeftHandCorner", "BoundingBoxAnnotationUnits"),
+        ("AnchorPoint", "AnchorPointAnnotationUnits"),
+    ):
+        value = item.get(point)
+        if value is not None and len(value) == 2:
+            return (float(value[0]), float(value[1])), text(item, units).upper() == "DISPLAY"
+    return (0.02, 0.02), True
+
+
+def _layer_colour(layer: Dataset, order: int) -> Colour:
+    lab = layer.get("GraphicLayerRecommendedDisplayCIELabValue")
+    rgb = layer.get("GraphicLayerRecommendedDisplayRGBValue")
+    if lab is not None and len(lab) == 3:
+        red, green, blue = CIELabColor.from_dicom_value([int(value) for value in lab]).to_rgb(clip=True)
+        return int(red), int(green), int(blue)
+    if rgb is not None and len(rgb) == 3:
+        red, green, blue = (int(value) >> 8 if int(value) > 255 else int(value) for value in rgb)
+        return red, green, blue
+    return palette(order)
+
+
+def _turned(rotation: int, flipped: bool) -> str:
+    return ", ".join(filter(None, (f"turned by {rotation} degrees" if rotation else "", "mirrored" if flipped else "")))

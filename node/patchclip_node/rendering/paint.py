@@ -1,0 +1,164 @@
+"""Marks as a picture: over the image, each in its colour, with a legend of what the object says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from patchclip_core.drawing.legend import BACKGROUND, font, wrapped
+from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, draw_contour, draw_heat, draw_labels, shown
+from patchclip_core.types import Radiograph
+from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks, Points, Shape, Spots, Words
+
+LEGEND_PX: Final = 540
+_MARGIN_PX: Final = 28
+_ROW_PX: Final = 26
+_TEXT_PX: Final = 19
+_MAXIMUM_ROWS: Final = 90
+_WORDS_PX: Final = 24
+_BRIGHT: Final = (238, 240, 244)
+_DIM: Final = (150, 156, 166)
+_WARNING: Final = (255, 120, 96)
+
+
+def paint(marks: Marks, radiograph: Radiograph | None, title: str, warnings: tuple[str, ...] = ()) -> Image.Image:
+    """Return the picture, RGB.
+
+    radiograph: what is under the marks; None where the object brings its own picture, which is then returned as it is.
+    title, warnings: the legend's first lines.
+    """
+    if marks.picture is not None:
+        return Image.fromarray(marks.picture)
+    assert radiograph is not None
+    pixels = np.rot90(radiograph.pixels, -marks.rotation_deg // 90)
+    aspect = 1 / radiograph.pixel_aspect_ratio if marks.rotation_deg % 180 else radiograph.pixel_aspect_ratio
+    picture = shown(Radiograph(np.ascontiguousarray(np.fliplr(pixels) if marks.flipped else pixels), aspect))
+    place = _Place(radiograph, marks, picture)
+    for mark in marks.marks:
+        for shape in mark.shapes:
+            _draw(picture, shape, mark.colour, place)
+    draw_labels(picture, dict(_labels(marks, place)))
+    return _with_legend(picture, list(_rows(marks, title, warnings)))
+
+
+class _Place:
+    """Where pixels of the image are in the picture."""
+
+    def __init__(self, radiograph: Radiograph, marks: Marks, picture: Image.Image) -> None:
+        self._rows, self._columns = radiograph.rows, radiograph.columns
+        self._quarter_turns, self._flipped = marks.rotation_deg // 90, marks.flipped
+        self._picture = picture
+
+    def points(self, points: Points) -> Points:
+        """Return points of the image as points of the picture."""
+        x, y = points[:, 0], points[:, 1]
+        width, height = self._columns, self._rows
+        for _ in range(self._quarter_turns):  # clockwise: what was at the left is at the top
+            x, y, width, height = height - y, x, height, width
+        if self._flipped:
+            x = width - x
+        return np.column_stack((x * self._picture.width / width, y * self._picture.height / height))
+
+    def turned(
+        self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+        """Return values over the image as values over the picture."""
+        turned = np.rot90(values, -self._quarter_turns)
+        return np.ascontiguousarray(np.fliplr(turned) if self._flipped else turned)
+
+
+def _draw(picture: Image.Image, shape: Shape, colour: Colour, place: _Place) -> None:
+    match shape:
+        case Area(mask):
+            draw_contour(picture, np.asarray(place.turned(mask), dtype=np.bool_), colour)
+        case Heat(values):
+            turned = np.asarray(place.turned(values), dtype=np.float32)
+            resized = Image.fromarray(turned).resize(picture.size, Image.Resampling.BILINEAR)
+            draw_heat(picture, np.asarray(resized, dtype=np.float32), colour)
+        case Line(points):
+            _draw_line(picture, place.points(points), colour)
+        case Spots(points):
+            for x, y in place.points(points):
+                _draw_line(picture, np.array([(x - 12, y), (x + 12, y)]), colour)
+                _draw_line(picture, np.array([(x, y - 12), (x, y + 12)]), colour)
+        case Words():
+            _draw_words(picture, shape, colour, place)
+
+
+def _draw_line(picture: Image.Image, points: Points, colour: Colour) -> None:
+    draw = ImageDraw.Draw(picture)
+    path = [(float(x), float(y)) for x, y in points]
+    draw.line(path, fill=(0, 0, 0), width=LINE_PX + 2 * HALO_PX, joint="curve")
+    draw.line(path, fill=colour, width=LINE_PX, joint="curve")
+
+
+def _draw_words(picture: Image.Image, words: Words, colour: Colour, place: _Place) -> None:
+    if words.of_picture:
+        x, y = words.x * picture.width, words.y * picture.height
+    else:
+        x, y = place.points(np.array([(words.x, words.y)]))[0]
+    draw, face = ImageDraw.Draw(picture), font(_WORDS_PX)
+    room = max(picture.width - x - 12, picture.width / 3)
+    lines = [line for said in words.text.split("\n") for line in wrapped(said, _WORDS_PX, room)]
+    y = min(y, picture.height - len(lines) * (_WORDS_PX + 6) - 12)
+    for number, line in enumerate(lines):
+        at = max(0.0, min(x, picture.width - room)), max(0.0, y) + number * (_WORDS_PX + 6)
+        draw.text(at, line, font=face, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def _labels(marks: Marks, place: _Place) -> Iterator[tuple[str, tuple[float, float, Colour]]]:
+    """Name each mark at its top left corner, where it does not bring words of its own."""
+    for number, mark in enumerate(marks.marks, 1):
+        corner = _corner(mark, place)
+        if corner is not None and not any(isinstance(shape, Words) for shape in mark.shapes):
+            yield f"{number} {mark.name}"[:60], (*corner, mark.colour)
+
+
+def _corner(mark: Mark, place: _Place) -> tuple[float, float] | None:
+    corners = []
+    for shape in mark.shapes:
+        match shape:
+            case Line(points) | Spots(points):
+                corners.append(points)
+            case Area(mask) if mask.any():
+                rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+                corners.append(np.array([(columns[0], rows[0]), (columns[-1] + 1, rows[-1] + 1)], dtype=float))
+            case _:
+                continue
+    if not corners:
+        return None
+    at = place.points(np.concatenate(corners)).min(axis=0)
+    return float(at[0]), float(at[1])
+
+
+def _rows(marks: Marks, title: str, warnings: tuple[str, ...]) -> Iterator[tuple[str, Colour]]:
+    """Yield the legend's rows and their colours."""
+    for said, colour in (*((line, _WARNING) for line in warnings), (title, _BRIGHT)):
+        yield from ((line, colour) for line in _wrapped(said))
+    for number, mark in enumerate(marks.marks, 1):
+        yield "", _DIM
+        yield from ((line, mark.colour) for line in _wrapped(f"{number} {mark.name}"))
+        yield from ((line, _DIM) for detail in mark.details for line in _wrapped(detail))
+    if marks.notes:
+        yield "", _DIM
+    yield from ((line, _DIM) for note in marks.notes for line in _wrapped(note))
+
+
+def _wrapped(said: str) -> Iterator[str]:
+    return wrapped(said, _TEXT_PX, LEGEND_PX - 2 * _MARGIN_PX)
+
+
+def _with_legend(picture: Image.Image, rows: list[tuple[str, Colour]]) -> Image.Image:
+    if len(rows) > _MAXIMUM_ROWS:
+        rows = [*rows[:_MAXIMUM_ROWS], (f"and {len(rows) - _MAXIMUM_ROWS} more lines", _WARNING)]
+    height = max(picture.height, 2 * _MARGIN_PX + _ROW_PX * len(rows))
+    canvas = Image.new("RGB", (picture.width + LEGEND_PX, height), BACKGROUND)
+    canvas.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for number, (line, colour) in enumerate(rows):
+        at = picture.width + _MARGIN_PX, _MARGIN_PX + number * _ROW_PX
+        draw.text(at, line, font=font(_TEXT_PX), fill=colour)
+    return canvas

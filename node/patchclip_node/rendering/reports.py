@@ -1,0 +1,137 @@
+"""Structured reports: regions with their names and numbers, and what is said without a place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from patchclip_core.prompts import load_findings
+from patchclip_node.dicom.headers import text
+from patchclip_node.rendering.marks import (
+    MAXIMUM_CONTENT_ITEMS,
+    MAXIMUM_MARKS,
+    CannotRenderError,
+    Colour,
+    Mark,
+    Marks,
+    graphic,
+    meaning,
+    palette,
+    points_of,
+    referred_to,
+    short,
+)
+
+_FINDING = "121071"
+_TRACKING_IDENTIFIER = "112039"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Visit:
+    """A content item and its ancestors, the nearest first."""
+
+    item: Dataset
+    ancestors: tuple[Dataset, ...]
+
+
+def read_report(header: Dataset, image: Dataset) -> Marks:
+    """Return a mark for each region of this image, and everything else that the report says as notes."""
+    visits = list(_walk(header))
+    regions = [visit for visit in visits if _is(visit.item, "SCOORD")]
+    of_image = [visit for visit in regions if _is_on(visit.item, image, visits)]
+    if len(of_image) > MAXIMUM_MARKS:
+        raise CannotRenderError(f"the report has {len(of_image)} regions, more than {MAXIMUM_MARKS}")
+    colours = _colours()
+    marks = [_mark(visit, image, colours, order) for order, visit in enumerate(of_image)]
+    told = {id(item) for visit in of_image for item in (visit.item, *visit.ancestors[:1])}
+    notes = [note for visit in visits if (note := _note(visit, told))]
+    if any(_is(visit.item, "SCOORD3D") for visit in visits):
+        notes.append("regions in space (SCOORD3D) cannot be drawn over a projection")
+    title = meaning(header.get("ConceptNameCodeSequence"))
+    return Marks(tuple(marks), (f"{title or 'report'}, {len(marks)} of {len(regions)} regions drawn", *notes))
+
+
+def _walk(root: Dataset) -> Iterator[_Visit]:
+    """Yield every content item below the root, in the order of the tree, without recursion."""
+    waiting = [_Visit(item, (root,)) for item in reversed(root.get("ContentSequence") or ())]
+    seen = 0
+    while waiting:
+        visit = waiting.pop()
+        seen += 1
+        if seen > MAXIMUM_CONTENT_ITEMS:
+            raise CannotRenderError(f"the report has more than {MAXIMUM_CONTENT_ITEMS} content items")
+        yield visit
+        children = visit.item.get("ContentSequence") or ()
+        waiting += [_Visit(child, (visit.item, *visit.ancestors[:8])) for child in reversed(children)]
+
+
+def _is(item: Dataset, value_type: str) -> bool:
+    return text(item, "ValueType").upper() == value_type
+
+
+def _is_on(region: Dataset, image: Dataset, visits: list[_Visit]) -> bool:
+    """Tell whether a region is selected from this image; one that names no image belongs to the only image there is."""
+    named = referred_to(region)
+    if named:
+        return str(image.SOPInstanceUID) in named
+    images = {uid for visit in visits if _is(visit.item, "IMAGE") for uid in referred_to(visit.item)}
+    return len(images) <= 1
+
+
+def _mark(visit: _Visit, image: Dataset, colours: dict[tuple[str, str], Colour], order: int) -> Mark:
+    around = visit.ancestors[0]
+    siblings = list(around.get("ContentSequence") or ())
+    finding = next((item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == _FINDING), None)
+    tracking = next(
+        (item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == _TRACKING_IDENTIFIER), None
+    )
+    named = finding if finding is not None else Dataset()
+    name = (
+        meaning(named.get("ConceptCodeSequence"))
+        or short(text(tracking, "TextValue") if tracking is not None else "")
+        or meaning(around.get("ConceptNameCodeSequence"))
+        or meaning(visit.item.get("ConceptNameCodeSequence"))
+        or "region"
+    )
+    numbers = [item for item in (around, *siblings) if _is(item, "NUM")]
+    shape = graphic(text(visit.item, "GraphicType"), points_of(visit.item.get("GraphicData"), image))
+    colour = colours.get(_code(named, "ConceptCodeSequence"), palette(order))
+    return Mark(name, colour, (shape,), tuple(_number(item) for item in numbers))
+
+
+def _number(item: Dataset) -> str:
+    """Say a NUM item: 'Probability of lung opacity: 87 %'."""
+    measured = item.get("MeasuredValueSequence")
+    name = meaning(item.get("ConceptNameCodeSequence"))
+    if not measured:
+        return f"{name}: no value"
+    unit = _code(measured[0], "MeasurementUnitsCodeSequence")[0]
+    return short(f"{name}: {text(measured[0], 'NumericValue')} {'' if unit == '1' else unit}").strip()
+
+
+def _note(visit: _Visit, told: set[int]) -> str | None:
+    """Return what an item says in words, where it speaks of findings and not of the report itself."""
+    item = visit.item
+    if id(item) in told or any(id(one) in told for one in visit.ancestors) or len(visit.ancestors) < 2:
+        return None
+    if _is(item, "TEXT") and not _is(visit.ancestors[0], "IMAGE"):  # what an image library says of its images
+        return short(text(item, "TextValue")) or None
+    if _is(item, "CODE") and _is(visit.ancestors[0], "CONTAINER"):
+        numbers = [_number(child) for child in item.get("ContentSequence") or () if _is(child, "NUM")]
+        said = f"{meaning(item.get('ConceptNameCodeSequence'))}: {meaning(item.get('ConceptCodeSequence'))}"
+        return short("; ".join((said, *numbers)))
+    if _is(item, "NUM") and _is(visit.ancestors[0], "CONTAINER"):
+        return _number(item)
+    return None
+
+
+def _code(item: Dataset, keyword: str) -> tuple[str, str]:
+    sequence = item.get(keyword)
+    return (text(sequence[0], "CodeValue"), text(sequence[0], "CodingSchemeDesignator")) if sequence else ("", "")
+
+
+def _colours() -> dict[tuple[str, str], Colour]:
+    """Return the colours of the findings that this product knows, by their codes."""
+    return {(known.code.value, known.code.scheme): known.colour_rgb for known in load_findings().values()}
