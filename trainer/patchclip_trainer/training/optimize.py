@@ -43,7 +43,8 @@ def follow(mean: torch.nn.Module, network: torch.nn.Module, decay: float, step: 
     decay = min(decay, (1 + step) / (10 + step))
     weights = dict(network.named_parameters())
     for name, value in mean.named_parameters():
-        value.lerp_(weights[name], 1 - decay)
+        if weights[name].requires_grad:
+            value.lerp_(weights[name], 1 - decay)
     buffers = dict(network.named_buffers())
     for name, buffer in mean.named_buffers():
         buffer.copy_(buffers[name])

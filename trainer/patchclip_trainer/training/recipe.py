@@ -54,6 +54,8 @@ class AugmentRecipe(_Part):
     """Largest value added, white being 1."""
     contrast: Annotated[float, Field(ge=0, le=0.9)] = 0.1
     """Largest change of the spread of grey values."""
+    simulate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of views of images called normal by radiologists that a finding is drawn into (docs/simulation.md)."""
 
     def view_of(self, epoch: int) -> int:
         """Return the number of the view that an epoch shows."""
@@ -116,6 +118,8 @@ class TrainingRecipe(RunRecipe):
     """Patches count as whole from half coverage on; always so with the objective `paper`."""
     text_mined: bool = True
     """Text-mined labels count for the image as a whole; for patches they never do."""
+    stop_on: Literal["froc", "loss"] = "froc"
+    """What early stopping looks at: how well lesions are found, where any is held out; or the loss."""
     findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Keys to train; left out, all that have a positive image in the part that is trained on."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from patchclip_core.targets import Targets
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.evaluation.predictions import Predictions, gridded
+from patchclip_trainer.evaluation.truth import FindingTruth, truth_of
 from patchclip_trainer.training.features import Progress
+from patchclip_trainer.training.held_out import mean_froc
 from patchclip_trainer.training.kept import Origin, write_checkpoint
 from patchclip_trainer.training.objective import Batch, FindingsObjective
 from patchclip_trainer.training.recipe import TrainingRecipe
@@ -31,7 +34,7 @@ from patchclip_trainer.training.sight import Sight
 from patchclip_trainer.training.start import TEXT_SIDE, build, sentences_of
 from patchclip_trainer.training.views import MIRROR_IMAGE, PLAIN, View, Views
 
-HELD_OUT_LOSS = "held_out_loss"
+HELD_OUT_LOSS, HELD_OUT_FROC = "held_out_loss", "held_out_froc"
 
 
 class Stage2:
@@ -53,7 +56,8 @@ class Stage2:
         definitions = definitions or load_findings()
         self.recipe = recipe
         self._targets: dict[tuple[int, int], Targets] = {}
-        self.samples = collect(data, recipe, definitions, domains or load_label_domains())
+        self._domains = domains or load_label_domains()
+        self.samples = collect(data, recipe, definitions, self._domains)
         self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
         _freeze(self.start.network, recipe)
         check_fit(data, self.start.preprocess)
@@ -69,8 +73,10 @@ class Stage2:
 
     @property
     def watched(self) -> str | None:
-        """The held-out loss, where patients are held out."""
-        return f"-{HELD_OUT_LOSS}" if len(self.samples.held_out) else None
+        """How well lesions are found in the held-out patients' images, or the loss: where there are no boxes, too."""
+        if not len(self.samples.held_out):
+            return None
+        return HELD_OUT_FROC if self._truths else f"-{HELD_OUT_LOSS}"
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
@@ -85,13 +91,27 @@ class Stage2:
         return self.objective.loss(network, self.batch(indices, self.recipe.augment.view_of(epoch)))
 
     def validate(self, network: Network) -> Mapping[str, float]:
-        """Return the mean loss of the held-out patients' images."""
-        total = 0.0
+        """Return the mean loss of the held-out patients' images, and how well their lesions are found."""
+        total, held_out = 0.0, self.samples.held_out
         # The network may be a running mean, whose text side is the trained one's own only where that is frozen.
-        for indices in batches_of(self.samples.held_out, self.recipe.batch, None):
+        for indices in batches_of(held_out, self.recipe.batch, None):
             loss, _ = self.objective.loss(network, self.batch(indices, 0))
             total += loss.item() * len(indices)
-        return {HELD_OUT_LOSS: total / len(self.samples.held_out)}
+        measures = {HELD_OUT_LOSS: total / len(held_out)}
+        if self._truths:
+            predictions = self.predict(network, self.objective.embed(network), held_out)
+            measures[HELD_OUT_FROC] = mean_froc(predictions, self._truths)
+        return measures
+
+    @cached_property
+    def _truths(self) -> dict[str, FindingTruth]:
+        """What is true of the held-out images, by finding; nothing where no place is judged, or asked for."""
+        data, held_out = self.samples.data, self.samples.held_out
+        rows = [data.rows[int(index)] for index in held_out]
+        boxes = {data.rows[int(index)].image: data.boxes_of(int(index)) for index in held_out}
+        found = {item.key: truth_of(rows, boxes, item.key, self._domains) for item in self.samples.findings}
+        marked = any(found[item.key].boxed.any() for item in self.samples.findings if item.extent == "localised")
+        return found if marked and self.recipe.stop_on == "froc" else {}
 
     def fill(self, progress: Progress) -> None:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""

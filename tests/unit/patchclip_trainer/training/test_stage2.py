@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tensorboardX.proto import event_pb2
 from typer.testing import CliRunner
 
 from patchclip_core import checkpoint
 from patchclip_core.targets import FindingLabel
 from patchclip_core.types import Radiograph
 from patchclip_trainer.cli import app
+from patchclip_trainer.data.label_domains import lesions_of
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
+from patchclip_trainer.metrics.candidates import find_candidates, to_grid
+from patchclip_trainer.metrics.froc import froc_cases, mean_sensitivity
 from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.samples import targets_of
@@ -76,6 +81,56 @@ def test_a_killed_run_resumes_with_the_same_losses(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.parametrize("part", ["forward", "update"])
+def test_an_interrupt_in_a_step_loses_that_step_alone(
+    part: str, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(epochs=2)
+    Run(Stage2(recipe, squares, tmp_path / "t1")).run(tmp_path / "whole")
+    run = Run(Stage2(recipe, squares, tmp_path / "t2"))
+
+    def interrupt(*_given: object, **_named: object) -> None:
+        if run.step == 4:
+            raise KeyboardInterrupt
+
+    if part == "forward":
+        run.network.register_forward_pre_hook(interrupt)
+    else:
+        run.optimizer.register_step_post_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(tmp_path / "cut")
+    steps: list[int] = []
+    again = Run(Stage2(recipe, squares, tmp_path / "t3"))
+    again.run(tmp_path / "cut", resume=True, progress=lambda done, _total: steps.append(done))
+
+    # Weights that are half way to the next step are never saved: there the state is that of the epoch.
+    assert steps[0] == (5 if part == "forward" else 4)
+    assert losses_in(tmp_path / "cut") == losses_in(tmp_path / "whole")
+
+
+def test_the_log_is_there_for_tensorboard_too(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    Run(Stage2(make_recipe(epochs=1), squares, tmp_path / "t")).run(tmp_path / "out")
+
+    (path,) = (tmp_path / "out" / "tensorboard").iterdir()
+    shown = [
+        value.simple_value
+        for event in events_in(path.read_bytes())
+        for value in event.summary.value
+        if value.tag == "loss"
+    ]
+
+    assert shown == pytest.approx(losses_in(tmp_path / "out")[:3])
+
+
+def events_in(content: bytes) -> Iterator[event_pb2.Event]:
+    """Read records: a length and its checksum, 12 bytes; the event; its checksum, 4 bytes."""
+    place = 0
+    while place < len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        yield event_pb2.Event.FromString(content[place + 12 : place + 12 + length])
+        place += length + 16
+
+
 def test_a_run_that_is_asked_to_stop_loses_no_step(
     squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -101,16 +156,51 @@ def test_a_run_is_not_resumed_with_another_recipe_nor_overwritten(
         Run(Stage2(make_recipe(epochs=1), squares, tmp_path / "t3")).run(tmp_path / "out")
 
 
-def test_training_stops_where_the_held_out_loss_no_longer_falls(
-    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+@pytest.mark.parametrize("stop_on", ["froc", "loss"])
+def test_training_stops_where_the_held_out_measure_is_no_longer_better(
+    stop_on: str, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     still = {"rate_tower": 0.0, "rate_new": 0.0}
-    run = Run(Stage2(make_recipe(patience=2, optimizer=still), squares, tmp_path / "t"))
+    run = Run(Stage2(make_recipe(patience=2, optimizer=still, stop_on=stop_on), squares, tmp_path / "t"))
 
     outcome = run.run(tmp_path / "out")
 
     assert outcome.step == 3 * run.epoch_steps
     assert outcome.reason == "no better held-out measure any more"
+
+
+def test_the_watched_measure_is_the_froc_that_an_evaluation_finds(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    stage = Stage2(make_recipe(epochs=12), squares, tmp_path / "t")
+    Run(stage).run(out)
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    best = max(line["held_out_froc"] for line in lines if "held_out_froc" in line)
+
+    analyzer = checkpoint.load(out / "checkpoint", "cpu")
+    candidates, lesions = [], []
+    for index in stage.samples.held_out:
+        found = analyzer.analyze_batch([Radiograph(squares.images[index] / np.float32(255))])[0]
+        shown = found["pneumothorax"].patch_map
+        assert shown is not None
+        candidates.append(find_candidates(to_grid(shown, found.geometry), 32, 32))
+        lesions.append(lesions_of(squares.boxes_of(int(index)), "pneumothorax"))
+    again = mean_sensitivity(froc_cases(candidates, lesions))(np.ones((1, len(lesions))))[0]
+
+    assert stage.watched == "held_out_froc"
+    assert 0.2 < again == pytest.approx(best, abs=1e-6)
+
+
+def test_without_a_held_out_box_the_loss_is_watched(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    unmarked = replace(squares, boxes=())
+
+    stage = Stage2(make_recipe(), unmarked, tmp_path / "t")
+
+    assert stage.watched == "-held_out_loss"
+    assert set(stage.validate(stage.network)) == {"held_out_loss"}
 
 
 def test_unknown_findings_contribute_no_gradient(
