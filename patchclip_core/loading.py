@@ -110,7 +110,7 @@ def _analyzer(
         )
     if card.mirrored and not is_symmetric(network.grid, network.input_px):
         raise CheckpointError(
-            f"the card of {card.name} asks for mirror images, but its patches lie unevenly on the input: set `mirrored` to "
+            f"the card of {card.name} asks for mirror images, but patches lie unevenly on its input: set `mirrored` to "
             "false"
         )
     if input_px is not None and input_px != network.input_px:

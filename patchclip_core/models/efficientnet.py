@@ -149,7 +149,8 @@ class EfficientNetImageTower(TrunkTower):
         super().__init__()
         self.settings = settings
         self.width = settings.width
-        self.model = EfficientNetLite().requires_grad_(False)
+        # Channels last: a third faster on processors.
+        self.model = EfficientNetLite().requires_grad_(False).to(memory_format=torch.channels_last)
         given = STAGES[_FINE - 1].width + STAGES[-1].width
         self.feature_norm = nn.LayerNorm(given)
         self.dropout = nn.Dropout(settings.dropout)
@@ -164,6 +165,11 @@ class EfficientNetImageTower(TrunkTower):
         self.transformer = transformer(
             self.width, settings.attention_heads, settings.hidden, settings.layers, settings.dropout
         )
+        # The layers start as if they were not there: with little data, what they add has to earn its place.
+        for layer in self.transformer.layers:
+            assert isinstance(layer, nn.TransformerEncoderLayer)
+            nn.init.zeros_(layer.self_attn.out_proj.weight)
+            nn.init.zeros_(layer.linear2.weight)
         self.final_norm = nn.LayerNorm(self.width)
 
     def align(self, alignment: Alignment) -> Alignment:
@@ -180,7 +186,7 @@ class EfficientNetImageTower(TrunkTower):
 
         What is left over beyond a multiple of 32 has no coarse features of its own: it takes its neighbours'.
         """
-        fine, coarse = self.model(images)
+        fine, coarse = self.model(images.contiguous(memory_format=torch.channels_last))
         if self.settings.stride == 32:
             fine = nn.functional.avg_pool2d(fine, 2)
         else:
