@@ -10,27 +10,27 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
-from tests.peers.validators import dcentvfy_errors, dciodvfy_errors, sr_template_errors
+from tests.peers.validators import DICOM3TOOLS, dcentvfy_errors, dciodvfy_errors, sr_template_errors
 from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
 
 PLACE = {"opacity": [(3, 3, 3, 3)]}
 LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
-ARCHIVED = Predecessor(ComprehensiveSRStorage, "1.2.826.0.1.3680043.2.1143.9.4", "1.2.826.0.1.3680043.2.1143.9.3")
 LATERAL = SkippedImage(CR, "1.2.826.0.1.3680043.2.1143.1.5", "the view is lateral (LL)")
 
 EVERYTHING = (
     *(ResultVariant(kind) for kind in ResultKind if kind not in WITH_GEOMETRY),
     *(ResultVariant(kind, geometry) for kind in WITH_GEOMETRY for geometry in PlaneGeometry),
 )
+MEASUREMENT_REPORT, PAGE = "TID_1500 (MeasurementReport)", "TID_2000 (BasicDiagnosticImagingReport)"
 TEMPLATES = {
-    ResultKind.SR: "TID_1500 (MeasurementReport)",
-    ResultKind.TEXT_SR: "TID_2000 (BasicDiagnosticImagingReport)",
+    ResultKind.SR: MEASUREMENT_REPORT,
+    ResultKind.TEXT_SR: PAGE,
     ResultKind.KO: "TID_2010 (KeyObjectSelection)",
 }
 
@@ -119,7 +119,8 @@ Built = dict[str, list[tuple[ResultKind, Path]]]
 def _write(
     folder: Path, name: str, images: list[AnalysedImage], skipped: list[SkippedImage], revision: int
 ) -> list[tuple[ResultKind, Path]]:
-    context = result_context(revision, (ARCHIVED,) if revision > 1 else ())
+    earlier = _reports_before(images, skipped, revision)
+    context = result_context(revision, tuple(_predecessor(report) for report in earlier))
     pictured = [with_overlay(image) for image in images]
     written = []
     for number, (variant, dataset) in enumerate(build_results(pictured, skipped, context, EVERYTHING)):
@@ -127,6 +128,14 @@ def _write(
         path.write_bytes(encode(dataset))
         written.append((variant.kind, path))
     return written
+
+
+def _reports_before(images: list[AnalysedImage], skipped: list[SkippedImage], revision: int) -> list[Dataset]:
+    return [build_sr(images, skipped, result_context(number)) for number in range(1, revision)]
+
+
+def _predecessor(report: Dataset) -> Predecessor:
+    return Predecessor(report.SOPClassUID, report.SOPInstanceUID, report.SeriesInstanceUID)
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +160,7 @@ def built_of_real(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="session")
 def miscoded_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report that breaks TID 1500: the procedure that it reports is not in CID 100."""
-    report = build_sr([analysed({})], [], result_context())
+    report = build_sr([analysed(PLACE)], [], result_context())
     procedure = next(
         item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Procedure reported"
     )
@@ -161,21 +170,29 @@ def miscoded_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _documents(results: list[tuple[ResultKind, Path]]) -> dict[Path, str]:
+    """Document -> the template that it follows; a report without a region, and so without a segmentation, is a page."""
+    templates = TEMPLATES if ResultKind.SEG in dict(results) else TEMPLATES | {ResultKind.SR: PAGE}
+    return {path: templates[kind] for kind, path in results if kind in templates}
+
+
 @pytest.fixture(scope="session")
 def template_errors(built: Built, built_of_real: Built, miscoded_report: Path) -> dict[Path, list[str]]:
     documents = {
-        path: TEMPLATES[kind]
+        path: template
         for results in (*built.values(), *built_of_real.values())
-        for kind, path in results
-        if kind in TEMPLATES
+        for path, template in _documents(results).items()
     }
-    return sr_template_errors(documents | {miscoded_report: TEMPLATES[ResultKind.SR]})
+    return sr_template_errors(documents | {miscoded_report: MEASUREMENT_REPORT})
 
 
 @pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize("version", DICOM3TOOLS)
 @pytest.mark.parametrize("name", STUDIES)
-def test_dciodvfy_finds_no_error_in_any_object(name: str, built: Built) -> None:
-    assert {path.name: dciodvfy_errors(path) for _, path in built[name]} == {path.name: [] for _, path in built[name]}
+def test_dciodvfy_finds_no_error_in_any_object(name: str, version: str, built: Built) -> None:
+    errors = {path.name: dciodvfy_errors(path, version) for _, path in built[name]}
+
+    assert errors == {path.name: [] for _, path in built[name]}
 
 
 def test_every_kind_of_result_is_among_those_that_are_validated(built: Built) -> None:
@@ -195,8 +212,11 @@ def test_the_template_checker_finds_no_error_in_any_document(
 
 
 @pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize("version", DICOM3TOOLS)
 @pytest.mark.parametrize("name", [name for name in STUDIES if name != "values that break their VR"])
-def test_results_agree_with_their_source_about_patient_and_study(name: str, built: Built, tmp_path: Path) -> None:
+def test_results_agree_with_their_source_about_patient_and_study(
+    name: str, version: str, built: Built, tmp_path: Path
+) -> None:
     sources = []
     for number, image in enumerate(STUDIES[name][0]):
         source = copy.deepcopy(image.source)
@@ -206,7 +226,11 @@ def test_results_agree_with_their_source_about_patient_and_study(name: str, buil
         source.save_as(path, enforce_file_format=True)
         sources.append(path)
 
-    errors = dcentvfy_errors([*sources, *(path for _, path in built[name])])
+    for report in _reports_before(*STUDIES[name]):
+        sources.append(tmp_path / f"{report.SOPInstanceUID}.dcm")
+        sources[-1].write_bytes(encode(report))
+
+    errors = dcentvfy_errors([*sources, *(path for _, path in built[name])], version)
 
     assert errors == []
 
@@ -221,8 +245,9 @@ def test_dciodvfy_finds_no_error_in_the_sample_studies() -> None:
 
 @pytest.mark.peer("dciodvfy")
 @pytest.mark.real_data
-def test_dciodvfy_finds_no_error_in_the_results_of_real_files(built_of_real: Built) -> None:
-    errors = {path.name: dciodvfy_errors(path) for results in built_of_real.values() for _, path in results}
+@pytest.mark.parametrize("version", DICOM3TOOLS)
+def test_dciodvfy_finds_no_error_in_the_results_of_real_files(version: str, built_of_real: Built) -> None:
+    errors = {path.name: dciodvfy_errors(path, version) for results in built_of_real.values() for _, path in results}
 
     assert errors
     assert not {name: lines for name, lines in errors.items() if lines}

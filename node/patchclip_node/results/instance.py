@@ -69,7 +69,9 @@ def reference(image: AnalysedImage) -> Dataset:
 
 
 def unname_images(document: Dataset) -> None:
-    """Take the concept names off the images below the root: TID 2000 and 2010 have none, highdicom insists on one."""
-    for item in document.ContentSequence:
+    """Take the concept names off the images: those of TID 2000 and 2010 have none, highdicom insists on one."""
+    for item in document.get("ContentSequence", ()):
         if item.ValueType == "IMAGE":
-            del item.ConceptNameCodeSequence
+            item.pop("ConceptNameCodeSequence", None)
+        else:
+            unname_images(item)

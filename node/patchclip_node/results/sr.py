@@ -1,11 +1,14 @@
-"""The structured report of a study revision: a Comprehensive SR around the content tree of `sr_content`."""
+"""The structured report of a study revision: a Comprehensive SR around the content tree of its template.
+
+Where a present finding has a region that is a measurement report, `sr_content`; without any it is a page, `text_sr`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from highdicom.sr import ComprehensiveSR
+from highdicom.sr import ComprehensiveSR, ContainerContentItem
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
@@ -13,10 +16,11 @@ from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
 from patchclip_node.results.equipment import finish
-from patchclip_node.results.instance import names_of_study
+from patchclip_node.results.instance import names_of_study, unname_images
 from patchclip_node.results.series import series_description, series_number
 from patchclip_node.results.source import evidence, requests
-from patchclip_node.results.sr_content import report_content
+from patchclip_node.results.sr_content import algorithm, evaluations, report_content
+from patchclip_node.results.text_sr import page_content
 
 _USUAL: Final = ResultVariant(ResultKind.SR)
 
@@ -35,9 +39,10 @@ def build_sr(
         raise ValueError("a report needs at least one analysed image; a study without one is rejected, not reported")
     source, model = images[0].source, images[0].findings.model
     names = names_of_study(variant, images[0], context)
+    is_measured = any(finding.regions for image in images for finding in image.findings.present)
     report = ComprehensiveSR(
         evidence=[evidence(image.source) for image in images],
-        content=report_content(images, skipped, context),
+        content=report_content(images, skipped, context) if is_measured else _page(images, skipped, context),
         series_instance_uid=context.uids.uid("series", *names),
         series_number=series_number(variant, context),
         sop_instance_uid=context.uids.uid("instance", *names),
@@ -49,8 +54,17 @@ def build_sr(
         requested_procedures=requests(source) or None,
         previous_versions=_predecessors(source, context) or None,
     )
+    if not is_measured:
+        unname_images(report)
     finish(report, source, model, context, series_description(variant, model, context))
     return report
+
+
+def _page(
+    images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
+) -> ContainerContentItem:
+    identified, evaluated = algorithm(images, images[0].findings.model), list(evaluations(images, context))
+    return page_content(images, skipped, context, identified, evaluated)
 
 
 def _predecessors(source: Dataset, context: ResultContext) -> list[Dataset]:

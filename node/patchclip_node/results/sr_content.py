@@ -1,7 +1,8 @@
 """The content tree of the report: TID 1500 Imaging Measurement Report (PS3.16).
 
-A present finding with regions is a measurement group (TID 1410) for each region. All else (present without a place,
-absent, not evaluated) is a qualitative evaluation at the root, since viewers fail on groups without a region.
+A present finding with regions is a measurement group (TID 1410) for each region; there is at least one. All else
+(present without a place, absent, not evaluated) is a qualitative evaluation at the root, since viewers fail on groups
+without a region.
 """
 
 from __future__ import annotations
@@ -52,17 +53,17 @@ def report_content(
 ) -> ContainerContentItem:
     """Return the root of the content tree."""
     model = images[0].findings.model
-    root = ContainerContentItem(name=codes.IMAGING_MEASUREMENT_REPORT, template_id="1500")
+    root = ContainerContentItem(name=codes.IMAGING_MEASUREMENT_REPORT, is_content_continuous=False, template_id="1500")
     content = ContentSequence()
     content.extend(LanguageOfContentItemAndDescendants(language_code(context)))
     content.extend(observer(model, context))
     content.append(CodeContentItem(codes.PROCEDURE_REPORTED, codes.IMAGING_PROCEDURE, _MODIFIES))
-    content.extend(_algorithm(images, model))
+    content.extend(algorithm(images, model))
     content.append(container(codes.IMAGE_LIBRARY, [_library_group(images)]))
     groups = [group for image in images for group in measurement_groups(image, context)]
-    if groups:
-        content.append(container(codes.IMAGING_MEASUREMENTS, groups))
-    content.append(container(codes.QUALITATIVE_EVALUATIONS, list(_evaluations(images, skipped, context))))
+    content.append(container(codes.IMAGING_MEASUREMENTS, groups))
+    qualitative = [*evaluations(images, context), *_comments(images, skipped, context)]
+    content.append(container(codes.QUALITATIVE_EVALUATIONS, qualitative))
     root.ContentSequence = content
     return root
 
@@ -90,7 +91,7 @@ def observing_device(model: ModelIdentity, context: ResultContext) -> ObserverCo
     )
 
 
-def _algorithm(images: Sequence[AnalysedImage], model: ModelIdentity) -> AlgorithmIdentification:
+def algorithm(images: Sequence[AnalysedImage], model: ModelIdentity) -> AlgorithmIdentification:
     """Identify the algorithm of the whole report (TID 4019); the operating points are those of the first image."""
     parameters = [f"weights {model.weights_digest}", f"training data: {model.training_data}"]
     parameters.append(f"probabilities calibrated: {'yes' if model.calibrated else 'no'}")
@@ -138,16 +139,20 @@ def _library_entry(image: AnalysedImage) -> ImageContentItem:
     return entry
 
 
-def _evaluations(
+def evaluations(images: Sequence[AnalysedImage], context: ResultContext) -> Iterator[CodeContentItem]:
+    """Return what is said of each finding without a region: present, absent or not evaluated, and how probable."""
+    return (
+        _evaluation(finding, image, context) for image in images for finding in image.findings if not finding.regions
+    )
+
+
+def _comments(
     images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
-) -> Iterator[ContentItem]:
+) -> Iterator[TextContentItem]:
     wording = context.wording
     yield from (_comment(sentence) for sentence in about_model(images, context))
     for number, image in enumerate(images, 1):
         prefix = image_prefix(number, images, wording)
-        for finding in image.findings:
-            if not finding.regions:
-                yield _evaluation(finding, image, context)
         for finding in image.findings:
             yield _comment(prefix + state_line(context.definitions[finding.key].name, finding, wording))
         yield from (_comment(prefix + remark) for remark in remarks(image, wording))
@@ -177,7 +182,7 @@ def _comment(sentence: str) -> TextContentItem:
 
 
 def container(name: Code, items: Sequence[ContentItem]) -> ContainerContentItem:
-    """Return a container below the root."""
-    container = ContainerContentItem(name=name, relationship_type=_CONTAINS)
+    """Return a container below the root; its items are shown one below the other, not as running text."""
+    container = ContainerContentItem(name=name, is_content_continuous=False, relationship_type=_CONTAINS)
     container.ContentSequence = ContentSequence(items)
     return container

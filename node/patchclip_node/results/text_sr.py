@@ -1,12 +1,17 @@
-"""The report in words alone, for archives and viewers that show no other structured report (TID 2000)."""
+"""The report as a page of words (TID 2000 Basic Diagnostic Imaging Report, PS3.16).
+
+It is what archives and viewers get that show no other structured report, and what a report without any region is: a
+measurement report (TID 1500) that measures nothing has no picture to lie over, and OHIF shows it as an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from highdicom.sr import (
     ContainerContentItem,
+    ContentItem,
     ContentSequence,
     EnhancedSR,
     ImageContentItem,
@@ -15,7 +20,6 @@ from highdicom.sr import (
     TextContentItem,
 )
 from pydicom import Dataset
-from pydicom.sr.coding import Code
 
 from patchclip_core.types import Finding
 from patchclip_node.dicom import codes
@@ -32,6 +36,7 @@ from patchclip_node.results.wording import about_model, image_prefix, image_side
 
 _USUAL: Final = ResultVariant(ResultKind.TEXT_SR)
 _CONTAINS = RelationshipTypeValues.CONTAINS
+_INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
 
 
 def build_text_sr(
@@ -43,20 +48,9 @@ def build_text_sr(
     """Return the text report of a study revision, COMPLETE and UNVERIFIED; arguments as those of `build_sr`."""
     source, model = images[0].source, images[0].findings.model
     names = names_of_study(variant, images[0], context)
-    root = ContainerContentItem(name=codes.DIAGNOSTIC_IMAGING_REPORT, template_id="2000")
-    content = ContentSequence()
-    content.extend(LanguageOfContentItemAndDescendants(language_code(context)))
-    content.extend(observer(model, context))
-    content.append(_section(codes.SUMMARY_SECTION, codes.SUMMARY, about_model(images, context)))
-    content.append(_section(codes.FINDINGS_SECTION, codes.FINDING, _lines(images, skipped, context)))
-    content.extend(
-        ImageContentItem(codes.SOURCE, image.sop_class_uid, image.sop_instance_uid, relationship_type=_CONTAINS)
-        for image in images
-    )
-    root.ContentSequence = content
     report = EnhancedSR(
         evidence=[evidence(image.source) for image in images],
-        content=root,
+        content=page_content(images, skipped, context),
         series_instance_uid=context.uids.uid("series", *names),
         series_number=series_number(variant, context),
         sop_instance_uid=context.uids.uid("instance", *names),
@@ -72,19 +66,57 @@ def build_text_sr(
     return report
 
 
-def _section(heading: Code, name: Code, lines: Sequence[str] | Iterator[str]) -> ContainerContentItem:
-    return container(heading, [TextContentItem(name, line, _CONTAINS) for line in lines])
+def page_content(
+    images: Sequence[AnalysedImage],
+    skipped: Sequence[SkippedImage],
+    context: ResultContext,
+    algorithm: Iterable[ContentItem] | ContentSequence = (),
+    evaluations: Sequence[ContentItem] = (),
+) -> ContainerContentItem:
+    """Return the root of the content tree.
+
+    algorithm: identifies it in items of its own. evaluations: say in codes what the lines before them say in words.
+    The finished document's images are to be unnamed: TID 2000 has no names for them, and highdicom reads one in each.
+    """
+    model = images[0].findings.model
+    root = ContainerContentItem(name=codes.DIAGNOSTIC_IMAGING_REPORT, is_content_continuous=False, template_id="2000")
+    content = ContentSequence()
+    content.extend(LanguageOfContentItemAndDescendants(language_code(context)))
+    content.extend(observer(model, context))
+    summary = [TextContentItem(codes.SUMMARY, line, _CONTAINS) for line in about_model(images, context)]
+    content.append(container(codes.SUMMARY_SECTION, summary))
+    findings = [*_lines(images, skipped, context), *evaluations]
+    content.append(container(codes.FINDINGS_SECTION, findings))
+    content.extend(algorithm)  # last, so that the page begins with what it is about
+    root.ContentSequence = content
+    return root
 
 
-def _lines(images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext) -> Iterator[str]:
+def _lines(
+    images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
+) -> Iterator[TextContentItem]:
     for number, image in enumerate(images, 1):
         prefix = image_prefix(number, images, context.wording)
-        absent = [finding for finding in image.findings if finding not in image.findings.present]
-        for finding in (*image.findings.present, *absent):
-            yield prefix + state_line(context.definitions[finding.key].name, finding, context.wording)
-            yield from (prefix + place for place in _places(finding, image, context))
-        yield from (prefix + remark for remark in remarks(image, context.wording))
-    yield from (not_analysed(other, context.wording) for other in skipped)
+        for line in (*_findings(image, context), *remarks(image, context.wording)):
+            yield _line(prefix + line, image)
+    for other in skipped:
+        yield TextContentItem(codes.FINDING, not_analysed(other, context.wording), _CONTAINS)
+
+
+def _line(words: str, image: AnalysedImage) -> TextContentItem:
+    """Return a line with the image that it speaks of below it; beside it OHIF would fail on it, for want of a name."""
+    line = TextContentItem(codes.FINDING, words, _CONTAINS)
+    line.ContentSequence = ContentSequence(
+        [ImageContentItem(codes.SOURCE, image.sop_class_uid, image.sop_instance_uid, relationship_type=_INFERRED_FROM)]
+    )
+    return line
+
+
+def _findings(image: AnalysedImage, context: ResultContext) -> Iterator[str]:
+    absent = [finding for finding in image.findings if finding not in image.findings.present]
+    for finding in (*image.findings.present, *absent):
+        yield state_line(context.definitions[finding.key].name, finding, context.wording)
+        yield from _places(finding, image, context)
 
 
 def _places(finding: Finding, image: AnalysedImage, context: ResultContext) -> Iterator[str]:

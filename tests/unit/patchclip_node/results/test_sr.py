@@ -23,6 +23,11 @@ def comments(report: Dataset) -> list[str]:
     return [item.TextValue for item in items(report, "Comment")]
 
 
+def lines(report: Dataset) -> list[str]:
+    """The sentences of a page."""
+    return [item.TextValue for item in items(report, "Finding")]
+
+
 def test_a_report_is_complete_unverified_and_preliminary() -> None:
     report = build_sr([analysed(OPACITY)], [], result_context())
 
@@ -115,24 +120,30 @@ def test_an_unpaired_site_has_no_side() -> None:
     assert items(report, "Laterality") == []
 
 
-def test_what_has_no_region_is_a_qualitative_evaluation_and_no_group() -> None:
-    report = build_sr([analysed({"edema": []})], [], result_context())
-
-    assert items(report, "Measurement Group") == []
-    (container,) = items(report, "Qualitative Evaluations")
-    evaluated = {
+def evaluated(report: Dataset, container: str) -> dict[str, str]:
+    """Finding -> what is said of it in codes, in a container of this name."""
+    (found,) = items(report, container)
+    return {
         item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
-        for item in container.ContentSequence
+        for item in found.ContentSequence
         if item.ValueType == "CODE"
     }
-    assert evaluated["Pulmonary edema"] == "Present"
-    assert evaluated["Pleural effusion"] == "Absent"
-    assert evaluated["Fracture of rib"] == "Not Attempted"
-    assert len(evaluated) == len(load_findings())
+
+
+def test_what_has_no_region_is_a_qualitative_evaluation_and_no_group() -> None:
+    report = build_sr([analysed(OPACITY | {"edema": []})], [], result_context())
+
+    said = evaluated(report, "Qualitative Evaluations")
+
+    assert len(items(report, "Measurement Group")) == 1
+    assert said["Pulmonary edema"] == "Present"
+    assert said["Pleural effusion"] == "Absent"
+    assert said["Fracture of rib"] == "Not Attempted"
+    assert len(said) == len(load_findings()) - 1
 
 
 def test_an_evaluation_carries_its_probability_and_its_image() -> None:
-    image = analysed({"edema": []})
+    image = analysed(OPACITY | {"edema": []})
 
     report = build_sr([image], [], result_context())
 
@@ -143,8 +154,49 @@ def test_an_evaluation_carries_its_probability_and_its_image() -> None:
     assert source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
 
 
+@pytest.mark.parametrize("present", [{}, {"edema": []}])
+def test_a_report_without_a_region_is_a_page_that_says_the_same_in_words_and_codes(
+    present: dict[str, list[tuple[int, int, int, int]]],
+) -> None:
+    image = analysed(present)
+
+    report = build_sr([image], [], result_context())
+
+    state = "Present" if present else "Absent"
+    assert report.SOPClassUID == ComprehensiveSRStorage
+    assert report.ConceptNameCodeSequence[0].CodeMeaning == "Diagnostic Imaging Report"
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "2000"
+    assert evaluated(report, "Findings")["Pulmonary edema"] == state
+    assert any(line.startswith(f"pulmonary edema: {state.lower()}, probability") for line in lines(report))
+    assert "Research software. Not for diagnosis." in [item.TextValue for item in items(report, "Summary")[1:]]
+    assert items(report, "Algorithm Name")[0].TextValue == "patchclip-test"
+    assert items(report, "Measurement Group") == []
+
+
+def test_every_image_of_a_page_stands_below_what_is_said_of_it_and_has_no_name() -> None:
+    image = analysed({"edema": []})
+
+    report = build_sr([image], [], result_context())
+
+    assert "IMAGE" not in {item.ValueType for item in report.ContentSequence}
+    (findings,) = items(report, "Findings")
+    assert {item.ValueType for item in findings.ContentSequence} == {"TEXT", "CODE"}
+    for item in findings.ContentSequence:
+        (named,) = (below for below in item.ContentSequence if below.ValueType == "IMAGE")
+        assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
+        assert "ConceptNameCodeSequence" not in named
+
+
+def test_a_study_in_which_one_image_has_a_region_is_measured() -> None:
+    images = [analysed({}), analysed(OPACITY, SOPInstanceUID="1.2.3.9")]
+
+    report = build_sr(images, [], result_context())
+
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+
+
 def test_the_reason_why_a_finding_was_not_evaluated_is_told() -> None:
-    report = build_sr([analysed({})], [], result_context())
+    report = build_sr([analysed(OPACITY)], [], result_context())
 
     assert "rib fracture: not evaluated, the model has no head for it" in comments(report)
 
@@ -156,11 +208,11 @@ def test_a_free_text_finding_is_marked_as_experimental() -> None:
 
     report = build_sr([AnalysedImage(image.source, findings)], [], result_context())
 
-    assert any("experimental" in comment for comment in comments(report))
+    assert any("experimental" in line for line in lines(report))
 
 
 def test_every_report_says_that_it_is_research_and_an_untrained_model_says_so_first() -> None:
-    trained, untrained = (build_sr([analysed({}, model)], [], result_context()) for model in (TRAINED, UNTRAINED))
+    trained, untrained = (build_sr([analysed(OPACITY, model)], [], result_context()) for model in (TRAINED, UNTRAINED))
 
     assert comments(trained)[0] == "Research software. Not for diagnosis."
     assert not any("UNTRAINED" in comment for comment in comments(trained))
@@ -171,7 +223,7 @@ def test_every_report_says_that_it_is_research_and_an_untrained_model_says_so_fi
 def test_skipped_images_and_remarks_are_told() -> None:
     skipped = SkippedImage(CR, "1.2.3.77", "the view is lateral (LL)")
 
-    report = build_sr([analysed({}, remarks=("The view is unknown.",))], [skipped], result_context())
+    report = build_sr([analysed(OPACITY, remarks=("The view is unknown.",))], [skipped], result_context())
 
     assert "Not analysed: image 1.2.3.77: the view is lateral (LL)" in comments(report)
     assert "The view is unknown." in comments(report)
@@ -263,9 +315,9 @@ def test_the_order_is_passed_on() -> None:
 
 
 def test_the_image_library_states_what_the_header_states_and_no_more() -> None:
-    full = build_sr([analysed({})], [], result_context())
+    full = build_sr([analysed(OPACITY)], [], result_context())
     bare = build_sr(
-        [analysed({}, PatientOrientation=None, PixelSpacing=[0, 0], ImagerPixelSpacing=None)], [], result_context()
+        [analysed(OPACITY, PatientOrientation=None, PixelSpacing=[0, 0], ImagerPixelSpacing=None)], [], result_context()
     )
 
     assert items(full, "Horizontal Pixel Spacing")[0].MeasuredValueSequence[0].NumericValue == 0.2
