@@ -118,13 +118,26 @@ class Pairs:
         )
 
 
-def collect_pairs(data: PreparedData, source: TextSource, folds: Folds, domains: LabelDomains) -> Pairs:
+def collect_pairs(
+    data: PreparedData,
+    source: TextSource,
+    folds: Folds,
+    domains: LabelDomains,
+    licence_classes: Sequence[str] | None = None,
+) -> Pairs:
     """Pair the images of the train split with their text; folds of patients are held and left out.
+
+    licence_classes: only images of these; None: all.
 
     Raises `DataError` where there is no text to learn from.
     """
     indices = [int(index) for index in data.split("train")]
-    listed = [index for index in indices if reason_to_leave_out(data.rows[index], domains) is None]
+    listed = [
+        index
+        for index in indices
+        if (licence_classes is None or data.rows[index].licence_class in licence_classes)
+        and reason_to_leave_out(data.rows[index], domains) is None
+    ]
     written = {index: sentences_of(data.rows[index], source, domains) for index in listed}
     used = [index for index in listed if written[index]]
     several = folds.held_out is not None or folds.left_out is not None

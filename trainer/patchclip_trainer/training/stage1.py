@@ -65,7 +65,7 @@ class Stage1:
         self._definitions = tuple((definitions or load_findings()).values())
         domains = domains or load_label_domains()
         self.recipe = recipe
-        self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains)
+        self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains, recipe.licence_classes)
         self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
         check_fit(data, self.start.preprocess)
         self.device = choose_device(recipe.device)

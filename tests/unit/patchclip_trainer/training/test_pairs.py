@@ -109,6 +109,15 @@ def test_data_without_text_are_refused(data: PreparedData) -> None:
         collect_pairs(silent, "reports", HELD_OUT, DOMAINS)
 
 
+def test_only_images_of_the_wanted_licence_classes_are_paired(data: PreparedData) -> None:
+    rows = tuple(replace(row, licence_class="cc-nc" if place % 2 else "open") for place, row in enumerate(data.rows))
+
+    pairs = collect_pairs(replace(data, rows=rows), "reports", HELD_OUT, DOMAINS, ["open"])
+
+    assert {rows[int(index)].licence_class for index in (*pairs.train, *pairs.held_out)} == {"open"}
+    assert pairs.without_text == 15
+
+
 def test_what_is_trained_on_is_described_by_its_true_name(data: PreparedData, pairs: Pairs) -> None:
     assert pairs.describe().startswith("report text: 24 images of 24 patients (toy (24))")
     template = collect_pairs(data, "label_template", Folds(), DOMAINS)
