@@ -150,7 +150,8 @@ class EfficientNetImageTower(TrunkTower):
         self.settings = settings
         self.width = settings.width
         # Channels last: a third faster on processors.
-        self.model = EfficientNetLite().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.model = EfficientNetLite().requires_grad_(False)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its types lack it
         given = STAGES[_FINE - 1].width + STAGES[-1].width
         self.feature_norm = nn.LayerNorm(given)
         self.dropout = nn.Dropout(settings.dropout)

@@ -181,7 +181,7 @@ class Lrclr(FindingsNetwork):
 
     def read(self, tokens: Tokens) -> Sentences:
         """Encode sentences and their words."""
-        text = self.text_tower.read(tokens)
+        text = self.text_tower(tokens)
         return Sentences(
             overall=functional.normalize(self.text_projection(text.pooled), dim=-1),
             words=functional.normalize(self.word_projection(text.words), dim=-1),

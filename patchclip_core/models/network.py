@@ -138,7 +138,7 @@ def with_mirror_image(answer: Answer, mirrored: Answer, grid: PatchGrid) -> Answ
 
     grid: of the maps; `is_symmetric` must hold for it.
     """
-    maps = mirrored.patches.unflatten(-1, (grid.rows, grid.columns)).flip(-1).flatten(-2)
+    maps = mirrored.patches.reshape(*mirrored.patches.shape[:-1], grid.rows, grid.columns).flip(-1).flatten(-2)
     return Answer((answer.image + mirrored.image) / 2, (answer.patches + maps) / 2)
 
 

@@ -146,7 +146,7 @@ class PatchClip(FindingsNetwork):
 
     def encode_text(self, tokens: Tokens) -> torch.Tensor:
         """Return sentence embeddings (N, D) of length 1."""
-        return nn.functional.normalize(self.text_projection(self.text_tower(tokens)), dim=-1)
+        return nn.functional.normalize(self.text_projection(self.text_tower(tokens).pooled), dim=-1)
 
     def encode_image(self, images: torch.Tensor | Features) -> torch.Tensor:
         """Return global image embeddings (B, D) of length 1, as stage 1 compares them with reports."""

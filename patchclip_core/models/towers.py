@@ -89,17 +89,28 @@ class TrunkTower(ImageTower):
 
 
 class TextTower(nn.Module, ABC):
-    """`Tokens` -> (N, W)."""
+    """`Tokens` -> `TextTokens`."""
 
     width: int
+    _said: tuple[torch.Tensor, tuple[int, ...], TextTokens] | None = None
 
     @abstractmethod
     def read(self, tokens: Tokens) -> TextTokens:
         """Encode sentences and their tokens."""
 
-    def forward(self, tokens: Tokens) -> torch.Tensor:
-        """Encode sentences."""
-        return self.read(tokens).pooled
+    def forward(self, tokens: Tokens) -> TextTokens:
+        """Encode; where nothing here is trained, a training step does not compute again what the last one asked."""
+        weights = list(self.parameters())
+        if not torch.is_grad_enabled() or not weights or any(weight.requires_grad for weight in weights):
+            return self.read(tokens)
+        state = tuple(weight._version for weight in weights)  # noqa: SLF001 - torch has no public name for it
+        if self._said is None or self._said[0] is not tokens.ids or self._said[1] != state:
+            training = self.training
+            self.eval()  # what is not trained has no dropout either
+            with torch.no_grad():
+                self._said = tokens.ids, state, self.read(tokens)
+            self.train(training)
+        return self._said[2]
 
 
 class Tokenizer(Protocol):

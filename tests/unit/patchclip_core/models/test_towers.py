@@ -17,7 +17,7 @@ from patchclip_core.models.encoders import (
     build_text_tower,
 )
 from patchclip_core.models.positions import interpolated, sine_cosine
-from patchclip_core.models.towers import ImageTower, TextTower, Tokens
+from patchclip_core.models.towers import ImageTower, TextTokens, TextTower, Tokens
 
 VIT: dict[str, Any] = {
     "hidden_size": 16,
@@ -251,3 +251,56 @@ def test_an_encoder_decoder_is_no_text_tower() -> None:
 
     with pytest.raises(CheckpointError, match="an encoder such as BERT is needed"):
         build_text_tower(adapter.validate_python({"kind": "auto", "config": config}))
+
+
+class _Counting(TextTower):
+    """A tower that counts how often it is asked."""
+
+    width = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Sequential(torch.nn.Embedding(5, 4), torch.nn.Dropout(0.5))
+        self.asked = 0
+
+    def read(self, tokens: Tokens) -> TextTokens:
+        self.asked += 1
+        words = self.layer(tokens.ids)
+        return TextTokens(words.mean(dim=1), words)
+
+
+def _sentences() -> Tokens:
+    ids = torch.tensor([[1, 2], [3, 4]])
+    return Tokens(ids, torch.ones_like(ids, dtype=torch.bool))
+
+
+def test_a_frozen_text_tower_is_asked_once_for_the_same_sentences_and_without_dropout() -> None:
+    tower, tokens = _Counting().requires_grad_(False).train(), _sentences()
+
+    first, second = tower(tokens), tower(tokens)
+
+    assert tower.asked == 1
+    assert tower.training
+    assert second is first
+    torch.testing.assert_close(first.pooled, tower.layer[0](tokens.ids).mean(dim=1))
+
+
+def test_other_sentences_and_other_weights_are_asked_anew() -> None:
+    tower, tokens = _Counting().requires_grad_(False), _sentences()
+
+    tower(tokens)
+    tower(_sentences())
+    with torch.no_grad():
+        tower.layer[0].weight += 1
+    tower(_sentences())
+
+    assert tower.asked == 3
+
+
+def test_a_text_tower_in_training_is_asked_each_time() -> None:
+    tower, tokens = _Counting(), _sentences()
+
+    tower(tokens)
+    tower(tokens)
+
+    assert tower.asked == 2
