@@ -148,7 +148,8 @@ def queue(settings: NodeSettings) -> Iterator[CheckResult]:
 
 
 def model(settings: NodeSettings) -> Iterator[CheckResult]:
-    """The checkpoint loads, and whether it was trained."""
+    """The checkpoint loads, whether it was trained, and what it does not evaluate."""
+    from patchclip_core.checkpoint import find, read_card
     from patchclip_core.prompts import load_findings
     from patchclip_node.bootstrap.model import load_analyzer
 
@@ -162,7 +163,11 @@ def model(settings: NodeSettings) -> Iterator[CheckResult]:
     elif not identity.calibrated:
         yield CheckResult("model training", Status.WARN, "trained; its probabilities are not calibrated")
     else:
-        yield CheckResult("model training", Status.OK, f"trained and calibrated on {identity.training_data}")
+        yield CheckResult("model training", Status.OK, f"trained and calibrated; trained on {identity.training_data}")
+    undecided = [finding for finding in read_card(find(settings.model)).findings if finding.not_evaluated]
+    if undecided:
+        listed = "; ".join(f"{finding.key}: {finding.not_evaluated}" for finding in undecided)
+        yield CheckResult("model findings", Status.OK, f"not evaluated by this model: {listed}")
     unnamed = [key for key in analyzer.finding_keys if key not in load_findings(settings.findings_file)]
     if unnamed:
         detail = f"the model knows findings that the findings file does not name: {', '.join(unnamed)}"

@@ -1,0 +1,73 @@
+"""A small trained network and out-of-fold predictions of it: opacity told well, cardiomegaly not, edema by text."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patchclip_core.checkpoint import read_card, write_card
+from patchclip_core.preprocess import PreprocessSettings, letterbox
+from patchclip_core.types import PatchGrid
+from patchclip_trainer.evaluation.collection import open_collection
+from patchclip_trainer.evaluation.out_of_fold import OutOfFold, write_out_of_fold
+from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, gridded, write_predictions
+from tests.checkpoints import write_checkpoint
+
+IMAGES, FOLDS, SIDE_PX = 80, 4, 64
+KEYS = ("opacity", "cardiomegaly", "edema")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint as a run writes it: trained, not calibrated."""
+    folder = write_checkpoint(tmp_path / "run", "patchclip")
+    write_card(folder, read_card(folder).model_copy(update={"name": "toy", "trained": True}))
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Every second image has an opacity, boxed; four have an enlarged heart; every third is labelled Edema."""
+    folder = tmp_path / "images-and-lists"
+    (folder / "images").mkdir(parents=True)
+    rows, boxes = [], []
+    for index in range(IMAGES):
+        name = f"images/{index}.png"
+        Image.fromarray(np.full((SIDE_PX, SIDE_PX), 40 + index, dtype=np.uint8)).save(folder / name)
+        opacity, heart = index % 2 == 0, index < 4
+        labels = "|".join(["Edema"] * (index % 3 == 0) + ["Hernia"])
+        seen = "|".join(["Consolidation"] * opacity + ["Cardiomegaly"] * heart) or "no abnormality boxed"
+        rows.append((name, "NIH ChestX-ray14", "open", f"p{index}", labels, seen, "train"))
+        if opacity:
+            boxes.append((name, "Consolidation", 8, 8, 20, 20, "finding", "ChestX-Det"))
+    manifest = ("image", "source_dataset", "licence_class", "patient_id", "labels", "chestxdet", "split")
+    for file, header, lines in (
+        ("manifest.csv", manifest, rows),
+        ("boxes.csv", ("image", "finding", "x", "y", "w", "h", "kind", "source"), boxes),
+    ):
+        with (folder / file).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([header, *lines])
+    return folder
+
+
+@pytest.fixture
+def crossval(images: Path, tmp_path: Path) -> Path:
+    """Out-of-fold predictions of the images, overconfident."""
+    folder, chance = tmp_path / "crossval", np.random.default_rng(0)
+    folder.mkdir()
+    rows = open_collection(images).rows
+    settings = PreprocessSettings(input_px=SIDE_PX, grid=PatchGrid(8, 8, 8.0, 4.0))
+    geometries = [letterbox(SIDE_PX, SIDE_PX, 1.0, settings) for _ in rows]
+    shown = np.array([[index % 2 == 0, index < 4, index % 3 == 0] for index in range(IMAGES)])
+    logits = np.where(shown, 4.0, -4.0) + chance.normal(0, 5, shown.shape)
+    maps = 0.2 * chance.random((IMAGES, len(KEYS), 8, 8))
+    maps[::2, 0, 2, 2] = 0.9
+    predictions = gridded(KEYS, rows, geometries, 1 / (1 + np.exp(-logits)), maps)
+    write_predictions(folder / PREDICTIONS_FILE, predictions)
+    fold_of = {row.image: index % FOLDS for index, row in enumerate(rows)}
+    write_out_of_fold(folder, OutOfFold(name="toy", folds=FOLDS, fold_of=fold_of, data=str(images), data_digest="-"))
+    return folder

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from patchclip_core.types import Box
+from patchclip_trainer.data.label_domains import Lesion
+from patchclip_trainer.errors import DataError
+from patchclip_trainer.export.operating_points import Rule, choose, choose_regions, threshold
+from patchclip_trainer.metrics.candidates import Candidate
+
+PROBABILITIES = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
+TRUTH = np.array([False, False, False, True, False, True, True, True])
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("youden", 0.65),
+        ("sensitivity=0.9", 0.35),
+        ("sensitivity=0.75", 0.65),
+        ("specificity=0.9", 0.65),
+        ("specificity=0.5", 0.25),
+    ],
+)
+def test_a_threshold_lies_between_two_images_where_its_rule_holds(rule: str, expected: float) -> None:
+    found = threshold(PROBABILITIES, TRUTH, Rule.parse(rule))
+
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["best", "sensitivity", "sensitivity=2", "specificity=high", "youden=1"])
+def test_a_rule_that_there_is_not_is_refused_with_those_there_are(text: str) -> None:
+    with pytest.raises(DataError, match=r"youden, sensitivity=0\.9, specificity=0\.9"):
+        Rule.parse(text)
+
+
+def test_no_image_decides_on_the_threshold_it_is_called_by() -> None:
+    chance = np.random.default_rng(0)
+    logits = chance.normal(0, 2, 400)
+    truth = chance.random(400) < 1 / (1 + np.exp(-logits))
+    probabilities, everywhere, folds = 1 / (1 + np.exp(-3 * logits)), np.ones(400, dtype=bool), np.arange(400) % 4
+
+    point = choose(probabilities, truth, everywhere, folds, Rule.parse("sensitivity=0.8"))
+    others = choose(
+        probabilities, np.where(folds == 1, ~truth, truth), everywhere, folds, Rule.parse("sensitivity=0.8")
+    )
+
+    assert point.called[truth].mean() == pytest.approx(0.8, abs=0.05)
+    np.testing.assert_array_equal(point.called[folds == 1], others.called[folds == 1])
+    assert point.calibration.temperature == pytest.approx(3, rel=0.3)
+
+
+def test_images_of_unknown_truth_change_nothing() -> None:
+    chance = np.random.default_rng(0)
+    probabilities, truth = chance.random(100), np.arange(100) % 2 == 0
+    known, folds = np.arange(100) < 80, np.arange(100) % 5
+
+    first = choose(probabilities, truth, known, folds, Rule())
+    second = choose(probabilities, truth ^ ~known, known, folds, Rule())
+
+    assert (first.threshold, first.calibration) == (second.threshold, second.calibration)
+
+
+def test_regions_start_where_false_ones_are_as_many_as_allowed() -> None:
+    box = Lesion((Box(0, 0, 10, 10),))
+    candidates = [[Candidate(5, 5, 0.9), Candidate(50, 50, 0.1 * index)] for index in range(1, 9)]
+    everywhere, folds = np.ones(8, dtype=bool), np.arange(8) % 2
+
+    point = choose_regions(candidates, [[box]] * 8, everywhere, folds, 0.25)
+
+    assert 0.6 < point.threshold <= 0.7
+    assert point.found.tolist() == [1.0] * 8
+    assert 0.1 <= point.wrong.mean() <= 0.4
+
+
+def test_images_that_are_not_called_show_no_region() -> None:
+    box = Lesion((Box(0, 0, 10, 10),))
+    candidates = [[Candidate(5, 5, 0.9), Candidate(50, 50, 0.8)]] * 4
+    called, folds = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
+
+    point = choose_regions(candidates, [[box]] * 4, called, folds, 0.5)
+
+    assert point.found.tolist() == [1.0, 0.0, 1.0, 0.0]
+    assert point.wrong.tolist() == [1.0, 0.0, 1.0, 0.0]

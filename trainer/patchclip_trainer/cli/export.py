@@ -1,0 +1,117 @@
+"""`export`: a trained checkpoint and out-of-fold predictions in; a checkpoint that a node decides with out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchclip_trainer.cli.terminal import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(rich_help_panel="Judge")(export)
+
+
+def export(
+    checkpoint: Annotated[
+        Path,
+        typer.Option(
+            "--checkpoint", "-m", metavar="DIR", file_okay=False, help="What stage2 has written.", show_default=False
+        ),
+    ],
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            "--predictions",
+            "--crossval",
+            "-p",
+            metavar="PATH",
+            help="Out-of-fold predictions of the same recipe, or the cross-validation's folder.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="The new checkpoint.", show_default=False),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DIR",
+            help="Prepared data, or a folder with manifest.csv; default: what the cross-validation was made from.",
+            show_default=False,
+        ),
+    ] = None,
+    operating_point: Annotated[
+        str,
+        typer.Option(
+            "--operating-point", metavar="RULE", help="youden, sensitivity=0.9 or specificity=0.9, for every finding."
+        ),
+    ] = "youden",
+    region_false_positives: Annotated[
+        float,
+        typer.Option("--region-false-positives", min=0.0, metavar="RATE", help="False regions an image, at most."),
+    ] = 0.5,
+    least: Annotated[
+        int,
+        typer.Option(
+            "--least", min=5, metavar="N", help="Images with and without a finding that it takes to say anything of it."
+        ),
+    ] = 10,
+    statement: Annotated[
+        str | None,
+        typer.Option("--statement", metavar="TEXT", help="What a reader of a result must know of these weights."),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="NAME", help="Version of the export; default: the checkpoint's.")
+    ] = None,
+    label_domains: Annotated[
+        Path | None,
+        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Calibrate a checkpoint, choose its operating points, and say what they rest on.
+
+    Writes the weights as they are, card.json, which a node reads, and README.md, the same in words. A finding of which
+    too little is known, or that the model cannot tell, is marked as not evaluated; without enough boxes it gets no map.
+    """
+    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.export.operating_points import Rule
+    from patchclip_trainer.export.run import STATEMENT, ExportSettings
+    from patchclip_trainer.export.run import export as run
+
+    settings = ExportSettings(
+        checkpoint=checkpoint,
+        predictions=predictions,
+        data=data,
+        rule=Rule.parse(operating_point),
+        region_false_positives=region_false_positives,
+        least=least,
+        statement=statement or STATEMENT,
+        version=version,
+        label_domains=label_domains,
+        bootstrap=Bootstrap(draws, seed),
+    )
+    card = run(settings, out)
+    terminal = console()
+    for finding in card.findings:
+        if finding.not_evaluated:
+            terminal.print(f"{finding.key}: not evaluated: {finding.not_evaluated}", markup=False, soft_wrap=True)
+            continue
+        place = f"regions from {finding.region_threshold:.3f}" if finding.extent == "localised" else "without a place"
+        terminal.print(
+            f"{finding.key}: present from {finding.threshold:.3f}, temperature {finding.temperature:.3f}, "
+            f"bias {finding.bias:+.3f}, {place}",
+            markup=False,
+            soft_wrap=True,
+        )
+    terminal.print(
+        f"{out}\nTry it: patchclip-node analyze FILES --model {out} --out results", markup=False, soft_wrap=True
+    )

@@ -1,0 +1,121 @@
+"""The card in words, for a person: `README.md` beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from patchclip_core.checkpoint import FindingCard, Interval, ModelCard
+from patchclip_core.prompts import load_findings
+
+MODEL_CARD_FILE = "README.md"
+
+
+def describe(card: ModelCard) -> str:
+    """Return the card as Markdown."""
+    decided = [finding for finding in card.findings if not finding.not_evaluated]
+    grid = card.preprocess.grid
+    parts = [
+        f"# {card.name} {card.version}",
+        card.statement,
+        _table(
+            ("", ""),
+            [
+                ("Architecture", card.architecture),
+                ("Input", f"{card.preprocess.input_px} px, {grid.rows} x {grid.columns} patches"),
+                ("Weights", f"`{card.weights_digest}`"),
+                ("Licence", card.licence),
+            ],
+        ),
+        "## Trained on",
+        card.training_data,
+        "## How well it does",
+        card.calibration or "Nothing is known of it: it was neither calibrated nor measured.",
+        "What depends on a choice is measured on other patients than those that it was chosen by.",
+        _table(
+            (
+                "Finding",
+                "Judged by",
+                "+ / -",
+                "AUC",
+                "Threshold",
+                "Sensitivity",
+                "Specificity",
+                "Calibration error",
+                "before",
+            ),
+            [_image_row(finding) for finding in decided],
+        ),
+        "## Where it points",
+        "Mean sensitivity: over lesions, at 0.125 to 2 false positives an image. Regions: as shown, in images called "
+        "present. A finding that is not listed here is reported without a place.",
+        _table(
+            (
+                "Finding",
+                "Lesions",
+                "Mean sensitivity",
+                "Region threshold",
+                "Lesions in a region",
+                "False regions an image",
+            ),
+            [_place_row(finding) for finding in decided if finding.extent == "localised"],
+        ),
+    ]
+    if silent := [finding for finding in card.findings if finding.not_evaluated]:
+        parts += [
+            "## Not evaluated",
+            _table(("Finding", "Why"), [(_name(each), each.not_evaluated) for each in silent]),
+        ]
+    if unsaid := [_name(finding) for finding in card.findings if not finding.reported]:
+        parts.append(f"Learned and measured, but not reported: {', '.join(unsaid)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _image_row(finding: FindingCard) -> tuple[str, ...]:
+    evidence = finding.evidence
+    if evidence is None:
+        return (_name(finding), "", "", "", f"{finding.threshold:.3f}", "", "", "", "")
+    return (
+        _name(finding),
+        evidence.judged_by,
+        f"{evidence.positives} / {evidence.negatives}",
+        _shown(evidence.auc),
+        f"{finding.threshold:.3f}",
+        _shown(evidence.sensitivity),
+        _shown(evidence.specificity),
+        _shown(evidence.calibration_error),
+        _shown(evidence.calibration_error_before),
+    )
+
+
+def _place_row(finding: FindingCard) -> tuple[str, ...]:
+    evidence = finding.evidence
+    if evidence is None:
+        return (_name(finding), "", "", f"{finding.region_threshold:.3f}", "", "")
+    return (
+        _name(finding),
+        str(evidence.lesions),
+        _shown(evidence.mean_sensitivity),
+        f"{finding.region_threshold:.3f}",
+        _shown(evidence.region_sensitivity),
+        _shown(evidence.region_false_positives),
+    )
+
+
+def _name(finding: FindingCard) -> str:
+    definitions = load_findings()
+    return definitions[finding.key].name if finding.key in definitions else finding.key.replace("_", " ")
+
+
+def _shown(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.3f}"
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "None."
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

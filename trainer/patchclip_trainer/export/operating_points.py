@@ -1,0 +1,153 @@
+"""Thresholds by a stated rule, and what they are worth on other folds than they were chosen on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchclip_core.calibration import Calibration, fit_calibration
+from patchclip_trainer.data.label_domains import Lesion
+from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.calibrated import logits_of
+from patchclip_trainer.metrics.candidates import Candidate
+from patchclip_trainer.metrics.froc import froc_cases
+
+Numbers = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_LEAST = 1e-4
+"""Thresholds keep this distance from 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a threshold is chosen: where sensitivity plus specificity is highest, or where one of them is reached."""
+
+    kind: Literal["youden", "sensitivity", "specificity"] = "youden"
+    at_least: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read `youden`, `sensitivity=0.9` or `specificity=0.9`. Raises `DataError`."""
+        kind, sign, number = text.partition("=")
+        try:
+            if kind == "youden" and not sign:
+                return cls()
+            if kind in {"sensitivity", "specificity"} and 0 < float(number) < 1:
+                return cls("sensitivity" if kind == "sensitivity" else "specificity", float(number))
+        except ValueError:
+            pass
+        raise DataError(f"the rule {text!r} is none of: youden, sensitivity=0.9, specificity=0.9")
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        if self.kind == "youden":
+            return "highest sum of sensitivity and specificity"
+        return f"{self.kind} of at least {self.at_least:g}"
+
+
+def threshold(probabilities: Numbers, truth: Mask, rule: Rule) -> float:
+    """Return the threshold by a rule, between two neighbouring probabilities; of equally good ones the middle one.
+
+    probabilities, truth: (N,), with both classes.
+    """
+    values = np.unique(probabilities)
+    cuts = np.concatenate([[values[0] / 2], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
+    positive, negative = np.sort(probabilities[truth]), np.sort(probabilities[~truth])
+    sensitivity = 1 - np.searchsorted(positive, cuts) / len(positive)
+    specificity = np.searchsorted(negative, cuts) / len(negative)
+    if rule.kind == "youden":
+        total = (sensitivity + specificity).round(9)
+        best = np.flatnonzero(total == total.max())
+        chosen = best[len(best) // 2]
+    elif rule.kind == "sensitivity":
+        chosen = np.flatnonzero(sensitivity >= rule.at_least)[-1]
+    else:
+        chosen = np.flatnonzero(specificity >= rule.at_least)[0]
+    return float(np.clip(cuts[chosen], _LEAST, 1 - _LEAST))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperatingPoint:
+    """Calibration and threshold of a finding, and what they do to images that had no part in them.
+
+    called: (N,) bool, whether an image is called present by what the other folds say.
+    """
+
+    calibration: Calibration
+    threshold: float
+    called: Mask
+
+
+def choose(probabilities: Numbers, truth: Mask, known: Mask, fold_of: NDArray[np.intp], rule: Rule) -> OperatingPoint:
+    """Calibrate and choose a threshold on all images with a known answer.
+
+    probabilities: (N,) out of fold, not calibrated. known: (N,) images that count. Raises `ValueError` where there are
+    too few to calibrate with, in all folds but one as well.
+    """
+    logits = logits_of(probabilities)
+
+    def fitted(images: Mask) -> tuple[Calibration, float]:
+        calibration = fit_calibration(logits[images], truth[images], with_bias=True)
+        return calibration, threshold(calibration.probability(logits[images]), truth[images], rule)
+
+    called = np.zeros(len(logits), dtype=bool)
+    for fold in np.unique(fold_of):
+        calibration, cut = fitted(known & (fold_of != fold))
+        own = fold_of == fold
+        called[own] = calibration.probability(logits[own]) >= cut
+    return OperatingPoint(*fitted(known), called)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionPoint:
+    """From which patch probability on a place belongs to a region.
+
+    found: (L,) lesions of images, whether they are found; lesion_image: (L,). wrong: (N,) false positives of each
+    image. Both by thresholds of the other folds.
+    """
+
+    threshold: float
+    found: Numbers
+    lesion_image: NDArray[np.intp]
+    wrong: Numbers
+
+
+def choose_regions(
+    candidates: Sequence[Sequence[Candidate]],
+    lesions: Sequence[Sequence[Lesion]],
+    called: Mask,
+    fold_of: NDArray[np.intp],
+    false_positives: float,
+) -> RegionPoint:
+    """Choose the lowest threshold with at most so many false positives an image.
+
+    candidates, lesions: of N images in which place is judged. called: (N,); an image that is not called present shows
+    no region. fold_of: (N,).
+    """
+    shown = [found if is_called else () for found, is_called in zip(candidates, called, strict=True)]
+    cases = froc_cases(shown, lesions)
+
+    def cut(images: Mask) -> float:
+        return _cut(cases.false_score[images[cases.false_image]], int(images.sum()), false_positives)
+
+    found, wrong = np.zeros(len(cases.lesion_image)), np.zeros(len(lesions))
+    for fold in np.unique(fold_of):
+        own, at = fold_of == fold, cut(fold_of != fold)
+        of_fold = own[cases.lesion_image]
+        found[of_fold] = cases.lesion_score[of_fold] >= at
+        np.add.at(wrong, cases.false_image[own[cases.false_image] & (cases.false_score >= at)], 1.0)
+    return RegionPoint(cut(np.ones(len(lesions), dtype=bool)), found, cases.lesion_image, wrong)
+
+
+def _cut(false_scores: Numbers, images: int, false_positives: float) -> float:
+    """Return a threshold just above the strongest candidate that would be one false positive too many."""
+    allowed = int(np.floor(false_positives * images))
+    strongest = np.sort(false_scores)[::-1]
+    if len(strongest) <= allowed:
+        return _LEAST
+    return float(np.clip(np.nextafter(strongest[allowed], 1.0), _LEAST, 1 - _LEAST))
