@@ -19,6 +19,7 @@ from patchclip_core.targets import FindingLabel
 from patchclip_core.types import Box, Geometry
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.training.recipe import AugmentRecipe
+from patchclip_trainer.training.simulation import VERSION, Simulated, called_normal, in_source, lung_boxes_of, simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,10 @@ class Views:
 
     def describe(self) -> dict[str, Any]:
         """Return all that pixels and boxes of a view depend on besides data, index and number."""
-        return self.augment.model_dump(mode="json", exclude={"views"})
+        changes = self.augment.model_dump(mode="json", exclude={"views", "simulate"})
+        if self.augment.simulate:
+            changes |= {"simulate": self.augment.simulate, "simulation": VERSION}
+        return changes
 
     def of(self, index: int, view: int, added: Added = ()) -> View:
         """Return an image's view of this number."""
@@ -86,10 +90,31 @@ class Views:
         """Return views of this number: (B, 1, side, side) float32 in [0, 1] on a device, and what they are."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.data.images[indices])).to(device)
         images = pixels[:, None].float() / 255.0
+        drawn: dict[int, Simulated] = {}
+        if view > PLAIN and self.augment.simulate:
+            for place, index in enumerate(map(int, indices)):
+                if (simulated := self._simulated(index, view)) is not None:
+                    drawn[index] = simulated
+                    images[place, 0] = torch.from_numpy(simulated.pixels).to(device)
         if view != PLAIN:
             changes = [change_of(self.augment, int(index), view) for index in indices]
             images = _changed(images, changes, self.data.settings.padding)
-        return images, tuple(self.of(int(index), view) for index in indices)
+        return images, tuple(self.of(index, view, self._added(index, drawn.get(index))) for index in map(int, indices))
+
+    def _simulated(self, index: int, view: int) -> Simulated | None:
+        """Return the image of a view with what is drawn into it, before it is changed in other ways."""
+        boxes = self.data.boxes_of(index)
+        chance = np.random.default_rng((self.augment.seed, view, index, VERSION))
+        if not called_normal(self.data.rows[index], boxes) or chance.random() >= self.augment.simulate:
+            return None
+        pixels = self.data.images[index].astype(np.float32) / 255
+        return simulate(pixels, chance, lung_boxes_of(boxes, self.data.geometries[index]))
+
+    def _added(self, index: int, simulated: Simulated | None) -> Added:
+        if simulated is None:
+            return ()
+        geometry = self.data.geometries[index]
+        return tuple((simulated.finding, in_source(box, geometry)) for box in simulated.boxes)
 
 
 def normalised(images: torch.Tensor, preprocess: PreprocessSettings) -> torch.Tensor:
