@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from patchclip_core.errors import PatchClipError
-from patchclip_trainer.cli import baseline, crossval, evaluate, measure, prepare, stage1, stage2
+from patchclip_trainer.cli import baseline, crossval, evaluate, export, measure, prepare, simulate, stage1, stage2
 from patchclip_trainer.cli.terminal import EXIT_FAILURE, EXIT_USAGE, complain
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
         "Research software. Not for diagnosis."
     ),
 )
-for module in (prepare, stage1, stage2, crossval, baseline, evaluate, measure):
+for module in (prepare, simulate, stage1, stage2, crossval, baseline, evaluate, measure, export):
     module.register(app)
 
 

@@ -45,7 +45,7 @@ class _Part(BaseModel):
 class Read(_Part):
     """A column in which radiologists answered, and what they looked for."""
 
-    column: Literal["rsna_class", "chestxdet", "adjudicated"]
+    column: Literal["rsna_class", "chestxdet", "chestxdet10", "adjudicated"]
     looked_for: Annotated[tuple[str, ...], Field(min_length=1)]
     sources: tuple[str, ...] = ()
     """Where it holds; empty: wherever the column has an entry."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoint import load, read_card
+from patchclip_core.checkpoint import read_card
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import write_atomically
 from patchclip_trainer.errors import DataError
@@ -22,7 +22,7 @@ from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem, saliency
 from patchclip_trainer.evaluation.collection import Collection
 from patchclip_trainer.evaluation.measurement import Progress
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, fold_folder, held_out, read_out_of_fold
-from patchclip_trainer.evaluation.predictions import Predictions, read_predictions, write_predictions
+from patchclip_trainer.evaluation.predictions import Predictions, load_whole, read_predictions, write_predictions
 from patchclip_trainer.metrics.candidates import GRID_CELLS
 
 _FOLDER = "saliency"
@@ -68,7 +68,7 @@ def fold_saliency(
                     saliency_maps(
                         prefix + maker,
                         maker,
-                        load(checkpoint, device),
+                        load_whole(checkpoint, device),
                         collection.radiograph,
                         [row for row, held in zip(rows, fold_of, strict=True) if held == fold],
                         {key: images[fold_of == fold] for key, images in judged.items()},

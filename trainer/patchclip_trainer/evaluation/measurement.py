@@ -175,7 +175,7 @@ def _place(
         "lesions": sum(len(drawn) for drawn in truth.lesions),
     }
     placed: dict[str, PlacedMaps] = {}
-    if truth.boxed.any():
+    if truth.boxed.any() and not np.isnan(predictions.of(key)[1][judged]).any():
         for system in systems:
             found = place_maps(system, key, truth, predictions.sizes_px, judged)
             if found is not None:

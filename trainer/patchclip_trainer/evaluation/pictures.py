@@ -19,7 +19,7 @@ from patchclip_trainer.metrics.froc import PRIMARY_RATES, SECONDARY_RATES, froc_
 from patchclip_trainer.metrics.roc import reliability, roc_points
 
 CASES_A_ROW = 4
-LEAST_FOR_CALIBRATION = 10
+LEAST_FOR_CALIBRATION = 30
 """Positive and negative images, each, that a reliability curve is drawn of."""
 _TILE_PX = 320
 _CAPTION_PX = 40

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from patchclip_core.checkpoint import load
 from patchclip_core.errors import PatchClipError
+from patchclip_core.inference import NetworkAnalyzer
 from patchclip_core.types import Analyzer, Box, Findings, Geometry, Radiograph
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.errors import DataError
@@ -53,6 +55,12 @@ class Predictions:
         """Return probabilities (N,) and grids (N, rows, columns) of a finding."""
         index = self.keys.index(finding)
         return self.probabilities[:, index], self.grids[:, index]
+
+
+def load_whole(checkpoint: str | Path, device: str) -> Analyzer:
+    """Load a checkpoint so that it decides on all that it was trained for, what it does not report included."""
+    analyzer = load(checkpoint, device)
+    return analyzer.unabridged() if isinstance(analyzer, NetworkAnalyzer) else analyzer
 
 
 def predict(

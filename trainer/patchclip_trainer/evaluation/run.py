@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from patchclip_core.checkpoint import find, load, read_card
-from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.checkpoint import find, read_card
 from patchclip_core.types import Analyzer
 from patchclip_core.wording import UNTRAINED_WARNING
 from patchclip_trainer.data.label_domains import load_label_domains
@@ -27,7 +26,7 @@ from patchclip_trainer.evaluation.measurement import (
     measure_predictions,
     truths_of,
 )
-from patchclip_trainer.evaluation.predictions import predict
+from patchclip_trainer.evaluation.predictions import load_whole, predict
 from patchclip_trainer.evaluation.scorings import Scoring, record_scoring, timestamp
 
 
@@ -59,7 +58,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     domains = load_label_domains(settings.label_domains)
     collection = open_collection(settings.data)
     rows, left_out = collection.choose(settings.part, domains)
-    analyzer = _load(settings.checkpoint, settings.device)
+    analyzer = load_whole(settings.checkpoint, settings.device)
     with progress("analysing", len(rows)) as advance:
         predictions, not_read = predict(analyzer, collection.radiograph, rows, advance)
     if not predictions.rows:
@@ -111,12 +110,6 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     return Evaluation(metrics, measured, placed, "" if identity.trained else UNTRAINED_WARNING)
 
 
-def _load(checkpoint: str, device: str) -> Analyzer:
-    """Load a checkpoint with all that it was trained for, what it does not report included."""
-    analyzer = load(checkpoint, device)
-    return analyzer.unabridged() if isinstance(analyzer, NetworkAnalyzer) else analyzer
-
-
 def _saliency(
     settings: EvaluationSettings, analyzer: Analyzer, measured: Measured, progress: Progress
 ) -> list[MapSystem]:
@@ -125,7 +118,7 @@ def _saliency(
     judged = judged_places(measured.predictions, measured.truths)
     looked_at = [("", analyzer)]
     if settings.global_only is not None:
-        looked_at.append(("global_only_", _load(settings.global_only, settings.device)))
+        looked_at.append(("global_only_", load_whole(settings.global_only, settings.device)))
     systems = []
     for prefix, model in looked_at:
         for maker in SALIENCY:

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from patchclip_core.types import Box
 from patchclip_trainer.data.adapters import ADAPTERS, adapter_for
 from patchclip_trainer.data.adapters.rsna import boxes_of, mask_of
+from patchclip_trainer.data.label_domains import LabelState, label_of
 from patchclip_trainer.data.manifest import Manifest, Problem
 from patchclip_trainer.data.prepare import prepare, prepare_settings
 from patchclip_trainer.data.shards import open_prepared
@@ -79,7 +80,12 @@ def test_chestx_det(tmp_path: Path, save_picture: Save, names: tuple[str, str]) 
 
     assert [row.split for row in manifest.images] == ["train", "train", "test"]
     assert manifest.images[0].patient_id == "nih-42"
-    assert manifest.images[1].chestxdet == ("no abnormality boxed",)
+    read_by = {"ChestX_Det_train.json": "chestxdet", "train.json": "chestxdet10"}[names[0]]
+    reads = {column: getattr(manifest.images[1], column) for column in ("chestxdet", "chestxdet10")}
+    assert reads == {"chestxdet": (), "chestxdet10": ()} | {read_by: ("no abnormality boxed",)}
+    # ChestX-Det10 has no cardiomegaly, so that its radiologists say nothing of it.
+    heart = label_of(manifest.images[1], (), "cardiomegaly")
+    assert heart is (LabelState.READER_NEGATIVE if read_by == "chestxdet" else LabelState.UNKNOWN)
     assert [box.box for box in manifest.boxes] == [Box(32, 21, 28, 48), Box(9, 11, 35, 38), Box(1, 2, 2, 3)]
     assert places(manifest.problems) == [f"{names[0]}:3 bad entry"]
 

@@ -63,6 +63,7 @@ def _add_image(listing: Listing, place: Place, cells: dict[str, str]) -> None:
             rsna_class=cells.get("rsna_class", ""),
             adjudicated=words(cells.get("adjudicated", "")),
             chestxdet=words(cells.get("chestxdet", "")),
+            chestxdet10=words(cells.get("chestxdet10", "")),
             text=text,
             synthetic_text=cells.get("synthetic_text", ""),
             width_px=_whole(cells.get("width", "")),

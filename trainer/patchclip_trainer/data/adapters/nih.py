@@ -23,11 +23,12 @@ NIH_SOURCE = "NIH ChestX-ray14"
 _NIH_LABELS = "NLP text-mined from reports (NIH)"
 _NIH_BOXES = "NIH BBox_List_2017 (radiologist)"
 _DET_BOXES = "ChestX-Det (radiologists; Apache-2.0 repo)"
-_DET_LISTS: tuple[tuple[str, SplitName], ...] = (
-    ("ChestX_Det_train.json", "train"),
-    ("ChestX_Det_test.json", "test"),
-    ("train.json", "train"),
-    ("test.json", "test"),
+_DET10_BOXES = "ChestX-Det10 (radiologists; Apache-2.0 repo)"
+_DET_LISTS: tuple[tuple[str, SplitName, str], ...] = (
+    ("ChestX_Det_train.json", "train", _DET_BOXES),
+    ("ChestX_Det_test.json", "test", _DET_BOXES),
+    ("train.json", "train", _DET10_BOXES),
+    ("test.json", "test", _DET10_BOXES),
 )
 _NIH_NAME = re.compile(r"(\d{8})_\d{3}\.(?:png|jpe?g)$")
 _NAMES = {"Infiltrate": "Infiltration"}
@@ -70,7 +71,7 @@ def read_nih(folder: Path) -> Manifest:
 def read_chestx_det(folder: Path) -> Manifest:
     """Read the lists of both parts; an image without a box is one that radiologists found nothing to box in."""
     listing = Listing(folder)
-    for file, split in _DET_LISTS:
+    for file, split, boxes_of in _DET_LISTS:
         path = folder / file
         if not path.is_file():
             continue
@@ -87,6 +88,7 @@ def read_chestx_det(folder: Path) -> Manifest:
                 listing.refuse(place, image, "bad entry", what)
                 continue
             match = _NIH_NAME.search(name)
+            seen = tuple(map(str, findings)) or ("no abnormality boxed",)
             listing.add_image(
                 ImageRow(
                     image=image,
@@ -94,13 +96,14 @@ def read_chestx_det(folder: Path) -> Manifest:
                     split=split,
                     source=NIH_SOURCE,
                     licence_class="open",
-                    chestxdet=tuple(map(str, findings)) or ("no abnormality boxed",),
+                    chestxdet=seen if boxes_of == _DET_BOXES else (),
+                    chestxdet10=seen if boxes_of == _DET10_BOXES else (),
                     place=place,
                 )
             )
             for finding, edges in zip(findings, boxes, strict=True):
                 box = corners(*edges_of(edges))
-                listing.add_box(BoxRow(image, str(finding), box, source=_DET_BOXES, place=place))
+                listing.add_box(BoxRow(image, str(finding), box, source=boxes_of, place=place))
     return listing.manifest()
 
 
@@ -119,9 +122,9 @@ def _json_list(path: Path) -> list[dict[str, Any]]:
 
 
 def _has_det_list(folder: Path) -> bool:
-    if any((folder / name).is_file() for name, _ in _DET_LISTS[:2]):
+    if any((folder / name).is_file() for name, *_ in _DET_LISTS[:2]):
         return True
-    return any((folder / name).is_file() for name, _ in _DET_LISTS[2:]) and any(
+    return any((folder / name).is_file() for name, *_ in _DET_LISTS[2:]) and any(
         (folder / part).is_dir() for part in ("train_data", "test_data")
     )
 
