@@ -137,8 +137,15 @@ class Stage1:
         fill_weights(self.network, checkpoint / WEIGHTS_FILE)
         embedded = self.embed(self.network.eval(), indices)
         found = measure(embedded, self.pairs, self._states(indices), self._keys, draws, self.recipe.seed)
+        loss = contrast(embedded, self.network.logit_scale, self.recipe.batch)
         fold = self.recipe.left_out_fold if left_out else self.recipe.held_out_fold
-        return {"format": 1, "text": self.recipe.text, "fold": fold, "chose_the_epoch": not left_out, **found}
+        return {
+            "format": 1,
+            "text": self.recipe.text,
+            "fold": fold,
+            "chose_the_epoch": not left_out,
+            "loss": loss,
+        } | found
 
     def embed(self, network: Network, indices: NDArray[np.int64]) -> Embedded:
         """Embed images, all that is written of each, and the findings; without a gradient."""
