@@ -11,10 +11,12 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
+from typer.testing import CliRunner
 
 from patchclip_core.prompts import load_findings
 from patchclip_core.targets import FindingLabel
 from patchclip_core.types import Box, FloatArray
+from patchclip_trainer.cli.app import app
 from patchclip_trainer.data.adapters.generic import read
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
@@ -267,6 +269,17 @@ def test_what_cannot_be_drawn_is_refused_by_name(normals: PreparedData, tmp_path
         write_simulated_set(normals, tmp_path / "set", 1, findings=["fracture"])
     with pytest.raises(DataError, match="'val' has 0 images that radiologists called normal"):
         write_simulated_set(normals, tmp_path / "set", 1, split="val")
+
+
+def test_the_command_says_where_to_look(normals: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out = tmp_path / "set"
+
+    done = CliRunner().invoke(app, ["simulate", "--data", str(normals.folder), "--out", str(out), "--count", "3"])
+
+    assert done.exit_code == 0, done.output
+    assert f"3 images with 3 boxes on 3 normal ones: look at {out / 'montage.png'}" in done.output
+    assert sorted(path.name for path in out.iterdir()) == ["boxes.csv", "images", "manifest.csv", "montage.png"]
 
 
 @pytest.mark.real_data
