@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDIES ?=
 OUT ?= out/demo
+DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types contracts check format clean
+.PHONY: help venv viewers demo test lint types contracts check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -17,8 +18,16 @@ $(BIN)/.installed: pyproject.toml requirements.lock tools/bootstrap.sh
 
 venv: $(BIN)/.installed ## make the environment in .venv from the lock file
 
+viewers: venv ## fetch the web viewers that the acceptance tests look at results with (52 MB, needs npm)
+	@$(BIN)/python tools/viewers.py
+
 demo: venv ## send the sample studies through the whole node; results in out/demo
 	@$(BIN)/patchclip-node demo --out $(OUT) $(if $(STUDIES),--studies $(STUDIES))
+
+# Prepared data and features are kept in out/demo-model: what was stopped goes on.
+demo-model: venv ## train the shipped model anew on DATA=FOLDER, cross-validate it, export it to patchclip_core/weights/demo
+	@test -n "$(DATA)" || { echo "make demo-model DATA=FOLDER: a folder with images/, manifest.csv and boxes.csv"; exit 2; }
+	@VENV=$(VENV) DATA=$(DATA) PATCHCLIP_TRAINER=$(BIN)/patchclip-trainer sh tools/demo_model.sh
 
 test: venv ## run the whole test suite
 	@$(BIN)/python -m pytest

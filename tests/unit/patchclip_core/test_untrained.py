@@ -30,7 +30,9 @@ def test_it_is_shipped_small_and_says_what_it_is() -> None:
 
 
 def test_it_speaks_of_every_finding_of_the_shipped_file() -> None:
-    assert load("untrained", "cpu").finding_keys == tuple(load_findings())
+    reported = tuple(key for key, finding in load_findings().items() if finding.reported)
+
+    assert load("untrained", "cpu").finding_keys == reported
 
 
 def test_its_grid_is_at_least_14_by_14() -> None:
