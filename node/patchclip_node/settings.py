@@ -7,6 +7,7 @@ An unknown key is an error that names it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -71,9 +72,9 @@ class ProfileSettings(_Section):
     """Pictures are at most this high or wide."""
     language: str = "en"
     """RFC 5646 tag of a table in conf/wording/: what all objects say in words. Codes stay as they are."""
-    series_numbers: dict[ResultKind, SeriesNumber] = {}
+    series_numbers: Mapping[ResultKind, SeriesNumber] = {}
     """First Series Number of a kind, instead of its own."""
-    series_descriptions: dict[ResultKind, SeriesDescription] = {}
+    series_descriptions: Mapping[ResultKind, SeriesDescription] = {}
     """Series Description of a kind, instead of its own; what the model is follows it in any case."""
     fallback: bool = False
     """Pictures (sc) go instead of objects whose class the destination refuses."""

@@ -56,6 +56,7 @@ def test_pictures_are_planned_once_instead_of_what_a_destination_refuses(ledger:
         make_result("1.1.9.1", ResultKind.SR),
         make_result("1.1.9.2", ResultKind.GSPS),
         make_result("1.1.9.3", ResultKind.SC),
+        make_result("1.1.9.4", ResultKind.SC, variant="sc language=de"),  # another destination's pictures
     ]
     ledger.finish_analysis(leased.study.id, OWNER, START, results, {"pacs": ["1.1.9.1", "1.1.9.2"]}, {}, "{}")
     lease = ledger.lease_delivery(START, OWNER, LEASE_S)

@@ -4,7 +4,9 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect, text
 
@@ -12,6 +14,7 @@ from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata
 from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.records import DeliveryState, ResultKind
 from tests.fakes import make_instance
 
 
@@ -92,3 +95,37 @@ def test_a_ledger_of_a_newer_version_is_left_alone(empty_url: str) -> None:
 def test_a_url_that_cannot_be_a_ledger_is_named(url: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         SqlLedger(url)
+
+
+def test_results_and_deliveries_of_the_first_ledger_are_kept(empty_url: str) -> None:
+    database = Database(empty_url)
+    config = Config()
+    config.set_main_option("script_location", "patchclip_node.adapters.ledger:migrations")
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in _ROWS_OF_THE_FIRST_LEDGER:
+            connection.execute(text(statement))
+    database.close()
+
+    migrate(empty_url)
+
+    ledger = SqlLedger(empty_url)
+    (study,) = ledger.revisions("1.2.3")
+    (delivery,) = ledger.deliveries(study.id)
+    assert (delivery.destination, delivery.state, delivery.attempts) == ("pacs", DeliveryState.PENDING, 3)
+    assert (delivery.result.result.kind, delivery.result.result.variant) == (ResultKind.SEG, "seg")
+    ledger.close()
+
+
+_ROWS_OF_THE_FIRST_LEDGER = (
+    "INSERT INTO studies (id, study_instance_uid, revision, state, priority, patient_id, patient_name, "
+    "accession_number, study_description, first_received_at, last_received_at, state_since, instance_count, attempts) "
+    "VALUES (1, '1.2.3', 1, 'RETURNING', 2, 'P', 'N', 'A', 'D', '2026-01-02 03:04:05+00:00', "
+    "'2026-01-02 03:04:05+00:00', '2026-01-02 03:04:05+00:00', 1, 1)",
+    "INSERT INTO results (id, study_id, kind, sop_class_uid, sop_instance_uid, series_instance_uid, spool_key, "
+    "size_bytes, sha256, built_at) VALUES (7, 1, 'seg', '1.2', '1.2.3.4', '1.2.3.5', 'k', 1, 'h', "
+    "'2026-01-02 03:04:05+00:00')",
+    "INSERT INTO deliveries (id, study_id, result_id, destination, state, attempts) "
+    "VALUES (9, 1, 7, 'pacs', 'PENDING', 3)",
+)

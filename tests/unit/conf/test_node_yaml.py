@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.settings import SHIPPED_PROFILES, DestinationSettings, NodeSettings, ProfileSettings, read_settings
 
 FILE = Path(__file__).parents[3] / "conf" / "node.yaml"
@@ -93,3 +93,64 @@ def test_the_example_of_a_destination_is_valid() -> None:
     destination = DestinationSettings(**example[0])
 
     assert destination.objects == DestinationSettings(name="d", ae_title="D", host="h", port=1).objects
+
+
+def test_a_profile_says_how_each_of_its_objects_looks_and_speaks(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(
+        "profiles:\n"
+        "  - name: mine\n"
+        "    objects: [sr, fractional_seg, sc]\n"
+        "    geometry: none\n"
+        "    drawing: heat_map\n"
+        "    longest_side_px: 1200\n"
+        "    language: de\n"
+        "    series_numbers: {sr: 700}\n"
+        "    series_descriptions: {sc: Mein Overlay}\n"
+        "    fallback: true\n"
+    )
+
+    profile = read_settings(file).profile("mine")
+
+    picture = ResultVariant(
+        ResultKind.SC,
+        drawing=Drawing.HEAT_MAP,
+        longest_side_px=1200,
+        language="de",
+        series_description="Mein Overlay",
+    )
+    assert profile.variants() == (
+        ResultVariant(ResultKind.SR, language="de", series_number=700),
+        ResultVariant(ResultKind.FRACTIONAL_SEG, PlaneGeometry.NONE, language="de"),
+        picture,
+    )
+    assert profile.pictures == picture
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("drawing: heatmap", "profiles.0.drawing"),
+        ("longest_side_px: 20", "profiles.0.longest_side_px"),
+        ("language: tlh", "profiles.0.language: .*'tlh': take one of en, de, fr"),
+        ("series_numbers: {sr: 0}", "profiles.0.series_numbers.sr"),
+        ("series_numbers: {srr: 1}", "profiles.0.series_numbers.srr"),
+        (f"series_descriptions: {{sr: {'x' * 41}}}", "profiles.0.series_descriptions.sr"),
+        ("longest_side: 20", "profiles.0.longest_side"),
+    ],
+)
+def test_what_is_wrong_in_a_profile_is_an_error_that_names_the_key(line: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(f"profiles: [{{name: mine, objects: [sr], {line}}}]\n")
+
+    with pytest.raises(ConfigurationError, match=words):
+        read_settings(file)
+
+
+def test_the_example_of_a_profile_is_the_default_but_for_its_objects() -> None:
+    text = FILE.read_text(encoding="utf-8").split("replaces it:\n")[1].split("profiles: [")[0]
+    example = yaml.safe_load("\n".join(line.removeprefix("#") for line in text.splitlines()))
+
+    profile = ProfileSettings(**example[0])
+
+    assert profile == ProfileSettings(name="mine", objects=profile.objects)

@@ -18,7 +18,7 @@ from patchclip_core.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, StudyRecord
+from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.analyse import AnalysisService
@@ -160,6 +160,20 @@ def test_a_picture_is_kept_ready_for_a_destination_that_falls_back(bench: Bench)
     study_id = bench.study().id
     assert [record.result.kind for record in bench.ledger.results(study_id)] == [ResultKind.SR, ResultKind.SC]
     assert [item.result.result.kind for item in bench.ledger.deliveries(study_id)] == [ResultKind.SR]
+
+
+def test_the_pictures_that_are_kept_ready_are_those_of_each_destinations_own_profile(bench: Bench) -> None:
+    bench.destinations = tuple(PACS.model_copy(update={"name": name, "profile": name}) for name in ("one", "two"))
+    bench.profiles = (
+        ProfileSettings(name="one", objects=(ResultKind.SR,), fallback=True),
+        ProfileSettings(name="two", objects=(ResultKind.SR,), fallback=True, drawing=Drawing.HEAT_MAP, language="de"),
+    )
+    bench.arrive()
+
+    bench.run_one()
+
+    kept = {record.result.variant for record in bench.ledger.results(bench.study().id)}
+    assert kept == {"sr", "sr language=de", "sc", "sc drawing=heat_map language=de"}
 
 
 def test_a_destination_that_wants_nothing_of_a_study_does_not_keep_it_open(bench: Bench) -> None:

@@ -1,0 +1,253 @@
+"""The same findings as destinations want them: other kinds, drawings, sizes, languages, numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+
+from patchclip_core.localization import probability_surface
+from patchclip_core.prompts import load_findings
+from patchclip_core.wording import load_wordings
+from patchclip_node.domain.records import (
+    WITH_GEOMETRY,
+    Drawing,
+    PictureStyle,
+    PlaneGeometry,
+    ResultKind,
+    ResultVariant,
+)
+from patchclip_node.results import build_fractional_seg, build_parametric_map, build_results, build_seg, encode
+from tests.synthetic import TRAINED, analysed, result_context, with_overlay
+
+LUNGS = {"opacity": [(3, 3, 3, 3)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
+STYLES = [PictureStyle(drawing, language) for drawing in Drawing for language in ("en", "de", "fr")]
+
+
+def of_kind(kind: ResultKind, language: str = "en") -> ResultVariant:
+    return ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None, language=language)
+
+
+def built(variant: ResultVariant, calibrated: bool = True) -> Dataset:
+    image = with_overlay(
+        analysed(LUNGS, replace(TRAINED, calibrated=calibrated), remarks=("The view is unknown.",)), *STYLES
+    )
+    ((_, dataset),) = build_results([image], [], result_context(), [variant])
+    return dataset
+
+
+def words(dataset: Dataset) -> str:
+    """All text of an object but its Contributing Equipment, which is in English."""
+    said = dcmread(BytesIO(encode(dataset)))
+    del said.ContributingEquipmentSequence
+    return "\n".join(
+        str(element.value) for element in said.iterall() if element.VR in {"LO", "LT", "SH", "ST", "UC", "UT"}
+    )
+
+
+def test_variants_of_one_kind_are_objects_and_series_of_their_own() -> None:
+    variants = [
+        ResultVariant(ResultKind.SC),
+        ResultVariant(ResultKind.SC, drawing=Drawing.HEAT_MAP),
+        ResultVariant(ResultKind.SC, longest_side_px=800),
+        ResultVariant(ResultKind.SC, language="de"),
+        ResultVariant(ResultKind.SC, series_number=77),
+        ResultVariant(ResultKind.SC, series_description="mine"),
+    ]
+
+    made = [built(variant) for variant in variants]
+
+    assert len({dataset.SOPInstanceUID for dataset in made}) == len(variants)
+    assert len({dataset.SeriesInstanceUID for dataset in made}) == len(variants)
+    assert len({variant.key for variant in variants}) == len(variants)
+    assert variants[0].key == "sc"
+
+
+def test_a_series_has_the_number_and_the_name_that_the_profile_gives_it() -> None:
+    study = built(ResultVariant(ResultKind.SR, series_number=700, series_description="Chest AI"))
+    image = built(ResultVariant(ResultKind.GSPS, series_number=700, series_description="Chest AI"))
+
+    assert (study.SeriesNumber, image.SeriesNumber) == (701, 801)
+    assert study.SeriesDescription == image.SeriesDescription == "Chest AI (research)"
+
+
+def test_a_picture_has_the_size_that_the_profile_gives_it() -> None:
+    capture = built(ResultVariant(ResultKind.SC, longest_side_px=800))
+
+    assert max(capture.Rows, capture.Columns) == 800
+
+
+def pixels(variant: ResultVariant) -> np.ndarray[tuple[int, ...], np.dtype[np.int_]]:
+    return built(variant).pixel_array.astype(int)
+
+
+def test_a_heat_map_fills_a_place_that_a_contour_surrounds() -> None:
+    colour = np.array(load_findings()["opacity"].colour_rgb)
+    (region,) = analysed(LUNGS).findings["opacity"].regions
+    contour, heat = (pixels(ResultVariant(ResultKind.SC, drawing=drawing)) for drawing in Drawing)
+    scale = contour.shape[0] / 500 * (400 / 400)
+    y, x = int((region.y + region.h / 2) * scale), int((region.x + region.w / 2) * scale)
+
+    def of_colour(picture: np.ndarray[tuple[int, ...], np.dtype[np.int_]]) -> float:
+        """How far the place leans from grey towards the colour."""
+        place = picture[y - 10 : y + 10, x - 10 : x + 10].mean(axis=(0, 1))
+        return float((place - place.mean()) @ (colour - colour.mean()) / np.sum((colour - colour.mean()) ** 2))
+
+    assert abs(of_colour(contour)) < 0.05
+    assert of_colour(heat) > 0.3
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ResultKind if kind is not ResultKind.SC])
+@pytest.mark.parametrize("language", ["de", "fr"])
+def test_an_object_speaks_the_language_of_its_profile_and_keeps_its_codes(kind: ResultKind, language: str) -> None:
+    english, other = built(of_kind(kind)), built(of_kind(kind, language))
+    names = load_findings()
+
+    assert names["pleural_effusion"].names[language] in words(other)
+    assert "pleural effusion" not in words(other)
+    assert codes(other) == codes(english)
+    research = load_wordings()[language].say("{what} (research)", what="")
+    assert other.SeriesDescription.endswith(research)
+
+
+def codes(dataset: Dataset) -> list[tuple[str, str]]:
+    """Every code with its scheme, but for the language that a report is in."""
+    return [
+        (item.CodeValue, item.CodingSchemeDesignator)
+        for item in _items(dataset)
+        if "CodeValue" in item and item.CodingSchemeDesignator != "RFC5646"
+    ]
+
+
+def _items(dataset: Dataset) -> Iterator[Dataset]:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item
+                yield from _items(item)
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+def test_a_report_says_which_language_it_is_in(language: str) -> None:
+    for kind in (ResultKind.SR, ResultKind.TEXT_SR):
+        said = [item.CodeValue for item in _items(built(of_kind(kind, language))) if "CodeValue" in item]
+        assert language in said
+        assert "en" not in said
+
+
+def test_a_picture_in_another_language_is_another_picture() -> None:
+    english, german = (pixels(ResultVariant(ResultKind.SC, language=language)) for language in ("en", "de"))
+
+    assert english.shape == german.shape
+    assert (english != german).any()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ResultKind if kind is not ResultKind.SC])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_every_object_says_its_uncertainty(kind: ResultKind, calibrated: bool) -> None:
+    """Calibrated or not, operating point, what the weights were trained on, research use."""
+    dataset = built(of_kind(kind), calibrated)
+
+    said = words(dataset)
+    equipment = dataset.ContributingEquipmentSequence[-1].ContributionDescription
+    assert "50 %" in said or "0.500" in said
+    assert ("not calibrated" in equipment) is not calibrated
+    assert "training data: none, a test" in equipment
+    if kind is not ResultKind.PARAMETRIC_MAP:
+        assert "Not for diagnosis" in said
+        assert f"The probabilities are {'' if calibrated else 'not '}calibrated." in said
+        assert "The weights were trained on: none, a test." in said
+    assert "not for diagnosis" in said.lower()
+    assert "research" in dataset.SeriesDescription
+
+
+@pytest.mark.parametrize("kind", [ResultKind.SR, ResultKind.TEXT_SR, ResultKind.GSPS])
+def test_what_could_not_be_judged_and_what_the_image_is_like_is_said(kind: ResultKind) -> None:
+    said = words(built(of_kind(kind)))
+
+    assert "rib fracture: not evaluated, the model has no head for it" in said
+    assert "The view is unknown." in said
+
+
+@pytest.mark.parametrize("kind", [ResultKind.SR, ResultKind.TEXT_SR])
+def test_a_report_says_what_was_looked_for(kind: ResultKind) -> None:
+    assert "Looked for, and nothing else: lung opacity, pleural effusion," in words(built(of_kind(kind)))
+
+
+def test_a_fractional_segmentation_holds_the_interpolated_map_of_each_segment() -> None:
+    image = analysed(LUNGS, Rows=501, Columns=403)
+    segmentation = build_fractional_seg(image, result_context())
+    assert segmentation is not None
+
+    read = dcmread(BytesIO(encode(segmentation)))
+
+    assert (read.SegmentationType, read.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
+    assert read.MaximumFractionalValue == 255
+    mapped = [finding for finding in image.findings.present if finding.patch_map is not None]
+    assert [segment.TrackingID for segment in read.SegmentSequence] == [
+        f"{load_findings()[finding.key].name} 1" for finding in mapped
+    ]
+    for frame, finding in zip(read.pixel_array, mapped, strict=True):
+        assert finding.patch_map is not None
+        expected = probability_surface(finding.patch_map, image.findings.geometry, 501, 403)
+        assert np.abs(frame / 255 - expected).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_parametric_map_holds_the_patch_probabilities_of_every_evaluated_finding() -> None:
+    image = analysed(LUNGS)
+    result = build_parametric_map(image, result_context())
+    assert result is not None
+
+    read = dcmread(BytesIO(encode(result)))
+
+    mapped = [finding for finding in image.findings if finding.patch_map is not None]
+    frames = np.frombuffer(read.FloatPixelData, "<f4").reshape(read.NumberOfFrames, read.Rows, read.Columns)
+    assert len(mapped) == len(frames)
+    for frame, group, finding in zip(frames, read.PerFrameFunctionalGroupsSequence, mapped, strict=True):
+        assert np.array_equal(frame, np.asarray(finding.patch_map))
+        mapping = group.RealWorldValueMappingSequence[0]
+        assert mapping.LUTLabel == finding.key
+        assert mapping.QuantityDefinitionSequence[1].ConceptCodeSequence[0].CodeValue == (
+            load_findings()[finding.key].code.value
+        )
+
+
+@pytest.mark.parametrize("spacing", [[0.2, 0.1], None])
+def test_the_patches_of_a_parametric_map_lie_on_the_plane_of_the_segmentation(spacing: list[float] | None) -> None:
+    image = analysed(LUNGS, PixelSpacing=spacing, ImagerPixelSpacing=None)
+    geometry = image.findings.geometry
+
+    segmentation, parametric = build_seg(image, result_context()), build_parametric_map(image, result_context())
+
+    assert segmentation is not None
+    assert parametric is not None
+    assert segmentation.FrameOfReferenceUID == parametric.FrameOfReferenceUID
+    source = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    shared = parametric.SharedFunctionalGroupsSequence[0]
+    pitch = shared.PixelMeasuresSequence[0].PixelSpacing
+    x_mm, y_mm, _ = shared.PlanePositionSequence[0].ImagePositionPatient
+    for row, column in ((0, 0), (5, 9)):
+        x, y = geometry.patch_centre(row, column)
+        assert (x_mm + column * pitch[1]) / source[1] + 0.5 == pytest.approx(x, abs=1e-3)
+        assert (y_mm + row * pitch[0]) / source[0] + 0.5 == pytest.approx(y, abs=1e-3)
+
+
+def test_where_no_finding_has_a_map_there_are_no_maps() -> None:
+    image = analysed({"edema": []})
+    findings = replace(
+        image.findings, items=tuple(replace(item, patch_map=None, regions=()) for item in image.findings.items)
+    )
+
+    assert build_fractional_seg(replace(image, findings=findings), result_context()) is None
+    assert build_parametric_map(replace(image, findings=findings), result_context()) is None
+
+
+def test_only_a_picture_has_a_drawing_and_a_size() -> None:
+    with pytest.raises(ValueError, match="picture has a drawing"):
+        ResultVariant(ResultKind.SR, drawing=Drawing.HEAT_MAP)
+    with pytest.raises(ValueError, match="picture has a drawing"):
+        ResultVariant(ResultKind.GSPS, longest_side_px=800)
