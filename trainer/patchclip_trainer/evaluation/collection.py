@@ -10,26 +10,38 @@ from pathlib import Path
 
 import numpy as np
 
+from patchclip_core.errors import PatchClipError
 from patchclip_core.io import read_radiograph
 from patchclip_core.types import Radiograph
 from patchclip_trainer.data.adapters.generic import GENERIC
+from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
-from patchclip_trainer.data.manifest import BoxRow, ImageRow, Problem
-from patchclip_trainer.data.shards import DESCRIPTION, PreparedData, open_prepared
+from patchclip_trainer.data.listing import read_table
+from patchclip_trainer.data.manifest import BoxRow, ImageRow, Place, Problem
+from patchclip_trainer.data.shards import DESCRIPTION, PROBLEMS, PreparedData, SourceSize, open_prepared
 from patchclip_trainer.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which images of a collection. split: a part, or `all`. source, view: only those; None: any. view: AP or PA."""
+    """Which images of a collection. split: a part, or `all`. source, view: only those; None: any. view: AP or PA.
+
+    licence_classes: only images of these; None: any.
+    """
 
     split: str
     source: str | None = None
     view: str | None = None
+    licence_classes: tuple[str, ...] | None = None
+
+    def has(self, row: ImageRow) -> bool:
+        """Tell whether an image of the split is meant."""
+        licensed = self.licence_classes is None or row.licence_class in self.licence_classes
+        return licensed and self.source in {None, row.source} and self.view in {None, view_of(row)}
 
     def __str__(self) -> str:
         """`train, NIH ChestX-ray14, AP`."""
-        return ", ".join(part for part in (self.split, self.source, self.view) if part)
+        return ", ".join(part for part in (self.split, self.source, self.view, *(self.licence_classes or ())) if part)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +69,7 @@ class Collection:
         if not of_split:
             found = ", ".join(sorted({row.split or "(none)" for row in self.rows})) or "no images at all"
             raise DataError(f"no image is in the split '{part.split}'; there are: {found}. `all` takes every image")
-        chosen = [row for row in of_split if part.source in {None, row.source} and part.view in {None, view_of(row)}]
+        chosen = [row for row in of_split if part.has(row)]
         if not chosen:
             found = ", ".join(sorted({f"{row.source} {view_of(row)}".strip() for row in of_split}))
             raise DataError(f"no image is in '{part}'; sources and views of this split are: {found}")
@@ -87,10 +99,30 @@ def _listed(folder: Path) -> Collection:
         found = radiograph(row)
         return found.rows, found.columns
 
+    # Sizes are asked of the files: a box is drawn in their pixels, whatever the list says.
+    sizes: dict[str, SourceSize] = {}
+    boxed = {box.image for box in manifest.boxes}
+    for row in manifest.images:
+        if row.image in boxed:
+            sizes[row.image] = _size_of(row, radiograph)
+    boxes, wrong = check_boxes(manifest.images, manifest.boxes, sizes)
     digest = _digest(folder / "manifest.csv")
     return Collection(
-        folder, manifest.images, _by_image(manifest.boxes), manifest.problems, digest, size_px, radiograph
+        folder, manifest.images, _by_image(boxes), (*manifest.problems, *wrong), digest, size_px, radiograph
     )
+
+
+def _size_of(row: ImageRow, radiograph: Callable[[ImageRow], Radiograph]) -> SourceSize:
+    """Return the size of an image's file; where it cannot be read, which prediction reports, that of the list."""
+    try:
+        found = radiograph(row)
+    except PatchClipError:
+        return SourceSize(row.height_px or _ANY_PX, row.width_px or _ANY_PX)
+    return SourceSize(found.rows, found.columns, found.pixel_aspect_ratio)
+
+
+_ANY_PX = 2**16
+"""Stands for the size of an image that nobody knows: no box lies outside."""
 
 
 def _prepared(data: PreparedData) -> Collection:
@@ -110,7 +142,25 @@ def _prepared(data: PreparedData) -> Collection:
         return Radiograph(fitted / np.float32(255))
 
     digest = _digest(data.folder / DESCRIPTION)
-    return Collection(data.folder, data.rows, _by_image(data.boxes), (), digest, size_px, radiograph)
+    return Collection(
+        data.folder, data.rows, _by_image(data.boxes), _problems(data.folder), digest, size_px, radiograph
+    )
+
+
+def _problems(folder: Path) -> tuple[Problem, ...]:
+    """Return what `prepare` found wrong; nothing where its list was not passed on with the data."""
+    path = folder / PROBLEMS
+    if not path.is_file():
+        return ()
+    return tuple(
+        Problem(
+            Place(cells["file"], int(cells["line"]) if cells["line"] else None),
+            cells["kind"],
+            cells["what"],
+            cells["action"],
+        )
+        for _, cells in read_table(path, ("file", "line", "kind", "what", "action"))
+    )
 
 
 def _by_image(boxes: Sequence[BoxRow]) -> dict[str, list[BoxRow]]:

@@ -25,7 +25,7 @@ from patchclip_trainer.evaluation.calibrated import CalibrationPair
 from patchclip_trainer.evaluation.collection import Part
 from patchclip_trainer.evaluation.measure import MeasureSettings, open_predictions
 from patchclip_trainer.evaluation.measurement import Bootstrap, Measured
-from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out
+from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import candidates_of, predictions_file
 from patchclip_trainer.evaluation.truth import FindingTruth
 from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
@@ -116,10 +116,8 @@ def export(settings: ExportSettings, out: Path) -> ModelCard:
 
 
 def _predictions_for(card: ModelCard, settings: ExportSettings) -> tuple[Measured, OutOfFold]:
-    measured, folds = open_predictions(
-        MeasureSettings(settings.predictions, Part("train"), settings.data, label_domains=settings.label_domains)
-    )
     file = predictions_file(settings.predictions)
+    folds = read_out_of_fold(file.parent)
     if folds is None:
         raise DataError(
             f"{file} is not known to be out of fold ({OUT_OF_FOLD_FILE} is missing beside it): make the predictions by "
@@ -133,6 +131,12 @@ def _predictions_for(card: ModelCard, settings: ExportSettings) -> tuple[Measure
     if card.calibrated or not card.trained:
         what = "calibrated already" if card.calibrated else "not trained"
         raise DataError(f"the checkpoint {settings.checkpoint} is {what}: export the one that a run has written")
+    # What is fitted becomes a part of the checkpoint, which is bound by the licences of the images that it comes from.
+    licensed = folds.recipe.get("licence_classes")
+    part = Part("train", licence_classes=tuple(licensed) if licensed is not None else None)
+    measured, _ = open_predictions(
+        MeasureSettings(settings.predictions, part, settings.data, label_domains=settings.label_domains)
+    )
     return measured, folds
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from patchclip_core.checkpoint import FindingCard, ModelCard, read_card, verify_weights, write_card
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold, write_out_of_fold
 from tests.checkpoints import FINDINGS
 
 
@@ -159,3 +160,21 @@ def test_findings_that_were_not_predicted_are_not_evaluated(checkpoint: Path, cr
     found = _finding(_export(checkpoint, crossval, tmp_path / "out"), "pneumothorax")
 
     assert found.not_evaluated == "it was not predicted in cross-validation"
+
+
+def test_operating_points_come_from_images_of_the_recipe_s_licences_alone(
+    checkpoint: Path, crossval: Path, images: Path, tmp_path: Path
+) -> None:
+    manifest = (images / "manifest.csv").read_text().splitlines()
+    restricted = [line.replace(",open,", ",cc-nc,") for line in manifest[1:21]]
+    (images / "manifest.csv").write_text("\n".join([manifest[0], *restricted, *manifest[21:]]) + "\n")
+    folds = read_out_of_fold(crossval)
+    assert folds is not None
+    write_out_of_fold(crossval, folds.model_copy(update={"recipe": {"licence_classes": ["open"]}}))
+
+    card = _export(checkpoint, crossval, tmp_path / "out")
+
+    evidence = _finding(card, "opacity").evidence
+    assert evidence is not None
+    assert (evidence.positives, evidence.negatives) == (30, 30)
+    assert "60 images of 60 patients" in card.calibration
