@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+VIEWERS = f"{sys.prefix}/share/viewers"
+
 PEERS: dict[str, tuple[tuple[str, ...], str]] = {
-    "dcmtk": (("echoscu", "storescu", "storescp", "dcmcjpeg", "dcmcjpls", "dcmdump"), "dcmtk"),
-    "orthanc": (("Orthanc", "/usr/sbin/Orthanc"), "orthanc"),
-    "dciodvfy": (("dciodvfy", "dcentvfy"), "dicom3tools"),
-    "pixelmed": (("DicomSRValidator", "javac"), "pixelmed-apps libpixelmed-java default-jdk-headless"),
-    "redis": (("redis-server",), "redis-server"),
-    "postgresql": (("pg_ctl", "/usr/lib/postgresql/*/bin/pg_ctl"), "postgresql"),
-    "chromium": (("chromium",), "chromium"),
+    "dcmtk": (("echoscu", "storescu", "storescp", "dcmcjpeg", "dcmcjpls", "dcmdump"), "apt-get install dcmtk"),
+    "orthanc": (("Orthanc|/usr/sbin/Orthanc",), "apt-get install orthanc"),
+    "dciodvfy": (("dciodvfy", "dcentvfy"), "apt-get install dicom3tools"),
+    "pixelmed": (
+        ("DicomSRValidator", "javac"),
+        "apt-get install pixelmed-apps libpixelmed-java default-jdk-headless",
+    ),
+    "redis": (("redis-server",), "apt-get install redis-server"),
+    "postgresql": (("pg_ctl|/usr/lib/postgresql/*/bin/pg_ctl",), "apt-get install postgresql"),
+    "chromium": (("chromium",), "apt-get install chromium"),
+    "ohif": (
+        ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", f"{VIEWERS}/@ohif/app/dist/index.html"),
+        "apt-get install orthanc-dicomweb; make viewers",
+    ),
+    "dwv": ((f"{VIEWERS}/dwv/dist/dwv.min.js",), "make viewers"),
+    "dicomscope": (("dicomscope", "Xvfb", "javac"), "apt-get install dicomscope xvfb default-jdk-headless"),
 }
-"""peer -> (programs, Debian packages). Where a name holds a path, any one of the names will do."""
+"""peer -> (its needs, how to get them). A need is a program or a file; `|` stands between those of which one does."""
+
+_OF_THE_TESTS = {"PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS", "PATCHCLIP_TEST_PICTURES"}
 
 REQUIRE_PEERS = os.environ.get("PATCHCLIP_REQUIRE_PEERS", "") not in {"", "0"}
 
 
 def missing_programs(peer: str) -> list[str]:
-    """Return the programs of a peer that this machine lacks."""
-    programs, _ = PEERS[peer]
-    if any("/" in program for program in programs):
-        return [] if any(_is_there(program) for program in programs) else [programs[0]]
-    return [program for program in programs if not _is_there(program)]
+    """Return what a peer needs and this machine lacks."""
+    return [need for need in PEERS[peer][0] if not any(_is_there(name) for name in need.split("|"))]
 
 
 def _is_there(program: str) -> bool:
@@ -54,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for peer in marker.args:
             missing = missing_programs(peer)
             if missing and REQUIRE_PEERS:
-                pytest.fail(f"peer {peer} is required and lacks {', '.join(missing)}: apt-get install {PEERS[peer][1]}")
+                pytest.fail(f"peer {peer} is required and lacks {', '.join(missing)}: {PEERS[peer][1]}")
 
 
 def _real_data_dir() -> Path | None:
@@ -72,11 +83,20 @@ def real_data_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def pictures_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests keep what viewers showed: the folder that PATCHCLIP_TEST_PICTURES names, or a temporary one."""
+    name = os.environ.get("PATCHCLIP_TEST_PICTURES", "")
+    folder = Path(name).resolve() if name else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own PATCHCLIP_ variables must not change what the tests see."""
     for name in list(os.environ):
-        if name.startswith("PATCHCLIP_") and name not in {"PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS"}:
+        if name.startswith("PATCHCLIP_") and name not in _OF_THE_TESTS:
             monkeypatch.delenv(name)
 
 

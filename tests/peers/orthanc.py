@@ -14,6 +14,8 @@ from typing import Any
 from patchclip_node.ports.result_sender import Destination
 from tests.peers.processes import free_port, program
 
+_DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+
 
 @dataclass(frozen=True, slots=True)
 class Orthanc:
@@ -31,17 +33,20 @@ class Orthanc:
             found[tags["SOPInstanceUID"]] = tags["SOPClassUID"]
         return found
 
+    def keep(self, path: Path) -> None:
+        """Put a DICOM file into the archive."""
+        self._ask("/instances", path.read_bytes())
+
     def _ask(self, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.http_port}{path}", data=None if body is None else json.dumps(body).encode()
-        )
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=data)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Run Orthanc with an empty store in `folder`."""
+def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Orthanc]:
+    """Run Orthanc with an empty store in `folder`; with DICOMweb where a browser is to read from it."""
     folder.mkdir(exist_ok=True)
     dicom_port, http_port = free_port(), free_port()
     configuration = {
@@ -57,7 +62,8 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowEcho": True,
         "DicomCheckCalledAet": True,
         "OverwriteInstances": False,
-        "Plugins": [],
+        "Plugins": [_DICOMWEB_PLUGIN] if dicomweb else [],
+        "DicomWeb": {"Enable": dicomweb, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado", "Ssl": False},
     }
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration))

@@ -1,0 +1,35 @@
+// OHIF's settings for the acceptance tests: one DICOMweb source on its own origin, and nothing else to load.
+window.config = {
+  routerBasename: '/',
+  extensions: [],
+  modes: [],
+  showStudyList: false,
+  maxNumberOfWebWorkers: 1,
+  showErrorDetails: 'always',
+  showCPUFallbackMessage: false,
+  investigationalUseDialog: { option: 'never' },
+  defaultDataSourceName: 'archive',
+  dataSources: [
+    {
+      namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+      sourceName: 'archive',
+      configuration: {
+        friendlyName: 'Orthanc',
+        name: 'archive',
+        qidoRoot: '/dicom-web',
+        wadoRoot: '/dicom-web',
+        wadoUriRoot: '/wado',
+        imageRendering: 'wadors',
+        thumbnailRendering: 'wadors',
+        enableStudyLazyLoad: true,
+        qidoSupportsIncludeField: true,
+        supportsWildcard: true,
+        supportsFuzzyMatching: false,
+        dicomUploadEnabled: false,
+        singlepart: 'bulkdata,pdf,video',
+        bulkDataURI: { enabled: true, relativeResolution: 'studies' },
+        omitQuotationForMultipartRequest: true,
+      },
+    },
+  ],
+};
