@@ -25,6 +25,7 @@ goes_on() { if [ -e "$1" ]; then echo --resume; fi; }
 "$TRAINER" stage2 --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/run" $(goes_on "$OUT/run/state.pt")
 rm -rf "$WEIGHTS.new"
 "$TRAINER" export --checkpoint "$OUT/run/checkpoint" --crossval "$OUT/crossval" --out "$WEIGHTS.new" \
+  --operating-point specificity=0.8 \
   --statement "Trained on a few hundred public radiographs for research and demonstration; it misses much and errs often."
 rm -rf "$WEIGHTS"
 mv "$WEIGHTS.new" "$WEIGHTS"

@@ -199,7 +199,7 @@ class NodeSettings(BaseSettings):
     """SQLAlchemy URL; default: SQLite in data_dir."""
     broker_url: str | None = None
     """Celery broker; default: the filesystem transport in data_dir."""
-    model: str = "untrained"
+    model: str = "demo"
     """A checkpoint folder, or the name of one that the package ships."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
