@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -21,11 +21,13 @@ from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.preprocess import PreprocessSettings, fit
 from patchclip_core.types import PatchGrid
 from patchclip_trainer.data.adapters.adapter import Adapter
+from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.data_sheet import as_markdown, data_sheet
 from patchclip_trainer.data.duplicates import near_duplicates
-from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Problem
+from patchclip_trainer.data.manifest import ImageRow, Manifest, Problem
 from patchclip_trainer.data.pseudonyms import PUBLIC_KEY, pseudonymised, secret_key
 from patchclip_trainer.data.shards import (
+    PROBLEMS,
     Decoded,
     Refused,
     ShardWriter,
@@ -38,8 +40,6 @@ from patchclip_trainer.errors import DataError
 
 SHARD_IMAGES = 256
 _PITCH_PX = 32
-_OVERHANG_PX = 1.0
-"""A box may reach over the edge by as much as rounding does; it is clipped without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def prepare(
         _decode(paths, writer, settings, workers, limits or DecodeLimits(), progress)
         kept = tuple(rows[position] for position, _ in writer.kept)
         sizes = {rows[position].image: size for position, size in writer.kept}
-        boxes, after = _checked(kept, public.boxes, sizes)
+        boxes, after = check_boxes(kept, public.boxes, sizes)
         refused = [_refusal(item, rows) for item in writer.refused]
         problems = [*public.problems, *refused, *after]
         about = {
@@ -103,12 +103,12 @@ def prepare(
         sheet = data_sheet(kept, boxes, problems, pairs, about)
         write_atomically(out / "data_sheet.json", json.dumps(sheet, indent=2, ensure_ascii=False) + "\n")
         write_atomically(out / "data_sheet.md", as_markdown(sheet, problems))
-        write_atomically(out / "problems.csv", _problems_csv(problems))
+        write_atomically(out / PROBLEMS, _problems_csv(problems))
         if private is not None:
             true_refused = [_refusal(item, listed.images) for item in writer.refused]
             problems = [*listed.problems, *true_refused, *after]
             names = zip(public.images, listed.images, strict=True)
-            write_atomically(private / "problems.csv", _problems_csv(problems))
+            write_atomically(private / PROBLEMS, _problems_csv(problems))
             write_atomically(
                 private / "names.csv", _csv(("prepared", "source"), [(a.image, b.image) for a, b in names])
             )
@@ -174,44 +174,6 @@ def _decode_one(position: int, path: Path, decoder: DecodingProcess, settings: P
 def _refusal(refused: Refused, rows: Sequence[ImageRow]) -> Problem:
     row = rows[refused.position]
     return Problem(row.place, refused.kind, f"{row.image}: {refused.what}", "image left out")
-
-
-def _checked(
-    rows: Sequence[ImageRow], boxes: Sequence[BoxRow], sizes: dict[str, SourceSize]
-) -> tuple[tuple[BoxRow, ...], list[Problem]]:
-    """Return the boxes clipped to the images as they were decoded, and what was wrong."""
-    kept, problems = [], []
-    boxed = {box.image for box in boxes}
-    for row in rows:
-        size = sizes[row.image]
-        if row.width_px and (row.width_px, row.height_px) != (size.columns, size.rows):
-            what = (
-                f"{row.image} has {size.columns} x {size.rows} pixels, the list says {row.width_px} x {row.height_px}"
-            )
-            action = "image kept; its boxes are taken in the file's own pixels" if row.image in boxed else "image kept"
-            problems.append(Problem(row.place, "other size", what, action))
-    for box in boxes:
-        found = sizes.get(box.image)
-        if found is None:
-            problems.append(_box_problem(box, "box without image", f"{box.image} was left out", "box left out"))
-            continue
-        part = box.box.clipped(found.columns, found.rows)
-        lost_px = max(box.box.w - part.w, box.box.h - part.h)
-        words = (
-            f"x={box.box.x:g} y={box.box.y:g} w={box.box.w:g} h={box.box.h:g} in an image of "
-            f"{found.columns} x {found.rows} pixels"
-        )
-        if part.w <= 0 or part.h <= 0:
-            problems.append(_box_problem(box, "box outside", words, "box left out"))
-            continue
-        if lost_px > _OVERHANG_PX:
-            problems.append(_box_problem(box, "box outside", words, "box clipped to the image"))
-        kept.append(replace(box, box=part))
-    return tuple(kept), problems
-
-
-def _box_problem(box: BoxRow, kind: str, what: str, action: str) -> Problem:
-    return Problem(box.place, kind, what, action)
 
 
 def _identity(*, secret: bool) -> str:

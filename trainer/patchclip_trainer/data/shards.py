@@ -34,6 +34,8 @@ PIXELS, ROWS, BOXES, DESCRIPTION, JOURNAL = (
     "prepared.json",
     "journal.jsonl",
 )
+PROBLEMS = "problems.csv"
+"""What `prepare` found wrong, beside the data; they are whole without it."""
 _ROW: TypeAdapter[ImageRow] = TypeAdapter(ImageRow)
 _BOX: TypeAdapter[BoxRow] = TypeAdapter(BoxRow)
 
