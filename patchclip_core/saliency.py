@@ -1,7 +1,8 @@
 """Where a model looks, by the methods that patch maps are compared with, behind one interface.
 
-A *map maker* takes (analyzer, radiograph, finding's key) and gives a `PlaceMap`. All of them ask the same model: the
-patch map of its heads, attention rollout (Abnar and Zuidema, ACL 2020) and Grad-CAM (Selvaraju et al., ICCV 2017).
+A *map maker* takes (analyzer, radiograph, finding's key) and gives a `PlaceMap`; saliency takes a `Sight` as well. All
+of them ask the same model, with the mirror image and the smoothing that its card asks for: the patch map of its heads,
+attention rollout (Abnar and Zuidema, ACL 2020) and Grad-CAM (Selvaraju et al., ICCV 2017).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import torch
 from torch import nn
 
 from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.localization import smoothed
 from patchclip_core.models.auto import AutoImageTower
 from patchclip_core.models.compact import CompactImageTower
-from patchclip_core.models.towers import ImageTower
+from patchclip_core.models.towers import Features, ImageTower, TrunkTower
 from patchclip_core.preprocess import preprocess
 from patchclip_core.types import FloatArray, Geometry, Radiograph
 
@@ -40,6 +42,29 @@ class PlaceMap:
 MapMaker = Callable[[NetworkAnalyzer, Radiograph, str], PlaceMap]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A radiograph as a network sees it, so that several maps need not look at it anew.
+
+    views: the image, or what a fixed trunk made of it; then its mirror image, where the card asks for it.
+    """
+
+    views: tuple[torch.Tensor | Features, ...]
+    geometry: Geometry
+
+
+def see(analyzer: NetworkAnalyzer, radiograph: Radiograph) -> Sight:
+    """Prepare a radiograph for saliency maps."""
+    image, geometry = preprocess(radiograph, analyzer.card.preprocess)
+    images = image[None].to(analyzer.device)
+    both = (images, images.flip(-1)) if analyzer.card.mirrored else (images,)
+    trunk = analyzer.network.trunk
+    if trunk is None:
+        return Sight(both, geometry)
+    with torch.no_grad():
+        return Sight(tuple(trunk.features(view) for view in both), geometry)
+
+
 def patch_map(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -> PlaceMap:
     """Return the model's own patch probabilities. Raises `ValueError` for a finding without a map."""
     _index(analyzer, finding)
@@ -54,30 +79,33 @@ def patch_map(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -
     )
 
 
-def attention_rollout(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -> PlaceMap:
+def attention_rollout(analyzer: NetworkAnalyzer, image: Radiograph | Sight, finding: str) -> PlaceMap:
     """Return how much of each patch reaches what speaks for the image, through the tower's transformer layers.
 
     That is the class token, or the mean of the patches in a tower that pools them.
 
-    Each layer passes half of a token on and half of what it attends to, heads averaged. The map is the same for every
-    finding: attention knows no text. Raises `ValueError` for a tower without transformer layers.
+    Each layer passes half of a token on and half of what it attends to, heads averaged. Attention knows no text: maps
+    differ between findings only where the card smooths them differently. Raises `ValueError` for a tower without
+    transformer layers.
     """
     _index(analyzer, finding)
     tower = analyzer.network.image_tower
-    image, geometry = _input(analyzer, radiograph)
-    with torch.no_grad(), _recorded_attention(tower) as attention:
-        analyzer.network.look(image)
-    flow = torch.eye(attention[0].shape[-1], device=image.device)
-    for layer in attention:
-        flow = (layer + torch.eye(len(layer), device=layer.device)) / 2 @ flow
-    patches = geometry.grid.rows * geometry.grid.columns
-    pools = isinstance(tower, AutoImageTower) and tower.settings.pooling == "mean"
-    speaker = flow[-patches:].mean(dim=0) if pools else flow[0]
-    values = speaker[-patches:]  # patches come last, behind the class token and what else there is
-    return PlaceMap(_scaled(values, geometry), geometry, _rollout_covers(tower, len(attention)))
+    layers = len(transformer_layers(tower))
+
+    def flow_from(view: torch.Tensor | Features, patches: int) -> torch.Tensor:
+        with torch.no_grad(), _recorded_attention(tower) as attention:
+            analyzer.network.look(view)
+        flow = torch.eye(attention[0].shape[-1], device=attention[0].device)
+        for layer in attention:
+            flow = (layer + torch.eye(len(layer), device=layer.device)) / 2 @ flow
+        pools = isinstance(tower, AutoImageTower) and tower.settings.pooling == "mean"
+        speaker = flow[-patches:].mean(dim=0) if pools else flow[0]
+        return speaker[-patches:]  # patches come last, behind the class token and what else there is
+
+    return _as_the_patch_map(analyzer, image, finding, flow_from, _rollout_covers(tower, layers))
 
 
-def grad_cam(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -> PlaceMap:
+def grad_cam(analyzer: NetworkAnalyzer, image: Radiograph | Sight, finding: str) -> PlaceMap:
     """Return the Grad-CAM of the finding's image logit on the patches that enter the last transformer layer.
 
     On what leaves it the class token, and so the global head's image logit, no longer depends. Raises `ValueError` for
@@ -85,26 +113,27 @@ def grad_cam(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) ->
     """
     index = _index(analyzer, finding)
     network = analyzer.network
-    image, geometry = _input(analyzer, radiograph)
-    patches = geometry.grid.rows * geometry.grid.columns
     layers = transformer_layers(network.image_tower)
-    features: list[torch.Tensor] = []
 
-    def keep_input(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        features.append(given[0] if given else named["hidden_states"])
+    def weighed(view: torch.Tensor | Features, patches: int) -> torch.Tensor:
+        features: list[torch.Tensor] = []
 
-    hook = layers[-1].register_forward_pre_hook(keep_input, with_kwargs=True)
-    try:
-        with torch.enable_grad():
-            # The features need a gradient even where every weight is frozen. Texts made in inference mode are copied.
-            answer = network.answer(image.requires_grad_(), tuple(part.clone() for part in analyzer.texts))
-            (gradient,) = torch.autograd.grad(answer.image[0, index], features[0])
-    finally:
-        hook.remove()
-    of_patches, gradient = features[0].detach()[0, -patches:], gradient[0, -patches:]  # (P, W)
-    values = (of_patches * gradient.mean(dim=0)).sum(dim=-1).clamp(min=0)
+        def keep_input(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            features.append(given[0] if given else named["hidden_states"])
+
+        hook = layers[-1].register_forward_pre_hook(keep_input, with_kwargs=True)
+        try:
+            with torch.enable_grad():
+                # Patches need a gradient even where all weights are frozen. Texts made in inference mode are copied.
+                answer = network.answer(_followed(view), tuple(part.clone() for part in analyzer.texts))
+                (gradient,) = torch.autograd.grad(answer.image[0, index], features[0])
+        finally:
+            hook.remove()
+        of_patches, slope = features[0].detach()[0, -patches:], gradient[0, -patches:]  # (P, W)
+        return (of_patches * slope.mean(dim=0)).sum(dim=-1).clamp(min=0)
+
     covers = f"the patches that enter the last of {len(layers)} transformer layers"
-    return PlaceMap(_scaled(values, geometry), geometry, covers)
+    return _as_the_patch_map(analyzer, image, finding, weighed, covers)
 
 
 MAP_MAKERS: Mapping[str, MapMaker] = MappingProxyType(
@@ -114,12 +143,14 @@ MAP_MAKERS: Mapping[str, MapMaker] = MappingProxyType(
 
 
 def transformer_layers(tower: nn.Module) -> list[nn.Module]:
-    """Return the transformer layers of a tower, first to last: its first list of modules of one type.
+    """Return the transformer layers of a tower, first to last: its first list of modules of one type that attend.
 
     Raises `ValueError` where there are none.
     """
     for module in tower.modules():
-        if isinstance(module, nn.ModuleList) and len(module) > 0 and len({type(layer) for layer in module}) == 1:
+        if not isinstance(module, nn.ModuleList) or len({type(layer) for layer in module}) != 1:
+            continue
+        if isinstance(module[0], nn.TransformerEncoderLayer) or _attention_of(module[0]) is not None:
             return list(module)
     raise ValueError(f"{type(tower).__name__} has no transformer layers that saliency could look into")
 
@@ -145,9 +176,11 @@ def _recorded_attention(tower: ImageTower) -> Iterator[list[torch.Tensor]]:
         if isinstance(layer, nn.TransformerEncoderLayer):
             hooks.append(layer.register_forward_pre_hook(ask))
         else:
-            attention = next(module for name, module in layer.named_modules() if name.endswith(("attn", "attention")))
+            attention = _attention_of(layer)
+            assert attention is not None
             hooks.append(attention.register_forward_hook(keep))
     model = getattr(tower, "model", None)
+    model = model if hasattr(model, "set_attn_implementation") else None  # else it is no network of transformers
     before = model.config._attn_implementation if model is not None else None  # noqa: SLF001 - transformers has no getter
     try:
         if model is not None:
@@ -160,9 +193,34 @@ def _recorded_attention(tower: ImageTower) -> Iterator[list[torch.Tensor]]:
             hook.remove()
 
 
-def _input(analyzer: NetworkAnalyzer, radiograph: Radiograph) -> tuple[torch.Tensor, Geometry]:
-    image, geometry = preprocess(radiograph, analyzer.card.preprocess)
-    return image[None].to(analyzer.device), geometry
+def _attention_of(layer: nn.Module) -> nn.Module | None:
+    named = (module for name, module in layer.named_modules() if name.endswith(("attn", "attention")))
+    return next(named, None)
+
+
+def _followed(view: torch.Tensor | Features) -> torch.Tensor | Features:
+    if isinstance(view, Features):
+        return Features(view.values.clone().requires_grad_())
+    return view.clone().requires_grad_()
+
+
+def _as_the_patch_map(
+    analyzer: NetworkAnalyzer,
+    image: Radiograph | Sight,
+    finding: str,
+    values_of: Callable[[torch.Tensor | Features, int], torch.Tensor],
+    covers: str,
+) -> PlaceMap:
+    """Return values (P,) of a view as a map, with the mirror image and the smoothing that the patch map has."""
+    sight = image if isinstance(image, Sight) else see(analyzer, image)
+    geometry, grid = sight.geometry, sight.geometry.grid
+    maps = [_scaled(values_of(view, grid.rows * grid.columns), geometry) for view in sight.views]
+    # The second view is the mirror image.
+    mean = (maps[0] + maps[1][:, ::-1]) / 2 if len(maps) > 1 else maps[0]
+    reach = next((card.smoothing_patches for card in analyzer.card.findings if card.key == finding), 0.0)
+    values = _scaled(torch.from_numpy(smoothed(np.ascontiguousarray(mean), geometry, reach)), geometry)
+    covers += "; with the mirror image" if len(maps) > 1 else ""
+    return PlaceMap(values, geometry, f"{covers}; smoothed over {reach:g} patches" if reach else covers)
 
 
 def _index(analyzer: NetworkAnalyzer, finding: str) -> int:
@@ -183,6 +241,6 @@ def _scaled(values: torch.Tensor, geometry: Geometry) -> FloatArray:
 
 
 def _rollout_covers(tower: ImageTower, layers: int) -> str:
-    convolutional = isinstance(tower, CompactImageTower)
+    convolutional = isinstance(tower, CompactImageTower | TrunkTower)
     text = f"all {layers} transformer layers"
     return f"{text}; the convolutions before them are not covered" if convolutional else text

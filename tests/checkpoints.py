@@ -12,6 +12,7 @@ from patchclip_core.loading import VOCABULARY_FILE
 from patchclip_core.models.auto import AutoImageSettings
 from patchclip_core.models.clip import ClipImageSettings
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
+from patchclip_core.models.encoders import AnyImageTower
 from patchclip_core.models.lrclr import Lrclr, LrclrSettings
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.tokenizer import WordTokenizer
@@ -50,7 +51,7 @@ DINO = AutoImageSettings(
 def write_checkpoint(
     folder: Path,
     architecture: str,
-    image_tower: CompactImageSettings | ClipImageSettings | AutoImageSettings = COMPACT,
+    image_tower: AnyImageTower = COMPACT,
     seed: int = 0,
 ) -> Path:
     """Write a checkpoint of 'patchclip' or 'lrclr' with a compact text tower; returns the folder."""
@@ -84,7 +85,7 @@ def write_checkpoint(
 
 def _network(
     architecture: str,
-    image_tower: CompactImageSettings | ClipImageSettings | AutoImageSettings,
+    image_tower: AnyImageTower,
     text_tower: CompactTextSettings,
 ) -> PatchClip | Lrclr:
     if architecture == "lrclr":

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from patchclip_core.checkpoint import load
+from patchclip_core.checkpoint import load, write_card
 from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.localization import smoothed
 from patchclip_core.models.auto import AutoImageSettings
+from patchclip_core.models.efficientnet import EfficientNetImageSettings
 from patchclip_core.models.encoders import AnyImageTower
-from patchclip_core.saliency import MAP_MAKERS, attention_rollout, grad_cam, transformer_layers
+from patchclip_core.models.towers import Features
+from patchclip_core.saliency import MAP_MAKERS, PlaceMap, Sight, attention_rollout, grad_cam, see, transformer_layers
 from patchclip_core.types import Radiograph
 from tests.checkpoints import CLIP, COMPACT, DINO, write_checkpoint
 
@@ -96,6 +100,52 @@ def test_rollout_points_at_the_patch_that_all_attend_to(tower: str, tmp_path: Pa
     found = attention_rollout(model, radiograph(), "opacity")
 
     assert divmod(int(found.values.argmax()), 8) == (2, 5)
+
+
+@pytest.mark.parametrize("maker", [attention_rollout, grad_cam])
+def test_a_map_behind_a_fixed_trunk_is_the_same_from_what_the_trunk_made(
+    maker: Callable[[NetworkAnalyzer, Radiograph | Sight, str], PlaceMap], tmp_path: Path
+) -> None:
+    tower = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16)
+    model = analyzer(tmp_path, tower)
+    sight = see(model, radiograph())
+
+    found = [maker(model, image, "opacity") for image in (radiograph(), sight)]
+
+    assert "2 transformer layers" in found[0].covers
+    assert isinstance(sight.views[0], Features)
+    assert found[0].values.shape == (4, 4)
+    np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-6)
+
+
+@pytest.mark.parametrize("maker", [attention_rollout, grad_cam])
+def test_saliency_looks_at_the_mirror_image_and_is_smoothed_where_the_patch_map_is(
+    maker: Callable[[NetworkAnalyzer, Radiograph | Sight, str], PlaceMap], tmp_path: Path
+) -> None:
+    folder = write_checkpoint(tmp_path, "patchclip")
+    image = radiograph()
+    mirror_image = Radiograph(np.ascontiguousarray(image.pixels[:, ::-1]))
+    plain = load(folder, device="cpu")
+    assert isinstance(plain, NetworkAnalyzer)
+    one, other = (maker(plain, each, "opacity").values for each in (image, mirror_image))
+    card = plain.card
+
+    write_card(folder, card.model_copy(update={"mirrored": True}))
+    mirrored = load(folder, device="cpu")
+    smooth = tuple(finding.model_copy(update={"smoothing_patches": 1.0}) for finding in card.findings)
+    write_card(folder, card.model_copy(update={"findings": smooth}))
+    smoothing = load(folder, device="cpu")
+
+    assert isinstance(mirrored, NetworkAnalyzer)
+    assert isinstance(smoothing, NetworkAnalyzer)
+    mean = (one + other[:, ::-1]) / 2
+    expected = (mean - mean.min()) / (mean.max() - mean.min())
+    np.testing.assert_allclose(maker(mirrored, image, "opacity").values, expected, atol=1e-5)
+    smoothed_map = maker(smoothing, image, "opacity")
+    wanted = smoothed(one, smoothed_map.geometry, 1.0)
+    wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
+    np.testing.assert_allclose(smoothed_map.values, wanted, atol=1e-5)
+    assert smoothed_map.covers.endswith("smoothed over 1 patches")
 
 
 def test_a_network_without_transformer_layers_is_refused() -> None:

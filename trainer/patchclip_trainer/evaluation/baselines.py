@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.saliency import MAP_MAKERS
+from patchclip_core.saliency import attention_rollout, grad_cam, see
 from patchclip_core.types import Analyzer, Box, Radiograph
 from patchclip_trainer.data.label_domains import LabelDomains, Lesion, reason_to_leave_out
 from patchclip_trainer.data.manifest import ImageRow
@@ -20,8 +21,7 @@ from patchclip_trainer.evaluation.truth import truth_of
 from patchclip_trainer.metrics.candidates import GRID_CELLS, to_grid
 
 PRIOR = "mean_box_prior"
-SALIENCY = ("attention_rollout", "grad_cam")
-_THE_SAME_FOR_EVERY_FINDING = "attention_rollout"
+SALIENCY = {"attention_rollout": attention_rollout, "grad_cam": grad_cam}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,36 +77,45 @@ def mean_box_prior(
 
 
 def saliency_maps(
-    name: str,
-    maker: str,
+    prefix: str,
     analyzer: Analyzer,
     radiograph_of: Callable[[ImageRow], Radiograph],
     rows: Sequence[ImageRow],
     judged: Mapping[str, NDArray[np.bool_]],
     advance: Callable[[int], None],
-) -> MapSystem:
-    """Return saliency maps of one kind. judged: finding -> (N,), the images to make them for."""
+) -> list[MapSystem]:
+    """Return saliency maps of each kind, called by their kind behind a prefix.
+
+    judged: finding -> (N,), the images to make them for. Each image is looked at once for all of them.
+    """
     if not isinstance(analyzer, NetworkAnalyzer):
         advance(len(rows))
-        return MapSystem(name, {}, f"{analyzer.identity.name} is a plug-in: its layers cannot be looked into")
-    grids = {key: np.full((len(rows), GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32) for key in judged}
-    covers = ""
+        about = f"{analyzer.identity.name} is a plug-in: its layers cannot be looked into"
+        return [MapSystem(prefix + maker, {}, about) for maker in SALIENCY]
+    blank = np.full((len(rows), GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32)
+    grids = {maker: {key: blank.copy() for key in judged} for maker in SALIENCY}
+    covers: dict[str, str] = {}
+    none: dict[str, str] = {}
     for index, row in enumerate(rows):
         wanted = [key for key, images in judged.items() if images[index]]
-        radiograph = radiograph_of(row) if wanted else None
-        shared: Grids | None = None
-        for key in wanted:
-            if shared is None or maker != _THE_SAME_FOR_EVERY_FINDING:
-                assert radiograph is not None
-                try:
-                    made = MAP_MAKERS[maker](analyzer, radiograph, key)
-                except ValueError as error:
-                    return MapSystem(name, {}, f"there is none: {error}")
-                covers = made.covers
-                shared = to_grid(made.values, made.geometry).astype(np.float32)
-            grids[key][index] = shared
+        sight = see(analyzer, radiograph_of(row)) if wanted else None
+        for maker, key in product(SALIENCY, wanted):
+            if maker in none or sight is None:
+                continue
+            try:
+                made = SALIENCY[maker](analyzer, sight, key)
+            except ValueError as error:
+                none[maker] = f"there is none: {error}"
+                continue
+            covers[maker] = f"{analyzer.identity.name}: covers {made.covers}"
+            grids[maker][key][index] = to_grid(made.values, made.geometry).astype(np.float32)
         advance(1)
-    return MapSystem(name, grids, f"{analyzer.identity.name}: covers {covers}" if covers else "no image to look at")
+    return [
+        MapSystem(prefix + maker, {}, none[maker])
+        if maker in none
+        else MapSystem(prefix + maker, grids[maker], covers.get(maker, "no image to look at"))
+        for maker in SALIENCY
+    ]
 
 
 def coverage(lesions: Sequence[Lesion], rows_px: int, columns_px: int) -> NDArray[np.float64]:

@@ -54,34 +54,30 @@ def fold_saliency(
     belongs_to += [f"{key} {np.flatnonzero(images).tolist()}" for key, images in sorted(judged.items())]
     digest = hashlib.sha256("\n".join(belongs_to).encode()).hexdigest()[:16]
     (folder / _FOLDER).mkdir(exist_ok=True)
-    systems = []
-    for maker in SALIENCY:
-        about_file = folder / _FOLDER / f"{maker}-{digest}.json"
-        maps_file = about_file.with_suffix(".jsonl")
-        if about_file.is_file():
-            about = str(json.loads(about_file.read_text(encoding="utf-8"))["about"])
-            kept, _ = read_predictions(maps_file, rows, collection.size_px)
-            made = MapSystem(prefix + maker, {key: kept.of(key)[1] for key in kept.keys}, about)
-        else:
-            with progress(f"{prefix}{maker}", len(rows)) as advance:
-                parts = [
-                    saliency_maps(
-                        prefix + maker,
-                        maker,
-                        load_whole(checkpoint, device),
-                        collection.radiograph,
-                        [row for row, held in zip(rows, fold_of, strict=True) if held == fold],
-                        {key: images[fold_of == fold] for key, images in judged.items()},
-                        advance,
-                    )
-                    for fold, checkpoint in checkpoints.items()
-                ]
-            made = _joined(parts, [np.flatnonzero(fold_of == fold) for fold in checkpoints], len(rows))
-            if made.grids:
-                write_predictions(maps_file, _as_predictions(made, rows, collection))
-                write_atomically(about_file, json.dumps({"about": made.about}) + "\n")
-        systems.append(made)
+    kept = {maker: folder / _FOLDER / f"{maker}-{digest}.json" for maker in SALIENCY}
+    if all(file.is_file() for file in kept.values()):
+        return [_read(prefix + maker, file, rows, collection) for maker, file in kept.items()]
+    parts = []
+    with progress(f"{prefix}saliency", len(rows)) as advance:
+        for fold, checkpoint in checkpoints.items():
+            own = fold_of == fold
+            rows_of_fold = [row for row, held in zip(rows, own, strict=True) if held]
+            of_fold = {key: images[own] for key, images in judged.items()}
+            model = load_whole(checkpoint, device)
+            parts.append(saliency_maps(prefix, model, collection.radiograph, rows_of_fold, of_fold, advance))
+    places = [np.flatnonzero(fold_of == fold) for fold in checkpoints]
+    systems = [_joined(of_kind, places, len(rows)) for of_kind in zip(*parts, strict=True)]
+    for system, file in zip(systems, kept.values(), strict=True):
+        if system.grids:
+            write_predictions(file.with_suffix(".jsonl"), _as_predictions(system, rows, collection))
+            write_atomically(file, json.dumps({"about": system.about}) + "\n")
     return systems
+
+
+def _read(name: str, file: Path, rows: Sequence[ImageRow], collection: Collection) -> MapSystem:
+    about = str(json.loads(file.read_text(encoding="utf-8"))["about"])
+    kept, _ = read_predictions(file.with_suffix(".jsonl"), rows, collection.size_px)
+    return MapSystem(name, {key: kept.of(key)[1] for key in kept.keys}, about)
 
 
 def _joined(parts: Sequence[MapSystem], places: Sequence[NDArray[np.intp]], images: int) -> MapSystem:

@@ -13,7 +13,7 @@ from patchclip_core.wording import UNTRAINED_WARNING
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.against import read_opponent
-from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem, mean_box_prior, saliency_maps
+from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, saliency_maps
 from patchclip_trainer.evaluation.calibrated import by_card
 from patchclip_trainer.evaluation.collection import Part, open_collection
 from patchclip_trainer.evaluation.measurement import (
@@ -121,8 +121,6 @@ def _saliency(
         looked_at.append(("global_only_", load_whole(settings.global_only, settings.device)))
     systems = []
     for prefix, model in looked_at:
-        for maker in SALIENCY:
-            with progress(f"{prefix}{maker}", len(rows)) as advance:
-                name = f"{prefix}{maker}"
-                systems.append(saliency_maps(name, maker, model, measured.collection.radiograph, rows, judged, advance))
+        with progress(f"{prefix}saliency", len(rows)) as advance:
+            systems += saliency_maps(prefix, model, measured.collection.radiograph, rows, judged, advance)
     return systems
