@@ -184,8 +184,8 @@ def test_an_unknown_model_is_one_message(command: Command, images: Path) -> None
     assert "Traceback" not in ended.err
 
 
-def test_the_shipped_model_says_that_it_is_untrained(command: Command, images: Path, tmp_path: Path) -> None:
-    ended = command("analyze", images / "dark.dcm", "--out", "out")
+def test_an_untrained_model_says_that_it_is_untrained(command: Command, images: Path, tmp_path: Path) -> None:
+    ended = command("analyze", images / "dark.dcm", "--model", "untrained", "--out", "out")
 
     assert "UNTRAINED MODEL" in ended.out
     assert document(tmp_path / "out")["model"]["trained"] is False
