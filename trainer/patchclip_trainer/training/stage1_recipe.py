@@ -51,6 +51,8 @@ class Stage1Recipe(RunRecipe):
             raise ValueError("bank: lrclr compares words with regions, which a bank does not hold; use chunk")
         if self.text == "reports" and self.augment.mirror:
             raise ValueError("augment.mirror: reports name sides, which a mirrored image swaps; set it to 0")
+        if self.augment.simulate:
+            raise ValueError("augment.simulate: no text tells of findings that are drawn in; set it to 0")
         return self
 
     def trains(self, weight: str) -> bool:

@@ -228,7 +228,11 @@ def test_a_checkpoint_says_that_a_template_is_no_report(
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"objective": "lrclr", "bank": 10}, "use chunk"), ({"augment": {"mirror": 0.5}}, "reports name sides")],
+    [
+        ({"objective": "lrclr", "bank": 10}, "use chunk"),
+        ({"augment": {"mirror": 0.5}}, "reports name sides"),
+        ({"augment": {"simulate": 0.5}}, "drawn in"),
+    ],
 )
 def test_recipes_that_contradict_themselves_are_refused(
     changes: dict[str, Any], named: str, stage1_recipe: MakeStage1
