@@ -33,6 +33,8 @@ def evaluate(
         typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where results go.", show_default=False),
     ],
     split: Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")] = "val",
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only images of this source.")] = None,
+    view: Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only images of this view.")] = None,
     global_only: Annotated[
         str | None,
         typer.Option(
@@ -83,7 +85,7 @@ def evaluate(
     settings = EvaluationSettings(
         checkpoint=checkpoint,
         data=data,
-        part=Part(split),
+        part=Part(split, source, view),
         scorings=scorings or out / "scorings.jsonl",
         label_domains=label_domains,
         global_only=global_only,

@@ -49,7 +49,7 @@ def fold_saliency(
     checkpoints = {int(fold): fold_folder(folder, int(fold)) / "checkpoint" for fold in np.unique(fold_of)}
     if missing := [path for path in checkpoints.values() if not path.is_dir()]:
         raise DataError(f"{missing[0]} is missing: only a cross-validation's own checkpoints give saliency out of fold")
-    belongs_to = [read_card(path).weights_digest for path in checkpoints.values()]
+    belongs_to = [read_card(path).model_dump_json() for path in checkpoints.values()]
     belongs_to += [collection.digest, *(row.image for row in rows)]
     belongs_to += [f"{key} {np.flatnonzero(images).tolist()}" for key, images in sorted(judged.items())]
     digest = hashlib.sha256("\n".join(belongs_to).encode()).hexdigest()[:16]

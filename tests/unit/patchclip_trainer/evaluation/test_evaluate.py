@@ -106,6 +106,12 @@ def test_sources_and_views_are_measured_apart(bright_checkpoint: str, data: Path
     assert metrics["by_source"]["NIH ChestX-ray14"]["findings"]["opacity"]["place"]["pointing_game"]["value"] == 1.0
 
 
+def test_one_view_can_be_evaluated_alone(bright_checkpoint: str, data: Path, tmp_path: Path) -> None:
+    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out", "--view", "AP")
+
+    assert (metrics["data"]["images"], set(metrics["by_view"])) == (8, {"AP"})
+
+
 def test_an_image_that_cannot_be_read_is_listed_with_its_reason(
     bright_checkpoint: str, data: Path, tmp_path: Path
 ) -> None:
