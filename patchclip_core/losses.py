@@ -11,6 +11,7 @@ normal patches decide.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,15 @@ from patchclip_core.models.patchclip import Mode, PatchClipOutput
 from patchclip_core.targets import Targets
 
 _HIGHEST_LOGIT_SCALE = math.log(100)
+
+Total = Callable[[torch.Tensor], torch.Tensor]
+"""Sums a count over all parts of a batch. Where several processes have a part each, a loss is then the part's share:
+shares, and their gradients, add up to those of the whole batch."""
+
+
+def own(count: torch.Tensor) -> torch.Tensor:
+    """Return the count itself: the batch has one part."""
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +54,43 @@ class PatchClipLoss:
 
 
 def patch_clip_loss(
-    output: PatchClipOutput, targets: Targets, mode: Mode = "default", weights: LossWeights | None = None
+    output: PatchClipOutput,
+    targets: Targets,
+    mode: Mode = "default",
+    weights: LossWeights | None = None,
+    total: Total = own,
 ) -> PatchClipLoss:
-    """Return the loss of a batch. Nothing known gives 0 with a gradient of 0, not NaN."""
+    """Return the loss of a batch. Nothing known gives 0 with a gradient of 0, not NaN. total: see `Total`."""
     weights = weights or LossWeights()
     overall, pooled, sparse = (
-        masked_cross_entropy(logits, targets.image, targets.image_known)
+        masked_cross_entropy(logits, targets.image, targets.image_known, total)
         for logits in (output.overall, output.pooled, output.sparse)
     )
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
-    patches = patch_loss(output.patches, targets.patches, targets.patches_known)
-    total = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
-    return PatchClipLoss(total, overall, pooled, patches, sparse)
+    patches = patch_loss(output.patches, targets.patches, targets.patches_known, total)
+    summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
+    return PatchClipLoss(summed, overall, pooled, patches, sparse)
 
 
-def masked_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def masked_cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, total: Total = own
+) -> torch.Tensor:
     """Return the mean cross-entropy over what is known; all arguments have one shape, targets in [0, 1]."""
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return (losses * known).sum() / total(known.sum()).clamp(min=1)
 
 
-def summed_patch_loss(logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def summed_patch_loss(
+    logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, total: Total = own
+) -> torch.Tensor:
     """Return the published patch term: summed over patches and findings, divided by the batch. Arguments (B, F, P)."""
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
-    return (losses * known).sum() / len(logits)
+    return (losses * known).sum() / total(torch.tensor(len(logits), device=logits.device))
 
 
-def balanced_patch_loss(logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def balanced_patch_loss(
+    logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, total: Total = own
+) -> torch.Tensor:
     """Return the mean over findings of: half the mean loss of positive plus half that of negative patches.
 
     A patch that is covered by 30 % counts as 0.3 of a positive and 0.7 of a negative one. A finding with one side
@@ -82,8 +102,8 @@ def balanced_patch_loss(logits: torch.Tensor, targets: torch.Tensor, known: torc
         (targets * known, functional.softplus(-logits)),
         ((1.0 - targets) * known, functional.softplus(logits)),
     ):
-        total = weight.sum(dim=(0, 2))  # (F,)
-        sides.append(((weight * losses).sum(dim=(0, 2)) / total.clamp(min=1e-6), total > 0))
+        patches = total(weight.sum(dim=(0, 2)))  # (F,)
+        sides.append(((weight * losses).sum(dim=(0, 2)) / patches.clamp(min=1e-6), patches > 0))
     (positive, has_positive), (negative, has_negative) = sides
     of_finding = (positive * has_positive + negative * has_negative) / (has_positive.float() + has_negative).clamp(
         min=1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from patchclip_core.losses import balanced_patch_loss, bounded_scale, contrastive_loss, masked_cross_entropy
+from patchclip_core.losses import Total, balanced_patch_loss, bounded_scale, contrastive_loss, masked_cross_entropy, own
 from patchclip_core.models.lrclr import Lrclr, LrclrOutput, Regions, Sentences
 from patchclip_core.targets import Targets
 
@@ -53,24 +53,32 @@ def lrclr_report_loss(
 
 
 def lrclr_findings_loss(
-    output: LrclrOutput, targets: Targets, expected_share: float, weights: LrclrLossWeights | None = None
+    output: LrclrOutput,
+    targets: Targets,
+    expected_share: float,
+    weights: LrclrLossWeights | None = None,
+    total: Total = own,
 ) -> LrclrLoss:
-    """Return the loss of a batch whose findings readers marked, with boxes or without. What is unknown has no part."""
+    """Return the loss of a batch whose findings readers marked, with boxes or without. What is unknown has no part.
+
+    total: see `losses.Total`.
+    """
     weights = weights or LrclrLossWeights()
     overall, local = (
-        masked_cross_entropy(logits, targets.image, targets.image_known) for logits in (output.overall, output.local)
+        masked_cross_entropy(logits, targets.image, targets.image_known, total)
+        for logits in (output.overall, output.local)
     )
-    patches = balanced_patch_loss(output.patches, targets.patches, targets.patches_known)
-    sparsity = sparsity_prior(output.significance, expected_share)
-    total = weights.overall * overall + weights.local * local + weights.patches * patches + weights.sparsity * sparsity
-    return LrclrLoss(total, overall, local, patches, sparsity)
+    patches = balanced_patch_loss(output.patches, targets.patches, targets.patches_known, total)
+    sparsity = sparsity_prior(output.significance, expected_share, total)
+    summed = weights.overall * overall + weights.local * local + weights.patches * patches + weights.sparsity * sparsity
+    return LrclrLoss(summed, overall, local, patches, sparsity)
 
 
-def sparsity_prior(significance: torch.Tensor, expected_share: float) -> torch.Tensor:
+def sparsity_prior(significance: torch.Tensor, expected_share: float, total: Total = own) -> torch.Tensor:
     """Return the divergence KL(mean significance || expected share), averaged over images; significance: (B, P) logits.
 
     It asks for few significant patches in an image, and leaves to the other losses which ones.
     """
     share = significance.float().sigmoid().mean(dim=1).clamp(1e-6, 1 - 1e-6)
     divergence = share * (share / expected_share).log() + (1 - share) * ((1 - share) / (1 - expected_share)).log()
-    return divergence.mean()
+    return divergence.sum() / total(torch.tensor(len(divergence), device=divergence.device))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_trainer.cli.terminal import complain, console, progress, stop_signals
+from patchclip_trainer.cli.terminal import complain, console, progress, quiet, stop_signals
 
 
 def register(app: typer.Typer) -> None:
@@ -55,10 +55,13 @@ def stage2(
     """Train on boxes and labels, all findings at once.
 
     Writes checkpoint/, which the node and `evaluate` load, log.jsonl with a line a step, and state.pt to resume from.
-    Stopped with Ctrl-C or by a signal, a run saves first; --resume takes the very steps it would have taken.
+    Stopped with Ctrl-C or by a signal, a run saves first; --resume takes the very steps it would have taken. On several
+    GPUs: torchrun --nproc-per-node=N -m patchclip_trainer stage2 ...
     """
+    from patchclip_core.loading import choose_device
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared
+    from patchclip_trainer.training.processes import joined
     from patchclip_trainer.training.recipe import read_training_recipe
     from patchclip_trainer.training.run import Run
     from patchclip_trainer.training.stage2 import Stage2
@@ -71,18 +74,24 @@ def stage2(
     settings = read_training_recipe(recipe, asked)
     prepared, domains = open_prepared(data), load_label_domains(label_domains)
     terminal = console()
-    with TemporaryDirectory() as scratch:
+    with joined(choose_device(settings.device)) as processes, TemporaryDirectory() as scratch:
         kept_in = Path(scratch) / "features" if dry_run else features
-        stage = Stage2(settings, prepared, Path(scratch) / "tokenizer", domains=domains, features=kept_in)
-        run = Run(stage)
+        tokenizer = Path(scratch) / "tokenizer"
+        stage = Stage2(settings, prepared, tokenizer, domains=domains, features=kept_in, processes=processes)
+        run = Run(stage, processes)
         if dry_run:
-            for name, value in run.plan().items():
-                terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
+            plan = run.plan()
+            if processes.first:
+                for name, value in plan.items():
+                    terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
             return
-        with progress("features", "views") as advance:
+        shown = progress if processes.first else quiet
+        with shown("features", "views") as advance:
             stage.fill(advance)
-        with stop_signals() as received, progress("stage 2", "steps") as advance:
+        with stop_signals() as received, shown("stage 2", "steps") as advance:
             outcome = run.run(out, resume=resume, progress=advance, stopped=lambda: received() is not None)
+        if not processes.first:
+            return
     number = received()
     if outcome.reason == "stopped" and number is not None:
         complain(f"stopped after step {outcome.step} of {outcome.steps}; the same command with --resume goes on")

@@ -82,6 +82,12 @@ def progress(description: str, unit: str) -> Iterator[Callable[[int, int], None]
 
 
 @contextmanager
+def quiet(_description: str, _unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show nothing: another process does."""
+    yield lambda _done, _total: None
+
+
+@contextmanager
 def stop_signals() -> Iterator[Callable[[], int | None]]:
     """Give a function that says which signal asked to stop; a second Ctrl-C stops at once."""
     received: list[int] = []

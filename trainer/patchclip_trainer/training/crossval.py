@@ -152,7 +152,9 @@ def _one_fold(
         if not isinstance(kept, NetworkAnalyzer):
             raise TypeError(f"{outcome.checkpoint} is no network")
         with progress(f"{name}: predictions", "images") as advance:
-            return stage.predict(kept.network, kept.texts, left_out, advance)
+            by_text = [wanted.definitions[key] for key in wanted.recipe.by_text]
+            asking = kept.unabridged().asking(by_text)
+            return stage.predict(asking.network, asking.texts, left_out, advance, (*stage.samples.findings, *by_text))
 
 
 def _out_of_fold(wanted: CrossValidation, fold_of: dict[str, int]) -> OutOfFold:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from patchclip_core.losses import patch_clip_loss
+from patchclip_core.losses import LossWeights, Total, own, patch_clip_loss
 from patchclip_core.lrclr_losses import lrclr_findings_loss
 from patchclip_core.models.lrclr import Lrclr
 from patchclip_core.models.network import FindingsNetwork, Texts
@@ -15,7 +15,7 @@ from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.models.towers import Features, Tokenizer, Tokens
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.targets import Targets
-from patchclip_trainer.training.recipe import Objective
+from patchclip_trainer.training.recipe import Objective, PartsRecipe
 from patchclip_trainer.training.start import TEXT_SIDE
 
 
@@ -31,11 +31,17 @@ class FindingsObjective:
     """Embeds the findings, once where the text side is frozen, and computes the loss of a batch."""
 
     def __init__(
-        self, objective: Objective, findings: Sequence[FindingDefinition], tokenizer: Tokenizer, device: torch.device
+        self,
+        objective: Objective,
+        findings: Sequence[FindingDefinition],
+        tokenizer: Tokenizer,
+        device: torch.device,
+        parts: PartsRecipe = PartsRecipe(),  # noqa: B008 - a frozen value
     ) -> None:
         groups = [group for finding in findings for group in (finding.positive, finding.negative)]
         tokens = tokenizer([sentence for group in groups for sentence in group])
         self._objective = objective
+        self._weights = LossWeights(parts.overall, parts.pooled, parts.patches, parts.sparse)
         self._tokens = Tokens(tokens.ids.to(device), tokens.mask.to(device))
         self._counts = [len(group) for group in groups]
         self._frozen: Texts | None = None
@@ -49,11 +55,15 @@ class FindingsObjective:
             self._frozen = tuple(part.detach() for part in texts)
         return texts
 
-    def loss(self, network: PatchClip | Lrclr, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss, which is differentiated, and its parts before weighting."""
+    def loss(
+        self, network: PatchClip | Lrclr, batch: Batch, total: Total = own
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss, which is differentiated, and its parts before weighting. total: see `losses.Total`."""
         texts = self.embed(network)
         if isinstance(network, Lrclr):
-            found = lrclr_findings_loss(network(batch.seen, texts), batch.targets, network.settings.expected_share)
+            found = lrclr_findings_loss(
+                network(batch.seen, texts), batch.targets, network.settings.expected_share, total=total
+            )
             return found.total, {
                 "overall": found.overall,
                 "local": found.local,
@@ -63,7 +73,7 @@ class FindingsObjective:
         paper = self._objective == "paper"
         labelled = (batch.targets.patches >= 0.5) & batch.targets.patches_known if paper else None
         output = network(batch.seen, texts[0], labelled)
-        loss = patch_clip_loss(output, batch.targets, "paper" if paper else "default")
+        loss = patch_clip_loss(output, batch.targets, "paper" if paper else "default", self._weights, total=total)
         return loss.total, {
             "overall": loss.overall,
             "pooled": loss.pooled,

@@ -91,6 +91,8 @@ class RunRecipe(_Part):
     save_every: Annotated[int, Field(ge=1)] = 200
     """Steps between two states on disk: what a killed run loses at most."""
     device: str = "auto"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes (`torchrun`) share the work: each holds all weights, or a part of each layer's."""
 
     @model_validator(mode="after")
     def _start_and_fold_agree(self) -> Self:
@@ -101,7 +103,20 @@ class RunRecipe(_Part):
                 raise ValueError(f"{name} {fold}: folds are counted 0 to {self.folds - 1}")
         if self.left_out_fold is not None and self.left_out_fold == self.held_out_fold:
             raise ValueError(f"held_out_fold {self.held_out_fold} is left out of the run: hold another one out")
+        if self.parallel == "fsdp" and self.ema:
+            raise ValueError(
+                "parallel: fsdp keeps no running mean of the weights, of which no process holds all; ema=0"
+            )
         return self
+
+
+class PartsRecipe(_Part):
+    """Weights of the loss's parts, of the objectives `patchclip` and `paper`; the defaults are the publication's."""
+
+    overall: Annotated[float, Field(ge=0)] = 1.0
+    pooled: Annotated[float, Field(ge=0)] = 1.0
+    patches: Annotated[float, Field(ge=0)] = 1.0
+    sparse: Annotated[float, Field(ge=0)] = 0.5
 
 
 class TrainingRecipe(RunRecipe):
@@ -114,6 +129,7 @@ class TrainingRecipe(RunRecipe):
     """Whether the checkpoint also looks at the mirror image and takes the mean, and whether predictions do."""
     smoothing_patches: Annotated[float, Field(ge=0, le=4)] = 0.0
     """Standard deviation of the Gaussian that smooths the checkpoint's maps, in patches; it has no part in training."""
+    parts: PartsRecipe = PartsRecipe()
     hard_targets: bool = False
     """Patches count as whole from half coverage on; always so with the objective `paper`."""
     text_mined: bool = True
@@ -122,6 +138,8 @@ class TrainingRecipe(RunRecipe):
     """What early stopping looks at: how well lesions are found, where any is held out; or the loss."""
     findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Keys to train; left out, all that have a positive image in the part that is trained on."""
+    by_text: tuple[str, ...] = ()
+    """Keys that are never trained; a cross-validation asks for them by their sentences alone, and measures that."""
 
 
 _Recipe = TypeVar("_Recipe", bound=RunRecipe)

@@ -25,6 +25,16 @@ from patchclip_core.models.patchclip import PatchClip
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.kept import CHECKPOINT, STATE, Log, read_state, save_state
 from patchclip_trainer.training.optimize import follow, make_optimizer, rate_factor
+from patchclip_trainer.training.processes import (
+    ALONE,
+    Processes,
+    gradient_length,
+    in_parallel,
+    set_whole_state,
+    started,
+    whole_state,
+    whole_weights,
+)
 from patchclip_trainer.training.recipe import RunRecipe
 
 Network = PatchClip | Lrclr
@@ -103,9 +113,14 @@ class Outcome:
 class Run:
     """A stage on its way: optimizer, running mean, and how far it has come."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.recipe, self.network = stage, stage.recipe, stage.network
-        self.mean = copy.deepcopy(self.network).eval() if self.recipe.ema else self.network
+    def __init__(self, stage: Stage, processes: Processes = ALONE) -> None:
+        if processes.count != started():
+            raise TrainerError(f"this is for one process, {started()} were started: start it without torchrun")
+        self.stage, self.recipe, self.network, self.processes = stage, stage.recipe, stage.network, processes
+        self._sharded = processes.count > 1 and self.recipe.parallel == "fsdp"
+        kept_apart = self.recipe.ema or self._sharded
+        self.mean = copy.deepcopy(self.network).eval() if kept_apart else self.network
+        self._step = in_parallel(_Share(stage), self.network, processes, self.recipe.parallel)
         self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
         self.epoch_steps = len(batches_of(stage.items, self.recipe.batch, None))
         self.steps = self.recipe.epochs * self.epoch_steps
@@ -132,58 +147,62 @@ class Run:
             self._restore(read_state(out, self.stage.fingerprint(), self.stage.device))
         elif (out / STATE).exists():
             raise TrainerError(f"{out} holds a run already: go on with --resume, or give another folder")
-        log = Log(out, self.step)
+        self.processes.wait()
+        log = Log(out, self.step) if self.processes.first else None
         try:
             while self.step < self.steps and not self._worn_out():
-                if stopped():
-                    save_state(out, self._state())
+                if self.processes.any(stopped(), self.stage.device):
+                    self._save(out)
                     return Outcome(self.step, self.steps, self._kept(out), "stopped")
                 epoch, place = divmod(self.step, self.epoch_steps)
                 taken = self.take_step(epoch, place)
                 self.step, self._whole, self._memory = self.step + 1, True, self.stage.memory()
-                log.write(self.step, epoch, taken)
+                if log is not None:
+                    log.write(self.step, epoch, taken)
                 if place + 1 == self.epoch_steps:
                     self._end_epoch(epoch, out, log)
-                    save_state(out, self._state())
+                    self._save(out)
                 elif self.step % self.recipe.save_every == 0:
-                    save_state(out, self._state())
+                    self._save(out)
                 progress(self.step, self.steps)
         except KeyboardInterrupt:
-            if self._whole:
-                save_state(out, self._state())
+            # Several processes are interrupted in different places: none can wait for the others then.
+            if self._whole and self.processes.count == 1:
+                self._save(out)
             raise
         finally:
-            log.close()
+            if log is not None:
+                log.close()
         reason = "all epochs done" if self.step == self.steps else "no better held-out measure any more"
         return Outcome(self.step, self.steps, self._kept(out), reason)
 
     def take_step(self, epoch: int, place: int) -> dict[str, float]:
         """Take one step; return its losses, gradient length and learning rate factor, and its seconds."""
         recipe, stage, begun_s = self.recipe, self.stage, time.perf_counter()
-        indices = batches_of(stage.items, recipe.batch, (recipe.seed, epoch))[place]
-        torch.manual_seed(_chance(recipe.seed, epoch, place))  # dropout
+        processes, batch = self.processes, batches_of(stage.items, recipe.batch, (recipe.seed, epoch))[place]
+        torch.manual_seed(_chance(recipe.seed, epoch, place, processes.number))  # dropout
         factor = rate_factor(self.step, self.steps, recipe.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * factor
         self.network.train()
         with precision(stage.device):
-            loss, parts = stage.take(self.network, indices, epoch)
-        if not bool(torch.isfinite(loss)):
-            raise TrainerError(
-                f"the loss is {loss.item()} in step {self.step + 1}: lower optimizer.rate_tower and rate_new"
-            )
+            share, parts = self._step(processes.part(batch), epoch)
+        told = processes.total(torch.stack([share.detach(), *parts.values()]))
+        loss, *told_parts = told.tolist()
+        if not math.isfinite(loss):
+            raise TrainerError(f"the loss is {loss} in step {self.step + 1}: lower optimizer.rate_tower and rate_new")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        (share * processes.count).backward()
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        length = torch.nn.utils.clip_grad_norm_(weights, recipe.optimizer.clip or math.inf)
+        length = gradient_length(weights, recipe.optimizer.clip or math.inf)
         self._whole = False  # until the step is counted, the weights are of no step at all
         self.optimizer.step()
         if recipe.ema:
             follow(self.mean, self.network, recipe.ema, self.step)
         return {
-            "loss": loss.item(),
-            **{name: part.item() for name, part in parts.items()},
-            "gradient": length.item(),
+            "loss": loss,
+            **dict(zip(parts, told_parts, strict=True)),
+            "gradient": length,
             "rate_factor": factor,
             "step_s": round(time.perf_counter() - begun_s, 4),
         }
@@ -210,19 +229,22 @@ class Run:
             "peak memory, MiB": round(memory / 2**20),
         }
 
-    def _end_epoch(self, epoch: int, out: Path, log: Log) -> None:
+    def _end_epoch(self, epoch: int, out: Path, log: Log | None) -> None:
         watched = self.stage.watched
+        if self._sharded:
+            self.mean.load_state_dict(whole_weights(self.network))
         if watched is None:
             better = self.step == self.steps
         else:
             with precision(self.stage.device), torch.no_grad():
-                measures = self.stage.validate(self.mean.eval())
-            log.write(self.step, epoch, measures)
+                measures = self.processes.agreed(self.stage.validate(self.mean.eval()))
+            if log is not None:
+                log.write(self.step, epoch, measures)
             value = -measures[watched[1:]] if watched.startswith("-") else measures[watched]
             better = value > self.best
             if better:
                 self.best, self.best_epoch = value, epoch
-        if better:
+        if better and self.processes.first:
             self.stage.write_checkpoint(out, self.mean, self.step)
 
     def _worn_out(self) -> bool:
@@ -232,26 +254,40 @@ class Run:
     def _kept(self, out: Path) -> Path | None:
         return out / CHECKPOINT if (out / CHECKPOINT).is_dir() else None
 
-    def _state(self) -> dict[str, Any]:
-        return {
+    def _save(self, out: Path) -> None:
+        state = {
             "fingerprint": self.stage.fingerprint(),
             "step": self.step,
             "best": self.best,
             "best_epoch": self.best_epoch,
-            "network": self.network.state_dict(),
             "mean": self.mean.state_dict() if self.recipe.ema else {},
-            "optimizer": self.optimizer.state_dict(),
             "memory": self._memory,
+            **whole_state(self.network, self.optimizer),
         }
+        if self.processes.first:
+            save_state(out, state)
+        self.processes.wait()
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
-        self.network.load_state_dict(state["network"])
+        set_whole_state(self.network, self.optimizer, state)
         if self.recipe.ema:
             self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.stage.recall(state["memory"])
         self._memory = self.stage.memory()
+
+
+class _Share(torch.nn.Module):
+    """What is called in a step: with several processes, gradients are averaged of what this calls."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.network = stage.network
+        self._take = stage.take
+
+    def forward(self, indices: NDArray[np.int64], epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss, parts = self._take(self.network, indices, epoch)
+        return loss, {name: part.detach() for name, part in parts.items()}
 
 
 def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: tuple[int, ...] | None) -> list[NDArray[np.int64]]:

@@ -83,20 +83,20 @@ def collect(
     data: PreparedData, recipe: TrainingRecipe, definitions: dict[str, FindingDefinition], domains: LabelDomains
 ) -> Samples:
     """Choose images and findings of the train split. Raises `DataError` where nothing can be learned from them."""
-    if unknown := sorted(set(recipe.findings or ()) - set(definitions)):
+    if unknown := sorted({*(recipe.findings or ()), *recipe.by_text} - set(definitions)):
         raise DataError(f"the recipe's findings {', '.join(unknown)} are not in the findings file: add them there")
     split = [int(index) for index in data.split("train")]
     several = recipe.held_out_fold is not None or recipe.left_out_fold is not None
     folds = train_folds(data.rows, recipe.folds) if several else dict.fromkeys(split, -1)
     own = [index for index in split if folds[index] != recipe.left_out_fold]
     listed = [index for index in own if _may_be_used(data.rows[index], recipe, domains)]
-    keys = recipe.findings or tuple(definitions)
+    keys = tuple(key for key in recipe.findings or definitions if key not in recipe.by_text)
     found = {index: {key: _label(data, index, key, recipe, domains) for key in keys} for index in listed}
     used = [index for index in listed if any(label.present is not None for label, _ in found[index].values())]
     if not used:
         raise DataError(f"{data.folder}: no image of the train split has a label that this recipe can use")
     train = [index for index in used if folds[index] != recipe.held_out_fold]
-    chosen = recipe.findings or tuple(key for key in keys if any(found[i][key][0].present for i in train))
+    chosen = keys if recipe.findings else tuple(key for key in keys if any(found[i][key][0].present for i in train))
     if not chosen or not train:
         raise DataError(f"{data.folder}: no finding has a positive image to train on")
     return Samples(

@@ -27,6 +27,7 @@ from patchclip_trainer.training.features import Progress
 from patchclip_trainer.training.held_out import mean_froc
 from patchclip_trainer.training.kept import Origin, write_checkpoint
 from patchclip_trainer.training.objective import Batch, FindingsObjective
+from patchclip_trainer.training.processes import ALONE, Processes
 from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.run import Network, batches_of, precision
 from patchclip_trainer.training.samples import check_fit, collect, listed, targets_of
@@ -52,18 +53,21 @@ class Stage2:
         definitions: dict[str, FindingDefinition] | None = None,
         domains: LabelDomains | None = None,
         features: Path | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         definitions = definitions or load_findings()
-        self.recipe = recipe
+        self.recipe, self._processes = recipe, processes
         self._targets: dict[tuple[int, int], Targets] = {}
         self._domains = domains or load_label_domains()
         self.samples = collect(data, recipe, definitions, self._domains)
         self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
         _freeze(self.start.network, recipe)
         check_fit(data, self.start.preprocess)
-        self.device = choose_device(recipe.device)
+        self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
-        self.objective = FindingsObjective(recipe.objective, self.samples.findings, self.start.tokenizer, self.device)
+        self.objective = FindingsObjective(
+            recipe.objective, self.samples.findings, self.start.tokenizer, self.device, recipe.parts
+        )
         self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
 
     @property
@@ -80,7 +84,7 @@ class Stage2:
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
-        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every"}).encode())
+        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
         digest.update(self.samples.digest().encode())
         return digest.hexdigest()
 
@@ -88,7 +92,9 @@ class Stage2:
         self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of these images, as this epoch shows them."""
-        return self.objective.loss(network, self.batch(indices, self.recipe.augment.view_of(epoch)))
+        return self.objective.loss(
+            network, self.batch(indices, self.recipe.augment.view_of(epoch)), self._processes.total
+        )
 
     def validate(self, network: Network) -> Mapping[str, float]:
         """Return the mean loss of the held-out patients' images, and how well their lesions are found."""
@@ -140,11 +146,13 @@ class Stage2:
         texts: Texts,
         indices: NDArray[np.int64],
         advance: Progress = lambda _done, _total: None,
+        findings: Sequence[FindingDefinition] | None = None,
     ) -> Predictions:
         """Return what a network says of images, from their view 0; its probabilities are not calibrated.
 
-        texts: the findings of the recipe, embedded by this network.
+        findings: by default those that are trained. texts: these, embedded by this network.
         """
+        findings = findings or self.samples.findings
         patches = self.start.preprocess.grid
         probabilities, maps = [], []
         for chosen in batches_of(indices, self.recipe.batch, None):
@@ -157,13 +165,13 @@ class Stage2:
             maps.append(expit(answer.patches.float().cpu().numpy()))
             advance(sum(map(len, probabilities)), len(indices))
         shown = np.concatenate(maps).reshape(len(indices), -1, patches.rows, patches.columns)
-        without_place = [place for place, finding in enumerate(self.samples.findings) if finding.extent == "image"]
+        without_place = [place for place, finding in enumerate(findings) if finding.extent == "image"]
         shown[:, without_place] = np.nan
         data = self.samples.data
         geometries = [replace(data.geometries[int(index)], grid=patches) for index in indices]
         reach = self.recipe.smoothing_patches
         return gridded(
-            [finding.key for finding in self.samples.findings],
+            [finding.key for finding in findings],
             [data.rows[int(index)] for index in indices],
             geometries,
             np.concatenate(probabilities),

@@ -1,0 +1,136 @@
+"""Two processes are one run: the same losses, the same gradients, the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from patchclip_core import checkpoint
+from patchclip_core.losses import balanced_patch_loss, masked_cross_entropy, summed_patch_loss
+from patchclip_core.lrclr_losses import sparsity_prior
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.errors import RecipeError, TrainerError
+from patchclip_trainer.training.processes import Processes
+from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.run import Run
+from patchclip_trainer.training.stage2 import Stage2
+
+MakeRecipe = Callable[..., TrainingRecipe]
+
+# Plain descent: weights tell gradients, none of whose lengths a division by their own mean square would hide.
+DESCENT = {"kind": "sgd", "momentum": 0.5, "rate_tower": 0.05, "rate_new": 0.05, "clip": None, "weight_decay": 0.0}
+RECIPES: dict[str, dict[str, Any]] = {
+    "ddp": {"objective": "patchclip", "ema": 0.8},
+    "lrclr": {"objective": "lrclr", "ema": 0.8},
+    "fsdp": {"objective": "patchclip", "ema": 0.0, "parallel": "fsdp"},
+}
+
+
+def test_two_processes_take_the_steps_of_one(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    together.mkdir()
+    # Batches of five: one process has three images of them, the other two.
+    recipes = {name: make_recipe(epochs=1, batch=5, optimizer=DESCENT, **changes) for name, changes in RECIPES.items()}
+    for name, recipe in recipes.items():
+        (together / f"{name}.json").write_text(recipe.model_dump_json(), encoding="utf-8")
+
+    run_two(Path(__file__).with_name("two_processes.py"), squares.folder, together)
+    for name, recipe in recipes.items():
+        Run(Stage2(recipe, squares, tmp_path / f"t-{name}")).run(alone / name)
+
+    for name, recipe in recipes.items():
+        for key in ("loss", "patches", "gradient"):
+            np.testing.assert_allclose(logged(together / name, key), logged(alone / name, key), rtol=1e-4, err_msg=name)
+        weights, expected = (load_file(out / name / "checkpoint" / "weights.safetensors") for out in (together, alone))
+        start = Stage2(recipe, squares, tmp_path / f"s-{name}").network.state_dict()
+        for part, value in expected.items():
+            moved = float((value - start[part]).abs().max())
+            torch.testing.assert_close(weights[part], value, rtol=0, atol=1e-6 + 1e-3 * moved, msg=f"{name}: {part}")
+        assert checkpoint.load(together / name / "checkpoint", "cpu").finding_keys == ("pneumothorax",)
+
+
+def run_two(script: Path, *arguments: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
+    done = subprocess.run(
+        [*command, f"--master-port={port}", str(script), *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def logged(out: Path, key: str) -> list[float]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [line[key] for line in lines if key in line]
+
+
+@pytest.mark.parametrize("loss", [masked_cross_entropy, balanced_patch_loss, summed_patch_loss])
+def test_shares_of_a_loss_add_up_to_it(loss: Callable[..., torch.Tensor]) -> None:
+    chance = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 3, 7, generator=chance)
+    targets = torch.rand(5, 3, 7, generator=chance) * (torch.rand(5, 3, 7, generator=chance) < 0.3)
+    known = torch.rand(5, 3, 7, generator=chance) < 0.7
+    known[:, 2], known[:3, 1] = False, False  # one finding that nobody knows, one that only one part knows
+    parts = (slice(0, 3), slice(3, 5))
+    counts: list[list[torch.Tensor]] = [[], []]
+    for part, kept in zip(parts, counts, strict=True):
+        loss(logits[part], targets[part], known[part], lambda count, kept=kept: kept.append(count) or count)
+
+    shares = []
+    for part in parts:
+        totals = iter([sum(both) for both in zip(*counts, strict=True)])
+        shares.append(loss(logits[part], targets[part], known[part], lambda _count, totals=totals: next(totals)))
+
+    torch.testing.assert_close(sum(shares), loss(logits, targets, known))
+
+
+def test_shares_of_the_sparsity_prior_add_up_to_it() -> None:
+    significance = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
+
+    shares = [
+        sparsity_prior(significance[part], 0.1, lambda _count: torch.tensor(5)) for part in (slice(3), slice(3, 5))
+    ]
+
+    torch.testing.assert_close(shares[0] + shares[1], sparsity_prior(significance, 0.1))
+
+
+def test_parts_of_a_batch_are_all_of_it() -> None:
+    batch = np.arange(7)
+
+    parts = [Processes(3, number).part(batch) for number in range(3)]
+
+    assert sorted(np.concatenate(parts)) == list(batch)
+    with pytest.raises(RecipeError, match="start fewer"):
+        Processes(8, 0).part(batch)
+
+
+def test_a_run_for_one_process_says_so_under_torchrun(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    with pytest.raises(TrainerError, match="without torchrun"):
+        Run(Stage2(make_recipe(), squares, tmp_path / "t"))
+
+
+def test_shards_keep_no_running_mean(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(ValidationError, match="ema=0"):
+        make_recipe(parallel="fsdp", ema=0.9)
