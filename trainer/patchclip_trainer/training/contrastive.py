@@ -22,7 +22,9 @@ from patchclip_core.lrclr_losses import lrclr_report_loss
 from patchclip_core.models.lrclr import Lrclr, Regions, Sentences
 from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.models.towers import Features, Tokens
+from patchclip_trainer.training.gathering import rows_of_all
 from patchclip_trainer.training.pairs import PairBatch, Pairs, Text
+from patchclip_trainer.training.processes import ALONE, Processes
 
 Encode = Callable[..., tuple[torch.Tensor, ...]]
 
@@ -61,24 +63,30 @@ def report_loss(
     *,
     chunk: int | None = None,
     bank: Bank | None = None,
+    processes: Processes = ALONE,
 ) -> ReportLoss:
     """Return the loss of B images against N texts; positives: (B, N) bool, which text holds for which image.
 
-    seen: normalised images, or what the network's fixed trunk made of them. bank: of Patch-CLIP only.
+    seen: normalised images, or what the network's fixed trunk made of them. bank: of Patch-CLIP only. processes: each
+    gives its own images and texts, positives and bank are of all, in the order of `rows_of_all`. The loss is then this
+    process's share.
     """
+    gather = partial(rows_of_all, processes=processes)
     values, wrap = (seen.values, Features) if isinstance(seen, Features) else (seen, _as_it_is)
     if isinstance(network, Lrclr):
-        regions = Regions(*in_chunks(partial(_select, network, wrap), [values], chunk))
-        reports = Sentences(*in_chunks(partial(_read, network), [tokens.ids, tokens.mask], chunk))
+        selected = in_chunks(partial(_select, network, wrap), [values], chunk)
+        words = in_chunks(partial(_read, network), [tokens.ids, tokens.mask], chunk)
+        regions, reports = Regions(*map(gather, selected)), Sentences(*map(gather, words))
         found = lrclr_report_loss(network, regions, reports, positives)
         parts = {"overall": found.overall, "local": found.local, "sparsity": found.sparsity}
-        return ReportLoss(found.total, parts, regions.overall, reports.overall)
+        return _share(found.total, parts, regions.overall, reports.overall, processes)
     (of_images,) = in_chunks(lambda part: (network.encode_image(wrap(part)),), [values], chunk)
     (of_reports,) = in_chunks(
         lambda ids, mask: (network.encode_text(Tokens(ids, mask)),), [tokens.ids, tokens.mask], chunk
     )
+    of_images, of_reports = gather(of_images), gather(of_reports)
     loss = report_contrastive_loss(of_images, of_reports, bounded_scale(network.logit_scale), positives, bank)
-    return ReportLoss(loss, {"contrast": loss}, of_images, of_reports)
+    return _share(loss, {"contrast": loss}, of_images, of_reports, processes)
 
 
 class MemoryBank:
@@ -127,6 +135,17 @@ class MemoryBank:
         self._image_of = list(state["image_of"])
         self._report_of = [(owner, epoch) for owner, epoch in state["report_of"]]
         self._texts = [self._drawn(owner, epoch) for owner, epoch in self._report_of]
+
+
+def _share(
+    loss: torch.Tensor,
+    parts: dict[str, torch.Tensor],
+    images: torch.Tensor,
+    reports: torch.Tensor,
+    processes: Processes,
+) -> ReportLoss:
+    shares = {name: part / processes.count for name, part in parts.items()}
+    return ReportLoss(loss / processes.count, shares, images, reports)
 
 
 def _latest(held: torch.Tensor, new: torch.Tensor, size: int) -> torch.Tensor:

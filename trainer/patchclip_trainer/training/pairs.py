@@ -57,6 +57,11 @@ class PairBatch:
     owners: tuple[int, ...]
     positives: NDArray[np.bool_]
 
+    def in_order(self, places: NDArray[np.int64]) -> PairBatch:
+        """Return the batch with its texts in another order."""
+        texts, owners = (tuple(values[place] for place in places) for values in (self.texts, self.owners))
+        return PairBatch(self.indices, texts, owners, self.positives[:, places])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:

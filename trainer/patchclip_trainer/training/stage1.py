@@ -15,6 +15,7 @@ from patchclip_core.checkpoint import WEIGHTS_FILE
 from patchclip_core.loading import choose_device, fill_weights
 from patchclip_core.models.lrclr import Lrclr
 from patchclip_core.models.network import FindingsNetwork
+from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.models.towers import Features, Tokens
 from patchclip_core.prompts import FindingDefinition, load_findings
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
@@ -22,8 +23,10 @@ from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.contrastive import MemoryBank, report_loss
 from patchclip_trainer.training.features import Progress
+from patchclip_trainer.training.gathering import dealt, rows_of_all
 from patchclip_trainer.training.kept import Origin, write_checkpoint
 from patchclip_trainer.training.pairs import Folds, Text, collect_pairs
+from patchclip_trainer.training.processes import ALONE, Processes
 from patchclip_trainer.training.run import Network
 from patchclip_trainer.training.samples import check_fit, listed
 from patchclip_trainer.training.sight import Sight
@@ -61,14 +64,15 @@ class Stage1:
         definitions: dict[str, FindingDefinition] | None = None,
         domains: LabelDomains | None = None,
         features: Path | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self._definitions = tuple((definitions or load_findings()).values())
         domains = domains or load_label_domains()
-        self.recipe = recipe
+        self.recipe, self._processes = recipe, processes
         self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains, recipe.licence_classes)
         self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
         check_fit(data, self.start.preprocess)
-        self.device = choose_device(recipe.device)
+        self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
         _freeze(self.network, recipe)
         self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
@@ -88,7 +92,7 @@ class Stage1:
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
-        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every"}).encode())
+        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
         digest.update((self.pairs.data.folder / DESCRIPTION).read_bytes())
         used = [
             (int(index), [sentence.text for sentence in self.pairs.sentences[int(index)]])
@@ -104,15 +108,21 @@ class Stage1:
     def take(
         self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of these images against their sentences, and against those of the bank."""
-        batch = self.pairs.batch(indices, [self.drawn(int(index), epoch) for index in indices])
+        """Return the loss of these images and of all other processes' against their sentences, and of the bank's."""
+        everyone = rows_of_all(torch.from_numpy(indices).to(self.device), self._processes).cpu().numpy()
+        batch = self.pairs.batch(everyone, [self.drawn(int(index), epoch) for index in everyone])
+        parts = dealt(len(batch.texts), self._processes)
+        tokens = self._tokens([text.words for text in batch.texts])
+        own = torch.from_numpy(parts[self._processes.number]).to(self.device)
+        batch = batch.in_order(np.concatenate(parts))
         found = report_loss(
             network,
             self.sight.see(indices, self.recipe.augment.view_of(epoch))[0],
-            self._tokens([text.words for text in batch.texts]),
+            Tokens(tokens.ids[own], tokens.mask[own]),
             torch.from_numpy(batch.positives).to(self.device),
             chunk=self.recipe.chunk,
             bank=self._bank.against(batch) if self._bank is not None else None,
+            processes=self._processes,
         )
         if self._bank is not None:
             self._bank.add(batch, epoch, found.images, found.reports)
@@ -128,16 +138,21 @@ class Stage1:
         """Return all measures of a checkpoint, with intervals, as JSON values; None where no patients are apart.
 
         Measured are the pairs of the fold that is left out, else of the one that is held out: this one may have chosen
-        the epoch. The checkpoint is one of this stage: its weights take the place of the network's.
+        the epoch. The checkpoint is one of this stage.
         """
         left_out = len(self.pairs.left_out) > 0
         indices = self.pairs.left_out if left_out else self.pairs.held_out
         if not len(indices):
             return None
-        fill_weights(self.network, checkpoint / WEIGHTS_FILE)
-        embedded = self.embed(self.network.eval(), indices)
+        # Another network than the run's: that one may be in shards.
+        network: Network = (
+            Lrclr(self.network.settings) if isinstance(self.network, Lrclr) else PatchClip(self.network.settings)
+        )
+        fill_weights(network, checkpoint / WEIGHTS_FILE)
+        network.to(self.device).eval()
+        embedded = self.embed(network, indices)
         found = measure(embedded, self.pairs, self._states(indices), self._keys, draws, self.recipe.seed)
-        loss = contrast(embedded, self.network.logit_scale, self.recipe.batch)
+        loss = contrast(embedded, network.logit_scale, self.recipe.batch)
         fold = self.recipe.left_out_fold if left_out else self.recipe.held_out_fold
         return {
             "format": 1,
