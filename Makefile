@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STUDIES ?=
+MODEL ?=
 OUT ?= out/demo
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo test lint types contracts check format clean
+.PHONY: help venv viewers demo test lint types contracts check format pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -45,6 +46,9 @@ check: lint types contracts test ## everything that CI checks but the demo
 
 format: venv ## rewrite to the house style
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
+
+pictures: venv ## make the pictures of docs/radiologist.md anew; MODEL=... takes another checkpoint
+	@$(BIN)/python tools/make_pictures.py $(MODEL)
 
 clean: ## remove what was built, not .venv
 	@rm -rf out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

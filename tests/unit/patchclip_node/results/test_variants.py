@@ -251,3 +251,14 @@ def test_only_a_picture_has_a_drawing_and_a_size() -> None:
         ResultVariant(ResultKind.SR, drawing=Drawing.HEAT_MAP)
     with pytest.raises(ValueError, match="picture has a drawing"):
         ResultVariant(ResultKind.GSPS, longest_side_px=800)
+
+
+@pytest.mark.parametrize("kind", list(ResultKind))
+@pytest.mark.parametrize("keyword", ["PatientAge", "StudyDescription", "PatientName", "AccessionNumber", "StudyID"])
+def test_every_kind_of_object_keeps_the_context_of_its_patient_and_study(kind: ResultKind, keyword: str) -> None:
+    assert built(of_kind(kind))[keyword].value == analysed({}).source[keyword].value
+
+
+@pytest.mark.parametrize("kind", [ResultKind.SEG, ResultKind.SC, ResultKind.GSPS, ResultKind.PARAMETRIC_MAP])
+def test_the_series_of_an_image_result_says_which_body_part_it_shows(kind: ResultKind) -> None:
+    assert built(of_kind(kind)).BodyPartExamined == "CHEST"

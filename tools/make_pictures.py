@@ -1,0 +1,76 @@
+"""Makes the pictures of docs/radiologist.md with the product's own commands, from the samples that it carries.
+
+    python tools/make_pictures.py [MODEL]
+
+MODEL: a checkpoint folder or a shipped name; default: the model that the program takes. The pictures show whatever that
+model says, so make them again when another one is shipped.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+SAMPLE = "sample-1-cr.dcm"
+WIDTH_PX = 1000
+PROFILE = """
+profiles:
+  - {name: pictures, objects: [sr, seg, gsps, sc]}
+  - {name: heat, objects: [sc], drawing: heat_map}
+  - {name: german, objects: [sc], language: de}
+"""
+RENDERED = {"report": ("pictures", "sr"), "regions": ("pictures", "seg"), "annotations": ("pictures", "gsps")}
+CAPTURES = {"picture": "pictures", "heat-map": "heat", "picture-german": "german"}
+
+
+def main(model: list[str]) -> None:
+    """Analyse the sample in each profile, draw each object, and keep small copies."""
+    sample = Path(str(files("patchclip_node.samples"))) / SAMPLE
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = folder / "node.yaml"
+        config.write_text(PROFILE, encoding="utf-8")
+        chosen = ["--model", *model] if model else []
+        for profile in dict.fromkeys([*CAPTURES.values(), *(profile for profile, _ in RENDERED.values())]):
+            node("analyze", sample, "--out", folder / profile, "--profile", profile, "--config", config, *chosen)
+        for picture, profile in CAPTURES.items():
+            keep(rendered(folder / profile / f"{sample.stem}-sc.dcm", sample), picture)
+        for picture, (profile, kind) in RENDERED.items():
+            made = folder / profile / f"{sample.stem}-{kind}.dcm"
+            if made.exists():  # a model that finds nothing in the sample makes no segmentation
+                keep(rendered(made, sample), picture)
+            else:
+                (PICTURES / f"{picture}.jpg").unlink(missing_ok=True)
+
+
+def rendered(object_file: Path, image: Path) -> Path:
+    """Draw an object over its image."""
+    target = object_file.with_suffix(".png")
+    node("render", object_file, image, "--out", target)
+    return target
+
+
+def keep(png: Path, name: str) -> None:
+    """Write a small copy into docs/pictures."""
+    with Image.open(png) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((WIDTH_PX, WIDTH_PX), Image.Resampling.LANCZOS)
+    picture.save(PICTURES / f"{name}.jpg", "JPEG", quality=85, optimize=True)
+
+
+def node(*arguments: str | Path) -> None:
+    """Run `patchclip-node`."""
+    subprocess.run(
+        [sys.executable, "-m", "patchclip_node", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
