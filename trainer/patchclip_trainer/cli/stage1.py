@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from patchclip_trainer.cli.terminal import complain, console, progress, stop_signals
+from patchclip_trainer.cli.terminal import complain, console, progress, quiet, stop_signals
 
 RETRIEVAL = "retrieval.json"
 
@@ -58,13 +58,16 @@ def stage1(
 
     Writes checkpoint/, which a recipe of stage 2 names as `start`, retrieval.json with how well held-out images and
     texts find each other, log.jsonl with a line a step, and state.pt to resume from. Stopped with Ctrl-C or by a
-    signal, a run saves first; --resume takes the very steps it would have taken.
+    signal, a run saves first; --resume takes the very steps it would have taken. On several GPUs:
+    torchrun --nproc-per-node=N -m patchclip_trainer stage1 ...
     """
     import json
 
+    from patchclip_core.loading import choose_device
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared, write_atomically
     from patchclip_trainer.training.pairs import DESCRIBED_AS
+    from patchclip_trainer.training.processes import joined
     from patchclip_trainer.training.recipe import read_recipe_of
     from patchclip_trainer.training.run import Run
     from patchclip_trainer.training.stage1 import Stage1
@@ -78,19 +81,24 @@ def stage1(
     settings = read_recipe_of(Stage1Recipe, recipe, asked)
     prepared, domains = open_prepared(data), load_label_domains(label_domains)
     terminal = console()
-    with TemporaryDirectory() as scratch:
+    with joined(choose_device(settings.device)) as processes, TemporaryDirectory() as scratch:
         kept_in = Path(scratch) / "features" if dry_run else features
-        stage = Stage1(settings, prepared, Path(scratch) / "tokenizer", domains=domains, features=kept_in)
-        run = Run(stage)
+        tokenizer = Path(scratch) / "tokenizer"
+        stage = Stage1(settings, prepared, tokenizer, domains=domains, features=kept_in, processes=processes)
+        run = Run(stage, processes)
         if dry_run:
-            for name, value in run.plan().items():
-                terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
+            plan = run.plan()
+            if processes.first:
+                for name, value in plan.items():
+                    terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
             return
-        with progress("features", "views") as advance:
+        shown = progress if processes.first else quiet
+        with shown("features", "views") as advance:
             stage.fill(advance)
-        description = f"stage 1, {DESCRIBED_AS[settings.text]}"
-        with stop_signals() as received, progress(description, "steps") as advance:
+        with stop_signals() as received, shown(f"stage 1, {DESCRIBED_AS[settings.text]}", "steps") as advance:
             outcome = run.run(out, resume=resume, progress=advance, stopped=lambda: received() is not None)
+        if not processes.first:
+            return
         number = received()
         if outcome.reason == "stopped" and number is not None:
             complain(f"stopped after step {outcome.step} of {outcome.steps}; the same command with --resume goes on")
