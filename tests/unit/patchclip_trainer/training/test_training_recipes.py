@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 
+from patchclip_core import checkpoint
 from patchclip_core.recipe import read_recipe
 from patchclip_trainer.training.recipe import TrainingRecipe, read_recipe_of
+from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.stage1_recipe import Stage1Recipe
+from patchclip_trainer.training.stage2 import Stage2
+from tests import tiny_encoders
+from tests.unit.patchclip_trainer.training.conftest import write_squares
 
 RECIPES = sorted((Path(__file__).parents[4] / "conf" / "recipes").glob("*.yaml"))
 
@@ -26,3 +33,25 @@ def test_a_shipped_recipe_can_be_read_and_changed(path: Path) -> None:
 
 def test_there_are_recipes() -> None:
     assert RECIPES
+
+
+def test_the_papers_recipe_runs_with_towers_of_its_kind(tmp_path: Path) -> None:
+    squares, clip = write_squares(tmp_path / "prepared", 132), tmp_path / "clip"
+    tiny_encoders.write_clip(clip)
+    model = yaml.safe_load((RECIPES[0].parents[1] / "models" / "paper.yaml").read_text(encoding="utf-8"))
+    # 132 -> 65 -> 32: the published downscaler, and what it leaves is what the tiny tower sees.
+    model |= {"input_px": 132, "image": f"clip:{clip}", "text": f"clip:{clip}"}
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(model), encoding="utf-8")
+    changes = [f"model={tmp_path / 'model.yaml'}", "epochs=2", "device=cpu", "findings=[pneumothorax]"]
+    recipe = read_recipe_of(TrainingRecipe, RECIPES[0].with_name("paper.yaml"), changes)
+    stage = Stage2(recipe, squares, tmp_path / "tokenizer")
+    before = {name: weight.clone() for name, weight in stage.network.named_parameters()}
+
+    outcome = Run(stage).run(tmp_path / "out")
+
+    assert outcome.step == 2
+    moved = {name for name, weight in stage.network.named_parameters() if not torch.equal(weight, before[name])}
+    assert {name.split(".")[0] for name in moved} >= {"downscaler", "visual_projection", "patch_head", "pooled_head"}
+    assert not {name for name in moved if name.startswith(("image_tower.", "text_tower.", "text_projection."))}
+    assert outcome.checkpoint is not None
+    assert checkpoint.load(outcome.checkpoint, "cpu").finding_keys == ("pneumothorax",)
