@@ -64,6 +64,12 @@ def sr_template_errors(templates: Mapping[Path, str]) -> dict[Path, list[str]]:
     return errors
 
 
+def report_text(path: Path) -> str:
+    """Return a report as PixelMed's viewers read it, an item a line."""
+    source = Path(__file__).with_name("PrintReports.java")
+    return _output("java", "-XX:TieredStopAtLevel=1", "-cp", _PIXELMED_JAR, str(source), str(path), timeout_s=120)
+
+
 def _output(*command: str, timeout_s: float = 60) -> str:
     """Return what a program writes to both streams; validators tell their verdict in words, not by exit status."""
     run = subprocess.run(
