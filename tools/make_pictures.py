@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/radiologist.md with the product's own commands, from the samples that it carries.
+"""Makes the pictures of docs/radiologist.md with the product's own commands, from the sample that tells most.
 
     python tools/make_pictures.py [MODEL]
 
@@ -8,6 +8,7 @@ model says, so make them again when another one is shipped.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,6 @@ from pathlib import Path
 from PIL import Image
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-SAMPLE = "sample-1-cr.dcm"
 WIDTH_PX = 1000
 PROFILE = """
 profiles:
@@ -31,13 +31,15 @@ CAPTURES = {"picture": "pictures", "heat-map": "heat", "picture-german": "german
 
 def main(model: list[str]) -> None:
     """Analyse the sample in each profile, draw each object, and keep small copies."""
-    sample = Path(str(files("patchclip_node.samples"))) / SAMPLE
+    samples = sorted(Path(str(files("patchclip_node.samples"))).glob("*.dcm"))
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "node.yaml"
         config.write_text(PROFILE, encoding="utf-8")
         chosen = ["--model", *model] if model else []
+        node("analyze", *samples, "--out", folder / "all", "--config", config, *chosen)
+        sample = telling(folder / "all" / "findings.json") or samples[0]
         for profile in dict.fromkeys([*CAPTURES.values(), *(profile for profile, _ in RENDERED.values())]):
             node("analyze", sample, "--out", folder / profile, "--profile", profile, "--config", config, *chosen)
         for picture, profile in CAPTURES.items():
@@ -48,6 +50,16 @@ def main(model: list[str]) -> None:
                 keep(rendered(made, sample), picture)
             else:
                 (PICTURES / f"{picture}.jpg").unlink(missing_ok=True)
+
+
+def telling(document: Path) -> Path | None:
+    """Return the sample in which the model finds the most places, None where it finds none."""
+    places = {
+        Path(image["file"]): sum(len(finding["regions"]) for finding in image.get("findings", ()))
+        for image in json.loads(document.read_text(encoding="utf-8"))["images"]
+    }
+    best = max(places, key=lambda path: places[path])
+    return best if places[best] else None
 
 
 def rendered(object_file: Path, image: Path) -> Path:

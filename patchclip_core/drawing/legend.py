@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final
@@ -24,6 +25,17 @@ _DIM: Final = (150, 156, 166)
 _FAINT: Final = (58, 62, 70)
 _WARNING: Final = (255, 120, 96)
 
+_SPELT_OUT: Final = {
+    "ä": "ae",
+    "ö": "oe",
+    "ü": "ue",
+    "Ä": "Ae",
+    "Ö": "Oe",
+    "Ü": "Ue",
+    "ß": "ss",
+    "œ": "oe",
+    "Œ": "Oe",
+}
 _NAME_SIZES_PX: Final = (26, 22, 18, 15)
 
 Colour = tuple[int, int, int]
@@ -34,6 +46,12 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def font(size_px: int) -> Font:
     """Return Pillow's own typeface, so that a picture is the same on every machine."""
     return ImageFont.load_default(size_px)
+
+
+def drawable(words: str) -> str:
+    """Return words in the letters that Pillow's typeface has: it knows none with an accent, an umlaut or a ligature."""
+    plain = unicodedata.normalize("NFKD", "".join(_SPELT_OUT.get(letter, letter) for letter in words))
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
 def legend_height_px(radiograph: Radiograph, findings: Findings, wording: Wording) -> int:

@@ -6,13 +6,14 @@ The radiograph is always shown at about the same size, whatever its own: labels 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from patchclip_core.drawing.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, font, legend_height_px
+from patchclip_core.drawing.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, drawable, font, legend_height_px
 from patchclip_core.localization import Mask, probability_surface, region_mask
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Findings, FloatArray, Radiograph
@@ -51,6 +52,8 @@ def draw_overlay(
             f"the findings are of an image of {geometry.source_rows} x {geometry.source_columns} pixels, "
             f"this one has {radiograph.rows} x {radiograph.columns}"
         )
+    definitions = {key: one.model_copy(update={"name": drawable(one.name)}) for key, one in definitions.items()}
+    wording = replace(wording, sentences={said: drawable(other) for said, other in wording.sentences.items()})
     picture = shown(radiograph)
     present = [finding for finding in findings.present if finding.regions]
     for finding in reversed(present):  # the most probable one is drawn last, over the others

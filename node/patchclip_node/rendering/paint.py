@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchclip_core.drawing.legend import BACKGROUND, font, wrapped
+from patchclip_core.drawing.legend import BACKGROUND, drawable, font, wrapped
 from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, draw_contour, draw_heat, draw_labels, shown
 from patchclip_core.types import Radiograph
 from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks, Points, Shape, Spots, Words
@@ -102,7 +102,7 @@ def _draw_words(picture: Image.Image, words: Words, colour: Colour, place: _Plac
         x, y = place.points(np.array([(words.x, words.y)]))[0]
     draw, face = ImageDraw.Draw(picture), font(_WORDS_PX)
     room = max(picture.width - x - 12, picture.width / 3)
-    lines = [line for said in words.text.split("\n") for line in wrapped(said, _WORDS_PX, room)]
+    lines = [line for said in words.text.split("\n") for line in wrapped(drawable(said), _WORDS_PX, room)]
     y = min(y, picture.height - len(lines) * (_WORDS_PX + 6) - 12)
     for number, line in enumerate(lines):
         at = max(0.0, min(x, picture.width - room)), max(0.0, y) + number * (_WORDS_PX + 6)
@@ -114,7 +114,7 @@ def _labels(marks: Marks, place: _Place) -> Iterator[tuple[str, tuple[float, flo
     for number, mark in enumerate(marks.marks, 1):
         corner = _corner(mark, place)
         if corner is not None and not any(isinstance(shape, Words) for shape in mark.shapes):
-            yield f"{number} {mark.name}"[:60], (*corner, mark.colour)
+            yield drawable(f"{number} {mark.name}")[:60], (*corner, mark.colour)
 
 
 def _corner(mark: Mark, place: _Place) -> tuple[float, float] | None:
@@ -148,7 +148,7 @@ def _rows(marks: Marks, title: str, warnings: tuple[str, ...]) -> Iterator[tuple
 
 
 def _wrapped(said: str) -> Iterator[str]:
-    return wrapped(said, _TEXT_PX, LEGEND_PX - 2 * _MARGIN_PX)
+    return wrapped(drawable(said), _TEXT_PX, LEGEND_PX - 2 * _MARGIN_PX)
 
 
 def _with_legend(picture: Image.Image, rows: list[tuple[str, Colour]]) -> Image.Image:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchclip_core.drawing.legend import LEGEND_WIDTH_PX
+from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, drawable, font
 from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
 from patchclip_core.localization import region_mask
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Findings, Radiograph
+from patchclip_core.wording import load_wordings
 from tests.synthetic import TRAINED, UNTRAINED, findings_for, source_image
 
 DEFINITIONS = load_findings()
@@ -103,3 +104,15 @@ def test_a_label_without_a_free_place_is_drawn_nevertheless() -> None:
 def test_findings_of_another_image_are_refused() -> None:
     with pytest.raises(ValueError, match="500 x 400 pixels, this one has 400 x 500"):
         draw_overlay(radiograph(400, 500), findings(500, 400, {}), DEFINITIONS)
+
+
+def test_words_are_spelt_with_the_letters_that_the_typeface_has() -> None:
+    face, missing = font(20), bytes(font(20).getmask("\uffff"))
+    tables = load_wordings().values()
+    said = "".join(sentence for wording in tables for sentence in wording.sentences.values())
+    names = "".join(name for definition in load_findings().values() for name in definition.names.values())
+
+    letters = {letter for letter in drawable(said + names) if not letter.isspace()}
+
+    assert drawable("Lungenödem für Œdème") == "Lungenoedem fuer Oedeme"
+    assert {letter for letter in letters if bytes(face.getmask(letter)) == missing} == set()
