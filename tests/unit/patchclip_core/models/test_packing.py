@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from patchclip_core.models.packing import pack, unpack
+from patchclip_core.models.packing import Packing, pack, unpack
 
 
 def _weights() -> dict[str, torch.Tensor]:
@@ -26,7 +26,7 @@ def test_a_row_of_any_size_is_kept_to_half_a_step() -> None:
 
 
 def test_rounding_twice_changes_nothing() -> None:
-    packings = {"text.": "int8", "trunk.": "float16"}
+    packings: dict[str, Packing] = {"text.": "int8", "trunk.": "float16"}
 
     once = unpack(pack(_weights(), packings))
     twice = unpack(pack(once, packings))

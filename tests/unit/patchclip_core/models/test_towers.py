@@ -260,12 +260,12 @@ class _Counting(TextTower):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = torch.nn.Sequential(torch.nn.Embedding(5, 4), torch.nn.Dropout(0.5))
+        self.embedding, self.dropout = torch.nn.Embedding(5, 4), torch.nn.Dropout(0.5)
         self.asked = 0
 
     def read(self, tokens: Tokens) -> TextTokens:
         self.asked += 1
-        words = self.layer(tokens.ids)
+        words = self.dropout(self.embedding(tokens.ids))
         return TextTokens(words.mean(dim=1), words)
 
 
@@ -282,7 +282,7 @@ def test_a_frozen_text_tower_is_asked_once_for_the_same_sentences_and_without_dr
     assert tower.asked == 1
     assert tower.training
     assert second is first
-    torch.testing.assert_close(first.pooled, tower.layer[0](tokens.ids).mean(dim=1))
+    torch.testing.assert_close(first.pooled, tower.embedding(tokens.ids).mean(dim=1))
 
 
 def test_other_sentences_and_other_weights_are_asked_anew() -> None:
@@ -291,7 +291,7 @@ def test_other_sentences_and_other_weights_are_asked_anew() -> None:
     tower(tokens)
     tower(_sentences())
     with torch.no_grad():
-        tower.layer[0].weight += 1
+        tower.embedding.weight += 1
     tower(_sentences())
 
     assert tower.asked == 3
