@@ -44,6 +44,7 @@ def page_of(browser: Browser, width: int, height: int) -> Iterator[tuple[Page, l
     """Open a page of this size in pixels; yields it and the errors that it raises from now on."""
     context = browser.new_context(viewport={"width": width, "height": height})
     page, errors = context.new_page(), list[str]()
+    page.set_default_timeout(60_000)  # on a busy machine, where it takes ten times as long as on an idle one
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     try:

@@ -39,7 +39,7 @@ class Ohif:
         self.errors.clear()
         self.page.add_init_script(_NO_TOUR)
         self.page.goto(f"{self.url}/viewer?StudyInstanceUIDs={study_instance_uid}", wait_until="commit")
-        self.page.locator("canvas.cornerstone-canvas").first.wait_for(timeout=60_000)
+        self.page.locator("canvas.cornerstone-canvas").first.wait_for(timeout=120_000)
         self._thumbnails.nth(1).wait_for()
         self.page.evaluate("window.commandsManager.run('setViewportGridLayout', {numRows: 2, numCols: 2})")
         self.page.wait_for_function("window.services.viewportGridService.getState().viewports.size == 4")
