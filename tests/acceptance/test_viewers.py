@@ -300,7 +300,7 @@ def test_a_viewer_shows_the_picture_with_the_finding_outlined(
 def test_a_viewer_shows_the_results_of_real_files(viewer: str, name: str, look: Look, studies: Studies) -> None:
     shown, study = look(viewer, name), studies(name)
 
-    assert likeness(shown.picture, dcmread(study.objects[ResultKind.SC])) > 0.98
+    assert likeness(shown.picture, dcmread(study.objects[ResultKind.SC])) > 0.95
     if not _can_show(viewer, dcmread(study.source, stop_before_pixels=True)):
         assert shown.image.max(axis=2).mean() < 10  # nothing but its own words: no result could lie over it
         return
