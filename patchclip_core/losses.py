@@ -34,12 +34,14 @@ def own(count: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """Weights of the parts; the defaults are the paper's."""
+    """Weights of the parts; the defaults are the paper's, which has no bags. bag_patches: see `bag_loss`."""
 
     overall: float = 1.0
     pooled: float = 1.0
     patches: float = 1.0
     sparse: float = 0.5
+    bags: float = 0.0
+    bag_patches: int = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,7 @@ class PatchClipLoss:
     pooled: torch.Tensor
     patches: torch.Tensor
     sparse: torch.Tensor
+    bags: torch.Tensor
 
 
 def patch_clip_loss(
@@ -68,8 +71,9 @@ def patch_clip_loss(
     )
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
     patches = patch_loss(output.patches, targets.patches, targets.patches_known, total)
+    bags = bag_loss(output.patches, targets.bags, weights.bag_patches, total)
     summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
-    return PatchClipLoss(summed, overall, pooled, patches, sparse)
+    return PatchClipLoss(summed + weights.bags * bags, overall, pooled, patches, sparse, bags)
 
 
 def masked_cross_entropy(
@@ -110,6 +114,19 @@ def balanced_patch_loss(
     )
     counted = has_positive | has_negative
     return of_finding.sum() / counted.sum().clamp(min=1)
+
+
+def bag_loss(logits: torch.Tensor, bags: torch.Tensor, highest: int, total: Total = own) -> torch.Tensor:
+    """Return the mean cross-entropy of bags: patches of an image that shows a finding, nobody has said where.
+
+    Some patch of a bag is positive, any of the others may be negative. So the mean of its `highest` highest logits
+    stands for it (of all, where it has fewer), and other patches get no gradient. logits, bags: (B, F, P), bags bool,
+    see `Targets`; a pair without any patch in its bag does not count.
+    """
+    tops = logits.float().masked_fill(~bags, -torch.inf).topk(min(highest, logits.shape[-1]), dim=-1)
+    in_bag = bags.gather(-1, tops.indices)
+    of_bag = tops.values.masked_fill(~in_bag, 0.0).sum(dim=-1) / in_bag.sum(dim=-1).clamp(min=1)  # (B, F)
+    return masked_cross_entropy(of_bag, torch.ones_like(of_bag), bags.any(dim=-1), total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,12 +36,14 @@ class Targets:
 
     image: (B, F) float, 1 present, 0 absent. image_known: (B, F) bool.
     patches: (B, F, P) float in [0, 1], covered part of the patch. patches_known: (B, F, P) bool.
+    bags: (B, F, P) bool, all patches of the image where the finding is known to be present and nobody has said where.
     """
 
     image: torch.Tensor
     image_known: torch.Tensor
     patches: torch.Tensor
     patches_known: torch.Tensor
+    bags: torch.Tensor
 
     @classmethod
     def joined(cls, parts: Sequence[Targets]) -> Targets:
@@ -51,12 +53,17 @@ class Targets:
             torch.cat([part.image_known for part in parts]),
             torch.cat([part.patches for part in parts]),
             torch.cat([part.patches_known for part in parts]),
+            torch.cat([part.bags for part in parts]),
         )
 
     def to(self, device: torch.device) -> Targets:
         """Return the targets on a device."""
         return Targets(
-            self.image.to(device), self.image_known.to(device), self.patches.to(device), self.patches_known.to(device)
+            self.image.to(device),
+            self.image_known.to(device),
+            self.patches.to(device),
+            self.patches_known.to(device),
+            self.bags.to(device),
         )
 
 
@@ -91,10 +98,10 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
     """Return the targets of a batch; `labels[b][f]` is what is known of finding f in image b.
 
     Absent: all patches of the image are known negatives. Present with boxes: known, by covered area. Present without
-    boxes, or
-    unknown: no patch is known. Patches in the padding are never known.
+    boxes: no patch is known, and all are a bag. Unknown: no patch is known. Patches in the padding are never known, and
+    in no bag.
     """
-    image, image_known, patches, patches_known = [], [], [], []
+    image, image_known, patches, patches_known, bags = [], [], [], [], []
     for row, geometry in zip(labels, geometries, strict=True):
         inside = inside_image(geometry)
         image.append([float(label.present is True) for label in row])
@@ -102,11 +109,14 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
         patches.append(np.stack([box_coverage(label.boxes, geometry).ravel() for label in row]))
         placed = [label.present is False or (label.present is True and len(label.boxes) > 0) for label in row]
         patches_known.append(np.stack([(inside & known).ravel() for known in placed]))
+        somewhere = [label.present is True and not label.boxes for label in row]
+        bags.append(np.stack([(inside & bag).ravel() for bag in somewhere]))
     return Targets(
         torch.tensor(image, dtype=torch.float32),
         torch.tensor(image_known, dtype=torch.bool),
         torch.from_numpy(np.stack(patches)),
         torch.from_numpy(np.stack(patches_known)),
+        torch.from_numpy(np.stack(bags)),
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from patchclip_core.losses import (
     Bank,
     LossWeights,
+    bag_loss,
     balanced_patch_loss,
     masked_cross_entropy,
     patch_clip_loss,
@@ -48,9 +50,12 @@ def random_output(seed: int) -> PatchClipOutput:
 
 
 def random_targets(seed: int) -> Targets:
+    """All is known of the image; of most patches, or else the pair may be a bag of four patches."""
     _, patches, patches_known = random_case(seed)
     image = (torch.rand(IMAGES, FINDINGS, generator=torch.Generator().manual_seed(seed)) > 0.5).float()
-    return Targets(image, torch.ones(IMAGES, FINDINGS, dtype=torch.bool), patches, patches_known)
+    bags = torch.zeros_like(patches_known)
+    image[2, 1], patches_known[2, 1], bags[2, 1, :4] = 1, False, True
+    return Targets(image, torch.ones(IMAGES, FINDINGS, dtype=torch.bool), patches, patches_known, bags)
 
 
 @given(st.integers(0, 2**31))
@@ -151,13 +156,64 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     output, targets = random_output(3), random_targets(3)
 
     paper = patch_clip_loss(output, targets, "paper")
-    other = patch_clip_loss(output, targets, weights=LossWeights(0.1, 0.2, 0.3, 0.4))
+    other = patch_clip_loss(output, targets, weights=LossWeights(0.1, 0.2, 0.3, 0.4, 0.5))
 
     assert torch.allclose(paper.total, paper.overall + paper.pooled + paper.patches + 0.5 * paper.sparse)
-    assert torch.allclose(
-        other.total, 0.1 * other.overall + 0.2 * other.pooled + 0.3 * other.patches + 0.4 * other.sparse
-    )
+    without_bags = 0.1 * other.overall + 0.2 * other.pooled + 0.3 * other.patches + 0.4 * other.sparse
+    assert other.bags.item() > 0
+    assert torch.allclose(other.total, without_bags + 0.5 * other.bags)
     assert not torch.allclose(paper.patches, other.patches)
+
+
+def test_a_bag_is_the_cross_entropy_of_the_mean_of_its_highest_logits() -> None:
+    logits = torch.tensor([[[1.0, 9.0, -2.0, 3.0, 0.5], [0.0, 0.0, 0.0, 0.0, 0.0]]], requires_grad=True)
+    bags = torch.tensor([[[True, False, True, True, True], [False] * 5]])
+
+    loss = bag_loss(logits, bags, highest=2)
+    (gradient,) = torch.autograd.grad(loss, logits)
+
+    assert loss.item() == pytest.approx(cross_entropy((3.0 + 1.0) / 2, 1))
+    assert gradient.ne(0).tolist() == [[[True, False, False, True, False], [False] * 5]]
+    assert float(gradient.max()) <= 0, "the highest patches are raised, none is lowered"
+
+
+def test_all_of_a_bag_counts_where_it_has_fewer_patches_than_asked_for() -> None:
+    logits = torch.tensor([[[1.0, 2.0, -6.0]]], requires_grad=True)
+    bags = torch.tensor([[[True, False, True]]])
+
+    for highest in (3, 100):
+        loss = bag_loss(logits, bags, highest)
+        (gradient,) = torch.autograd.grad(loss, logits)
+
+        assert loss.item() == pytest.approx(cross_entropy((1.0 - 6.0) / 2, 1))
+        assert gradient.ne(0).tolist() == [[[True, False, True]]]
+
+
+def test_no_bag_at_all_is_a_loss_of_zero_with_a_gradient_of_zero() -> None:
+    logits = torch.randn(2, 3, 4, requires_grad=True)
+
+    loss = bag_loss(logits, torch.zeros(2, 3, 4, dtype=torch.bool), highest=2)
+    (gradient,) = torch.autograd.grad(loss, logits)
+
+    assert loss.item() == 0.0
+    assert not gradient.any()
+
+
+def test_bags_without_a_weight_change_nothing() -> None:
+    targets = random_targets(4)
+    unbagged = replace(targets, bags=torch.zeros_like(targets.bags))
+
+    def total_and_gradient(of: Targets, weights: LossWeights) -> tuple[float, torch.Tensor]:
+        output = random_output(4)
+        total = patch_clip_loss(output, of, weights=weights).total
+        return total.item(), torch.autograd.grad(total, output.patches)[0]
+
+    (with_bags, gradient), (without, expected) = (total_and_gradient(of, LossWeights()) for of in (targets, unbagged))
+    weighted, _ = total_and_gradient(targets, LossWeights(bags=0.3))
+
+    assert with_bags == without
+    assert torch.equal(gradient, expected)
+    assert weighted > with_bags
 
 
 def test_the_contrastive_loss_is_small_for_pairs_and_large_for_shuffled_ones() -> None:

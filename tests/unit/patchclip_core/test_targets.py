@@ -107,5 +107,7 @@ def test_what_is_known_follows_the_label() -> None:
     assert not targets.patches_known[0, 1].any(), "a positive image without boxes is no sheet of negatives"
     assert torch.equal(targets.patches_known[0, 2], inside)
     assert not targets.patches_known[0, 3].any()
+    assert torch.equal(targets.bags[0, 1], inside)
+    assert not targets.bags[0, [0, 2, 3]].any()
     assert targets.patches[0, 0].max() == 1.0
     assert not targets.patches[0, 1:].any()

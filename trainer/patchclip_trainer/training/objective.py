@@ -41,7 +41,7 @@ class FindingsObjective:
         groups = [group for finding in findings for group in (finding.positive, finding.negative)]
         tokens = tokenizer([sentence for group in groups for sentence in group])
         self._objective = objective
-        self._weights = LossWeights(parts.overall, parts.pooled, parts.patches, parts.sparse)
+        self._weights = LossWeights(**parts.model_dump())
         self._tokens = Tokens(tokens.ids.to(device), tokens.mask.to(device))
         self._counts = [len(group) for group in groups]
         self._frozen: Texts | None = None
@@ -79,4 +79,5 @@ class FindingsObjective:
             "pooled": loss.pooled,
             "patches": loss.patches,
             "sparse": loss.sparse,
+            "bags": loss.bags,
         }

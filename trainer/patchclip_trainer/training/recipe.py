@@ -117,6 +117,10 @@ class PartsRecipe(_Part):
     pooled: Annotated[float, Field(ge=0)] = 1.0
     patches: Annotated[float, Field(ge=0)] = 1.0
     sparse: Annotated[float, Field(ge=0)] = 0.5
+    bags: Annotated[float, Field(ge=0)] = 0.0
+    """Of images that show a finding, nobody has said where: their highest patches are to say so."""
+    bag_patches: Annotated[int, Field(ge=1)] = 4
+    """How many of the highest patches of such an image these are."""
 
 
 class TrainingRecipe(RunRecipe):

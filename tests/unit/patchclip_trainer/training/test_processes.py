@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from patchclip_core import checkpoint
-from patchclip_core.losses import balanced_patch_loss, masked_cross_entropy, summed_patch_loss
+from patchclip_core.losses import bag_loss, balanced_patch_loss, masked_cross_entropy, summed_patch_loss
 from patchclip_core.lrclr_losses import sparsity_prior
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import RecipeError, TrainerError
@@ -100,6 +100,17 @@ def test_shares_of_a_loss_add_up_to_it(loss: Callable[..., torch.Tensor]) -> Non
         shares.append(loss(logits[part], targets[part], known[part], lambda _count, totals=totals: next(totals)))
 
     torch.testing.assert_close(sum(shares), loss(logits, targets, known))
+
+
+def test_shares_of_the_loss_of_bags_add_up_to_it() -> None:
+    chance = torch.Generator().manual_seed(0)
+    logits, bags = torch.randn(5, 3, 7, generator=chance), torch.rand(5, 3, 7, generator=chance) < 0.7
+    bags[:, 2], bags[:3, 1] = False, False  # one finding without a bag, one with bags in one part only
+    both = bags.any(dim=-1).sum()
+
+    shares = [bag_loss(logits[part], bags[part], 2, lambda _count: both) for part in (slice(3), slice(3, 5))]
+
+    torch.testing.assert_close(shares[0] + shares[1], bag_loss(logits, bags, 2))
 
 
 def test_shares_of_the_sparsity_prior_add_up_to_it() -> None:
