@@ -71,6 +71,16 @@ class Evidence(BaseModel):
     """Such places outside of lesions, an image."""
 
 
+class TrainingCounts(BaseModel):
+    """How many training images were said to show a finding, how many not to, and how many boxes mark it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    positive: Annotated[int, Field(ge=0)]
+    negative: Annotated[int, Field(ge=0)]
+    boxes: Annotated[int, Field(ge=0)]
+
+
 class FindingCard(BaseModel):
     """What a checkpoint says of one finding."""
 
@@ -94,6 +104,8 @@ class FindingCard(BaseModel):
     """'image': no map and no regions."""
     reported: bool = True
     """False: trained and measured, but an analysis says nothing of it."""
+    trained_on: TrainingCounts | None = None
+    """None: nothing that counts images by finding, such as pairs of images and texts."""
     not_evaluated: str = ""
     """Why the finding is never said to be present or absent, such as too little evidence; empty: it is decided."""
     evidence: Evidence | None = None

@@ -143,7 +143,7 @@ def _patch_head(seen: _Seen, samples: Samples, seed: int) -> tuple[list[str], ND
     """Return the findings that have boxes, image probabilities (N, F) (the highest patch's), and maps."""
     own = np.array([place for place, index in enumerate(seen.indices) if int(index) in samples.labels])
     counts = samples.counts()
-    boxed = np.array([counts[item.key]["boxes"] > 0 and item.extent == "localised" for item in samples.findings])
+    boxed = np.array([counts[item.key].boxes > 0 and item.extent == "localised" for item in samples.findings])
     if not boxed.any():
         raise DataError("no finding has boxes that a patch head could be trained on")
     keys = [finding.key for finding, has in zip(samples.findings, boxed, strict=True) if has]

@@ -28,6 +28,7 @@ def describe(card: ModelCard) -> str:
         ),
         "## Trained on",
         card.training_data,
+        *_counts(card),
         "## How well it does",
         card.calibration or "Nothing is known of it: it was neither calibrated nor measured.",
         "What depends on a choice is measured on other patients than those that it was chosen by.",
@@ -68,6 +69,15 @@ def describe(card: ModelCard) -> str:
     if unsaid := [_name(finding) for finding in card.findings if not finding.reported]:
         parts.append(f"Learned and measured, but not reported: {', '.join(unsaid)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def _counts(card: ModelCard) -> list[str]:
+    rows = [
+        (_name(finding), str(counted.positive), str(counted.negative), str(counted.boxes))
+        for finding in card.findings
+        if (counted := finding.trained_on) is not None
+    ]
+    return [_table(("Finding", "Positive images", "Negative images", "Boxes"), rows)] if rows else []
 
 
 def _image_row(finding: FindingCard) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from tensorboardX import SummaryWriter
 
-from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
+from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, TrainingCounts, digest_of, write_card
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.prompts import FindingDefinition
 from patchclip_trainer.errors import RecipeError, TrainerError
@@ -31,13 +31,17 @@ _STATEMENT = (
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a checkpoint's card says of the run that made it: name, version, data and their licences, findings."""
+    """What a checkpoint's card says of the run that made it: name, version, data and their licences, findings.
+
+    counts: by finding, of its training images; nothing where these are not counted so.
+    """
 
     name: str
     version: str
     training_data: str
     licence: str
     findings: tuple[FindingDefinition, ...]
+    counts: Mapping[str, TrainingCounts] = field(default_factory=dict)
     statement: str = _STATEMENT
     mirrored: bool = False
     smoothing_patches: float = 0.0
@@ -126,6 +130,7 @@ def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origi
                 negative=finding.negative,
                 extent=finding.extent,
                 reported=finding.reported,
+                trained_on=origin.counts.get(finding.key),
                 smoothing_patches=origin.smoothing_patches,
             )
             for finding in origin.findings

@@ -116,10 +116,10 @@ class Pairs:
         patients = len({self.data.rows[int(index)].patient_id for index in self.train})
         written = [sentence.text for index in self.train for sentence in self.sentences[int(index)]]
         by_source = ", ".join(f"{name} ({count})" for name, count in sorted(self.described_by("source").items()))
+        watched = f"; another {len(self.held_out)} images for early stopping" if len(self.held_out) else ""
         return (
             f"{DESCRIBED_AS[self.source]}: {len(self.train)} images of {patients} patients ({by_source}) with "
-            f"{len(written)} sentences, {len(set(written))} of them different; another {len(self.held_out)} images for "
-            "early stopping"
+            f"{len(written)} sentences, {len(set(written))} of them different{watched}"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from patchclip_core.checkpoint import TrainingCounts
 from patchclip_core.preprocess import PreprocessSettings
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.targets import FindingLabel, Targets, make_targets
@@ -42,16 +43,16 @@ class Samples:
     held_out: NDArray[np.int64]
     left_out: int
 
-    def counts(self) -> dict[str, dict[str, int]]:
+    def counts(self) -> dict[str, TrainingCounts]:
         """Count, for each finding, positive and negative training images, and boxes."""
         counted = {}
         for place, finding in enumerate(self.findings):
             labels = [self.labels[int(index)][place] for index in self.train]
-            counted[finding.key] = {
-                "positive": sum(label.present is True for label in labels),
-                "negative": sum(label.present is False for label in labels),
-                "boxes": sum(len(label.boxes) for label in labels),
-            }
+            counted[finding.key] = TrainingCounts(
+                positive=sum(label.present is True for label in labels),
+                negative=sum(label.present is False for label in labels),
+                boxes=sum(len(label.boxes) for label in labels),
+            )
         return counted
 
     def described_by(self, field: str) -> Counter[str]:
@@ -59,16 +60,10 @@ class Samples:
         return Counter(str(getattr(self.data.rows[int(index)], field)) or "not named" for index in self.train)
 
     def describe(self) -> str:
-        """Say in counts what a run is trained on."""
+        """Say in a few words what a run is trained on; `counts` says it of each finding."""
         patients = len({self.data.rows[int(index)].patient_id for index in self.train})
-        findings = "; ".join(
-            f"{key} {counted['positive']} positive, {counted['negative']} negative, {counted['boxes']} boxes"
-            for key, counted in self.counts().items()
-        )
-        return (
-            f"{len(self.train)} images of {patients} patients ({listed(self.described_by('source'))}), another "
-            f"{len(self.held_out)} images for early stopping. {findings}"
-        )
+        watched = f", another {len(self.held_out)} images for early stopping" if len(self.held_out) else ""
+        return f"{len(self.train)} images of {patients} patients ({listed(self.described_by('source'))}){watched}"
 
     def digest(self) -> str:
         """Return a digest of the data and of what is known of them."""
@@ -123,13 +118,21 @@ def listed(counted: Counter[str]) -> str:
 def targets_of(
     samples: Samples, indices: NDArray[np.int64], views: Sequence[View], grid: PatchGrid, hard: bool
 ) -> Targets:
-    """Return the targets of images that are seen like this, on a network's patches."""
+    """Return the targets of images that are seen like this, on a network's patches.
+
+    What only a text says teaches no single patch. A finding of the image as a whole has no place, so no bag.
+    """
     keys = [finding.key for finding in samples.findings]
     labels = [view.labels(keys, samples.labels[int(index)]) for index, view in zip(indices, views, strict=True)]
     targets = make_targets(labels, [replace(view.geometry, grid=grid) for view in views])
     by_text = torch.tensor([samples.text_mined[int(index)] for index in indices])  # (B, F)
-    patches = (targets.patches >= 0.5).float() if hard else targets.patches
-    return replace(targets, patches=patches, patches_known=targets.patches_known & ~by_text[..., None])
+    localised = torch.tensor([finding.extent == "localised" for finding in samples.findings])  # (F,)
+    return replace(
+        targets,
+        patches=(targets.patches >= 0.5).float() if hard else targets.patches,
+        patches_known=targets.patches_known & ~by_text[..., None],
+        bags=targets.bags & localised[:, None],
+    )
 
 
 def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:

@@ -192,6 +192,7 @@ class Stage2:
             training_data=samples.describe(),
             licence="bound by the licences of its training images: " + listed(samples.described_by("licence_class")),
             findings=samples.findings,
+            counts=samples.counts(),
             mirrored=recipe.mirrored,
             smoothing_patches=recipe.smoothing_patches,
         )
@@ -209,7 +210,7 @@ class Stage2:
         return {
             "data": self.samples.describe(),
             "left out for want of labels": self.samples.left_out,
-            "findings": self.samples.counts(),
+            "findings": {key: counted.model_dump() for key, counted in self.samples.counts().items()},
         } | self.sight.needed(self.samples.train, self.samples.held_out)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from patchclip_core.checkpoint import FindingCard, ModelCard, read_card, verify_weights, write_card
+from patchclip_core.checkpoint import FindingCard, ModelCard, TrainingCounts, read_card, verify_weights, write_card
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold, write_out_of_fold
@@ -117,13 +117,24 @@ def test_a_wanted_sensitivity_is_what_images_of_other_folds_get(
 def test_the_weights_stay_and_a_card_in_words_lies_beside_them(
     checkpoint: Path, crossval: Path, tmp_path: Path
 ) -> None:
+    opacity, *others = read_card(checkpoint).findings
+    counted = opacity.model_copy(update={"trained_on": TrainingCounts(positive=41, negative=39, boxes=52)})
+    write_card(checkpoint, read_card(checkpoint).model_copy(update={"findings": (counted, *others)}))
+
     card = _export(checkpoint, crossval, tmp_path / "out", "--version", "7", "--statement", "For tests alone.")
 
     verify_weights(tmp_path / "out", card)
     assert card.weights_digest == read_card(checkpoint).weights_digest
     assert (card.version, card.statement) == ("7", "For tests alone.")
     words = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    for part in ("# toy 7", "For tests alone.", "| lung opacity | radiologists | 40 / 40 |", "too few images"):
+    trained_on = "| lung opacity | 41 | 39 | 52 |"
+    for part in (
+        "# toy 7",
+        "For tests alone.",
+        trained_on,
+        "| lung opacity | radiologists | 40 / 40 |",
+        "too few images",
+    ):
         assert part in words
 
 

@@ -122,4 +122,6 @@ def test_what_is_trained_on_is_described_by_its_true_name(data: PreparedData, pa
     assert pairs.describe().startswith("report text: 24 images of 24 patients (toy (24))")
     template = collect_pairs(data, "label_template", Folds(), DOMAINS)
     assert template.describe().startswith("label-template pretraining: 30 images")
+    assert pairs.describe().endswith("; another 6 images for early stopping")
+    assert "early stopping" not in template.describe()
     assert "report" not in template.describe()
