@@ -147,15 +147,18 @@ def _notice(image: AnalysedImage, context: ResultContext) -> Dataset:
 
 
 def _notice_lines(image: AnalysedImage, context: ResultContext) -> Iterator[str]:
-    first, *others = honesty(image.findings.model, context.wording)
+    """Yield few and short lines: they lie over the image. The reports say the rest."""
+    wording, names = context.wording, {finding.key: context.definitions[finding.key].name for finding in image.findings}
+    first, *others = honesty(image.findings.model, wording)
     yield f"AI: {first}"
     yield from others
-    for finding in image.findings:
-        if finding.state is FindingState.ABSENT or finding.regions:
-            continue
-        line = state_line(context.definitions[finding.key].name, finding, context.wording)
-        yield context.wording.say("{line}, no place", line=line) if finding.probability is not None else line
-    yield from remarks(image, context.wording)
+    for finding in image.findings.present:
+        if not finding.regions:
+            yield wording.say("{line}, no place", line=state_line(names[finding.key], finding, wording))
+    unknown = [names[finding.key] for finding in image.findings if finding.state is FindingState.NOT_EVALUATED]
+    if unknown:
+        yield wording.say("Not evaluated: {findings}.", findings=", ".join(unknown))
+    yield from remarks(image, wording)
 
 
 def _layer(name: str, order: int, description: str, colour_rgb: tuple[int, int, int] | None) -> Dataset:

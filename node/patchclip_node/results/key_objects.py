@@ -18,7 +18,7 @@ from patchclip_node.results.instance import names_of_study, unname_images
 from patchclip_node.results.series import series_description, series_number
 from patchclip_node.results.source import evidence, requests
 from patchclip_node.results.sr_content import observing_device
-from patchclip_node.results.wording import honesty, state_line
+from patchclip_node.results.wording import credentials, state_line
 
 _USUAL: Final = ResultVariant(ResultKind.KO)
 
@@ -60,4 +60,4 @@ def _description(chosen: Sequence[AnalysedImage], context: ResultContext) -> str
         for finding in image.findings.present
     }
     found = context.wording.say("AI: above the threshold: {found}.", found="; ".join(lines))
-    return " ".join((found, *honesty(chosen[0].findings.model, context.wording)))
+    return " ".join((found, *credentials(chosen[0].findings.model, context.wording)))

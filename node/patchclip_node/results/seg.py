@@ -36,7 +36,7 @@ from patchclip_node.results.plane import (
 )
 from patchclip_node.results.series import series_description, series_number
 from patchclip_node.results.source import evidence, patient_orientation, valid_text
-from patchclip_node.results.wording import honesty, state_line
+from patchclip_node.results.wording import credentials, state_line
 
 _BINARY: Final = ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY)
 _FRACTIONAL: Final = ResultVariant(ResultKind.FRACTIONAL_SEG, PlaneGeometry.IDENTITY)
@@ -168,7 +168,7 @@ def _segments(image: AnalysedImage, shown: Sequence[Finding], context: ResultCon
             anatomic_regions=[site_code(definition)],
             display_color=CIELabColor.from_rgb(*definition.colour_rgb),
         )
-        about = (state_line(definition.name, finding, wording) + ".", *honesty(model, wording))
+        about = (state_line(definition.name, finding, wording) + ".", *credentials(model, wording))
         segment.SegmentDescription = " ".join(about)[:1024]
         segments.append(segment)
     return segments

@@ -35,16 +35,21 @@ def honesty(model: ModelIdentity, wording: Wording = ENGLISH) -> tuple[str, ...]
     if model.statement:
         sentences.append(wording.repeat(model.statement))
     if model.trained:
-        sentences += [calibration_line(model, wording), training_line(model, wording)]
+        sentences.append(calibration_line(model, wording))
     return tuple(sentences)
 
 
+def credentials(model: ModelIdentity, wording: Wording = ENGLISH) -> tuple[str, ...]:
+    """Return `honesty`, and what the weights were trained on, which takes a card's own words and their length."""
+    return (*honesty(model, wording), *((training_line(model, wording),) if model.trained else ()))
+
+
 def about_model(images: Sequence[AnalysedImage], context: ResultContext) -> tuple[str, ...]:
-    """Return what a report says of the model: `honesty`, who it is, and what it was asked."""
+    """Return what a report says of the model: `credentials`, who it is, and what it was asked."""
     findings, wording = images[0].findings, context.wording
     asked = ", ".join(context.definitions[finding.key].name for finding in findings)
     return (
-        *honesty(findings.model, wording),
+        *credentials(findings.model, wording),
         f"{PRODUCT_NAME} {PRODUCT_VERSION}, {model_line(findings.model, wording)}.",
         wording.say("Looked for, and nothing else: {findings}.", findings=asked),
     )
