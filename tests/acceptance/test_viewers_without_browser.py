@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.peers import dicomscope
 from tests.peers.validators import report_text
 from tests.pictures import Box, brightest_box, count_outside, edges_covered, inside
 
-SOURCES = {
+SOURCES: dict[str, dict[str, Any]] = {
     "MONOCHROME2, portrait": {"Rows": 900, "Columns": 700},
     "MONOCHROME1, landscape, without spacing": {
         "PhotometricInterpretation": "MONOCHROME1",

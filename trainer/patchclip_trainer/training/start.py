@@ -86,6 +86,7 @@ def _from_checkpoint(recipe: RunRecipe, objective: Objective, folder: Path) -> S
             )
         network = PatchClip(settings)
     fill_weights(network, source / WEIGHTS_FILE)
+    network.round_packed()
     for name in (VOCABULARY_FILE, TOKENIZER_FILE):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
