@@ -217,7 +217,7 @@ class Lrclr(FindingsNetwork):
         scale = self.logit_scale.exp()
         overall = scale * regions.overall @ direction.T + self.image_bias  # (B, F)
         similarity = self.local_similarity(regions, Sentences(pairs, words, mask))  # (B, S)
-        of_sides = (similarity @ groups.T.to(similarity.dtype)).reshape(len(similarity), -1, 2)  # (B, F, 2)
+        of_sides = (similarity @ groups.T.to(similarity.dtype)).reshape(similarity.shape[0], -1, 2)  # (B, F, 2)
         local = self.local_scale.exp() * (of_sides[..., 0] - of_sides[..., 1]) + self.image_bias
         alike = scale * torch.einsum("bpd,fd->bfp", regions.patches, direction) + self.patch_bias
         patches = both(alike, regions.significance[:, None])
