@@ -13,7 +13,7 @@ from scipy.special import expit
 from patchclip_core.calibration import Calibration
 from patchclip_core.checkpoint import FindingCard, ModelCard
 from patchclip_core.localization import find_regions, smoothed
-from patchclip_core.models.network import Answer, FindingsNetwork, Texts, with_mirror_image
+from patchclip_core.models.network import Answer, FindingsNetwork, Texts, answer_both_ways
 from patchclip_core.models.towers import Tokenizer, Tokens
 from patchclip_core.multiscale import TileSettings, cut, merge
 from patchclip_core.notebook import AnalyzesImages
@@ -155,10 +155,9 @@ class NetworkAnalyzer(AnalyzesImages):
     def _run(self, network: FindingsNetwork, images: torch.Tensor, device: torch.device) -> Answer:
         texts = tuple(part.to(device) for part in self._texts)
         with torch.inference_mode(), _precise(device):
-            answer = network.answer(images.to(device), texts)
-            if not self._card.mirrored:
-                return answer
-            return with_mirror_image(answer, network.answer(images.to(device).flip(-1), texts), network.grid)
+            if self._card.mirrored:
+                return answer_both_ways(network, images.to(device), texts)
+            return network.answer(images.to(device), texts)
 
     def _embed_texts(self) -> Texts:
         """Embed all sentences at once."""

@@ -21,6 +21,7 @@ from torch import nn
 from patchclip_core.checkpoint import load
 from patchclip_core.errors import PatchClipError
 from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.models.network import answer_both_ways
 
 OPSET = 18
 """Understood by ONNX Runtime from 1.14 on."""
@@ -77,6 +78,7 @@ class _Graph(nn.Module):
         super().__init__()
         self.network = analyzer.network
         self._grid = analyzer.card.preprocess.grid
+        self._mirrored = analyzer.card.mirrored
         self._texts = len(analyzer.texts)
         for index, part in enumerate(analyzer.texts):
             self.register_buffer(f"text_{index}", part.clone())
@@ -91,7 +93,7 @@ class _Graph(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         texts = tuple(self.get_buffer(f"text_{index}") for index in range(self._texts))
-        answer = self.network.answer(images, texts)
+        answer = answer_both_ways(self.network, images, texts) if self._mirrored else self.network.answer(images, texts)
         probabilities = torch.sigmoid(answer.image * self.scale + self.bias)
         maps = torch.sigmoid(answer.patches)
         return probabilities, maps.reshape(*maps.shape[:2], self._grid.rows, self._grid.columns)

@@ -142,6 +142,11 @@ def with_mirror_image(answer: Answer, mirrored: Answer, grid: PatchGrid) -> Answ
     return Answer((answer.image + mirrored.image) / 2, (answer.patches + maps) / 2)
 
 
+def answer_both_ways(network: FindingsNetwork, images: torch.Tensor, texts: Texts) -> Answer:
+    """Return the mean answer to images (B, channels, input_px, input_px) and to their mirror images."""
+    return with_mirror_image(network.answer(images, texts), network.answer(images.flip(-1), texts), network.grid)
+
+
 def is_symmetric(grid: PatchGrid, input_px: int) -> bool:
     """Tell whether patches of the mirrored input lie on patches of the input."""
     return abs(2 * grid.centre_px + (grid.columns - 1) * grid.pitch_px - input_px) < _SAME_PLACE_PX

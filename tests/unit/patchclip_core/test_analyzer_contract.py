@@ -18,7 +18,7 @@ from patchclip_core.types import Analyzer, FindingState, Radiograph
 from tests.checkpoints import CLIP, DINO, write_checkpoint
 
 BRIGHT = Path(__file__).parents[2] / "plugins" / "bright_checkpoint"
-MODELS = ("untrained", "bright", "patchclip", "patchclip-clip", "lrclr", "lrclr-clip", "lrclr-dino")
+MODELS = ("untrained", "demo", "bright", "patchclip", "patchclip-clip", "lrclr", "lrclr-clip", "lrclr-dino")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | Pat
     folder = tmp_path_factory.mktemp("checkpoints")
     return {
         "untrained": "untrained",
+        "demo": "demo",
         "bright": BRIGHT,
         "patchclip": write_checkpoint(folder / "patchclip", "patchclip"),
         "patchclip-clip": write_checkpoint(folder / "patchclip-clip", "patchclip", CLIP),
@@ -169,8 +170,8 @@ def test_a_radiograph_is_not_changed(model: Analyzer) -> None:
 
 @pytest.fixture
 def copied(tmp_path: Path, checkpoint: str | Path) -> Path:
-    if checkpoint == "untrained":
-        checkpoint = Path(__file__).parents[3] / "patchclip_core" / "weights" / "untrained"
+    if isinstance(checkpoint, str):
+        checkpoint = Path(__file__).parents[3] / "patchclip_core" / "weights" / checkpoint
     return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
 
 

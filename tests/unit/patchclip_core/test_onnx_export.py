@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from patchclip_core.checkpoint import load
+from patchclip_core.checkpoint import load, read_card, write_card
 from patchclip_core.inference import NetworkAnalyzer
 from patchclip_core.models.encoders import AnyImageTower
 from patchclip_core.onnx_export import OnnxExportError, export_onnx
@@ -46,6 +46,23 @@ def test_the_exported_graph_gives_the_same_probabilities_and_maps(
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["patchclip.findings"]) == list(model.finding_keys)
     assert json.loads(metadata["patchclip.card"])["weights_digest"] == model.identity.weights_digest
+
+
+def test_a_mirrored_checkpoint_s_graph_looks_at_the_mirror_image_too(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "checkpoint", "patchclip", COMPACT)
+    write_card(folder, read_card(folder).model_copy(update={"mirrored": True}))
+    model = load(folder, device="cpu")
+    assert isinstance(model, NetworkAnalyzer)
+    image = Radiograph(np.random.default_rng(0).random((90, 70), dtype=np.float32))
+
+    export_onnx(model, tmp_path / "model.onnx")
+
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    prepared = preprocess(image, model.card.preprocess)[0].numpy()[None]
+    probabilities, maps = session.run(None, {"images": prepared})
+    (findings,) = model.analyze_batch([image])
+    assert probabilities[0] == pytest.approx([item.probability for item in findings], abs=1e-4)
+    assert maps[0][0] == pytest.approx(findings[model.finding_keys[0]].patch_map, abs=1e-4)
 
 
 def test_the_command_writes_the_shipped_checkpoint_and_says_what_is_wrong(tmp_path: Path) -> None:
