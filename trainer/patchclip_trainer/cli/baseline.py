@@ -7,6 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from patchclip_trainer.cli.options import (
+    Changes,
+    FeaturesFolder,
+    LabelDomainsFile,
+    PreparedFolder,
+    RecipeFile,
+    out_folder,
+)
 from patchclip_trainer.cli.terminal import console, progress
 
 
@@ -20,40 +28,18 @@ def baseline(
         Literal["patch-head", "logistic-regression"],
         typer.Argument(help="Maps by two layers on each patch, or image labels by regression on pooled features."),
     ],
-    recipe: Annotated[
-        Path,
-        typer.Option(
-            "--recipe", "-r", metavar="FILE", dir_okay=False, help="Whose trunk, images and folds.", show_default=False
-        ),
-    ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where results go.", show_default=False),
-    ],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value than the recipe's: seed=1."),
-    ] = None,
+    recipe: RecipeFile,
+    data: PreparedFolder,
+    out: Annotated[Path, out_folder("Where results go.")],
+    changes: Changes = None,
     split: Annotated[
         str,
         typer.Option("--split", metavar="NAME", help="train: out of fold. Another: by what is fitted on all of train."),
     ] = "train",
-    features: Annotated[
-        Path | None,
-        typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
-    ] = None,
-    label_domains: Annotated[
-        Path | None,
-        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
-    ] = None,
+    features: FeaturesFolder = None,
+    label_domains: LabelDomainsFile = None,
 ) -> None:
-    """Fit a simple model on the features of a recipe's fixed trunk, and predict.
+    """Fit a simple model on the features of a recipe's fixed trunk, on its images and folds, and predict.
 
     Writes predictions.jsonl, which `measure` reads and compares with (--against), and for the train split
     out_of_fold.json.

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from patchclip_trainer.cli.evaluate import counted, show_measures
-from patchclip_trainer.cli.terminal import complain, console, progress, stop_signals
+from patchclip_trainer.cli.options import (
+    Changes,
+    Draws,
+    FeaturesFolder,
+    LabelDomainsFile,
+    PreparedFolder,
+    RecipeFile,
+    Resume,
+    out_folder,
+)
+from patchclip_trainer.cli.terminal import console, progress, stop_signals, stopped
 
 
 def register(app: typer.Typer) -> None:
@@ -17,22 +27,10 @@ def register(app: typer.Typer) -> None:
 
 
 def crossval(
-    recipe: Annotated[
-        Path, typer.Option("--recipe", "-r", metavar="FILE", dir_okay=False, help="A recipe.", show_default=False)
-    ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where all goes.", show_default=False)
-    ],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value than the recipe's: epochs=5, folds=3."),
-    ] = None,
+    recipe: RecipeFile,
+    data: PreparedFolder,
+    out: Annotated[Path, out_folder("Where all goes.")],
+    changes: Changes = None,
     folds: Annotated[
         list[int] | None, typer.Option("--fold", min=0, metavar="K", help="Only this fold; may be repeated.")
     ] = None,
@@ -43,16 +41,10 @@ def crossval(
             help="Stop early by the next fold, which is then not trained on; else each run takes all its epochs.",
         ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where --out was stopped.")] = False,
-    features: Annotated[
-        Path | None,
-        typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
-    ] = None,
-    label_domains: Annotated[
-        Path | None,
-        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
-    ] = None,
-    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
+    resume: Resume = False,
+    features: FeaturesFolder = None,
+    label_domains: LabelDomainsFile = None,
+    draws: Draws = 1000,
 ) -> None:
     """Train stage 2 once for each fold of the patients, predict those that each run never saw, and measure that.
 
@@ -79,10 +71,8 @@ def crossval(
     make_folder(out)
     with stop_signals() as received:
         predictions = cross_validate(wanted, out, progress, resume=resume, stopped=lambda: received() is not None)
-    number = received()
     if predictions is None:
-        complain("stopped; the same command with --resume goes on")
-        raise typer.Exit(128 + (number or 0))
+        raise stopped("between two steps", received())
     settings = MeasureSettings(
         predictions=out, part=Part("train"), data=data, label_domains=label_domains, bootstrap=Bootstrap(draws)
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from patchclip_trainer.cli.options import Draws, LabelDomainsFile, Opponents, Seed, Source, Split, View, out_folder
 from patchclip_trainer.cli.terminal import console, progress
 
 
@@ -28,13 +29,10 @@ def evaluate(
             "--data", "-d", metavar="DIR", help="A folder with manifest.csv, boxes.csv and images.", show_default=False
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where results go.", show_default=False),
-    ],
-    split: Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")] = "val",
-    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only images of this source.")] = None,
-    view: Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only images of this view.")] = None,
+    out: Annotated[Path, out_folder("Where results go.")],
+    split: Split = "val",
+    source: Source = None,
+    view: View = None,
     global_only: Annotated[
         str | None,
         typer.Option(
@@ -43,21 +41,11 @@ def evaluate(
             help="A checkpoint trained without patch losses: its saliency competes too.",
         ),
     ] = None,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--against",
-            metavar="PATH",
-            help="Another evaluation of the same images, to compare with on the same patients; may be repeated.",
-        ),
-    ] = None,
+    against: Opponents = None,
     saliency: Annotated[
         bool, typer.Option("--saliency/--no-saliency", help="Compare with attention rollout and Grad-CAM.")
     ] = True,
-    label_domains: Annotated[
-        Path | None,
-        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
-    ] = None,
+    label_domains: LabelDomainsFile = None,
     scorings: Annotated[
         Path | None,
         typer.Option(
@@ -67,8 +55,8 @@ def evaluate(
             help="List that each scoring is added to; default: scorings.jsonl in --out.",
         ),
     ] = None,
-    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    draws: Draws = 1000,
+    seed: Seed = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Score a checkpoint on images with labels and boxes, against baselines, with intervals.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from patchclip_trainer.cli.options import Draws, LabelDomainsFile, PredictedFolder, Seed, out_folder, predictions_path
 from patchclip_trainer.cli.terminal import console
 
 
@@ -23,30 +24,10 @@ def export(
         ),
     ],
     predictions: Annotated[
-        Path,
-        typer.Option(
-            "--predictions",
-            "--crossval",
-            "-p",
-            metavar="PATH",
-            help="Out-of-fold predictions of the same recipe, or the cross-validation's folder.",
-            show_default=False,
-        ),
+        Path, predictions_path("Out-of-fold predictions of the same recipe, or the cross-validation's folder.")
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="The new checkpoint.", show_default=False),
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="DIR",
-            help="Prepared data, or a folder with manifest.csv; default: what the cross-validation was made from.",
-            show_default=False,
-        ),
-    ] = None,
+    out: Annotated[Path, out_folder("The new checkpoint.")],
+    data: PredictedFolder = None,
     operating_point: Annotated[
         str,
         typer.Option(
@@ -70,12 +51,9 @@ def export(
     version: Annotated[
         str | None, typer.Option("--version", metavar="NAME", help="Version of the export; default: the checkpoint's.")
     ] = None,
-    label_domains: Annotated[
-        Path | None,
-        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
-    ] = None,
-    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    label_domains: LabelDomainsFile = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
 ) -> None:
     """Calibrate a checkpoint, choose its operating points, and say what they rest on.
 

@@ -8,6 +8,17 @@ from typing import Annotated
 import typer
 
 from patchclip_trainer.cli.evaluate import counted, show_measures
+from patchclip_trainer.cli.options import (
+    Draws,
+    LabelDomainsFile,
+    Opponents,
+    PredictedFolder,
+    Seed,
+    Source,
+    Split,
+    View,
+    predictions_path,
+)
 from patchclip_trainer.cli.terminal import console
 
 
@@ -18,35 +29,18 @@ def register(app: typer.Typer) -> None:
 
 def measure(
     predictions: Annotated[
-        Path,
-        typer.Option(
-            "--predictions",
-            "--crossval",
-            "-p",
-            metavar="PATH",
-            help="A predictions.jsonl, or the folder of a cross-validation, a baseline or an evaluation.",
-            show_default=False,
-        ),
+        Path, predictions_path("A predictions.jsonl, or the folder of a cross-validation, a baseline or an evaluation.")
     ],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="DIR",
-            help="Prepared data, or a folder with manifest.csv; default: what the cross-validation was made from.",
-            show_default=False,
-        ),
-    ] = None,
+    data: PredictedFolder = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", "-o", metavar="DIR", file_okay=False, help="Where results go; default: beside the predictions."
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")] = "train",
-    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only images of this source.")] = None,
-    view: Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only images of this view.")] = None,
+    split: Split = "train",
+    source: Source = None,
+    view: View = None,
     saliency: Annotated[
         bool,
         typer.Option(
@@ -62,16 +56,10 @@ def measure(
             help="A cross-validation without patch losses: its saliency competes too. Turns --saliency on.",
         ),
     ] = None,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option("--against", metavar="PATH", help="Predictions to compare with, paired; may be repeated."),
-    ] = None,
-    label_domains: Annotated[
-        Path | None,
-        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
-    ] = None,
-    draws: Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    against: Opponents = None,
+    label_domains: LabelDomainsFile = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda; for saliency.")] = "auto",
 ) -> None:
     """Measure predictions: of a cross-validation, a baseline, or any other system.

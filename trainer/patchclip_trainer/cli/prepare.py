@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from patchclip_trainer.cli.options import out_folder
 from patchclip_trainer.cli.terminal import EXIT_INTERRUPTED, complain, console, progress
 
 _SHOWN_A_KIND = 5
@@ -24,10 +25,7 @@ def prepare(
         Path,
         typer.Argument(metavar="SOURCE", help="The folder of the data set, as it was downloaded.", show_default=False),
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where prepared data go.", show_default=False),
-    ],
+    out: Annotated[Path, out_folder("Where prepared data go.")],
     adapter: Annotated[
         str | None,
         typer.Option("--adapter", metavar="NAME", help="The data set's layout; default: recognised by its files."),

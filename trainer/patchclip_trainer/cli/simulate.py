@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from patchclip_trainer.cli.options import PreparedFolder, out_folder
 from patchclip_trainer.cli.terminal import complain, console, progress
 
 
@@ -16,15 +17,8 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where images go.", show_default=False)
-    ],
+    data: PreparedFolder,
+    out: Annotated[Path, out_folder("Where images go.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=100_000, help="How many images.")] = 20,
     finding: Annotated[
         list[str] | None,

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
-from patchclip_trainer.cli.terminal import complain, console, progress, quiet, stop_signals
+from patchclip_trainer.cli.options import (
+    Changes,
+    DryRun,
+    FeaturesFolder,
+    HeldOutFold,
+    LabelDomainsFile,
+    PreparedFolder,
+    RecipeFile,
+    Resume,
+    changed,
+    out_folder,
+)
+from patchclip_trainer.cli.terminal import console
 
 RETRIEVAL = "retrieval.json"
 
@@ -19,40 +30,18 @@ def register(app: typer.Typer) -> None:
 
 
 def stage1(
-    recipe: Annotated[
-        Path, typer.Option("--recipe", "-r", metavar="FILE", dir_okay=False, help="A recipe.", show_default=False)
-    ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="The run's folder.", show_default=False)
-    ],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value than the recipe's: epochs=5, optimizer.clip=2."),
-    ] = None,
+    recipe: RecipeFile,
+    data: PreparedFolder,
+    out: Annotated[Path, out_folder("The run's folder.")],
+    changes: Changes = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="NAME", help="reports or label_template; else the recipe's.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the run would do and need; write nothing.")
-    ] = False,
-    features: Annotated[
-        Path | None,
-        typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
-    ] = None,
-    fold: Annotated[
-        int | None, typer.Option("--fold", min=0, metavar="K", help="Hold this fold out, instead of the recipe's.")
-    ] = None,
-    label_domains: Annotated[
-        Path | None,
-        typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
-    ] = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    features: FeaturesFolder = None,
+    fold: HeldOutFold = None,
+    label_domains: LabelDomainsFile = None,
 ) -> None:
     """Train on images and their reports, without boxes: the downscaler, and what the recipe unfreezes.
 
@@ -63,48 +52,28 @@ def stage1(
     """
     import json
 
-    from patchclip_core.loading import choose_device
-    from patchclip_trainer.data.label_domains import load_label_domains
-    from patchclip_trainer.data.shards import open_prepared, write_atomically
+    from patchclip_trainer.cli.stage_run import StageRun, run_stage
+    from patchclip_trainer.data.shards import write_atomically
     from patchclip_trainer.training.pairs import DESCRIBED_AS
-    from patchclip_trainer.training.processes import joined
     from patchclip_trainer.training.recipe import read_recipe_of
-    from patchclip_trainer.training.run import Run
     from patchclip_trainer.training.stage1 import Stage1
     from patchclip_trainer.training.stage1_recipe import Stage1Recipe
 
-    asked = [
-        *(changes or []),
-        *([f"text={text}"] if text else []),
-        *([f"held_out_fold={fold}"] if fold is not None else []),
-    ]
-    settings = read_recipe_of(Stage1Recipe, recipe, asked)
-    prepared, domains = open_prepared(data), load_label_domains(label_domains)
+    settings = read_recipe_of(Stage1Recipe, recipe, changed(changes, text=text, held_out_fold=fold))
+    asked = StageRun(
+        title=f"stage 1, {DESCRIBED_AS[settings.text]}",
+        data=data,
+        out=out,
+        resume=resume,
+        dry_run=dry_run,
+        features=features,
+        label_domains=label_domains,
+    )
+    finished = run_stage(Stage1, settings, asked)
+    if finished is None:
+        return
     terminal = console()
-    with joined(choose_device(settings.device)) as processes, TemporaryDirectory() as scratch:
-        kept_in = Path(scratch) / "features" if dry_run else features
-        tokenizer = Path(scratch) / "tokenizer"
-        stage = Stage1(settings, prepared, tokenizer, domains=domains, features=kept_in, processes=processes)
-        run = Run(stage, processes)
-        if dry_run:
-            plan = run.plan()
-            if processes.first:
-                for name, value in plan.items():
-                    terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
-            return
-        shown = progress if processes.first else quiet
-        with shown("features", "views") as advance:
-            stage.fill(advance)
-        with stop_signals() as received, shown(f"stage 1, {DESCRIBED_AS[settings.text]}", "steps") as advance:
-            outcome = run.run(out, resume=resume, progress=advance, stopped=lambda: received() is not None)
-        if not processes.first:
-            return
-        number = received()
-        if outcome.reason == "stopped" and number is not None:
-            complain(f"stopped after step {outcome.step} of {outcome.steps}; the same command with --resume goes on")
-            raise typer.Exit(128 + number)
-        measured = stage.measure(outcome.checkpoint) if outcome.checkpoint is not None else None
-    terminal.print(f"{outcome.reason} after step {outcome.step}: {outcome.checkpoint}", markup=False, soft_wrap=True)
+    measured = finished.stage.measure(finished.checkpoint) if finished.checkpoint is not None else None
     if measured is not None:
         write_atomically(out / RETRIEVAL, json.dumps(measured, indent=2) + "\n")
         for line in _shown(measured):

@@ -102,3 +102,12 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def stopped(where: str, number: int | None) -> typer.Exit:
+    """Say where a signal has stopped a run; return what ends the command, as a shell knows it.
+
+    number: the signal's; None where another process of the run has got it.
+    """
+    complain(f"stopped {where}; the same command with --resume goes on")
+    return typer.Exit(128 + (number or signal.SIGTERM))

@@ -1,0 +1,75 @@
+"""Options that several commands have, each said once: the same name, the same words, the same limits everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value than the recipe's: seed=1, optimizer.clip=2; may be repeated."
+    ),
+]
+Draws = Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the run would do and need; write nothing.")]
+FeaturesFolder = Annotated[
+    Path | None,
+    typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
+]
+HeldOutFold = Annotated[
+    int | None, typer.Option("--fold", min=0, metavar="K", help="Hold this fold out, instead of the recipe's.")
+]
+LabelDomainsFile = Annotated[
+    Path | None,
+    typer.Option("--label-domains", metavar="FILE", dir_okay=False, help="Who looked for what in your data."),
+]
+Opponents = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--against",
+        metavar="PATH",
+        help="Predictions of the same images to compare with, on the same patients; may be repeated.",
+    ),
+]
+PreparedFolder = Annotated[
+    Path,
+    typer.Option(
+        "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
+    ),
+]
+PredictedFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="DIR",
+        help="Prepared data, or a folder with manifest.csv; default: what the cross-validation was made from.",
+        show_default=False,
+    ),
+]
+RecipeFile = Annotated[
+    Path, typer.Option("--recipe", "-r", metavar="FILE", dir_okay=False, help="A recipe.", show_default=False)
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")]
+Source = Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only images of this source.")]
+Split = Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")]
+View = Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only images of this view.")]
+
+
+def out_folder(what: str) -> Any:
+    """Return the option --out, which says what goes there."""
+    return typer.Option("--out", "-o", metavar="DIR", file_okay=False, help=what, show_default=False)
+
+
+def predictions_path(what: str) -> Any:
+    """Return the option --predictions, which says whose they are."""
+    return typer.Option("--predictions", "--crossval", "-p", metavar="PATH", help=what, show_default=False)
+
+
+def changed(changes: list[str] | None, **values: object) -> list[str]:
+    """Return the changes of a recipe that --set and options of their own ask for; None is no change."""
+    return [*(changes or []), *(f"{key}={value}" for key, value in values.items() if value is not None)]

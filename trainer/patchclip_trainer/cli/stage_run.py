@@ -1,0 +1,100 @@
+"""One run of a stage from the command line: meet the other processes, plan or train, and say how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Generic, Protocol, TypeVar
+
+from patchclip_core.loading import choose_device
+from patchclip_trainer.cli.terminal import console, progress, quiet, stop_signals, stopped
+from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
+from patchclip_trainer.data.shards import PreparedData, open_prepared
+from patchclip_trainer.training.features import Progress
+from patchclip_trainer.training.processes import Processes, joined
+from patchclip_trainer.training.recipe import RunRecipe
+from patchclip_trainer.training.run import Run, Stage
+
+
+class SeeingStage(Stage, Protocol):
+    """A stage that looks at images, whose features it may keep."""
+
+    def fill(self, progress: Progress) -> None:
+        """Compute the features that a run will need, if it keeps any."""
+        ...
+
+
+_Recipe_contra = TypeVar("_Recipe_contra", bound=RunRecipe, contravariant=True)
+_Stage_co = TypeVar("_Stage_co", bound=SeeingStage, covariant=True)
+
+
+class MakeStage(Protocol[_Recipe_contra, _Stage_co]):
+    """`Stage1` or `Stage2`, or what is made as they are."""
+
+    def __call__(
+        self,
+        recipe: _Recipe_contra,
+        data: PreparedData,
+        tokenizer_folder: Path,
+        *,
+        domains: LabelDomains | None,
+        features: Path | None,
+        processes: Processes,
+    ) -> _Stage_co:
+        """Build the network and collect what it learns from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRun:
+    """Where a run reads and writes. dry_run: only say what it would do and need. title: what its progress is called."""
+
+    title: str
+    data: Path
+    out: Path
+    resume: bool
+    dry_run: bool
+    features: Path | None
+    label_domains: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[_Stage_co]):
+    """A stage that has run to its end. checkpoint: None where no epoch was any good."""
+
+    stage: _Stage_co
+    checkpoint: Path | None
+
+
+def run_stage(
+    make: MakeStage[_Recipe_contra, _Stage_co], recipe: _Recipe_contra, asked: StageRun
+) -> Finished[_Stage_co] | None:
+    """Train, and say how it ended; None where there is nothing to add: for a plan, and where another process speaks.
+
+    Raises `TrainerError`, and `typer.Exit` with 128 + the signal's number where a signal has stopped the run.
+    """
+    prepared, domains = open_prepared(asked.data), load_label_domains(asked.label_domains)
+    terminal = console()
+    with joined(choose_device(recipe.device)) as processes, TemporaryDirectory() as scratch:
+        kept_in = Path(scratch) / "features" if asked.dry_run else asked.features
+        tokenizer = Path(scratch) / "tokenizer"
+        stage = make(recipe, prepared, tokenizer, domains=domains, features=kept_in, processes=processes)
+        run = Run(stage, processes)
+        if asked.dry_run:
+            plan = run.plan()
+            if processes.first:
+                for name, value in plan.items():
+                    terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)
+            return None
+        shown = progress if processes.first else quiet
+        with shown("features", "views") as advance:
+            stage.fill(advance)
+        with stop_signals() as received, shown(asked.title, "steps") as advance:
+            outcome = run.run(asked.out, resume=asked.resume, progress=advance, stopped=lambda: received() is not None)
+    if not processes.first:
+        return None
+    if outcome.reason == "stopped":
+        raise stopped(f"after step {outcome.step} of {outcome.steps}", received())
+    terminal.print(f"{outcome.reason} after step {outcome.step}: {outcome.checkpoint}", markup=False, soft_wrap=True)
+    return Finished(stage, outcome.checkpoint)
