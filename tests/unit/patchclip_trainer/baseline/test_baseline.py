@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,8 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import held_out, read_out_of_fold
 from patchclip_trainer.training.recipe import TrainingRecipe
-from tests.unit.patchclip_trainer.training.conftest import write_squares
+from tests.squares import write_squares
 from tests.unit.patchclip_trainer.training.test_features import efficientnet_checkpoint
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

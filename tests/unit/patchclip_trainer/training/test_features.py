@@ -26,7 +26,7 @@ from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.stage2 import Stage2
 from patchclip_trainer.training.views import Views, normalised
 from tests.checkpoints import write_checkpoint
-from tests.unit.patchclip_trainer.training.conftest import write_squares
+from tests.squares import write_squares
 
 MakeRecipe = Callable[..., TrainingRecipe]
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
 
 from patchclip_core import checkpoint
 from patchclip_core.losses import bag_loss, balanced_patch_loss, masked_cross_entropy, summed_patch_loss
@@ -23,63 +18,69 @@ from patchclip_core.lrclr_losses import sparsity_prior
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import RecipeError, TrainerError
 from patchclip_trainer.training.processes import Processes
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.recipe import RunRecipe, TrainingRecipe
 from patchclip_trainer.training.run import Run
+from patchclip_trainer.training.stage1 import Stage1
+from patchclip_trainer.training.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2 import Stage2
+from tests.reported import write_reported
+from tests.torchrun import DESCENT, ENVIRONMENT, assert_same_run, two_processes
 
 MakeRecipe = Callable[..., TrainingRecipe]
 
-# Plain descent: weights tell gradients, none of whose lengths a division by their own mean square would hide.
-DESCENT = {"kind": "sgd", "momentum": 0.5, "rate_tower": 0.05, "rate_new": 0.05, "clip": None, "weight_decay": 0.0}
 RECIPES: dict[str, dict[str, Any]] = {
     "ddp": {"objective": "patchclip", "ema": 0.8},
     "lrclr": {"objective": "lrclr", "ema": 0.8},
     "fsdp": {"objective": "patchclip", "ema": 0.0, "parallel": "fsdp"},
 }
+STAGE_1_RECIPES: dict[str, dict[str, Any]] = {
+    "ddp": {"bank": 9, "chunk": 2, "ema": 0.8},
+    "lrclr": {"objective": "lrclr", "ema": 0.0},
+    "fsdp": {"parallel": "fsdp", "ema": 0.0},
+}
 
 
 def test_two_processes_take_the_steps_of_one(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    together, alone = tmp_path / "together", tmp_path / "alone"
-    together.mkdir()
     # Batches of five: one process has three images of them, the other two.
     recipes = {name: make_recipe(epochs=1, batch=5, optimizer=DESCENT, **changes) for name, changes in RECIPES.items()}
-    for name, recipe in recipes.items():
-        (together / f"{name}.json").write_text(recipe.model_dump_json(), encoding="utf-8")
 
-    run_two(Path(__file__).with_name("two_processes.py"), squares.folder, together)
-    for name, recipe in recipes.items():
-        Run(Stage2(recipe, squares, tmp_path / f"t-{name}")).run(alone / name)
+    together = run_together("stage2", squares, recipes, tmp_path)
 
     for name, recipe in recipes.items():
-        for key in ("loss", "patches", "gradient"):
-            np.testing.assert_allclose(logged(together / name, key), logged(alone / name, key), rtol=1e-4, err_msg=name)
-        weights, expected = (load_file(out / name / "checkpoint" / "weights.safetensors") for out in (together, alone))
-        start = Stage2(recipe, squares, tmp_path / f"s-{name}").network.state_dict()
-        for part, value in expected.items():
-            moved = float((value - start[part]).abs().max())
-            torch.testing.assert_close(weights[part], value, rtol=0, atol=1e-6 + 1e-3 * moved, msg=f"{name}: {part}")
+        alone = Stage2(recipe, squares, tmp_path / f"t-{name}")
+        start = {part: value.clone() for part, value in alone.network.state_dict().items()}
+        Run(alone).run(tmp_path / name)
+        assert_same_run(together / name, tmp_path / name, start, ("loss", "patches", "gradient"))
         assert checkpoint.load(together / name / "checkpoint", "cpu").finding_keys == ("pneumothorax",)
 
 
-def run_two(script: Path, *arguments: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
-    done = subprocess.run(
-        [*command, f"--master-port={port}", str(script), *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+def test_two_processes_contrast_images_with_the_texts_of_both(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    data = write_reported(tmp_path / "prepared", images=12, validation=0)
+    base = {"name": "toy", "model": make_recipe().model, "epochs": 1, "batch": 5, "sentences": 1, "device": "cpu"}
+    recipes = {
+        name: Stage1Recipe.model_validate(base | {"optimizer": DESCENT} | changes)
+        for name, changes in STAGE_1_RECIPES.items()
+    }
+
+    together = run_together("stage1", data, recipes, tmp_path)
+
+    for name, recipe in recipes.items():
+        alone = Stage1(recipe, data, tmp_path / f"t-{name}")
+        start = {part: value.clone() for part, value in alone.network.state_dict().items()}
+        Run(alone).run(tmp_path / name)
+        assert_same_run(together / name, tmp_path / name, start, ("loss", "gradient", "held_out_loss"))
+
+
+def run_together(stage: str, data: PreparedData, recipes: Mapping[str, RunRecipe], folder: Path) -> Path:
+    """Run recipes in two processes; return the folder that holds their runs."""
+    together = folder / "together"
+    together.mkdir()
+    for name, recipe in recipes.items():
+        (together / f"{name}.json").write_text(recipe.model_dump_json(), encoding="utf-8")
+    command = two_processes(Path(__file__).with_name("two_processes.py"), stage, data.folder, together)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def logged(out: Path, key: str) -> list[float]:
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [line[key] for line in lines if key in line]
+    return together
 
 
 @pytest.mark.parametrize("loss", [masked_cross_entropy, balanced_patch_loss, summed_patch_loss])

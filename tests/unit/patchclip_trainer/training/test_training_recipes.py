@@ -15,7 +15,7 @@ from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2 import Stage2
 from tests import tiny_encoders
-from tests.unit.patchclip_trainer.training.conftest import write_squares
+from tests.squares import write_squares
 
 RECIPES = sorted((Path(__file__).parents[4] / "conf" / "recipes").glob("*.yaml"))
 

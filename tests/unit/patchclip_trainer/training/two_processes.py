@@ -1,11 +1,13 @@
-"""What `torchrun` runs in a test: steps of several recipes, by all processes together.
+"""What `torchrun` runs in a test: steps of several recipes, by all processes together, stopped once and resumed.
 
-Arguments: the prepared data, and a folder with `NAME.json`, a recipe each; `NAME/` comes to hold its run.
+Arguments: stage1 or stage2, the prepared data, and a folder with `NAME.json`, a recipe each; `NAME/` comes to hold its
+run.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,21 +15,32 @@ import torch
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.training.processes import joined
 from patchclip_trainer.training.recipe import TrainingRecipe
-from patchclip_trainer.training.run import Run
+from patchclip_trainer.training.run import Run, Stage
+from patchclip_trainer.training.stage1 import Stage1
+from patchclip_trainer.training.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2 import Stage2
 
 
-def main(data: Path, folder: Path) -> None:
+def main(name: str, folder_of_data: Path, folder: Path) -> None:
     torch.set_num_threads(1)
+    data = open_prepared(folder_of_data)
     with joined(torch.device("cpu")) as processes:
         for path in sorted(folder.glob("*.json")):
-            recipe = TrainingRecipe.model_validate_json(path.read_text(encoding="utf-8"))
-            tokenizer = folder / f"tokenizer-{path.stem}-{processes.number}"
-            run = Run(Stage2(recipe, open_prepared(data), tokenizer, processes=processes), processes)
+            recipe, tokenizer = path.read_text(encoding="utf-8"), folder / f"tokenizer-{path.stem}-{processes.number}"
+            stage: Stage = (
+                Stage1(Stage1Recipe.model_validate_json(recipe), data, tokenizer, processes=processes)
+                if name == "stage1"
+                else Stage2(TrainingRecipe.model_validate_json(recipe), data, tokenizer, processes=processes)
+            )
+            run = Run(stage, processes)
             out = folder / path.stem
-            run.run(out, stopped=lambda run=run: run.step == 2)  # type: ignore[misc]  # mypy sees no type of a default
+            run.run(out, stopped=partial(has_come_to, run, 2))
             run.run(out, resume=True)
 
 
+def has_come_to(run: Run, step: int) -> bool:
+    return run.step == step
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

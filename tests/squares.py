@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-import torch
 
 from patchclip_core.types import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
@@ -25,22 +22,6 @@ compact_text_width: 16
 compact_text_layers: 1
 sparse: {hidden: 16, patches: 4, layers: 1, attention_heads: 2}
 """
-
-MakeRecipe = Callable[..., TrainingRecipe]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def squares(tmp_path: Path) -> PreparedData:
-    """Squares of the size that `make_recipe`'s network takes."""
-    return write_squares(tmp_path / "prepared")
 
 
 def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
@@ -72,25 +53,20 @@ def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
     return open_prepared(folder)
 
 
-@pytest.fixture
-def make_recipe(tmp_path: Path) -> MakeRecipe:
-    """Return a recipe for the squares; changes by key."""
-    path = tmp_path / "model.yaml"
+def squares_recipe(folder: Path, **changes: Any) -> TrainingRecipe:
+    """Return a recipe for the squares, whose model is written into a folder; changes by key."""
+    path = folder / "model.yaml"
     path.write_text(MODEL, encoding="utf-8")
-
-    def make(**changes: Any) -> TrainingRecipe:
-        content: dict[str, Any] = {
-            "name": "squares",
-            "model": str(path),
-            "epochs": 20,
-            "batch": 8,
-            "findings": ["pneumothorax"],
-            "folds": 4,
-            "patience": None,
-            "ema": 0.8,
-            "device": "cpu",
-            "optimizer": {"rate_tower": 3e-3, "rate_new": 3e-3},
-        }
-        return TrainingRecipe.model_validate(content | changes)
-
-    return make
+    content: dict[str, Any] = {
+        "name": "squares",
+        "model": str(path),
+        "epochs": 20,
+        "batch": 8,
+        "findings": ["pneumothorax"],
+        "folds": 4,
+        "patience": None,
+        "ema": 0.8,
+        "device": "cpu",
+        "optimizer": {"rate_tower": 3e-3, "rate_new": 3e-3},
+    }
+    return TrainingRecipe.model_validate(content | changes)
