@@ -66,12 +66,3 @@ def reference(image: AnalysedImage) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.sop_class_uid, image.sop_instance_uid
     return item
-
-
-def unname_images(document: Dataset) -> None:
-    """Take the concept names off the images: those of TID 2000 and 2010 have none, highdicom insists on one."""
-    for item in document.get("ContentSequence", ()):
-        if item.ValueType == "IMAGE":
-            item.pop("ConceptNameCodeSequence", None)
-        else:
-            unname_images(item)

@@ -12,7 +12,6 @@ import numpy as np
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
@@ -53,9 +52,11 @@ def build_seg(
     shown = [finding for finding in image.findings.present if finding.regions]
     if not shown:
         return None
-    masks = np.stack([region_mask(finding, image.findings.geometry) for finding in shown]).view(np.uint8)
     description = context.wording.say("Regions of AI findings, not for diagnosis")
-    return _segmentation(image, context, number, variant, shown, masks, description)
+    segmentation = _segmentation(image, context, number, variant, shown, description)
+    masks = np.stack([region_mask(finding, image.findings.geometry) for finding in shown])
+    _set_pixels(segmentation, image, np.packbits(masks, bitorder="little").tobytes())  # no gap after a frame, PS3.5 8.2
+    return segmentation
 
 
 def build_fractional_seg(
@@ -68,27 +69,25 @@ def build_fractional_seg(
     shown = [finding for finding in image.findings.present if finding.patch_map is not None]
     if not shown:
         return None
-    source = image.source
-    shape = (len(shown), int(source.Rows), int(source.Columns))
-    nothing = np.broadcast_to(np.uint8(0), shape)  # highdicom is given the form, in one byte; the content follows
     description = context.wording.say("Probability maps of AI findings, not for diagnosis")
-    segmentation = _segmentation(image, context, number, variant, shown, nothing, description)
+    segmentation = _segmentation(image, context, number, variant, shown, description)
     segmentation.SegmentationType, segmentation.SegmentationFractionalType = "FRACTIONAL", "PROBABILITY"
     segmentation.MaximumFractionalValue = _MAXIMUM
     segmentation.BitsAllocated, segmentation.BitsStored, segmentation.HighBit = 8, 8, 7
-    pixels = b"".join(_probabilities(finding, image) for finding in shown)
-    segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)
-    segmentation["PixelData"].VR = "OB"
+    geometry = image.findings.geometry
+    probabilities = np.empty((len(shown), geometry.source_rows, geometry.source_columns), dtype=np.uint8)
+    for frame, finding in zip(probabilities, shown, strict=True):
+        assert finding.patch_map is not None
+        levels = finding.patch_map * np.float32(_MAXIMUM) + np.float32(0.5)  # to be cut off to the nearest one
+        frame[:] = probability_surface(levels, geometry, *frame.shape)
+    _set_pixels(segmentation, image, probabilities.tobytes())
     return segmentation
 
 
-def _probabilities(finding: Finding, image: AnalysedImage) -> bytes:
-    assert finding.patch_map is not None
-    geometry = image.findings.geometry
-    surface = probability_surface(finding.patch_map, geometry, geometry.source_rows, geometry.source_columns)
-    surface *= np.float32(_MAXIMUM)
-    surface += np.float32(0.5)
-    return surface.astype(np.uint8).tobytes()
+def _set_pixels(segmentation: Dataset, image: AnalysedImage, pixels: bytes) -> None:
+    segmentation.Rows, segmentation.Columns = int(image.source.Rows), int(image.source.Columns)
+    segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    segmentation["PixelData"].VR = "OB"
 
 
 def _segmentation(
@@ -97,15 +96,14 @@ def _segmentation(
     number: int,
     variant: ResultVariant,
     shown: Sequence[Finding],
-    masks: NDArray[np.uint8],
     description: str,
 ) -> Dataset:
-    """Return a binary segmentation; masks: (findings, rows, columns), 0 or 1."""
+    """Return a binary segmentation of one pixel, all that highdicom is asked about; `_set_pixels` gives it its own."""
     source, model = image.source, image.findings.model
     names = names_of_image(variant, image, context)
     segmentation = Segmentation(
         source_images=[_evidence(source)],
-        pixel_array=np.moveaxis(masks, 0, -1)[np.newaxis],
+        pixel_array=np.zeros((1, 1, 1, len(shown)), dtype=np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(image, shown, context),
         series_instance_uid=context.uids.uid("series", *names),

@@ -170,14 +170,16 @@ def _element(keyword: str, value: str | None) -> DataElement:
 
 
 def evidence(source: Dataset) -> Dataset:
-    """Return the little that highdicom needs to know of a source; `equipment.finish` adds patient and study.
+    """Return the little that highdicom needs to know of a source, as if it had one pixel.
 
-    Foreign values stay out of highdicom's hands: it refuses some and copies others unchecked.
+    `equipment.finish` adds patient and study. Foreign values stay out of highdicom's hands: it refuses some and copies
+    others unchecked.
     """
     needed = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         needed.add(source[keyword])
     needed.Modality = text(source, "Modality") or "OT"
+    needed.Rows = needed.Columns = 1
     for keyword in _TYPE_2:
         needed.add(_element(keyword, ""))
     return needed

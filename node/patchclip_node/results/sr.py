@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from highdicom.sr import ComprehensiveSR, ContainerContentItem
+from highdicom.sr import ContainerContentItem
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
 from patchclip_node.domain.records import ResultKind, ResultVariant
-from patchclip_node.product import MANUFACTURER
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
-from patchclip_node.results.equipment import finish
-from patchclip_node.results.instance import names_of_study, unname_images
-from patchclip_node.results.series import series_description, series_number
-from patchclip_node.results.source import evidence, requests
+from patchclip_node.results.document import new_report
 from patchclip_node.results.sr_content import algorithm, evaluations, report_content
 from patchclip_node.results.text_sr import page_content
 
@@ -37,27 +33,10 @@ def build_sr(
     """
     if not images:
         raise ValueError("a report needs at least one analysed image; a study without one is rejected, not reported")
-    source, model = images[0].source, images[0].findings.model
-    names = names_of_study(variant, images[0], context)
     is_measured = any(finding.regions for image in images for finding in image.findings.present)
-    report = ComprehensiveSR(
-        evidence=[evidence(image.source) for image in images],
-        content=report_content(images, skipped, context) if is_measured else _page(images, skipped, context),
-        series_instance_uid=context.uids.uid("series", *names),
-        series_number=series_number(variant, context),
-        sop_instance_uid=context.uids.uid("instance", *names),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,  # Preliminary Flag: nobody has read it yet
-        is_verified=False,
-        requested_procedures=requests(source) or None,
-        previous_versions=_predecessors(source, context) or None,
-    )
-    if not is_measured:
-        unname_images(report)
-    finish(report, source, model, context, series_description(variant, model, context))
-    return report
+    content = report_content(images, skipped, context) if is_measured else _page(images, skipped, context)
+    earlier = [each for each in context.predecessors if each.sop_class_uid == ComprehensiveSRStorage]
+    return new_report(ComprehensiveSRStorage, content, images, context, variant, earlier)
 
 
 def _page(
@@ -65,14 +44,3 @@ def _page(
 ) -> ContainerContentItem:
     identified, evaluated = algorithm(images, images[0].findings.model), list(evaluations(images, context))
     return page_content(images, skipped, context, identified, evaluated)
-
-
-def _predecessors(source: Dataset, context: ResultContext) -> list[Dataset]:
-    earlier = []
-    for predecessor in context.predecessors:
-        if predecessor.sop_class_uid == ComprehensiveSRStorage:
-            item = Dataset()
-            item.SOPClassUID, item.SOPInstanceUID = predecessor.sop_class_uid, predecessor.sop_instance_uid
-            item.StudyInstanceUID, item.SeriesInstanceUID = source.StudyInstanceUID, predecessor.series_instance_uid
-            earlier.append(item)
-    return earlier

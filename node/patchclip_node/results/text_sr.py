@@ -13,24 +13,20 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    EnhancedSR,
     ImageContentItem,
     LanguageOfContentItemAndDescendants,
     RelationshipTypeValues,
     TextContentItem,
 )
 from pydicom import Dataset
+from pydicom.uid import EnhancedSRStorage
 
 from patchclip_core.types import Finding
 from patchclip_node.dicom import codes
 from patchclip_node.domain.records import ResultKind, ResultVariant
-from patchclip_node.product import MANUFACTURER
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
-from patchclip_node.results.equipment import finish
-from patchclip_node.results.instance import names_of_study, unname_images
+from patchclip_node.results.document import new_report, unname_images
 from patchclip_node.results.measurement_groups import laterality
-from patchclip_node.results.series import series_description, series_number
-from patchclip_node.results.source import evidence, requests
 from patchclip_node.results.sr_content import container, language_code, observer
 from patchclip_node.results.wording import about_model, image_prefix, image_side, not_analysed, remarks, state_line
 
@@ -46,24 +42,8 @@ def build_text_sr(
     variant: ResultVariant = _USUAL,
 ) -> Dataset:
     """Return the text report of a study revision, COMPLETE and UNVERIFIED; arguments as those of `build_sr`."""
-    source, model = images[0].source, images[0].findings.model
-    names = names_of_study(variant, images[0], context)
-    report = EnhancedSR(
-        evidence=[evidence(image.source) for image in images],
-        content=page_content(images, skipped, context),
-        series_instance_uid=context.uids.uid("series", *names),
-        series_number=series_number(variant, context),
-        sop_instance_uid=context.uids.uid("instance", *names),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        requested_procedures=requests(source) or None,
-    )
-    unname_images(report)
-    finish(report, source, model, context, series_description(variant, model, context))
-    return report
+    content = page_content(images, skipped, context)
+    return new_report(EnhancedSRStorage, content, images, context, variant)
 
 
 def page_content(
@@ -76,7 +56,6 @@ def page_content(
     """Return the root of the content tree.
 
     algorithm: identifies it in items of its own. evaluations: say in codes what the lines before them say in words.
-    The finished document's images are to be unnamed: TID 2000 has no names for them, and highdicom reads one in each.
     """
     model = images[0].findings.model
     root = ContainerContentItem(name=codes.DIAGNOSTIC_IMAGING_REPORT, is_content_continuous=False, template_id="2000")
@@ -89,6 +68,7 @@ def page_content(
     content.append(container(codes.FINDINGS_SECTION, findings))
     content.extend(algorithm)  # last, so that the page begins with what it is about
     root.ContentSequence = content
+    unname_images(root)
     return root
 
 
