@@ -1,7 +1,11 @@
-"""Pictures of findings: the radiograph with what was found drawn into it, beside a legend. Neither torch nor files."""
+"""Pictures of findings, and the pages that show them; free of torch.
+
+A picture is the radiograph with what was found drawn into it, beside a legend; a page is one HTML file.
+"""
 
 from __future__ import annotations
 
 from patchclip_core.drawing.overlay import draw_overlay
+from patchclip_core.drawing.page import page
 
-__all__ = ["draw_overlay"]
+__all__ = ["draw_overlay", "page"]

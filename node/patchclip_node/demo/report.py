@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_core.drawing import page
 from patchclip_node.demo.outcome import StudyOutcome, place
 from patchclip_node.demo.pictures import ReportPicture
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
@@ -27,14 +25,11 @@ def write_report(
     path: Path, outcomes: Sequence[StudyOutcome], pictures: Mapping[str, ReportPicture], timings: Timings
 ) -> None:
     """Write the page. It loads nothing from elsewhere; the images are in it."""
-    environment = Environment(
-        loader=PackageLoader("patchclip_node.demo"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     model = next((outcome.summary.model for outcome in outcomes if outcome.summary), None)
-    html = environment.get_template("report.html").render(
+    html = page(
+        "patchclip_node.demo",
         product=PRODUCT_NAME,
         version=PRODUCT_VERSION,
-        research_statement=RESEARCH_STATEMENT,
         outcomes=outcomes,
         pictures=pictures,
         timings=timings,

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from patchclip_core.drawing import page
 from patchclip_core.prompts import load_findings
-from patchclip_core.wording import RESEARCH_STATEMENT
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.measurement import Evaluation
 from patchclip_trainer.evaluation.measures import PATCH_MAP, Record
@@ -65,14 +64,8 @@ def shown(estimate: Record | None) -> str:
 
 
 def _page(metrics: Record, names: Mapping[str, str], drawn: Mapping[str, str], picture: Image.Image | None) -> str:
-    environment = Environment(
-        loader=PackageLoader("patchclip_trainer.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return page(
+        "patchclip_trainer.evaluation",
         metrics=metrics,
         part=", ".join(metrics["data"][key] for key in ("split", "source", "view") if metrics["data"][key]),
         names=names,
@@ -80,7 +73,6 @@ def _page(metrics: Record, names: Mapping[str, str], drawn: Mapping[str, str], p
         montage=_embedded(picture),
         shown=shown,
         patch_map=PATCH_MAP,
-        research_statement=RESEARCH_STATEMENT,
     )
 
 

@@ -1,0 +1,23 @@
+"""Reports that are one HTML file: they load nothing from elsewhere, and all look alike."""
+
+from __future__ import annotations
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from patchclip_core.wording import RESEARCH_STATEMENT
+
+
+def page(package: str, **values: object) -> str:
+    """Return the page that `templates/report.html` of a package makes of values; it extends `page.html` of this one.
+
+    Values are escaped where they are no `Markup`; one that is missing raises `jinja2.UndefinedError`. Every page says
+    what the software must not be used for.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("patchclip_core.drawing")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(research_statement=RESEARCH_STATEMENT, **values)
