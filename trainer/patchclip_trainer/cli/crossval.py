@@ -19,6 +19,7 @@ from patchclip_trainer.cli.options import (
     out_folder,
 )
 from patchclip_trainer.cli.terminal import console, progress, stop_signals, stopped
+from patchclip_trainer.errors import TrainerError
 
 
 def register(app: typer.Typer) -> None:
@@ -58,8 +59,14 @@ def crossval(
     from patchclip_trainer.evaluation.measurement import Bootstrap
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
     from patchclip_trainer.training.crossval import cross_validate, cross_validation
+    from patchclip_trainer.training.processes import started
     from patchclip_trainer.training.recipe import read_training_recipe
 
+    if started() > 1:
+        raise TrainerError(
+            f"crossval is for one process, {started()} were started: start it without torchrun; "
+            "several GPUs can take a fold each with --fold"
+        )
     wanted = cross_validation(
         read_training_recipe(recipe, changes or ()),
         open_prepared(data),
