@@ -33,6 +33,7 @@ def make_folder(out: Path) -> None:
 def write_evaluation(evaluation: Evaluation, out: Path, *, with_predictions: bool = True) -> None:
     """Write metrics.json, predictions.jsonl, plots/*.svg, montage.png and report.html. Raises `DataError`.
 
+    Pictures of an earlier evaluation in the same folder go: they may show what this one has not measured.
     with_predictions: False where they come from a file, which stays what it is.
     """
     make_folder(out)
@@ -44,6 +45,8 @@ def write_evaluation(evaluation: Evaluation, out: Path, *, with_predictions: boo
         (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
         if with_predictions:
             write_predictions(out / PREDICTIONS_FILE, evaluation.predictions)
+        for earlier in (*(out / "plots").glob("*.svg"), out / "montage.png"):
+            earlier.unlink(missing_ok=True)
         for name, svg in drawn.items():
             (out / "plots" / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
         if picture is not None:

@@ -78,6 +78,7 @@ def test_logistic_regression_tells_images_by_their_labels(
 
     said = np.array([found[f"images/{number}.png"]["square"]["probability"] for number in range(28)])
     assert said[::2].mean() > said[1::2].mean() + 0.2
+    assert _run("logistic-regression", recipe, squares, tmp_path) == found  # into the same folder
     assert found["images/0.png"]["square"]["map"] is None
 
 

@@ -43,6 +43,30 @@ def test_it_says_what_it_did_and_what_was_wrong(
     assert (tmp_path / "out" / "data_sheet.md").is_file()
 
 
+def test_what_is_prepared_already_is_not_decoded_again_and_lists_are_read_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path
+) -> None:
+    command = ["prepare", source, "--out", tmp_path / "out", "--input-px", 64, "--workers", 1]
+    names = ("images.u8", "rows.jsonl", "prepared.json")
+    assert typed(monkeypatch, *command) == 0
+    first = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+
+    assert typed(monkeypatch, *command) == 0
+    again = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+    manifest = source / "manifest.csv"
+    manifest.write_text("image,patient_id,view\nimages/a.png,p1,PA\n", encoding="utf-8")
+    monkeypatch.setattr("patchclip_trainer.data.prepare._decode_one", _never)
+    assert typed(monkeypatch, *command) == 0
+
+    assert again == first
+    assert '"PA"' in (tmp_path / "out" / "rows.jsonl").read_text(encoding="utf-8")
+    assert "0 problems" in capsys.readouterr().out
+
+
+def _never(*_given: object) -> None:
+    raise AssertionError("decoded again")
+
+
 def test_a_source_that_is_not_there_ends_with_one_line_and_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -55,6 +55,19 @@ def test_predictions_on_disk_get_the_measures_that_their_checkpoint_got(crossval
     assert "bright, out of fold" in (crossval / "report.html").read_text(encoding="utf-8")
 
 
+def test_measured_again_into_the_same_folder_nothing_of_the_first_time_is_left(crossval: Path, tmp_path: Path) -> None:
+    out = tmp_path / "measured"
+    arguments = ("measure", "--crossval", crossval, "--split", "all", "--out", out)
+    _run(*arguments)
+    first = {path.relative_to(out): path.read_bytes() for path in out.rglob("*.svg")}
+    (out / "plots" / "of_a_finding_that_there_was.svg").write_text("<svg/>", encoding="utf-8")
+
+    _run(*arguments)
+
+    assert first
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*.svg")} == first
+
+
 def test_the_prior_of_an_image_comes_from_the_other_folds(crossval: Path, data: Path) -> None:
     manifest = data / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",train,"))

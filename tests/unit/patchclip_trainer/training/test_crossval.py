@@ -82,6 +82,8 @@ def test_a_stopped_cross_validation_goes_on_to_the_same_predictions(
     with pytest.raises(TrainerError, match="--resume"):
         cross_validate(wanted, tmp_path / "cut", quiet)
     cross_validate(wanted, tmp_path / "cut", quiet, resume=True)
+    (tmp_path / "cut" / "predictions.jsonl").write_text("what is done already is predicted again", encoding="utf-8")
+    cross_validate(wanted, tmp_path / "cut", quiet, resume=True)
 
     whole, cut = ((tmp_path / name / "predictions.jsonl").read_bytes() for name in ("whole", "cut"))
     assert cut == whole
