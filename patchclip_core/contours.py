@@ -39,10 +39,10 @@ def _loops(inside: Mask) -> list[NDArray[np.int64]]:
     upper, lower, before, after = inside[:-1], inside[1:], inside[:, :-1], inside[:, 1:]
     edges: dict[tuple[int, int], list[int]] = {}
     for direction, found in (
-        (_RIGHT, np.argwhere(~upper & lower)),  # the top edge of a pixel
-        (_LEFT, np.argwhere(upper & ~lower) + np.array((0, 1))),
-        (_UP, np.argwhere(~before & after) + np.array((1, 0))),  # the left edge of a pixel
-        (_DOWN, np.argwhere(before & ~after)),
+        (_RIGHT, _places(~upper & lower)),  # the top edge of a pixel
+        (_LEFT, _places(upper & ~lower) + np.array((0, 1))),
+        (_UP, _places(~before & after) + np.array((1, 0))),  # the left edge of a pixel
+        (_DOWN, _places(before & ~after)),
     ):
         shift = (0, 1) if direction in {_RIGHT, _LEFT} else (1, 0)
         for y, x in (found - shift).tolist():
@@ -68,6 +68,11 @@ def _loops(inside: Mask) -> list[NDArray[np.int64]]:
             point = (point[0] + across, point[1] + down)
         loops.append(np.array([*corners, corners[0]]))
     return loops
+
+
+def _places(marked: Mask) -> NDArray[np.int64]:
+    """Return row and column of each marked place: (places, 2); faster than `np.argwhere`, which looks at both axes."""
+    return np.column_stack(np.divmod(np.flatnonzero(marked), marked.shape[1]))
 
 
 def _simplified(loop: NDArray[np.int64], tolerance_px: float) -> Line:

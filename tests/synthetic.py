@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from patchclip_core.prompts import load_findings
 from patchclip_core.types import Finding, Findings, FindingState, Geometry, ModelIdentity, PatchGrid, Radiograph
 from patchclip_core.wording import load_wordings
 from patchclip_node.domain.records import Drawing, PictureStyle
-from patchclip_node.results.context import AnalysedImage, Predecessor, ResultContext
+from patchclip_node.results.context import AnalysedImage, Picture, Predecessor, ResultContext
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -167,16 +166,16 @@ def with_overlay(image: AnalysedImage, *styles: PictureStyle) -> AnalysedImage:
         np.linspace(0, 1, form.source_rows, dtype=np.float32)[:, np.newaxis], form.source_columns, axis=1
     )
     for style in styles or (PictureStyle(),):
-        spoken, png = result_context().in_language(style.language), BytesIO()
+        spoken = result_context().in_language(style.language)
         picture = draw_overlay(
             Radiograph(pixels),
             image.findings,
             spoken.definitions,
             heat_map=style.drawing is Drawing.HEAT_MAP,
             wording=spoken.wording,
+            longest_side_px=style.longest_side_px,
         )
-        picture.save(png, "PNG", compress_level=1)
-        pictures[style] = png.getvalue()
+        pictures[style] = Picture(picture.height, picture.width, picture.tobytes())
     return replace(image, pictures=pictures)
 
 

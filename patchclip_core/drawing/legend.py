@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -36,7 +37,8 @@ _SPELT_OUT: Final = {
     "œ": "oe",
     "Œ": "Oe",
 }
-_NAME_SIZES_PX: Final = (26, 22, 18, 15)
+_NAME_SIZES_PX: Final = (26, 22, 18)
+_NOTE_SIZE_PX: Final = 20
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -54,98 +56,121 @@ def drawable(words: str) -> str:
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
-def legend_height_px(radiograph: Radiograph, findings: Findings, wording: Wording) -> int:
-    """Return the height that the legend needs."""
-    notes = sum(1 for _ in _notes(radiograph, findings, wording))
-    return _HEAD_PX + _ROW_PX * len(findings.items) + _LINE_PX * notes + 2 * _MARGIN_PX
+@dataclass(frozen=True, slots=True, eq=False)
+class Legend:
+    """A legend whose words are broken into lines already, all its measures multiplied by `scale`."""
 
+    findings: Findings
+    definitions: Mapping[str, FindingDefinition]
+    wording: Wording
+    notes: tuple[tuple[str, Colour], ...]
+    scale: float
 
-def draw_legend(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    height_px: int,
-    radiograph: Radiograph,
-    findings: Findings,
-    definitions: Mapping[str, FindingDefinition],
-    wording: Wording,
-) -> None:
-    """Draw the legend with its top-left corner at `corner`, its notes at the bottom of `height_px`."""
-    left, right = corner[0] + _MARGIN_PX, corner[0] + LEGEND_WIDTH_PX - _MARGIN_PX
-    top = corner[1] + _MARGIN_PX
-    draw.text((left, top), wording.say("Findings"), font=font(40), fill=_BRIGHT)
-    draw.text((left, top + 52), wording.say("probability, mark: threshold"), font=font(20), fill=_DIM)
-    for row, finding in enumerate(findings):
-        _draw_row(draw, left, right, top + _HEAD_PX + row * _ROW_PX, finding, definitions[finding.key], wording)
-    notes = list(_notes(radiograph, findings, wording))
-    y = corner[1] + height_px - _MARGIN_PX - _LINE_PX * len(notes)
-    for line, colour in notes:
-        draw.text((left, y), line, font=font(20), fill=colour)
-        y += _LINE_PX
+    @staticmethod
+    def of(
+        radiograph: Radiograph,
+        findings: Findings,
+        definitions: Mapping[str, FindingDefinition],
+        wording: Wording,
+        scale: float = 1.0,
+    ) -> Legend:
+        """Lay a legend out."""
+        size, room = round(_NOTE_SIZE_PX * scale), (LEGEND_WIDTH_PX - 2 * _MARGIN_PX) * scale
+        notes = tuple(
+            (line, colour)
+            for note, colour in _notes(radiograph, findings, wording)
+            for line in wrapped(note, size, room)
+        )
+        return Legend(findings, definitions, wording, notes, scale)
 
+    @property
+    def width_px(self) -> int:
+        """How wide it is."""
+        return self._px(LEGEND_WIDTH_PX)
 
-def _draw_row(
-    draw: ImageDraw.ImageDraw,
-    left: int,
-    right: int,
-    y: int,
-    finding: Finding,
-    definition: FindingDefinition,
-    wording: Wording,
-) -> None:
-    present = finding.state is FindingState.PRESENT
-    colour = definition.colour_rgb if present else _DIM
-    draw.rounded_rectangle(
-        (left, y + 4, left + 20, y + 24), radius=4, fill=definition.colour_rgb if present else _FAINT
-    )
-    bar_y = y + 44
-    if finding.probability is None or finding.threshold is None:
-        _draw_name(draw, left, right, y, definition.name, wording.say("not evaluated"), _DIM, _DIM)
-        draw.rounded_rectangle((left, bar_y, right, bar_y + 10), radius=5, outline=_FAINT)
-        return
-    state = "experimental" if finding.experimental and not present else str(finding.state)
-    said = f"{wording.say(state)}  {percent(finding.probability)}"
-    _draw_name(draw, left, right, y, definition.name, said, _BRIGHT if present else _DIM, colour)
-    draw.rounded_rectangle((left, bar_y, right, bar_y + 10), radius=5, fill=_FAINT)
-    filled = left + max(10, round((right - left) * finding.probability))
-    draw.rounded_rectangle((left, bar_y, filled, bar_y + 10), radius=5, fill=colour)
-    mark = left + round((right - left) * finding.threshold)
-    draw.line((mark, bar_y - 5, mark, bar_y + 15), fill=_BRIGHT, width=2)
-    draw.text(
-        (min(max(mark, left + 24), right - 24), bar_y + 17),
-        percent(finding.threshold),
-        font=font(16),
-        fill=_DIM,
-        anchor="ma",
-    )
+    @property
+    def height_px(self) -> int:
+        """The height that it needs."""
+        rows, notes = _ROW_PX * len(self.findings.items), _LINE_PX * len(self.notes)
+        return self._px(_HEAD_PX + rows + notes + 2 * _MARGIN_PX)
 
+    def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], height_px: int) -> None:
+        """Draw it with its top-left corner at `corner`, its notes at the bottom of `height_px`."""
+        left, right = corner[0] + self._px(_MARGIN_PX), corner[0] + self._px(LEGEND_WIDTH_PX - _MARGIN_PX)
+        top, say = corner[1] + self._px(_MARGIN_PX), self.wording.say
+        draw.text((left, top), say("Findings"), font=self._font(40), fill=_BRIGHT)
+        draw.text((left, top + self._px(52)), say("probability, mark: threshold"), font=self._font(20), fill=_DIM)
+        for row, finding in enumerate(self.findings):
+            self._draw_row(draw, left, right, top + self._px(_HEAD_PX + row * _ROW_PX), finding)
+        bottom = corner[1] + height_px - self._px(_MARGIN_PX)
+        for after, (line, colour) in enumerate(reversed(self.notes), 1):
+            y = bottom - self._px(_LINE_PX * after)
+            draw.text((left, y), line, font=self._font(_NOTE_SIZE_PX), fill=colour)
 
-def _draw_name(
-    draw: ImageDraw.ImageDraw, left: int, right: int, y: int, name: str, said: str, colour: Colour, said_colour: Colour
-) -> None:
-    """Write a finding's name and what is said of it on one line, the name smaller where both would not fit."""
-    draw.text((right, y), said, font=font(26), fill=said_colour, anchor="ra")
-    room = right - left - 34 - draw.textlength(said, font=font(26)) - 12
-    size = next((size for size in _NAME_SIZES_PX if draw.textlength(name, font=font(size)) <= room), _NAME_SIZES_PX[-1])
-    draw.text((left + 34, y + 13), name, font=font(size), fill=colour, anchor="lm")
+    def _px(self, natural: float) -> int:
+        return round(natural * self.scale)
+
+    def _font(self, natural: int) -> Font:
+        return font(self._px(natural))
+
+    def _draw_row(self, draw: ImageDraw.ImageDraw, left: int, right: int, y: int, finding: Finding) -> None:
+        px, name = self._px, self.definitions[finding.key].name
+        present = finding.state is FindingState.PRESENT
+        own_colour = self.definitions[finding.key].colour_rgb
+        colour = own_colour if present else _DIM
+        dot = (left, y + px(4), left + px(20), y + px(24))
+        draw.rounded_rectangle(dot, radius=px(4), fill=own_colour if present else _FAINT)
+        top, bottom = y + px(44), y + px(54)
+        if finding.probability is None or finding.threshold is None:
+            self._draw_name(draw, left, right, y, name, self.wording.say("not evaluated"), _DIM, _DIM)
+            draw.rounded_rectangle((left, top, right, bottom), radius=px(5), outline=_FAINT)
+            return
+        state = "experimental" if finding.experimental and not present else str(finding.state)
+        said = f"{self.wording.say(state)}  {percent(finding.probability)}"
+        self._draw_name(draw, left, right, y, name, said, _BRIGHT if present else _DIM, colour)
+        draw.rounded_rectangle((left, top, right, bottom), radius=px(5), fill=_FAINT)
+        filled = left + max(px(10), round((right - left) * finding.probability))
+        draw.rounded_rectangle((left, top, filled, bottom), radius=px(5), fill=colour)
+        mark = left + round((right - left) * finding.threshold)
+        draw.line((mark, top - px(5), mark, bottom + px(5)), fill=_BRIGHT, width=max(1, px(2)))
+        below = min(max(mark, left + px(24)), right - px(24)), bottom + px(7)
+        draw.text(below, percent(finding.threshold), font=self._font(16), fill=_DIM, anchor="ma")
+
+    def _draw_name(
+        self,
+        draw: ImageDraw.ImageDraw,
+        left: int,
+        right: int,
+        y: int,
+        name: str,
+        said: str,
+        colour: Colour,
+        said_colour: Colour,
+    ) -> None:
+        """Write a finding's name and what is said of it, the name smaller or on more lines where both would not fit."""
+        face, start = self._font(26), left + self._px(34)
+        draw.text((right, y), said, font=face, fill=said_colour, anchor="ra")
+        room = right - start - draw.textlength(said, font=face) - self._px(12)
+        sizes = [self._px(size) for size in _NAME_SIZES_PX]
+        size = next((size for size in sizes if draw.textlength(name, font=font(size)) <= room), sizes[-1])
+        lines = list(wrapped(name, size, room))
+        for number, line in enumerate(lines):
+            middle = y + self._px(13) + round((number - (len(lines) - 1) / 2) * size * 1.1)
+            draw.text((start, middle), line, font=font(size), fill=colour, anchor="lm")
 
 
 def _notes(radiograph: Radiograph, findings: Findings, wording: Wording) -> Iterator[tuple[str, Colour]]:
-    """Yield the lines at the bottom and their colours."""
+    """Yield the sentences at the bottom and their colours."""
     model = findings.model
     for remark in dict.fromkeys((*radiograph.remarks, *findings.remarks)):
-        yield from ((line, _DIM) for line in _wrapped(wording.repeat(remark)))
-    yield from ((line, _DIM) for line in _wrapped(model_line(model, wording)))
+        yield wording.repeat(remark), _DIM
+    yield model_line(model, wording), _DIM
     if not model.trained:
-        yield from ((line, _WARNING) for line in _wrapped(wording.say("The model is untrained.")))
+        yield wording.say("The model is untrained."), _WARNING
     else:
-        yield from ((line, _DIM) for line in _wrapped(training_line(model, wording)))
-        colour = _DIM if model.calibrated else _WARNING
-        yield from ((line, colour) for line in _wrapped(calibration_line(model, wording)))
-    yield from ((line, _BRIGHT) for line in _wrapped(wording.say(RESEARCH_STATEMENT)))
-
-
-def _wrapped(sentence: str) -> Iterator[str]:
-    return wrapped(sentence, 20, LEGEND_WIDTH_PX - 2 * _MARGIN_PX)
+        yield training_line(model, wording), _DIM
+        yield calibration_line(model, wording), _DIM if model.calibrated else _WARNING
+    yield wording.say(RESEARCH_STATEMENT), _BRIGHT
 
 
 def wrapped(sentence: str, size_px: int, room: float) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The picture of a result: the radiograph with what was found drawn into it, beside a legend of all findings.
 
-The radiograph is always shown at about the same size, whatever its own: labels stay readable and files small.
+The radiograph is always shown at about the same size, whatever its own: labels stay readable and files small. A picture
+that is to be smaller is drawn smaller, and not shrunk: its words and lines stay sharp.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
-from patchclip_core.drawing.legend import BACKGROUND, LEGEND_WIDTH_PX, draw_legend, drawable, font, legend_height_px
+from patchclip_core.drawing.legend import BACKGROUND, Legend, drawable, font
 from patchclip_core.localization import Mask, probability_surface, region_mask
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Findings, FloatArray, Radiograph
@@ -28,6 +29,7 @@ _HEAT_OPACITY: Final = 0.6
 _LABEL_FONT_PX: Final = 28
 _BANNER_PX: Final = 76
 _BANNER_COLOUR: Final = (190, 40, 28)
+_STRIP_ROWS: Final = 64
 
 Box = tuple[int, int, int, int]
 
@@ -39,12 +41,14 @@ def draw_overlay(
     *,
     heat_map: bool = False,
     wording: Wording = ENGLISH,
+    longest_side_px: int | None = None,
 ) -> Image.Image:
     """Return an RGB picture: the radiograph with each present finding drawn and labelled, and the legend.
 
     radiograph: the image that was analysed, of the size that `findings.geometry` names as its source. heat_map: the
     model's maps in the findings' colours, where it has them, instead of contours. wording: the language; the findings'
-    names are those of the definitions.
+    names are those of the definitions. longest_side_px: everything is drawn smaller, words included, where the whole
+    would be higher or wider than this.
     """
     geometry = findings.geometry
     if (radiograph.rows, radiograph.columns) != (geometry.source_rows, geometry.source_columns):
@@ -54,14 +58,16 @@ def draw_overlay(
         )
     definitions = {key: one.model_copy(update={"name": drawable(one.name)}) for key, one in definitions.items()}
     wording = replace(wording, sentences={said: drawable(other) for said, other in wording.sentences.items()})
-    picture = shown(radiograph)
+    legend = _legend(radiograph, findings, definitions, wording, longest_side_px)
+    picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
     present = [finding for finding in findings.present if finding.regions]
     for finding in reversed(present):  # the most probable one is drawn last, over the others
         colour = definitions[finding.key].colour_rgb
         if heat_map and finding.patch_map is not None:
             draw_heat(picture, probability_surface(finding.patch_map, geometry, picture.height, picture.width), colour)
         else:
-            draw_contour(picture, region_mask(finding, geometry), colour)
+            mask = region_mask(finding, geometry, (picture.height, picture.width))
+            draw_contour(picture, mask, colour, legend.scale)
     labels = {
         f"{definitions[finding.key].name} {percent(finding.probability or 0.0)}": (
             finding.regions[0].x * picture.width / geometry.source_columns,
@@ -70,17 +76,33 @@ def draw_overlay(
         )
         for finding in present
     }
-    draw_labels(picture, labels)
-    return _composed(picture, radiograph, findings, definitions, wording)
+    draw_labels(picture, labels, legend.scale)
+    return _composed(picture, legend)
 
 
-def shown(radiograph: Radiograph) -> Image.Image:
-    """Return the radiograph in RGB, with square pixels, its long side `_LONG_SIDE_PX`."""
+def shown(radiograph: Radiograph, long_side_px: float = _LONG_SIDE_PX) -> Image.Image:
+    """Return the radiograph in RGB, with square pixels, its long side as said."""
+    size = _size(radiograph, long_side_px)
+    is_smaller = size[0] < radiograph.columns
+    grey = Image.fromarray(_grey(radiograph.pixels))
+    return grey.resize(size, Image.Resampling.LANCZOS if is_smaller else Image.Resampling.BICUBIC).convert("RGB")
+
+
+def _size(radiograph: Radiograph, long_side_px: float) -> tuple[int, int]:
+    """Return width and height of a radiograph that is shown with square pixels."""
     width, height = float(radiograph.columns), radiograph.rows * radiograph.pixel_aspect_ratio
-    scale = _LONG_SIDE_PX / max(width, height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    grey = Image.fromarray((np.clip(radiograph.pixels, 0.0, 1.0) * 255.0).round().astype(np.uint8))
-    return grey.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC).convert("RGB")
+    scale = long_side_px / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _grey(pixels: FloatArray) -> NDArray[np.uint8]:
+    """Return [0, 1] as 0 to 255, in strips, so that what is between them stays in the processor's cache."""
+    grey = np.empty(pixels.shape, dtype=np.uint8)
+    for first in range(0, len(pixels), _STRIP_ROWS):
+        strip = np.clip(pixels[first : first + _STRIP_ROWS], 0.0, 1.0)
+        strip *= np.float32(255.0)
+        grey[first : first + _STRIP_ROWS] = np.rint(strip, out=strip)
+    return grey
 
 
 def draw_heat(picture: Image.Image, probabilities: FloatArray, colour: tuple[int, int, int]) -> None:
@@ -89,37 +111,49 @@ def draw_heat(picture: Image.Image, probabilities: FloatArray, colour: tuple[int
     picture.paste(colour, (0, 0), opacity)
 
 
-def draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int]) -> None:
-    """Draw the inner border of a mask, with a rim; only the part of the picture around the mask is touched."""
-    shape = Image.fromarray(mask.view(np.uint8) * np.uint8(255)).resize(picture.size, Image.Resampling.BILINEAR)
+def draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int], scale: float = 1.0) -> None:
+    """Draw the inner border of a mask, with a rim; only the part of the picture around the mask is touched.
+
+    mask: over the whole picture, of any size. scale: of the line, which has `LINE_PX` at 1.
+    """
+    line, halo = max(2, round(LINE_PX * scale)), max(1, round(HALO_PX * scale))
+    shape = Image.fromarray(mask.view(np.uint8) * np.uint8(255))
+    if shape.size != picture.size:
+        shape = shape.resize(picture.size, Image.Resampling.BILINEAR)
     box = shape.getbbox()
     if box is None:
         return
-    edge = LINE_PX + HALO_PX
+    edge = line + halo
     left, top = box[0] - edge, box[1] - edge
     inside = np.asarray(shape.crop((left, top, box[2] + edge, box[3] + edge))) >= 128  # black beyond the picture
-    inner, outer = _grown(inside, -LINE_PX), _grown(inside, HALO_PX)
-    rim = outer & ~_grown(inner, -HALO_PX)
-    picture.paste((0, 0, 0), (left, top), Image.fromarray(rim.astype(np.uint8) * np.uint8(128)))
-    picture.paste(colour, (left, top), Image.fromarray((inside & ~inner).astype(np.uint8) * np.uint8(255)))
+    around = _grown(~inside, line)  # all but what the line surrounds
+    rim = _grown(inside, halo) & _grown(around, halo)
+    picture.paste((0, 0, 0), (left, top), Image.fromarray(rim.view(np.uint8) * np.uint8(128)))
+    picture.paste(colour, (left, top), Image.fromarray((inside & around).view(np.uint8) * np.uint8(255)))
 
 
 def _grown(mask: Mask, distance_px: int) -> Mask:
-    """Grow a mask by a distance to all sides, or shrink it by a negative one."""
-    size = 2 * abs(distance_px) + 1
-    rank = ndimage.maximum_filter if distance_px > 0 else ndimage.minimum_filter
-    grown: Mask = rank(mask, size=size, mode="constant", cval=0)
-    return grown
+    """Grow a mask by a distance to all sides."""
+    for axis in (0, 1):
+        before = np.moveaxis(mask, axis, 0)
+        mask = mask.copy()
+        after = np.moveaxis(mask, axis, 0)
+        for shift in range(1, distance_px + 1):
+            after[shift:] |= before[:-shift]
+            after[:-shift] |= before[shift:]
+    return mask
 
 
-def draw_labels(picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]]) -> None:
+def draw_labels(
+    picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]], scale: float = 1.0
+) -> None:
     """Write each label at its place (x, y): above the region, or lower where another label stands already."""
-    draw, face = ImageDraw.Draw(picture), font(_LABEL_FONT_PX)
-    wanted = [(x, y, round(draw.textlength(label, font=face)) + 24) for label, (x, y, _) in labels.items()]
-    boxes = label_boxes(picture.size, wanted, _LABEL_FONT_PX + 14)
+    draw, face, margin = ImageDraw.Draw(picture), font(round(_LABEL_FONT_PX * scale)), round(12 * scale)
+    wanted = [(x, y, round(draw.textlength(label, font=face)) + 2 * margin) for label, (x, y, _) in labels.items()]
+    boxes = label_boxes(picture.size, wanted, round((_LABEL_FONT_PX + 14) * scale))
     for (label, (_, _, colour)), box in zip(labels.items(), boxes, strict=True):
-        draw.rounded_rectangle(box, radius=6, fill=BACKGROUND, outline=colour, width=2)
-        draw.text((box[0] + 12, (box[1] + box[3]) / 2), label, font=face, fill=colour, anchor="lm")
+        draw.rounded_rectangle(box, radius=6 * scale, fill=BACKGROUND, outline=colour, width=max(1, round(2 * scale)))
+        draw.text((box[0] + margin, (box[1] + box[3]) / 2), label, font=face, fill=colour, anchor="lm")
 
 
 def label_boxes(size: tuple[int, int], wanted: Sequence[tuple[float, float, int]], height: int) -> list[Box]:
@@ -150,27 +184,47 @@ def overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _composed(
-    picture: Image.Image,
+def _legend(
     radiograph: Radiograph,
     findings: Findings,
     definitions: Mapping[str, FindingDefinition],
     wording: Wording,
-) -> Image.Image:
-    banner = 0 if findings.model.trained else _BANNER_PX
-    height = max(picture.height, legend_height_px(radiograph, findings, wording))
-    width = max(picture.width, _LONG_SIDE_PX // 2)
-    canvas = Image.new("RGB", (width + LEGEND_WIDTH_PX, banner + height), BACKGROUND)
+    longest_side_px: int | None,
+) -> Legend:
+    """Return the legend at the scale at which the whole picture is as small as it is to be."""
+    scale = 1.0
+    while True:
+        legend = Legend.of(radiograph, findings, definitions, wording, scale)
+        longest = max(_whole(_size(radiograph, _LONG_SIDE_PX * scale), legend))
+        if longest_side_px is None or longest <= longest_side_px:
+            return legend
+        scale *= longest_side_px / longest  # once more where the words then need another line
+
+
+def _banner_px(legend: Legend) -> int:
+    return 0 if legend.findings.model.trained else round(_BANNER_PX * legend.scale)
+
+
+def _whole(picture: tuple[int, int], legend: Legend) -> tuple[int, int]:
+    """Return width and height of a picture of this width and height and its legend."""
+    width = max(picture[0], round(_LONG_SIDE_PX / 2 * legend.scale))
+    return width + legend.width_px, _banner_px(legend) + max(picture[1], legend.height_px)
+
+
+def _composed(picture: Image.Image, legend: Legend) -> Image.Image:
+    canvas = Image.new("RGB", _whole(picture.size, legend), BACKGROUND)
+    banner, width = _banner_px(legend), canvas.width - legend.width_px
+    height = canvas.height - banner
     canvas.paste(picture, ((width - picture.width) // 2, banner + (height - picture.height) // 2))
     draw = ImageDraw.Draw(canvas)
     if banner:
         draw.rectangle((0, 0, canvas.width, banner), fill=_BANNER_COLOUR)
         draw.text(
             (canvas.width / 2, banner / 2),
-            wording.say("UNTRAINED MODEL: random weights, nothing here has a meaning"),
-            font=font(40),
+            legend.wording.say("UNTRAINED MODEL: random weights, nothing here has a meaning"),
+            font=font(round(40 * legend.scale)),
             fill="white",
             anchor="mm",
         )
-    draw_legend(draw, (width, banner), height, radiograph, findings, definitions, wording)
+    legend.draw(draw, (width, banner), height)
     return canvas

@@ -174,10 +174,11 @@ LONGEST_SIDE_PX = 1600
 
 @dataclass(frozen=True, slots=True)
 class PictureStyle:
-    """What a picture of findings looks like before it is brought to its size."""
+    """What a picture of findings looks like; `longest_side_px` bounds its height and its width."""
 
     drawing: Drawing = Drawing.CONTOUR
     language: str = "en"
+    longest_side_px: int = LONGEST_SIDE_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,8 @@ class ResultVariant:
     @property
     def picture(self) -> PictureStyle | None:
         """The picture that the result is made of; None for one that is made of none."""
-        return PictureStyle(self.drawing, self.language) if self.kind is ResultKind.SC else None
+        is_picture = self.kind is ResultKind.SC
+        return PictureStyle(self.drawing, self.language, self.longest_side_px) if is_picture else None
 
 
 STANDARD_VARIANTS = (ResultVariant(ResultKind.SR), ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY))

@@ -54,18 +54,26 @@ class ResultContext:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture in colour. rgb: red, green and blue of each pixel, a byte each, row by row from the top."""
+
+    rows: int
+    columns: int
+    rgb: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AnalysedImage:
     """A source image, as `dicom.headers.read_dataset` gives it, and what the model says of it.
 
     remarks: what the reader should know of the image, from its selection; the findings bring their own.
-    pictures: the image as the model saw it, with what was found drawn into it, a complete PNG file for each style that
-        is asked for.
+    pictures: the image as the model saw it, with what was found drawn into it, in each style that is asked for.
     """
 
     source: Dataset
     findings: Findings
     remarks: tuple[str, ...] = ()
-    pictures: Mapping[PictureStyle, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    pictures: Mapping[PictureStyle, Picture] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def sop_class_uid(self) -> str:

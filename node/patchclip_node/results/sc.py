@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Final
 
 from highdicom.sr import CodedConcept
-from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from patchclip_node.dicom import codes
 from patchclip_node.dicom.headers import text
 from patchclip_node.domain.records import ResultKind, ResultVariant
-from patchclip_node.results.context import AnalysedImage, ResultContext
+from patchclip_node.results.context import AnalysedImage, Picture, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import (
     copy_body_part,
@@ -34,8 +32,8 @@ def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1, vari
     image: with its picture in the variant's style; `ValueError` without. number: of the image among the study's, for
     the Series Number alone.
     """
-    png = image.pictures.get(variant.picture) if variant.picture else None
-    if png is None:
+    picture = image.pictures.get(variant.picture) if variant.picture else None
+    if picture is None:
         raise ValueError(f"image {image.sop_instance_uid} was not drawn as {variant.key}: there is no picture of it")
     source, model = image.source, image.findings.model
     capture = new_instance(SecondaryCaptureImageStorage, "OT", names_of_image(variant, image, context), context)
@@ -54,19 +52,15 @@ def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1, vari
         capture.BurnedInAnnotation = text(source, "BurnedInAnnotation")
     copy_lossy_compression(capture, source)
     copy_body_part(capture, source)
-    _set_pixels(capture, png, variant.longest_side_px)
+    _set_pixels(capture, picture)
     finish(capture, source, model, context, series_description(variant, model, context))
     capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
     return capture
 
 
-def _set_pixels(capture: Dataset, png: bytes, longest_side_px: int) -> None:
-    with Image.open(BytesIO(png)) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((longest_side_px, longest_side_px), Image.Resampling.LANCZOS)
+def _set_pixels(capture: Dataset, picture: Picture) -> None:
     capture.SamplesPerPixel, capture.PhotometricInterpretation, capture.PlanarConfiguration = 3, "RGB", 0
-    capture.Rows, capture.Columns = picture.height, picture.width
+    capture.Rows, capture.Columns = picture.rows, picture.columns
     capture.BitsAllocated, capture.BitsStored, capture.HighBit, capture.PixelRepresentation = 8, 8, 7, 0
-    pixels = picture.tobytes()
-    capture.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    capture.PixelData = picture.rgb + b"\0" * (len(picture.rgb) % 2)
     capture["PixelData"].VR = "OB"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from patchclip_core.localization import find_regions, region_mask, smoothed
 from patchclip_core.targets import inside_image
@@ -164,6 +165,22 @@ def test_a_region_that_the_model_drew_itself_covers_its_box() -> None:
 
     assert mask.sum() == 30 * 40
     assert mask[20:60, 10:40].all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(300, 240), (1500, 1200)])
+def test_a_mask_at_the_size_of_a_picture_is_the_images_own_at_that_size(rows: int, columns: int) -> None:
+    geometry, patch_map = letterbox(600, 480), empty_map()
+    patch_map[2, 5], patch_map[8:11, 6:9] = 0.7, 0.9
+    finding = present((*find_regions(patch_map, geometry), Region(100, 20, 60, 40, 0.8)), patch_map)
+
+    own, other = region_mask(finding, geometry), region_mask(finding, geometry, (rows, columns))
+
+    assert other.shape == (rows, columns)
+    y, x = (np.arange(rows) + 0.5) * (600 / rows), (np.arange(columns) + 0.5) * (480 / columns)
+    nearest = own[np.ix_(y.astype(int), x.astype(int))]
+    border = ndimage.binary_dilation(nearest, iterations=3) & ~ndimage.binary_erosion(nearest, iterations=3)
+    assert nearest.any()
+    assert (other == nearest)[~border].all()
 
 
 def test_a_finding_without_regions_has_an_empty_mask() -> None:

@@ -53,6 +53,64 @@ def test_a_contour_runs_along_the_border_of_its_region() -> None:
     assert not drawn[middle, left_edge - 20 : left_edge - 1].any()
 
 
+def test_a_contour_has_a_dark_rim_on_both_sides() -> None:
+    found = findings(1400, 1400, {"opacity": [(4, 4, 5, 5)]})
+    picture = np.asarray(draw_overlay(radiograph(1400, 1400), found, DEFINITIONS)).astype(int)
+
+    rows, columns = np.nonzero(region_mask(found["opacity"], found.geometry))
+    middle, left_edge = (rows.min() + rows.max()) // 2, columns.min()
+
+    grey = picture[middle, left_edge - 20]
+    assert (picture[middle, [left_edge - 2, left_edge - 1, left_edge + 4, left_edge + 5]] < grey - 40).all()
+    assert (picture[middle, [left_edge - 3, left_edge + 6]] == grey).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2500, 2000), (400, 400), (300, 900), (900, 300)])
+@pytest.mark.parametrize("longest_side_px", [512, 800, 1600])
+def test_a_picture_is_no_larger_than_asked_and_keeps_its_proportions(
+    rows: int, columns: int, longest_side_px: int
+) -> None:
+    found = replace(findings(rows, columns, {"opacity": [(4, 4, 5, 5)]}), model=UNTRAINED)
+
+    natural = draw_overlay(radiograph(rows, columns), found, DEFINITIONS)
+    small = draw_overlay(radiograph(rows, columns), found, DEFINITIONS, longest_side_px=longest_side_px)
+
+    limit = min(max(natural.size), longest_side_px)
+    assert 0.96 * limit <= max(small.size) <= limit
+    assert small.width / small.height == pytest.approx(natural.width / natural.height, rel=0.05)
+
+
+def test_a_contour_stays_on_its_region_in_a_small_picture() -> None:
+    found = findings(1400, 1400, {"opacity": [(4, 4, 5, 5)]})
+    picture = draw_overlay(radiograph(1400, 1400), found, DEFINITIONS, longest_side_px=776)
+
+    drawn = (np.asarray(picture)[:, : picture.height] == np.array(DEFINITIONS["opacity"].colour_rgb)).all(axis=-1)
+    scale = picture.height / 1400
+    covered_rows, covered_columns = np.nonzero(region_mask(found["opacity"], found.geometry))
+    rows, columns = np.nonzero(drawn[round(covered_rows.min() * scale) :])  # the label is above
+    covered = covered_columns.min(), covered_columns.max() + 1, np.ptp(covered_rows) + 1
+    assert np.array([columns.min(), columns.max() + 1, rows.max() + 1]) / scale == pytest.approx(covered, abs=4)
+
+
+def test_a_long_name_leaves_room_for_what_is_said_of_it() -> None:
+    found = findings(400, 400, {})
+    names = {key: "x" if key == "nodule_mass" else one.name for key, one in DEFINITIONS.items()}
+    names_long = names | {"nodule_mass": "Lungenrundherd oder Raumforderung, wie auch immer sie heisst"}
+    short, long = (
+        draw_overlay(
+            radiograph(400, 400),
+            found,
+            {key: one.model_copy(update={"name": all_names[key]}) for key, one in DEFINITIONS.items()},
+        )
+        for all_names in (names, names_long)
+    )
+
+    said_px = round(font(26).getlength("absent  12 %"))
+    beginning = 1400 + LEGEND_WIDTH_PX - 36 - said_px - 6
+    assert short.tobytes() != long.tobytes()
+    assert (np.asarray(short)[:, beginning:] == np.asarray(long)[:, beginning:]).all()
+
+
 def test_a_region_at_the_border_of_the_image_is_outlined_on_all_sides() -> None:
     found = findings(1400, 1400, {"opacity": [(0, 0, 4, 4)]})
     picture = draw_overlay(radiograph(1400, 1400), found, DEFINITIONS)

@@ -21,11 +21,19 @@ from patchclip_node.domain.records import (
     ResultKind,
     ResultVariant,
 )
-from patchclip_node.results import build_fractional_seg, build_parametric_map, build_results, build_seg, encode
+from patchclip_node.results import (
+    build_fractional_seg,
+    build_parametric_map,
+    build_results,
+    build_sc,
+    build_seg,
+    encode,
+)
 from tests.synthetic import TRAINED, analysed, result_context, with_overlay
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 STYLES = [PictureStyle(drawing, language) for drawing in Drawing for language in ("en", "de", "fr")]
+STYLES.append(PictureStyle(longest_side_px=800))
 
 
 def of_kind(kind: ResultKind, language: str = "en") -> ResultVariant:
@@ -76,9 +84,12 @@ def test_a_series_has_the_number_and_the_name_that_the_profile_gives_it() -> Non
 
 
 def test_a_picture_has_the_size_that_the_profile_gives_it() -> None:
-    capture = built(ResultVariant(ResultKind.SC, longest_side_px=800))
+    style = PictureStyle(longest_side_px=800)
+    image = with_overlay(analysed(LUNGS), style)
 
-    assert max(capture.Rows, capture.Columns) == 800
+    capture = build_sc(image, result_context(), variant=ResultVariant(ResultKind.SC, longest_side_px=800))
+
+    assert 795 <= max(capture.Rows, capture.Columns) <= 800
 
 
 def pixels(variant: ResultVariant) -> np.ndarray[tuple[int, ...], np.dtype[np.int_]]:
