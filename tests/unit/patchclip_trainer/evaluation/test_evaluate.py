@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.metrics.candidates import GRID_CELLS
+from tests.pages import loaded_by
 
 
 def _evaluate(checkpoint: str, data: Path, out: Path, *more: str) -> dict[str, Any]:
@@ -156,9 +156,7 @@ def test_the_report_loads_nothing_from_elsewhere_and_shows_plots_and_cases(
 
     page = (out / "report.html").read_text(encoding="utf-8")
 
-    sources = _Sources()
-    sources.feed(page)
-    assert [source[:10] for source in sources.found] == ["data:image"]
+    assert [source[:10] for source in loaded_by(page)] == ["data:image"]
     assert page.count("<svg") == len(list((out / "plots").glob("*.svg"))) >= 3
     assert (out / "montage.png").stat().st_size > 10_000
     assert "Research software" in page
@@ -218,14 +216,3 @@ def test_the_untrained_network_is_compared_with_its_own_saliency(data: Path, tmp
     assert set(systems) == {"patch_map", "mean_box_prior", "attention_rollout", "grad_cam"}
     assert "convolutions before them are not covered" in metrics["systems"]["attention_rollout"]
     assert "Untrained model" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-
-
-class _Sources(HTMLParser):
-    """Collects what a page would load."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if name == "src" or (tag == "link" and name == "href")]

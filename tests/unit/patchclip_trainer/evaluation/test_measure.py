@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.calibrated import cross_fitted
 from patchclip_trainer.evaluation.collection import open_collection
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, held_out, read_out_of_fold, write_out_of_fold
+from tests.pages import loaded_by
 
 
 @pytest.fixture
@@ -154,15 +154,6 @@ def test_cross_fitting_calibrates_what_is_overconfident_and_never_on_the_image_i
 def test_the_report_of_predictions_loads_nothing_from_elsewhere(crossval: Path) -> None:
     _measured(crossval, "--against", crossval)
 
-    sources = _Sources()
-    sources.feed((crossval / "report.html").read_text(encoding="utf-8"))
-    assert all(source.startswith("data:image") for source in sources.found)
-
-
-class _Sources(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if name == "src" or (tag == "link" and name == "href")]
+    sources = loaded_by((crossval / "report.html").read_text(encoding="utf-8"))
+    assert sources
+    assert all(source.startswith("data:image") for source in sources)
