@@ -71,7 +71,8 @@ def patch_clip_loss(
     )
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
     patches = patch_loss(output.patches, targets.patches, targets.patches_known, total)
-    bags = bag_loss(output.patches, targets.bags, weights.bag_patches, total)
+    in_bags = output.patches if weights.bags else output.patches.detach()  # only told: nothing to differentiate
+    bags = bag_loss(in_bags, targets.bags, weights.bag_patches, total)
     summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
     return PatchClipLoss(summed + weights.bags * bags, overall, pooled, patches, sparse, bags)
 

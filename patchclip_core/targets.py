@@ -72,7 +72,12 @@ def box_coverage(boxes: Sequence[Box], geometry: Geometry) -> FloatArray:
 
     (grid rows, grid columns) float32 in [0, 1]; exact, overlapping boxes count once; patches outside the image have 0.
     """
-    x, y = _patch_edges(geometry)
+    return _coverage(boxes, geometry, *_patch_edges(geometry))
+
+
+def _coverage(boxes: Sequence[Box], geometry: Geometry, x: NDArray[np.float64], y: NDArray[np.float64]) -> FloatArray:
+    if not boxes:
+        return np.zeros((geometry.grid.rows, geometry.grid.columns), dtype=np.float32)
     boxes = [box.clipped(geometry.source_columns, geometry.source_rows) for box in boxes]
     xs = np.unique(np.concatenate([x, *([box.x, box.x + box.w] for box in boxes)]))
     ys = np.unique(np.concatenate([y, *([box.y, box.y + box.h] for box in boxes)]))
@@ -103,10 +108,10 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
     """
     image, image_known, patches, patches_known, bags = [], [], [], [], []
     for row, geometry in zip(labels, geometries, strict=True):
-        inside = inside_image(geometry)
+        inside, edges = inside_image(geometry), _patch_edges(geometry)
         image.append([float(label.present is True) for label in row])
         image_known.append([label.present is not None for label in row])
-        patches.append(np.stack([box_coverage(label.boxes, geometry).ravel() for label in row]))
+        patches.append(np.stack([_coverage(label.boxes, geometry, *edges).ravel() for label in row]))
         placed = [label.present is False or (label.present is True and len(label.boxes) > 0) for label in row]
         patches_known.append(np.stack([(inside & known).ravel() for known in placed]))
         somewhere = [label.present is True and not label.boxes for label in row]

@@ -53,17 +53,17 @@ class SparseHead(nn.Module):
     def __init__(self, width: int, attention_heads: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.class_token = nn.Parameter(torch.randn(width) * 0.02)
-        self.transformer = transformer(width, attention_heads, hidden, layers)
+        self.transformer = transformer(width, attention_heads, hidden, layers, first_token_alone=True)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, patches: torch.Tensor, selected: torch.Tensor) -> torch.Tensor:
+    def forward(self, patches: torch.Tensor, selected: torch.Tensor | None = None) -> torch.Tensor:
         """Read the selected patches; N sequences of K patches.
 
-        patches: (N, K, W), position embeddings added. selected: (N, K) bool; where none is, the class token is alone.
-        Returns (N, W).
+        patches: (N, K, W), position embeddings added. selected: (N, K) bool, by default all are; where none is, the
+        class token is alone. Returns (N, W).
         """
         start = self.class_token.expand(len(patches), 1, -1)
-        attended = torch.cat([torch.ones_like(selected[:, :1]), selected], dim=1)
-        states = self.transformer(torch.cat([start, patches], dim=1), src_key_padding_mask=~attended)
+        unread = None if selected is None else nn.functional.pad(~selected, (1, 0), value=False)
+        states = self.transformer(torch.cat([start, patches], dim=1), src_key_padding_mask=unread)  # (N, 1, W)
         normed: torch.Tensor = self.norm(states[:, 0])
         return normed

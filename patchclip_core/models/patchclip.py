@@ -200,6 +200,7 @@ class PatchClip(FindingsNetwork):
     ) -> torch.Tensor:
         """Run the sparse head once for each image and finding: (B, P, W), (B, F, P) -> (B, F, W)."""
         images, findings, count = patch_logits.shape
+        selected: torch.Tensor | None = None
         if self.settings.mode == "paper":
             selected = patch_logits > _logit(_PAPER_SELECTION)
             if self.training and labelled is not None:
@@ -209,8 +210,9 @@ class PatchClip(FindingsNetwork):
             top = patch_logits.topk(min(self.settings.sparse.patches, count), dim=-1).indices  # (B, F, K)
             index = top.flatten(1).unsqueeze(-1).expand(-1, -1, patches.shape[-1])  # (B, F * K, W)
             chosen = patches.gather(1, index).reshape(images, findings, top.shape[-1], -1)  # (B, F, K, W)
-            selected = torch.ones_like(top, dtype=torch.bool)
-        states: torch.Tensor = self.sparse_head(chosen.flatten(0, 1), selected.flatten(0, 1))  # (B * F, W)
+        states: torch.Tensor = self.sparse_head(  # (B * F, W)
+            chosen.flatten(0, 1), None if selected is None else selected.flatten(0, 1)
+        )
         return states.reshape(images, findings, -1)
 
 

@@ -103,9 +103,11 @@ class FeatureCache:
 
     def _compute(self, indices: NDArray[np.int64], view: int) -> tuple[NDArray[np.float16], tuple[View, ...]]:
         images, views = self._views.see(indices, view, self._device)
+        training = self._tower.training
         self._tower.eval()
         with torch.no_grad():
             values = self._tower.features(normalised(images, self._preprocess)).values
+        self._tower.train(training)  # the step that asked goes on with its dropout
         kept = values.half().cpu().numpy()
         if not np.isfinite(kept).all():
             raise TrainerError(

@@ -24,7 +24,7 @@ def make_optimizer(network: FindingsNetwork, recipe: OptimizerRecipe) -> torch.o
     ]
     if recipe.kind == "sgd":
         return torch.optim.SGD(made, lr=0.0, momentum=recipe.momentum)
-    return torch.optim.AdamW(made, lr=0.0)
+    return torch.optim.AdamW(made, lr=0.0, fused=True)
 
 
 def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
@@ -37,14 +37,22 @@ def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-@torch.no_grad()
-def follow(mean: torch.nn.Module, network: torch.nn.Module, decay: float, step: int) -> None:
-    """Move the running mean towards the weights; early steps count more, so that it does not cling to the start."""
-    decay = min(decay, (1 + step) / (10 + step))
-    weights = dict(network.named_parameters())
-    for name, value in mean.named_parameters():
-        if weights[name].requires_grad:
-            value.lerp_(weights[name], 1 - decay)
-    buffers = dict(network.named_buffers())
-    for name, buffer in mean.named_buffers():
-        buffer.copy_(buffers[name])
+class RunningMean:
+    """A network whose weights are the running mean of another's; what moves with what is listed once.
+
+    Weights that are not trained stay as they are; buffers are copied.
+    """
+
+    def __init__(self, mean: torch.nn.Module, network: torch.nn.Module) -> None:
+        pairs = list(zip(mean.parameters(), network.parameters(), strict=True))
+        self._values: list[torch.Tensor] = [value for value, weight in pairs if weight.requires_grad]
+        self._weights: list[torch.Tensor] = [weight for _, weight in pairs if weight.requires_grad]
+        self._buffers = list(zip(mean.buffers(), network.buffers(), strict=True))
+
+    @torch.no_grad()
+    def follow(self, decay: float, step: int) -> None:
+        """Move towards the weights; early steps count more, so that the mean does not cling to the start."""
+        newer = 1 - min(decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._values, self._weights, newer)
+        for buffer, newest in self._buffers:
+            buffer.copy_(newest)

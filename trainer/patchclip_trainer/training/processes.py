@@ -133,7 +133,7 @@ def in_parallel(whole: torch.nn.Module, network: FindingsNetwork, processes: Pro
 def gradient_length(weights: Sequence[torch.Tensor], longest: float) -> float:
     """Return the length of all gradients together, of which each process may hold a part; shorten longer ones."""
     if not any(isinstance(weight, DTensor) for weight in weights):
-        return float(torch.nn.utils.clip_grad_norm_(weights, longest))
+        return float(torch.nn.utils.clip_grad_norm_(weights, longest, foreach=True))
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     lengths = [torch.linalg.vector_norm(gradient) for gradient in gradients]
     whole = [length.full_tensor() if isinstance(length, DTensor) else length for length in lengths]

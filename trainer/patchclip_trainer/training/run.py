@@ -24,7 +24,8 @@ from patchclip_core.models.lrclr import Lrclr
 from patchclip_core.models.patchclip import PatchClip
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.kept import CHECKPOINT, STATE, Log, read_state, save_state
-from patchclip_trainer.training.optimize import follow, make_optimizer, rate_factor
+from patchclip_trainer.training.memory import keep_freed_memory
+from patchclip_trainer.training.optimize import RunningMean, make_optimizer, rate_factor
 from patchclip_trainer.training.processes import (
     ALONE,
     Processes,
@@ -116,11 +117,13 @@ class Run:
     def __init__(self, stage: Stage, processes: Processes = ALONE) -> None:
         if processes.count != started():
             raise TrainerError(f"this is for one process, {started()} were started: start it without torchrun")
+        keep_freed_memory()
         self.stage, self.recipe, self.network, self.processes = stage, stage.recipe, stage.network, processes
         self._sharded = processes.count > 1 and self.recipe.parallel == "fsdp"
         kept_apart = self.recipe.ema or self._sharded
         self.mean = copy.deepcopy(self.network).eval() if kept_apart else self.network
         self._step = in_parallel(_Share(stage), self.network, processes, self.recipe.parallel)
+        self._following = RunningMean(self.mean, self.network) if self.recipe.ema else None
         self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
         self.epoch_steps = len(batches_of(stage.items, self.recipe.batch, None))
         self.steps = self.recipe.epochs * self.epoch_steps
@@ -197,8 +200,8 @@ class Run:
         length = gradient_length(weights, recipe.optimizer.clip or math.inf)
         self._whole = False  # until the step is counted, the weights are of no step at all
         self.optimizer.step()
-        if recipe.ema:
-            follow(self.mean, self.network, recipe.ema, self.step)
+        if self._following is not None:
+            self._following.follow(recipe.ema, self.step)
         return {
             "loss": loss,
             **dict(zip(parts, told_parts, strict=True)),

@@ -67,6 +67,18 @@ def open_cache(
     return cache, tower
 
 
+def test_a_tower_in_training_stays_in_training_when_its_features_are_computed(
+    squares: PreparedData, tmp_path: Path
+) -> None:
+    cache, tower = open_cache(tmp_path / "kept", squares)
+    tower.train()
+
+    cache.read(np.array([3]), 1)
+
+    assert tower.seen == 1
+    assert tower.training
+
+
 def test_features_are_those_of_the_view_and_computed_once(squares: PreparedData, tmp_path: Path) -> None:
     cache, tower = open_cache(tmp_path / "kept", squares, mirror=0.5)
     indices = np.array([5, 2, 30])

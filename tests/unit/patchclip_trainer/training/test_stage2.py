@@ -346,9 +346,10 @@ def test_bad_keys_are_named(
 def test_what_is_stored_packed_is_not_trained_by_a_run_that_starts_from_it(
     squares: PreparedData, make_recipe: Callable[..., TrainingRecipe], tmp_path: Path
 ) -> None:
-    model = Path(str(make_recipe().model))
+    recipe = make_recipe()
+    model = Path(str(recipe.model))
     model.write_text(model.read_text(encoding="utf-8") + "packing: {text_tower.: int8}\n", encoding="utf-8")
-    first = Stage2(make_recipe(), squares, tmp_path / "first")
+    first = Stage2(recipe, squares, tmp_path / "first")
     first.write_checkpoint(tmp_path, first.network, 0)
 
     second = Stage2(make_recipe(model=None, start=str(tmp_path / "checkpoint")), squares, tmp_path / "second")
