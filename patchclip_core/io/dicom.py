@@ -112,7 +112,7 @@ def _frame_layout(header: Dataset) -> FrameLayout:
     if samples != 1 or (photometric and not photometric.startswith("MONOCHROME")):
         raise UnsuitableImageError(
             f"the image is in colour ({photometric or 'of unknown kind'}, {samples} samples per pixel); only "
-            " greyscale radiographs are analysed"
+            "greyscale radiographs are analysed"
         )
     if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnreadableImageError(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import structlog
 from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.filereader import read_dataset as read_elements
@@ -50,6 +51,7 @@ _PRIORITIES: Final = {
 
 _UID_MAX_LENGTH: Final = 64
 
+log = structlog.get_logger(__name__)
 _warnings_lock = threading.Lock()
 _pydicom_logger = logging.getLogger("pydicom")
 
@@ -60,7 +62,7 @@ def read_header(path: Path) -> InstanceHeader:
     A file without preamble or File Meta Information is read as well. Raises `UnreadableInstanceError`, which names the
     attribute or the trouble, and `OSError` when the file itself cannot be read.
     """
-    dataset = _read(path, keywords=_HEADER_KEYWORDS)
+    dataset, _ = _read(path, keywords=_HEADER_KEYWORDS)
     return InstanceHeader(
         sop_class_uid=_required_uid(dataset, "SOPClassUID"),
         sop_instance_uid=_required_uid(dataset, "SOPInstanceUID"),
@@ -81,11 +83,18 @@ def read_dataset(path: Path) -> Dataset:
     """Read everything of an instance but pixel data and private elements, decoded.
 
     An element whose value breaks its VR beyond reading is left out: the received bytes stay the evidence, and a damaged
-    exposure time must not keep an image from being analysed. Raises like `read_header`.
+    exposure time must not keep an image from being analysed. The log names those elements, never their values. Raises
+    like `read_header`.
     """
-    dataset = _read(path, keywords=None)
+    dataset, left_out = _read(path, keywords=None)
     for keyword in _IDENTITY_KEYWORDS:
         _required_uid(dataset, keyword)
+    if left_out:
+        log.warning(
+            "elements that cannot be decoded were left out",
+            sop_instance_uid=text(dataset, "SOPInstanceUID"),
+            elements=left_out,
+        )
     return dataset
 
 
@@ -130,7 +139,8 @@ def tolerant_reading() -> Iterator[None]:
             _pydicom_logger.disabled = before
 
 
-def _read(path: Path, keywords: tuple[str, ...] | None) -> Dataset:
+def _read(path: Path, keywords: tuple[str, ...] | None) -> tuple[Dataset, list[str]]:
+    """Return what a file says of itself, and the elements that could not be decoded."""
     with tolerant_reading():
         try:
             _refuse_foreign_syntax(path)
@@ -140,7 +150,7 @@ def _read(path: Path, keywords: tuple[str, ...] | None) -> Dataset:
                 stop_before_pixels=True,
                 specific_tags=list(keywords) if keywords is not None else None,
             )
-            _decode(dataset)
+            left_out = list(_decode(dataset))
         except (UnreadableInstanceError, OSError):
             raise
         except Exception as error:  # foreign bytes make pydicom raise almost anything
@@ -149,7 +159,7 @@ def _read(path: Path, keywords: tuple[str, ...] | None) -> Dataset:
         raise UnreadableInstanceError(f"{path.name} is not a DICOM file, or it ends before it says what it is")
     if dataset.original_encoding[1] is False:
         raise UnreadableInstanceError(f"{path.name} is encoded in big endian, which this node does not read")
-    return dataset
+    return dataset, left_out
 
 
 def _refuse_foreign_syntax(path: Path) -> None:
@@ -169,8 +179,11 @@ def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag >> 16 != 2
 
 
-def _decode(dataset: Dataset) -> None:
-    """Turn every raw element into its value now, under `tolerant_reading`; drop private and undecodable ones."""
+def _decode(dataset: Dataset, within: str = "") -> Iterator[str]:
+    """Turn every raw element into its value now, under `tolerant_reading`; drop private and undecodable ones.
+
+    Yields the tags of the undecodable ones, those of items after their sequence's: '(0040,0275) (0040,0007)'.
+    """
     for tag in list(dataset.keys()):
         if tag.is_private:
             del dataset[tag]
@@ -179,17 +192,21 @@ def _decode(dataset: Dataset) -> None:
             element = dataset[tag]
         except Exception:  # noqa: BLE001 - what pydicom raises depends on the VR
             del dataset[tag]
+            yield f"{within}{_in_brackets(tag)}"
             continue
         if element.VR == "SQ":
             for item in element.value:
-                _decode(item)
+                yield from _decode(item, f"{within}{_in_brackets(tag)} ")
+
+
+def _in_brackets(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _required_uid(dataset: Dataset, keyword: str) -> str:
     value = text(dataset, keyword)
     name = dictionary_description(keyword)
-    tag = tag_for_keyword(keyword) or 0
-    where = f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    where = f"{name} {_in_brackets(tag_for_keyword(keyword) or 0)}"
     if not value:
         raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
     if len(value) > _UID_MAX_LENGTH or not set(value) <= set("0123456789."):

@@ -28,6 +28,9 @@ REMARKING = (
 )
 """Where remarks on images are written; a remark is the sentence that is yielded or appended, or called `remark`."""
 
+REFUSALS = ("UnreadableImageError", "UnsuitableImageError", "UnreadableInstanceError")
+"""The errors whose words become the reason why an image was not analysed."""
+
 
 def english_of(node: ast.expr) -> str | None:
     """The text of a literal, with `<>` for what an f-string fills in."""
@@ -51,6 +54,34 @@ def remarks_in(path: Path) -> Iterator[str]:
             yield sentence
 
 
+def objections_in(path: Path) -> Iterator[str]:
+    """What functions return that answer why not, or None."""
+    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(function, ast.FunctionDef) and function.returns and ast.unparse(function.returns) == "str | None":
+            for node in ast.walk(function):
+                said = english_of(node.value) if isinstance(node, ast.Return) and node.value else None
+                if said is not None:
+                    yield said
+
+
+def refusals_in(path: Path) -> Iterator[str]:
+    """What errors say of an image that is not analysed; those of a library come with what was tried."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    tried = [english_of(call.args[0]) for call in calls if getattr(call.func, "id", "") == "_translated"]
+    for call in calls:
+        if getattr(call.func, "id", "") in REFUSALS and call.args:
+            argument = call.args[0]
+            is_followed = isinstance(argument, ast.BinOp)
+            said = english_of(argument.left if isinstance(argument, ast.BinOp) else argument)
+            if said is None:
+                continue
+            if tried and said.startswith("<>"):
+                yield from (said.replace("<>", str(what), 1) for what in tried)
+            else:
+                yield f"{said}<>" if is_followed else said
+
+
 def said_in(folder: Path) -> Iterator[str]:
     """Every literal that is given to `say`."""
     for path in folder.rglob("*.py"):
@@ -64,6 +95,13 @@ def said_in(folder: Path) -> Iterator[str]:
                         yield choice.value
 
 
+REASONS = sorted(
+    {
+        *objections_in(NODE / "dicom" / "select.py"),
+        *refusals_in(NODE / "dicom" / "headers.py"),
+        *(reason for path in (CORE / "io").glob("*.py") for reason in refusals_in(path)),
+    }
+)
 REMARKS = sorted({remark for path in REMARKING for remark in remarks_in(path)})
 
 
@@ -76,6 +114,20 @@ def test_the_remarks_are_found() -> None:
 @pytest.mark.parametrize("remark", REMARKS)
 def test_every_remark_on_an_image_is_translated(language: str, remark: str) -> None:
     filled = re.sub("<>", "7", remark)
+
+    assert WORDINGS[language].repeat(filled) != filled
+
+
+def test_the_reasons_are_found() -> None:
+    assert len(REASONS) > 50
+    assert "Body Part Examined is <>, not the chest" in REASONS
+    assert "the pixel data cannot be decoded (<>: <>)" in REASONS
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_why_an_image_is_not_analysed_is_translated(language: str, reason: str) -> None:
+    filled = re.sub("<>", "7", reason)
 
     assert WORDINGS[language].repeat(filled) != filled
 

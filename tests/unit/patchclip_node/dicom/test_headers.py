@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
+from structlog.testing import capture_logs
 
 from patchclip_node.dicom.headers import read_dataset, read_header
 from patchclip_node.domain.errors import UnreadableInstanceError
@@ -161,6 +162,36 @@ def test_an_element_that_cannot_be_decoded_is_left_out(write: Write) -> None:
 
     assert "ExposuresOnPlate" not in dataset
     assert dataset.Rows == 2500
+
+
+def test_the_log_names_what_was_left_out_of_an_image_once_and_no_value(write: Write) -> None:
+    order = Dataset()
+    order.ScheduledProcedureStepID, order.PregnancyStatus = "S1", 4
+    path = write(chest_image(PatientName="Doe^Jane", ExposuresOnPlate=7, RequestAttributesSequence=[order]))
+    damaged = path.read_bytes().replace(b"US\x02\x00\x07\x00", b"US\x03\x00\x07\x00\x00")
+    path.write_bytes(damaged.replace(b"US\x02\x00\x04\x00", b"XX\x02\x00\x04\x00"))
+
+    with capture_logs() as lines:
+        read_header(path)
+        read_dataset(path)
+
+    assert lines == [
+        {
+            "event": "elements that cannot be decoded were left out",
+            "log_level": "warning",
+            "sop_instance_uid": "1.2.3.4",
+            "elements": ["(0018,1404)", "(0040,0275) (0010,21C0)"],
+        }
+    ]
+
+
+def test_an_image_of_which_everything_can_be_read_leaves_no_line_in_the_log(write: Write) -> None:
+    path = write(chest_image(ExposuresOnPlate=7))
+
+    with capture_logs() as lines:
+        read_dataset(path)
+
+    assert lines == []
 
 
 def test_values_that_break_their_vr_are_read_without_a_warning(write: Write) -> None:

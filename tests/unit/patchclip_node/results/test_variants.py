@@ -13,6 +13,7 @@ from pydicom import Dataset, dcmread
 from patchclip_core.localization import probability_surface
 from patchclip_core.prompts import load_findings
 from patchclip_core.wording import load_wordings
+from patchclip_node.dicom.select import select
 from patchclip_node.domain.records import (
     WITH_GEOMETRY,
     Drawing,
@@ -22,6 +23,7 @@ from patchclip_node.domain.records import (
     ResultVariant,
 )
 from patchclip_node.results import (
+    SkippedImage,
     build_fractional_seg,
     build_parametric_map,
     build_results,
@@ -29,7 +31,7 @@ from patchclip_node.results import (
     build_seg,
     encode,
 )
-from tests.synthetic import TRAINED, analysed, result_context, with_overlay
+from tests.synthetic import CR, TRAINED, analysed, result_context, source_image, with_overlay
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 STYLES = [PictureStyle(drawing, language) for drawing in Drawing for language in ("en", "de", "fr")]
@@ -90,6 +92,25 @@ def test_a_picture_has_the_size_that_the_profile_gives_it() -> None:
     capture = build_sc(image, result_context(), variant=ResultVariant(ResultKind.SC, longest_side_px=800))
 
     assert 795 <= max(capture.Rows, capture.Columns) <= 800
+
+
+@pytest.mark.parametrize("kind", [ResultKind.SR, ResultKind.TEXT_SR])
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "the view is lateral (LL); only frontal views (PA, AP) are analysed"),
+        ("de", "die Projektion ist lateral (LL); nur frontale Aufnahmen (PA, AP) werden untersucht"),
+        ("fr", "l'incidence est lateral (LL) ; seules les incidences de face (PA, AP) sont analysées"),
+    ],
+)
+def test_a_report_says_in_its_language_why_an_image_was_left_out(kind: ResultKind, language: str, said: str) -> None:
+    reason = select(source_image(ViewPosition="LL")).reason
+    assert reason is not None
+    left_out = SkippedImage(CR, "1.2.3.9", reason)
+
+    ((_, report),) = build_results([analysed(LUNGS)], [left_out], result_context(), [of_kind(kind, language)])
+
+    assert f": {said}" in words(report)
 
 
 def pixels(variant: ResultVariant) -> np.ndarray[tuple[int, ...], np.dtype[np.int_]]:
