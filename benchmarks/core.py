@@ -115,16 +115,18 @@ def radiographs(count: int) -> list[Radiograph]:
     return images
 
 
-def in_turns(repeats: int, *actions: Callable[[], object]) -> list[list[float]]:
+def in_turns(
+    repeats: int, *actions: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> list[list[float]]:
     """Return the seconds of each action's runs; they take turns, so that a busy machine slows all of them alike."""
     seconds: list[list[float]] = [[] for _ in actions]
     for action in actions:
         action()
     for _ in range(repeats):
         for action, taken in zip(actions, seconds, strict=True):
-            start = time.perf_counter()
+            start = clock()
             action()
-            taken.append(time.perf_counter() - start)
+            taken.append(clock() - start)
     return seconds
 
 

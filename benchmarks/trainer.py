@@ -8,6 +8,8 @@ Images and boxes are drawn here; time does not depend on what they show. Prints 
   the same images. The step: views of the images made anew, targets, towers, text side, heads, losses, backward,
   clipping, optimizer, running mean. The bare tower: images ready in memory, forward, backward from the sum of its
   tokens, in training mode. Goal: 0.85 of its images/s.
+- seconds are the process's own with one thread on a processor, where nothing waits: what else a busy machine does is
+  not counted; else they are the clock's
 - where the tower begins with a fixed trunk, both once more from features that were kept, as a run takes them from its
   second epoch over the same views on
 - loading (reading or viewing the images, making the targets) as a part of the step, by torch.profiler
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -92,7 +95,8 @@ def measure(name: str, data: PreparedData, folder: Path, changes: Sequence[str],
         torch.autograd.grad(tokens.patches.sum() + tokens.pooled.sum(), weights, allow_unused=True)
         synchronise()
 
-    taken = in_turns(repeats, step, bare)
+    alone = stage.device.type == "cpu" and torch.get_num_threads() == 1
+    taken = in_turns(repeats, step, bare, clock=time.process_time if alone else time.perf_counter)
     share = loading_share(run)
     rates = [[recipe.batch / seconds for seconds in side] for side in taken]
     best, middle = (max(rates[0]) / max(rates[1]), statistics.median(rates[0]) / statistics.median(rates[1]))
