@@ -90,14 +90,17 @@ def attention_rollout(analyzer: NetworkAnalyzer, image: Radiograph | Sight, find
     """
     _index(analyzer, finding)
     tower = analyzer.network.image_tower
-    layers = len(transformer_layers(tower))
+    layers = len(transformer_layers(tower.readers[0]))
 
     def flow_from(view: torch.Tensor | Features, patches: int) -> torch.Tensor:
         with torch.no_grad(), _recorded_attention(tower) as attention:
             analyzer.network.look(view)
-        flow = torch.eye(attention[0].shape[-1], device=attention[0].device)
-        for layer in attention:
-            flow = (layer + torch.eye(len(layer), device=layer.device)) / 2 @ flow
+        one = torch.eye(attention[0].shape[-1], device=attention[0].device)
+        flow = one
+        for layer in range(layers):
+            reached = torch.stack(attention[layer::layers])  # (readers, T, T)
+            flow = (reached + one) / 2 @ flow
+        flow = flow.mean(dim=0)
         pools = isinstance(tower, AutoImageTower) and tower.settings.pooling == "mean"
         speaker = flow[-patches:].mean(dim=0) if pools else flow[0]
         return speaker[-patches:]  # patches come last, behind the class token and what else there is
@@ -113,7 +116,7 @@ def grad_cam(analyzer: NetworkAnalyzer, image: Radiograph | Sight, finding: str)
     """
     index = _index(analyzer, finding)
     network = analyzer.network
-    layers = transformer_layers(network.image_tower)
+    layers = [transformer_layers(reader) for reader in network.image_tower.readers]
 
     def weighed(view: torch.Tensor | Features, patches: int) -> torch.Tensor:
         features: list[torch.Tensor] = []
@@ -121,18 +124,20 @@ def grad_cam(analyzer: NetworkAnalyzer, image: Radiograph | Sight, finding: str)
         def keep_input(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             features.append(given[0] if given else named["hidden_states"])
 
-        hook = layers[-1].register_forward_pre_hook(keep_input, with_kwargs=True)
+        hooks = [of_reader[-1].register_forward_pre_hook(keep_input, with_kwargs=True) for of_reader in layers]
         try:
             with torch.enable_grad():
                 # Patches need a gradient even where all weights are frozen. Texts made in inference mode are copied.
                 answer = network.answer(_followed(view), tuple(part.clone() for part in analyzer.texts))
-                (gradient,) = torch.autograd.grad(answer.image[0, index], features[0])
+                gradients = torch.autograd.grad(answer.image[0, index], features)
         finally:
-            hook.remove()
-        of_patches, slope = features[0].detach()[0, -patches:], gradient[0, -patches:]  # (P, W)
-        return (of_patches * slope.mean(dim=0)).sum(dim=-1).clamp(min=0)
+            for hook in hooks:
+                hook.remove()
+        given = torch.cat(features).detach()[:, -patches:]  # (readers, P, W)
+        slopes = torch.cat(gradients)[:, -patches:].mean(dim=1, keepdim=True)
+        return (given * slopes).sum(dim=-1).clamp(min=0).mean(dim=0)
 
-    covers = f"the patches that enter the last of {len(layers)} transformer layers"
+    covers = f"the patches that enter the last of {len(layers[0])} transformer layers"
     return _as_the_patch_map(analyzer, image, finding, weighed, covers)
 
 
@@ -157,7 +162,10 @@ def transformer_layers(tower: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def _recorded_attention(tower: ImageTower) -> Iterator[list[torch.Tensor]]:
-    """Yield a list that fills with each layer's attention (T, T), heads averaged, while an image runs through."""
+    """Yield a list that fills with each layer's attention (T, T), heads averaged, while an image runs through.
+
+    All layers of one reader come before those of the next.
+    """
     recorded: list[torch.Tensor] = []
 
     def ask(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
@@ -172,7 +180,7 @@ def _recorded_attention(tower: ImageTower) -> Iterator[list[torch.Tensor]]:
             recorded.append(weights[0].float().mean(dim=0))
 
     hooks = []
-    for layer in transformer_layers(tower):
+    for layer in (layer for reader in tower.readers for layer in transformer_layers(reader)):
         if isinstance(layer, nn.TransformerEncoderLayer):
             hooks.append(layer.register_forward_pre_hook(ask))
         else:

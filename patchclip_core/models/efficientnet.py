@@ -12,6 +12,7 @@ so that cells are taken to stand for their own squares.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -72,6 +73,8 @@ class EfficientNetImageSettings(BaseModel):
     hidden: Annotated[int, Field(ge=4)] = 256
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """In training: of the features, and in the transformer layers."""
+    readers: Annotated[int, Field(ge=1)] = 1
+    """Sets of layers over the same trunk, each with a random start of its own."""
 
 
 class Convolution(nn.Module):
@@ -142,8 +145,46 @@ class EfficientNetLite(nn.Module):
         return fine, coarse
 
 
+class Reader(nn.Module):
+    """A class token and transformer layers over the trunk's cells."""
+
+    def __init__(self, settings: EfficientNetImageSettings, given: int) -> None:
+        """given: width of the cells."""
+        super().__init__()
+        width, side = settings.width, settings.input_px // settings.stride
+        self.feature_norm = nn.LayerNorm(given)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.projection = nn.Linear(given, width)
+        self.summary = nn.Linear(given, width)
+        self.neighbours = nn.Conv2d(width, width, _NEIGHBOURS, padding=_NEIGHBOURS // 2, groups=width)
+        self.class_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(side * side, width) * 0.02)
+        self.transformer = transformer(
+            width, settings.attention_heads, settings.hidden, settings.layers, settings.dropout
+        )
+        # The layers start as if they were not there: with little data, what they add has to earn its place.
+        for layer in self.transformer.layers:
+            assert isinstance(layer, nn.TransformerEncoderLayer)
+            nn.init.zeros_(layer.self_attn.out_proj.weight)
+            nn.init.zeros_(layer.linear2.weight)
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, C, rows, columns) -> tokens (B, 1 + P, W), the class token's first, and positions (P, W).
+
+        The class token starts from the mean of the cells.
+        """
+        rows, columns = features.shape[-2:]
+        cells = self.feature_norm(features.flatten(2).transpose(1, 2))  # (B, P, C)
+        start = self.class_token + self.summary(self.dropout(cells.mean(dim=1)))  # (B, W)
+        positions = interpolated(self.positions, rows, columns)
+        patches = self.projection(self.dropout(cells)) + positions  # (B, P, W)
+        around = self.neighbours(patches.transpose(1, 2).unflatten(2, (rows, columns)))  # (B, W, rows, columns)
+        patches = patches + around.flatten(2).transpose(1, 2)
+        return self.transformer(torch.cat([start[:, None], patches], dim=1)), positions
+
+
 class EfficientNetImageTower(TrunkTower):
-    """The fixed trunk, then a class token and transformer layers over its cells."""
+    """The fixed trunk, and what reads its cells: once, or several times side by side."""
 
     def __init__(self, settings: EfficientNetImageSettings) -> None:
         super().__init__()
@@ -153,25 +194,13 @@ class EfficientNetImageTower(TrunkTower):
         self.model = EfficientNetLite().requires_grad_(False)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its types lack it
         given = STAGES[_FINE - 1].width + STAGES[-1].width
-        self.feature_norm = nn.LayerNorm(given)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.projection = nn.Linear(given, settings.width)
-        self.summary = nn.Linear(given, settings.width)
-        self.neighbours = nn.Conv2d(
-            settings.width, settings.width, _NEIGHBOURS, padding=_NEIGHBOURS // 2, groups=settings.width
-        )
-        side = settings.input_px // settings.stride
-        self.class_token = nn.Parameter(torch.randn(self.width) * 0.02)
-        self.positions = nn.Parameter(torch.randn(side * side, self.width) * 0.02)
-        self.transformer = transformer(
-            self.width, settings.attention_heads, settings.hidden, settings.layers, settings.dropout
-        )
-        # The layers start as if they were not there: with little data, what they add has to earn its place.
-        for layer in self.transformer.layers:
-            assert isinstance(layer, nn.TransformerEncoderLayer)
-            nn.init.zeros_(layer.self_attn.out_proj.weight)
-            nn.init.zeros_(layer.linear2.weight)
+        self.reading = nn.ModuleList([Reader(settings, given) for _ in range(settings.readers)])
         self.final_norm = nn.LayerNorm(self.width)
+
+    @property
+    def readers(self) -> Sequence[nn.Module]:
+        """The sets of layers over the trunk."""
+        return tuple(self.reading)
 
     def align(self, alignment: Alignment) -> Alignment:
         """Cells stand for their own squares."""
@@ -197,13 +226,10 @@ class EfficientNetImageTower(TrunkTower):
         return Features(torch.cat([fine, coarse], dim=1))
 
     def encode(self, features: Features) -> ImageTokens:
-        """Encode; P cells, W the width. The class token starts from the mean of the cells."""
-        rows, columns = features.values.shape[-2:]
-        cells = self.feature_norm(features.values.flatten(2).transpose(1, 2))  # (B, P, 432)
-        start = self.class_token + self.summary(self.dropout(cells.mean(dim=1)))  # (B, W)
-        positions = interpolated(self.positions, rows, columns)
-        patches = self.projection(self.dropout(cells)) + positions  # (B, P, W)
-        around = self.neighbours(patches.transpose(1, 2).unflatten(2, (rows, columns)))  # (B, W, rows, columns)
-        patches = patches + around.flatten(2).transpose(1, 2)
-        tokens = self.transformer(torch.cat([start[:, None], patches], dim=1))  # (B, 1 + P, W)
+        """Read the cells; each reader's tokens of all images follow each other."""
+        read = [reader(features.values) for reader in self.reading]
+        tokens = torch.cat([tokens for tokens, _ in read])  # (readers * B, 1 + P, W)
+        positions = read[0][1]
+        if len(read) > 1:
+            positions = torch.stack([of_reader for _, of_reader in read]).repeat_interleave(len(features.values), dim=0)
         return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)

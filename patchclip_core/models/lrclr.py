@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from patchclip_core.models.downscaler import AnyDownscalerSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
-from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
+from patchclip_core.models.network import Answer, FindingsNetwork, Texts, mean_of_readers, membership
 from patchclip_core.models.packing import Packing
 from patchclip_core.models.towers import Features, ImageTokens, Tokens
 
@@ -226,7 +226,7 @@ class Lrclr(FindingsNetwork):
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare; nothing here could be left out."""
         output: LrclrOutput = self(images, texts)
-        return Answer(output.image, output.patches)
+        return mean_of_readers(Answer(output.image, output.patches), self.readers)
 
 
 def straight_through_gates(significance: torch.Tensor, selected: int) -> torch.Tensor:

@@ -93,13 +93,21 @@ class FindingsNetwork(nn.Module, ABC):
         self.input_px = input_px
 
     @property
+    def readers(self) -> int:
+        """How many times each image comes back from `look`: once a reader of the image tower."""
+        return len(self.image_tower.readers)
+
+    @property
     def trunk(self) -> TrunkTower | None:
         """The image tower, where it begins with a fixed trunk that sees the images as they are."""
         tower = self.image_tower
         return tower if self.downscaler is None and isinstance(tower, TrunkTower) else None
 
     def look(self, seen: torch.Tensor | Features) -> ImageTokens:
-        """Shrink and encode images (B, channels, input_px, input_px), or go on from what `trunk` made of them."""
+        """Shrink and encode images (B, channels, input_px, input_px), or go on from what `trunk` made of them.
+
+        Each reader's tokens of all images follow each other.
+        """
         if isinstance(seen, Features):
             if self.trunk is None:
                 raise ValueError("this network has no fixed trunk that features could come from")
@@ -131,6 +139,15 @@ class FindingsNetwork(nn.Module, ABC):
     @abstractmethod
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare images with embedded findings: what image score and maps need, and nothing else."""
+
+
+def mean_of_readers(answer: Answer, readers: int) -> Answer:
+    """Return one answer of those that so many readers gave, one after the other: (N * B, F), (N * B, F, P)."""
+    if readers == 1:
+        return answer
+    image = answer.image.reshape(readers, -1, *answer.image.shape[1:])
+    patches = answer.patches.reshape(readers, -1, *answer.patches.shape[1:])
+    return Answer(image.mean(dim=0), patches.mean(dim=0))
 
 
 def with_mirror_image(answer: Answer, mirrored: Answer, grid: PatchGrid) -> Answer:

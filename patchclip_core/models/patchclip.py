@@ -33,7 +33,7 @@ from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
-from patchclip_core.models.network import Answer, FindingsNetwork, Texts, membership
+from patchclip_core.models.network import Answer, FindingsNetwork, Texts, mean_of_readers, membership
 from patchclip_core.models.packing import Packing
 from patchclip_core.models.towers import Features, Tokens
 
@@ -150,7 +150,9 @@ class PatchClip(FindingsNetwork):
 
     def encode_image(self, images: torch.Tensor | Features) -> torch.Tensor:
         """Return global image embeddings (B, D) of length 1, as stage 1 compares them with reports."""
-        return self._overall(self.look(images).pooled)
+        embeddings = self._overall(self.look(images).pooled)
+        of_readers = embeddings.reshape(self.readers, -1, embeddings.shape[-1])  # (N, B, D)
+        return nn.functional.normalize(of_readers.mean(dim=0), dim=-1)
 
     def forward(
         self, images: torch.Tensor | Features, texts: torch.Tensor, labelled: torch.Tensor | None = None
@@ -160,6 +162,7 @@ class PatchClip(FindingsNetwork):
         images: (B, channels, input_px, input_px), or their features. texts: (F, 2, D), positive and negative, each of
         length 1.
         labelled: (B, F, P) bool, the patches that carry a label; only mode `paper` looks at it, and only in training.
+        Where the tower has N readers, the output is of N * B images: all as the first reads them, and so on.
         """
         read = self._read(images, texts)
         scale, direction = self.logit_scale.exp(), texts[:, 0] - texts[:, 1]  # (F, D)
@@ -175,7 +178,7 @@ class PatchClip(FindingsNetwork):
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare, without the sparse head: it runs once a finding, and neither image score nor maps need it."""
         read = self._read(images, texts[0])
-        return Answer(self._image(read), read.patch_logits)
+        return mean_of_readers(Answer(self._image(read), read.patch_logits), self.readers)
 
     def _read(self, images: torch.Tensor | Features, texts: torch.Tensor) -> _Reading:
         tokens = self.look(images)
@@ -204,7 +207,7 @@ class PatchClip(FindingsNetwork):
         if self.settings.mode == "paper":
             selected = patch_logits > _logit(_PAPER_SELECTION)
             if self.training and labelled is not None:
-                selected = labelled
+                selected = labelled.repeat(self.readers, 1, 1)
             chosen = patches[:, None].expand(-1, findings, -1, -1)  # (B, F, P, W)
         else:
             top = patch_logits.topk(min(self.settings.sparse.patches, count), dim=-1).indices  # (B, F, K)

@@ -15,10 +15,11 @@ from patchclip_core.models.alignment import Alignment
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageTokens:
-    """What an image tower says of a batch.
+    """What an image tower says of a batch; N is B, or B times its readers: first all images by the first reader.
 
-    pooled: (B, W), the class token after the final layer norm.
-    patches: (B, P, W), row by row, before the final layer norm. positions: (P, W), the patches' position embeddings.
+    pooled: (N, W), the class token after the final layer norm.
+    patches: (N, P, W), row by row, before the final layer norm. positions: (P, W) or (N, P, W), the patches' position
+    embeddings.
     """
 
     pooled: torch.Tensor
@@ -50,6 +51,11 @@ class ImageTower(nn.Module, ABC):
 
     width: int
     final_norm: nn.Module
+
+    @property
+    def readers(self) -> Sequence[nn.Module]:
+        """What reads the images, each part in its own way; a network answers the mean. Mostly one: the tower."""
+        return (self,)
 
     @abstractmethod
     def align(self, alignment: Alignment) -> Alignment:

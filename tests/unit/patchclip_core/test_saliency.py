@@ -102,6 +102,21 @@ def test_rollout_points_at_the_patch_that_all_attend_to(tower: str, tmp_path: Pa
     assert divmod(int(found.values.argmax()), 8) == (2, 5)
 
 
+def test_rollout_and_grad_cam_look_into_every_reader(tmp_path: Path) -> None:
+    tower = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16, readers=2)
+    model = analyzer(tmp_path, tower)
+    before = [maker(model, radiograph(), "opacity").values for maker in (attention_rollout, grad_cam)]
+
+    with torch.no_grad():
+        for layer in transformer_layers(model.network.image_tower.readers[1]):
+            for weight in layer.parameters():
+                weight.normal_()
+
+    after = [maker(model, radiograph(), "opacity").values for maker in (attention_rollout, grad_cam)]
+    assert not np.allclose(before[0], after[0])
+    assert not np.allclose(before[1], after[1])
+
+
 @pytest.mark.parametrize("maker", [attention_rollout, grad_cam])
 def test_a_map_behind_a_fixed_trunk_is_the_same_from_what_the_trunk_made(
     maker: Callable[[NetworkAnalyzer, Radiograph | Sight, str], PlaceMap], tmp_path: Path

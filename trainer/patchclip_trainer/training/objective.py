@@ -60,9 +60,11 @@ class FindingsObjective:
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss, which is differentiated, and its parts before weighting. total: see `losses.Total`."""
         texts = self.embed(network)
+        # Each reader of the images learns all targets for itself.
+        targets = Targets.joined([batch.targets] * network.readers) if network.readers > 1 else batch.targets
         if isinstance(network, Lrclr):
             found = lrclr_findings_loss(
-                network(batch.seen, texts), batch.targets, network.settings.expected_share, total=total
+                network(batch.seen, texts), targets, network.settings.expected_share, total=total
             )
             return found.total, {
                 "overall": found.overall,
@@ -73,7 +75,7 @@ class FindingsObjective:
         paper = self._objective == "paper"
         labelled = (batch.targets.patches >= 0.5) & batch.targets.patches_known if paper else None
         output = network(batch.seen, texts[0], labelled)
-        loss = patch_clip_loss(output, batch.targets, "paper" if paper else "default", self._weights, total=total)
+        loss = patch_clip_loss(output, targets, "paper" if paper else "default", self._weights, total=total)
         return loss.total, {
             "overall": loss.overall,
             "pooled": loss.pooled,

@@ -101,6 +101,23 @@ def test_the_trunk_is_never_trained() -> None:
     assert not any(name.startswith("model.") for name in trained)
 
 
+def test_readers_start_apart_and_each_reads_all_images() -> None:
+    torch.manual_seed(0)
+    tower = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL | {"readers": 3})).eval()
+    images = torch.randn(2, 1, 64, 64)
+
+    with torch.no_grad():
+        tokens = tower(images)
+        second = tower.reading[1](tower.features(images).values)[0]
+
+    assert len(tower.readers) == 3
+    assert tokens.pooled.shape == (6, 16)
+    assert tokens.patches.shape == (6, 4, 16)
+    torch.testing.assert_close(tokens.patches[2:4], second[:, 1:])
+    assert not torch.allclose(tokens.patches[:2], tokens.patches[2:4])
+    torch.testing.assert_close(tokens.positions[2], tokens.positions[3])
+
+
 def test_other_weights_are_refused_by_name(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
 
