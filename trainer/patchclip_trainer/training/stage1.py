@@ -71,6 +71,7 @@ class Stage1:
         self.recipe, self._processes = recipe, processes
         self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains, recipe.licence_classes)
         self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
+        _check_readers(self.start.network)
         check_fit(data, self.start.preprocess)
         self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
@@ -234,6 +235,14 @@ class Stage1:
 
 def _folds(recipe: Stage1Recipe) -> Folds:
     return Folds(recipe.folds, recipe.held_out_fold, recipe.left_out_fold)
+
+
+def _check_readers(network: Network) -> None:
+    if isinstance(network, Lrclr) and network.readers > 1:
+        raise RecipeError(
+            f"model: lrclr compares words with the regions of one reader, and the image tower has {network.readers}: "
+            "set its readers to 1 (conf/models/demo-one-reader.yaml is the demo model with one)"
+        )
 
 
 def _freeze(network: FindingsNetwork, recipe: Stage1Recipe) -> None:

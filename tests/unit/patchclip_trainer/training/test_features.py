@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from patchclip_core.checkpoint import WEIGHTS_FILE, digest_of, read_card, write_card
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.efficientnet import EfficientNetImageSettings
+from patchclip_core.models.efficientnet import EfficientNetImageSettings, EfficientNetImageTower, Reader
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.towers import Features, ImageTokens, TrunkTower
 from patchclip_core.preprocess import PreprocessSettings
@@ -183,12 +183,14 @@ def test_a_full_disk_is_told_before_the_work(
     assert tower.seen == 0
 
 
-def efficientnet_checkpoint(folder: Path) -> Path:
+def efficientnet_checkpoint(folder: Path, readers: int = 1) -> Path:
     """A checkpoint of a network that begins with a fixed trunk, at 64 px."""
     write_checkpoint(folder, "patchclip")
     card = read_card(folder)
     settings = PatchClipSettings.model_validate(card.settings)
-    tower = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16, dropout=0.0)
+    tower = EfficientNetImageSettings(
+        input_px=64, stride=16, width=16, attention_heads=2, hidden=16, dropout=0.0, readers=readers
+    )
     network = PatchClip(settings.model_copy(update={"image_tower": tower}))
     save_file(network.state_dict(), folder / WEIGHTS_FILE)
     changes = {
@@ -198,6 +200,27 @@ def efficientnet_checkpoint(folder: Path) -> Path:
     }
     write_card(folder, card.model_copy(update=changes))
     return folder
+
+
+def test_each_reader_learns_all_targets(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    squares = write_squares(tmp_path / "prepared64", 64)
+    start = efficientnet_checkpoint(tmp_path / "start", readers=2)
+    stage = Stage2(make_recipe(model=None, start=str(start)), squares, tmp_path / "t")
+    tower = stage.network.image_tower
+    assert isinstance(tower, EfficientNetImageTower)
+    batch = stage.batch(stage.items[:8], 0)
+
+    loss, _ = stage.objective.loss(stage.network, batch)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    slopes = [reader.projection.weight.grad for reader in tower.reading if isinstance(reader, Reader)]
+    tower.reading[1].load_state_dict(tower.reading[0].state_dict())
+    alike, _ = stage.objective.loss(stage.network, batch)
+    tower.reading = torch.nn.ModuleList([tower.reading[0]])
+    alone, _ = stage.objective.loss(stage.network, batch)
+
+    assert all(slope is not None and slope.abs().sum() > 0 for slope in slopes)
+    assert len(slopes) == 2
+    torch.testing.assert_close(alike, alone)
 
 
 def test_a_run_on_kept_features_is_a_run_on_pixels(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from patchclip_core import checkpoint
+from patchclip_core.models.efficientnet import EfficientNetImageSettings
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import RecipeError
@@ -22,6 +23,7 @@ from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.stage1 import Stage1
 from patchclip_trainer.training.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2 import Stage2
+from tests.checkpoints import write_checkpoint
 from tests.reported import write_reported
 
 MakeStage1 = Callable[..., Stage1Recipe]
@@ -182,6 +184,16 @@ def test_only_what_the_recipe_names_learns(reported: PreparedData, stage1_recipe
     assert changed == {"visual_projection.weight", "text_projection.weight", "logit_scale"}
     with pytest.raises(RecipeError, match="no weights in downscaler"):
         Stage1(stage1_recipe(train=["downscaler"]), reported, tmp_path / "t2")
+
+
+def test_lrclr_with_several_readers_is_refused_and_says_what_to_set(
+    reported: PreparedData, stage1_recipe: MakeStage1, tmp_path: Path
+) -> None:
+    tower = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16, readers=2)
+    start = write_checkpoint(tmp_path / "start", "lrclr", tower)
+
+    with pytest.raises(RecipeError, match="the image tower has 2: set its readers to 1"):
+        Stage1(stage1_recipe(model=None, start=str(start), objective="lrclr"), reported, tmp_path / "t")
 
 
 @pytest.mark.parametrize("objective", ["patchclip", "lrclr"])
