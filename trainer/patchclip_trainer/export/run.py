@@ -170,13 +170,26 @@ def _decided(finding: FindingCard, judged: _Judged, measured: Measured, settings
     except ValueError as error:
         return _undecided(finding, f"it cannot be calibrated in each fold: {error}", evidence)
     pair = measured.calibrated["readers" if who == READERS else "text_mined"][judged.key]
+    evidence = evidence.model_copy(update=_image_evidence(point, pair, known, positive, judged.resamples))
+    # Of what is called or not, the AUC is the mean of sensitivity and specificity.
+    called = _interval(
+        estimate(auc(point.called[known].astype(np.float64), positive[known]), judged.resamples.of(known))
+    )
+    if called is None or called.low is None or called.low <= 0.5:
+        return _undecided(
+            finding,
+            "in cross-validation its threshold decided no better than chance: sensitivity "
+            f"{_said(evidence.sensitivity)}, specificity {_said(evidence.specificity)} by {who}, "
+            f"{with_it} images with it",
+            evidence,
+        )
     decided = finding.model_copy(
         update={
             "threshold": point.threshold,
             "temperature": point.calibration.temperature,
             "bias": point.calibration.bias,
             "not_evaluated": "",
-            "evidence": evidence.model_copy(update=_image_evidence(point, pair, known, positive, judged.resamples)),
+            "evidence": evidence,
         }
     )
     return _with_place(decided, judged, measured, point.called, settings)

@@ -88,6 +88,30 @@ def test_a_finding_that_the_model_cannot_tell_is_not_evaluated(
     assert opacity.not_evaluated.startswith("in cross-validation the model could not tell it: AUC 0.")
 
 
+def test_a_threshold_that_decides_no_better_than_chance_is_not_shipped(
+    checkpoint: Path, crossval: Path, tmp_path: Path
+) -> None:
+    lines = [json.loads(line) for line in (crossval / "predictions.jsonl").read_text().splitlines()]
+    for index, line in enumerate(lines):
+        without, above_all_with_it = 0.1 + index / 1000, index % 10 == 1
+        line["findings"]["opacity"]["probability"] = (
+            0.5 + index / 1000 if index % 2 == 0 else without + 0.8 * above_all_with_it
+        )
+    (crossval / "predictions.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+
+    by_rank = _finding(_export(checkpoint, crossval, tmp_path / "a"), "opacity")
+    out_of_reach = _finding(
+        _export(checkpoint, crossval, tmp_path / "b", "--operating-point", "specificity=0.97"), "opacity"
+    )
+
+    assert not by_rank.not_evaluated
+    assert out_of_reach.not_evaluated.startswith(
+        "in cross-validation its threshold decided no better than chance: sensitivity 0.0"
+    )
+    assert out_of_reach.evidence is not None
+    assert out_of_reach.evidence.sensitivity is not None
+
+
 def test_without_enough_boxes_a_finding_has_no_place(
     checkpoint: Path, crossval: Path, images: Path, tmp_path: Path
 ) -> None:
