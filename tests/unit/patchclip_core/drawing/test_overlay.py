@@ -95,7 +95,7 @@ def test_a_contour_stays_on_its_region_in_a_small_picture() -> None:
 def test_a_long_name_leaves_room_for_what_is_said_of_it() -> None:
     found = findings(400, 400, {})
     names = {key: "x" if key == "nodule_mass" else one.name for key, one in DEFINITIONS.items()}
-    names_long = names | {"nodule_mass": "Lungenrundherd oder Raumforderung, wie auch immer sie heisst"}
+    names_long = names | {"nodule_mass": "Lungenrundherd oder Raumforderung im linken Unterlappen"}
     short, long = (
         draw_overlay(
             radiograph(400, 400),
