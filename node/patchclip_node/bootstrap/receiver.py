@@ -9,7 +9,7 @@ import threading
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_ledger, open_spool
-from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.stopping import stop_on_signals, wait_until
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.ledger import Ledger
@@ -48,7 +48,7 @@ def run(settings: NodeSettings) -> None:
         if listen(scp, settings, stop):
             sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
             sys.stdout.flush()
-            stop.wait()
+            wait_until(stop)
             scp.stop()
     finally:
         ledger.close()

@@ -91,7 +91,7 @@ class Child:
             self._command,
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches the parent alone, which then stops its children in order
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - this process has no other threads
+            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread but the one that tells of a stop
         )
         self._started_at = self._now()
         log.info("child_started", child=self.name, pid=self._process.pid)
