@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model = load(fold_folder(folder, fold) / "checkpoint")
         if not (isinstance(model, NetworkAnalyzer) and isinstance(model.network, Lrclr)):
             parser.error(f"{folder} is not of the objective lrclr")
+        if model.network.readers > 1:
+            parser.error(f"{folder} has {model.network.readers} readers, which select each for itself; train with one")
         share = model.network.settings.selected / boxed.shape[-1]
         mean = boxed[fold_of != fold].sum(axis=0)  # (F, P)
         for place in np.flatnonzero(fold_of == fold):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchclip_core.drawing import page
+from patchclip_core.wording import percent
 from patchclip_node.demo.outcome import StudyOutcome, place
 from patchclip_node.demo.pictures import ReportPicture
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
@@ -35,6 +36,7 @@ def write_report(
         timings=timings,
         model=model,
         place=place,
+        percent=percent,
         came_back=sum(outcome.problem is None for outcome in outcomes),
     )
     path.write_text(html, encoding="utf-8")

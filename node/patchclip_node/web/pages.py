@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
+from patchclip_core import wording
 from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.study_summary import StudySummary
@@ -67,8 +68,8 @@ def span(value: timedelta) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Write a probability; nothing for one that was not evaluated."""
-    return "" if value is None else f"{value * 100:.1f} %"
+    """Write a probability as all results do; nothing for one that was not evaluated."""
+    return "" if value is None else wording.percent(value)
 
 
 def size(value: int) -> str:

@@ -36,7 +36,11 @@ def test_bytes_are_written_with_their_unit(value: int, written: str) -> None:
 
 def test_what_was_not_evaluated_has_no_percentage() -> None:
     assert percent(None) == ""
-    assert percent(0.873) == "87.3 %"
+    assert percent(0.873) == "87 %"
+
+
+def test_nothing_is_said_to_be_certain() -> None:
+    assert (percent(0.0004), percent(0.9996)) == ("<1 %", ">99 %")
 
 
 def test_the_address_of_the_list_keeps_its_filter() -> None:

@@ -142,7 +142,7 @@ def test_a_study_shows_findings_model_events_deliveries_and_its_overlay(site: Si
     overlay = site.browser.get("/studies/1.2.3/1/overlays/0.png")
 
     assert "lung opacity" in page
-    assert "87.0 %" in page
+    assert "87 %" in page
     assert OpacityEverywhere().identity.weights_digest in page
     assert "analysis finished" in page
     assert re.search(r"<td>pacs</td>\s*<td><span class=\"pill pending\">", page)
