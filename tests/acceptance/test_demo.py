@@ -99,7 +99,7 @@ def test_an_interrupted_demo_leaves_no_process_behind(studies: Path, tmp_path: P
     out = tmp_path / "out"
 
     with demo(studies, out) as process:
-        wait_until((out / "node.yaml").exists, "the demo writes its configuration")
+        wait_until((out / "node.log").exists, "the demo has written its configuration and starts its node")
         port = yaml.safe_load((out / "node.yaml").read_text())["port"]
         wait_until(lambda: listens(port), "the demo's node listens")
         process.send_signal(number)
