@@ -25,15 +25,15 @@ MODEL = PLUGINS / "bright_checkpoint"
 
 
 @contextmanager
-def demo(studies: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the demo with the model that marks bright pixels."""
+def demo(studies: Path, out: Path, hold: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run the demo with the model that marks bright pixels; while the file `hold` exists, it does not answer."""
     command = [sys.executable, "-m", "patchclip_node", "demo", "--studies", str(studies), "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--model", str(MODEL), "--timeout", "60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(PLUGINS)},
+        env=os.environ | {"PYTHONPATH": str(PLUGINS), "BRIGHT_PIXELS_HOLD": str(hold or "")},
     )
     with process:
         try:
@@ -96,16 +96,18 @@ def test_a_study_that_does_not_come_back_is_named_with_its_reason(studies: Path,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_no_process_behind(studies: Path, tmp_path: Path, number: signal.Signals) -> None:
     write(radiograph(), studies / "image.dcm")
-    out = tmp_path / "out"
+    out, hold = tmp_path / "out", tmp_path / "hold"
+    hold.touch()  # it cannot be done before the signal comes
 
-    with demo(studies, out) as process:
+    with demo(studies, out, hold) as process:
         wait_until((out / "node.log").exists, "the demo has written its configuration and starts its node")
         port = yaml.safe_load((out / "node.yaml").read_text())["port"]
         wait_until(lambda: listens(port), "the demo's node listens")
         process.send_signal(number)
-        process.wait(30)
+        said, _ = process.communicate(timeout=60)
 
     assert process.returncode not in {0, None}
+    assert "Traceback" not in said
     end = time.monotonic() + 5
     while left_behind(out) and time.monotonic() < end:
         time.sleep(0.1)

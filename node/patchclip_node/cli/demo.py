@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +36,12 @@ def demo(
     for the results, prints a table and writes DIR/returned/*.dcm, a PNG for each study and DIR/report.html. Stops
     everything it started. Ends with status 0 only if every study came back.
     """
+    from patchclip_node.bootstrap.stopping import stop_on_signals
     from patchclip_node.demo.run import run_demo
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: what was started is stopped
-    if not run_demo(studies, out, model, timeout_s, console(), progress):
+    stop = stop_on_signals()
+    came_back = run_demo(studies, out, model, timeout_s, console(), progress, stop)
+    if stop.is_set():
+        raise KeyboardInterrupt
+    if not came_back:
         raise typer.Exit(EXIT_FAILURE)

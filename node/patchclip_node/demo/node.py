@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,14 +46,20 @@ class DemoConfig:
 
 @dataclass(frozen=True, slots=True)
 class DemoNode:
-    """A running node. `log`: the file that its processes write to."""
+    """A running node. `log`: the file that its processes write to. `stop`: set when the demo is told to end."""
 
     config: DemoConfig
     log: Path
     process: subprocess.Popen[bytes]
+    stop: threading.Event
 
     def check(self) -> None:
-        """Raise `NodeError` with the end of the log when the node has ended by itself."""
+        """Raise `KeyboardInterrupt` after `stop`, `NodeError` with the end of the log when the node ended by itself.
+
+        A signal is acted on here alone: an exception that its handler raised could get lost in a callback.
+        """
+        if self.stop.is_set():
+            raise KeyboardInterrupt
         status = self.process.poll()
         if status is not None:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
@@ -94,10 +101,10 @@ def write_config(out: Path, archive_ae_title: str, archive_port: int, model: str
 
 
 @contextlib.contextmanager
-def running_node(config: DemoConfig, log: Path) -> Iterator[DemoNode]:
+def running_node(config: DemoConfig, log: Path, stop: threading.Event) -> Iterator[DemoNode]:
     """Run `serve`, wait until it answers C-ECHO, and end the whole tree afterwards, whatever happened.
 
-    Raises `NodeError` when it does not come up.
+    Raises `NodeError` when it does not come up, `KeyboardInterrupt` after `stop`.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PATCHCLIP_")}
     with log.open("wb") as output:
@@ -109,7 +116,7 @@ def running_node(config: DemoConfig, log: Path) -> Iterator[DemoNode]:
             env=environment,
             process_group=0,  # Ctrl-C reaches the demo alone, which then ends the node in order
         )
-    node = DemoNode(config, log, process)
+    node = DemoNode(config, log, process, stop)
     try:
         end = time.monotonic() + START_TIMEOUT_S
         while not _answers(config):

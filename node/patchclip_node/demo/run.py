@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -32,12 +33,19 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 
 
 def run_demo(
-    studies_dir: Path | None, out: Path, model: str | None, timeout_s: float, console: Console, progress: Progress
+    studies_dir: Path | None,
+    out: Path,
+    model: str | None,
+    timeout_s: float,
+    console: Console,
+    progress: Progress,
+    stop: threading.Event,
 ) -> bool:
     """Run the demo; True only if every study came back.
 
     studies_dir: a folder of DICOM files, or one file; None: the samples that come with the program. Raises
-    `ConfigurationError` when there is nothing to send or `out` can't be used, `NodeError` when the node does not start.
+    `ConfigurationError` when there is nothing to send or `out` can't be used, `NodeError` when the node does not start,
+    `KeyboardInterrupt` after `stop`.
     """
     begin = time.monotonic()
     with ExitStack() as stack:
@@ -52,7 +60,7 @@ def run_demo(
         ledger = SqlLedger(config.ledger_url)
         stack.callback(ledger.close)
         console.print(f"starting a node: {config.ae_title} on 127.0.0.1:{config.port}, configuration {config.path}")
-        node = stack.enter_context(running_node(config, out / "node.log"))
+        node = stack.enter_context(running_node(config, out / "node.log", stop))
         started = time.monotonic()
         console.print(
             f"the node answers C-ECHO after {started - begin:.1f} s; its pages: http://127.0.0.1:{config.web_port}/"
@@ -87,6 +95,7 @@ def _send(
             if why:
                 refused[owner[path].study_instance_uid].append(f"{path.name} was not accepted: {why}")
             done(f"{path.name} {why or 'accepted'}")
+            node.check()
     return refused
 
 
