@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,12 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from patchclip_core.wording import languages
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
-from tests.peers.validators import DICOM3TOOLS, dcentvfy_errors, dciodvfy_errors, sr_template_errors
+from tests.peers.validators import DICOM3TOOLS, dcentvfy_errors, dciodvfy_errors, sr_template_errors, sr_text
 from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
 
 PLACE = {"opacity": [(3, 3, 3, 3)]}
@@ -27,6 +31,7 @@ EVERYTHING = (
     *(ResultVariant(kind) for kind in ResultKind if kind not in WITH_GEOMETRY),
     *(ResultVariant(kind, geometry) for kind in WITH_GEOMETRY for geometry in PlaneGeometry),
 )
+OTHERS = [language for language in languages() if language != "en"]
 MEASUREMENT_REPORT, PAGE = "TID_1500 (MeasurementReport)", "TID_2000 (BasicDiagnosticImagingReport)"
 TEMPLATES = {
     ResultKind.SR: MEASUREMENT_REPORT,
@@ -113,17 +118,33 @@ for _name, _source in (("hardly an attribute", _bare_source()), ("values that br
     STUDIES[_name] = ([AnalysedImage(_source, findings_for(_source, PLACE, UNTRAINED), select(_source).remarks)], [], 1)
 
 
+CHARACTER_SETS: dict[str, tuple[str | list[str] | None, str]] = {
+    "none": (None, "Muster^Anna"),
+    "ISO_IR 6": ("ISO_IR 6", "Muster^Anna"),
+    "ISO 2022 IR 87": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "ISO 2022 IR 149": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    "ISO 2022 IR 100": (["", "ISO 2022 IR 100"], "Muster^Anna"),
+    "ISO_IR 100": ("ISO_IR 100", "Müller^Jörg"),
+}
+"""Of sources, each with a name in it. German and French need letters that the first five lack."""
+
 Built = dict[str, list[tuple[ResultKind, Path]]]
 
 
 def _write(
-    folder: Path, name: str, images: list[AnalysedImage], skipped: list[SkippedImage], revision: int
+    folder: Path,
+    name: str,
+    images: list[AnalysedImage],
+    skipped: list[SkippedImage],
+    revision: int,
+    variants: Sequence[ResultVariant] = EVERYTHING,
 ) -> list[tuple[ResultKind, Path]]:
     earlier = _reports_before(images, skipped, revision)
     context = result_context(revision, tuple(_predecessor(report) for report in earlier))
-    pictured = [with_overlay(image) for image in images]
+    styles = {variant.picture for variant in variants if variant.picture}
+    pictured = [with_overlay(image, *styles) for image in images]
     written = []
-    for number, (variant, dataset) in enumerate(build_results(pictured, skipped, context, EVERYTHING)):
+    for number, (variant, dataset) in enumerate(build_results(pictured, skipped, context, variants)):
         path = folder / f"{name.replace(' ', '_').replace(',', '')}-{number}-{variant.kind.value}.dcm"
         path.write_bytes(encode(dataset))
         written.append((variant.kind, path))
@@ -142,6 +163,18 @@ def _predecessor(report: Dataset) -> Predecessor:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("validators")
     return {name: _write(folder, name, *study) for name, study in STUDIES.items()}
+
+
+@pytest.fixture(scope="session")
+def built_in_languages(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Results in other languages, of images in every character set."""
+    folder, results = tmp_path_factory.mktemp("validators-languages"), Built()
+    for language, (character_set, (terms, name)) in product(OTHERS, CHARACTER_SETS.items()):
+        image = analysed(LUNGS, SpecificCharacterSet=terms, PatientName=name)
+        variants = [replace(variant, language=language) for variant in EVERYTHING]
+        key = f"{language} {character_set}"
+        results[key] = _write(folder, key, [image], [LATERAL], 1, variants)
+    return results
 
 
 @pytest.fixture(scope="session")
@@ -198,6 +231,35 @@ def test_dciodvfy_finds_no_error_in_any_object(name: str, version: str, built: B
 def test_every_kind_of_result_is_among_those_that_are_validated(built: Built) -> None:
     assert {kind for results in built.values() for kind, _ in results} == set(ResultKind)
     assert [kind for kind, _ in built["CR with findings"]].count(ResultKind.SEG) == len(PlaneGeometry)
+
+
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize("character_set", CHARACTER_SETS)
+@pytest.mark.parametrize("language", OTHERS)
+def test_dciodvfy_finds_no_error_in_other_languages_whatever_the_character_set_of_the_source(
+    language: str, character_set: str, built_in_languages: Built
+) -> None:
+    paths = [path for _, path in built_in_languages[f"{language} {character_set}"]]
+
+    assert {path.name: dciodvfy_errors(path) for path in paths} == {path.name: [] for path in paths}
+
+
+@pytest.mark.peer("dcmtk")
+@pytest.mark.parametrize("character_set", CHARACTER_SETS)
+@pytest.mark.parametrize("language", OTHERS)
+def test_dcmtk_reads_every_document_in_other_languages_whatever_the_character_set_of_the_source(
+    language: str, character_set: str, built_in_languages: Built
+) -> None:
+    """As UTF-8, which fails where a byte is none of the character set that the document declares."""
+    name = CHARACTER_SETS[character_set][1]
+    documents = {kind: path for kind, path in built_in_languages[f"{language} {character_set}"] if kind in TEMPLATES}
+
+    read = {kind: sr_text(path) for kind, path in documents.items()}
+
+    assert set(read) == set(TEMPLATES)
+    for kind, said in read.items():
+        assert {"de": "vorhanden, Wahrscheinlichkeit", "fr": "présent, probabilité"}[language] in said, kind
+        assert name in said.replace("^^^", ""), kind
 
 
 @pytest.mark.peer("pixelmed")

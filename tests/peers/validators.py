@@ -70,6 +70,12 @@ def report_text(path: Path) -> str:
     return _output("java", "-XX:TieredStopAtLevel=1", "-cp", _PIXELMED_JAR, str(source), str(path), timeout_s=120)
 
 
+def sr_text(path: Path) -> str:
+    """Return a document as DCMTK's dsrdump reads it, in UTF-8; `CalledProcessError` where it cannot."""
+    command = ["dsrdump", "--convert-to-utf8", "--print-long-values", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def _output(*command: str, timeout_s: float = 60) -> str:
     """Return what a program writes to both streams; validators tell their verdict in words, not by exit status."""
     run = subprocess.run(

@@ -9,12 +9,14 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from patchclip_node.dicom.headers import issued_by_product
+from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID
 from patchclip_node.results import AnalysedImage, SkippedImage, build_results, build_sr, encode
 from tests.content import items
-from tests.synthetic import CR, analysed, findings_for, result_context, source_image
+from tests.synthetic import CR, analysed, findings_for, result_context, source_image, with_overlay
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "cardiomegaly": [(7, 5, 4, 5)]}
 
@@ -136,6 +138,50 @@ def test_a_source_without_a_character_set_keeps_its_bytes() -> None:
 
     assert "SpecificCharacterSet" not in report
     assert raw(report, "PatientName").strip() == "Müller^Jörg".encode("latin-1")
+
+
+UNDECLARED = [None, "ISO_IR 6", ["", "ISO 2022 IR 87"], ["", "ISO 2022 IR 149"], ["", "ISO 2022 IR 100"]]
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+@pytest.mark.parametrize("character_set", UNDECLARED)
+def test_what_a_result_says_itself_never_goes_out_in_bytes_that_its_character_set_does_not_have(
+    character_set: str | list[str] | None, language: str
+) -> None:
+    image = with_overlay(analysed(LUNGS, SpecificCharacterSet=character_set), PictureStyle(language=language))
+    variants = [
+        ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None, language=language)
+        for kind in ResultKind
+    ]
+
+    for variant, dataset in build_results([image], [], result_context(), variants):
+        texts = [str(element.value) for element in dataset.iterall() if element.VR in CUSTOMIZABLE_CHARSET_VR]
+        is_ascii = all(text.isascii() for text in texts)
+        assert dataset.get("SpecificCharacterSet") == (character_set if is_ascii else "ISO_IR 192"), variant
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"), [(["", "ISO 2022 IR 87"], JAPANESE), (["", "ISO 2022 IR 149"], KOREAN)]
+)
+def test_a_name_in_another_script_survives_a_report_in_german(character_set: list[str], name: str) -> None:
+    image = analysed(LUNGS, SpecificCharacterSet=character_set, PatientName=name)
+
+    report = reread(build_sr([image], [], result_context().in_language("de")))
+
+    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert str(report.PatientName) == name
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_a_name_in_undeclared_bytes_is_read_as_what_they_are_where_a_report_must_declare_its_own(encoding: str) -> None:
+    as_read = "Müller^Jörg".encode(encoding).decode("latin-1")
+    source = source_image(SpecificCharacterSet=None, PatientName=as_read, OtherPatientIDs=[as_read, "A"])
+
+    report = reread(build_sr([AnalysedImage(source, findings_for(source))], [], result_context().in_language("de")))
+
+    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert str(report.PatientName) == "Müller^Jörg"
+    assert list(report.OtherPatientIDs) == ["Müller^Jörg", "A"]
 
 
 def test_an_unknown_character_set_is_not_passed_on() -> None:
