@@ -78,6 +78,7 @@ _REQUEST: Final = (
 )
 
 _SEXES: Final = frozenset({"M", "F", "O"})
+_AXES: Final = {"L": 0, "R": 0, "A": 1, "P": 1, "H": 2, "F": 2}
 
 
 def study_context(source: Dataset) -> Dataset:
@@ -92,6 +93,8 @@ def study_context(source: Dataset) -> Dataset:
             context.add(_element(keyword, value))
     if context.get("PatientSex", "M") not in _SEXES:
         del context.PatientSex
+    if _utc_offset(source) is None:
+        context.pop("TimezoneOffsetFromUTC", None)
     if "DeidentificationMethod" not in context:  # required beside Patient Identity Removed (C.7.1.1)
         context.pop("PatientIdentityRemoved", None)
     for keyword in _TYPE_2:
@@ -128,20 +131,35 @@ def pixel_spacing_mm(source: Dataset) -> tuple[float, float] | None:
 
 
 def patient_orientation(source: Dataset) -> tuple[str, str] | None:
-    """Return the direction of rows and of columns (PS3.3 C.7.6.1.1.1), None where it is missing or nonsense."""
+    """Return the direction of rows and of columns (PS3.3 C.7.6.1.1.1), None where it is missing or nonsense.
+
+    Each names an axis of the patient once, its chief one first, and the two run along different ones.
+    """
     parts = text(source, "PatientOrientation").upper().split("\\")
-    if len(parts) != 2 or not all(re.fullmatch(r"[LRAPHF]{1,3}", part) for part in parts):
+    axes = [[_AXES.get(letter) for letter in part] for part in parts]
+    if len(parts) != 2 or not all(axes) or any(None in each or len(set(each)) < len(each) for each in axes):
         return None
-    return parts[0], parts[1]
+    return (parts[0], parts[1]) if axes[0][0] != axes[1][0] else None
+
+
+def states_side(source: Dataset) -> bool:
+    """Tell whether the header says where the patient's left is: whether rows or columns run from side to side."""
+    return any(direction[0] in "LR" for direction in patient_orientation(source) or ())
 
 
 def local_time(source: Dataset, now: datetime) -> datetime:
     """Return the moment in the time zone that the source's own dates and times are in, where it says so."""
-    offset = re.fullmatch(r"([+-])(\d{2})(\d{2})", valid_text(source, "TimezoneOffsetFromUTC"))
-    if offset is None:
-        return now
-    minutes = int(offset[2]) * 60 + int(offset[3])
-    return now.astimezone(timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes)))
+    offset = _utc_offset(source)
+    return now if offset is None else now.astimezone(timezone(offset))
+
+
+def _utc_offset(source: Dataset) -> timedelta | None:
+    """Return Timezone Offset From UTC (PS3.3 C.12.1.1.8), None where it is missing or beyond -1200 to +1400."""
+    stated = re.fullmatch(r"([+-])(\d{2})([0-5]\d)", valid_text(source, "TimezoneOffsetFromUTC"))
+    if stated is None:
+        return None
+    offset = timedelta(hours=int(stated[2]), minutes=int(stated[3])) * (-1 if stated[1] == "-" else 1)
+    return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
 
 
 def valid_text(dataset: Dataset, keyword: str) -> str:

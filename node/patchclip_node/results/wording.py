@@ -17,7 +17,7 @@ from patchclip_core.wording import (
 )
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
-from patchclip_node.results.source import patient_orientation
+from patchclip_node.results.source import states_side
 
 SIDE_NOT_STATED = "Left and right are those of the image; its header does not state the patient's side."
 
@@ -80,7 +80,7 @@ def remarks(image: AnalysedImage, wording: Wording) -> Iterator[str]:
     """Yield what the reader should know of an image: its quality, its header, whose left and right is meant."""
     for remark in dict.fromkeys((*image.remarks, *image.findings.remarks)):
         yield wording.repeat(remark)
-    if patient_orientation(image.source) is None:
+    if not states_side(image.source):
         yield wording.say(SIDE_NOT_STATED)
 
 

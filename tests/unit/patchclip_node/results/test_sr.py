@@ -97,6 +97,10 @@ def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() 
         (["L", "F"], (3, 6, 3, 2), None),
         (None, (3, 2, 3, 3), None),
         (["A", "F"], (3, 2, 3, 3), None),
+        (["L", "L"], (3, 2, 3, 3), None),
+        (["L", "R"], (3, 2, 3, 3), None),
+        (["LR", "F"], (3, 2, 3, 3), None),
+        (["", "F"], (3, 2, 3, 3), None),
     ],
 )
 def test_the_side_is_the_patients_where_the_header_says_how_the_patient_lies(
@@ -107,8 +111,9 @@ def test_the_side_is_the_patients_where_the_header_says_how_the_patient_lies(
     assert [item.ConceptCodeSequence[0].CodeMeaning for item in items(report, "Laterality")] == ([side] if side else [])
 
 
-def test_without_patient_orientation_the_report_says_that_the_side_is_not_stated() -> None:
-    report = build_sr([analysed(OPACITY, PatientOrientation=None)], [], result_context())
+@pytest.mark.parametrize("orientation", [None, ["A", "F"], ["F", "P"], ["L", "L"], ["L", "R"], ["", ""], "L"])
+def test_where_the_header_does_not_state_a_side_the_report_says_so(orientation: list[str] | str | None) -> None:
+    report = build_sr([analysed(OPACITY, PatientOrientation=orientation)], [], result_context())
 
     assert any("image" in comment and "does not state the patient's side" in comment for comment in comments(report))
 
@@ -338,6 +343,8 @@ def test_a_report_without_an_analysed_image_is_refused() -> None:
         ({}, "20260102", "110000.123456"),
         ({"TimezoneOffsetFromUTC": "-1130"}, "20260101", "233000.123456"),
         ({"TimezoneOffsetFromUTC": "+0900"}, "20260102", "200000.123456"),
+        ({"TimezoneOffsetFromUTC": "-1200"}, "20260101", "230000.123456"),
+        ({"TimezoneOffsetFromUTC": "+1400"}, "20260103", "010000.123456"),
     ],
 )
 def test_times_are_in_the_zone_of_the_source(attributes: dict[str, Any], date: str, time: str) -> None:
@@ -346,6 +353,14 @@ def test_times_are_in_the_zone_of_the_source(attributes: dict[str, Any], date: s
     assert (report.ContentDate, report.ContentTime) == (date, time)
     assert (report.InstanceCreationDate, report.SeriesDate) == (date, date)
     assert report.get("TimezoneOffsetFromUTC") == attributes.get("TimezoneOffsetFromUTC")
+
+
+@pytest.mark.parametrize("offset", ["+9999", "-1201", "+1401", "+0160", "0100", "CET"])
+def test_a_time_zone_that_no_place_has_counts_as_absent(offset: str) -> None:
+    report = build_sr([analysed({}, TimezoneOffsetFromUTC=offset)], [], result_context())
+
+    assert (report.ContentDate, report.ContentTime) == ("20260102", "110000.123456")
+    assert "TimezoneOffsetFromUTC" not in report
 
 
 def test_nothing_comes_from_the_systems_clock() -> None:
