@@ -57,7 +57,8 @@ def prepare(
     Reads DICOM, PNG and JPEG folders, published data sets as they are downloaded, COCO JSON, and your own data as
     images/ + manifest.csv + boxes.csv. Pixels go through the node's own preprocessing. Patients never part between
     train, val and test. Bad rows are listed with file and line in problems.csv and counted in data_sheet.md; nothing
-    is dropped silently. Patient ids become keyed hashes; names, dates and UIDs stay behind.
+    is dropped silently. Patient ids become keyed hashes; names, dates and UIDs of headers stay behind, and of
+    reports all but findings and impression, in which dates, titled names and long numbers are blanked.
 
     Stopped with Ctrl-C, the same command goes on where it was.
     """

@@ -38,7 +38,8 @@ class ImageRow:
     adjudicated: a later reading by experts, `Pneumothorax=NO` and the like; a finding they did not look for is missing.
     chestxdet: findings that ChestX-Det's radiologists named, or `no abnormality boxed`; empty: not read by them.
     chestxdet10: the same of ChestX-Det10, which knows 10 of ChestX-Det's 13 findings.
-    text: a real report's words on this image. synthetic_text: a template from labels and boxes; it is no report.
+    text: a real report's words on this image; in prepared data what is kept of it.
+    synthetic_text: a template from labels and boxes; it is no report.
     width_px, height_px: as the source says; 0 where it does not.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place, Problem
-from patchclip_trainer.data.reports import without_identifiers
+from patchclip_trainer.data.reports import kept_of
 from patchclip_trainer.errors import DataError
 
 PUBLIC_KEY = b"patchclip: pseudonyms of published data sets"
@@ -46,7 +46,7 @@ def image_pseudonym(image: str, key: bytes) -> str:
 
 
 def pseudonymised(manifest: Manifest, key: bytes, *, rename: bool) -> Manifest:
-    """Return the manifest with patients hashed and report text cleaned; `rename`: file names and places go, too."""
+    """Return the manifest with patients hashed and of reports what is kept; `rename`: file names and places go, too."""
     names = {row.image: image_pseudonym(row.image, key) if rename else row.image for row in manifest.images}
 
     def of(row: ImageRow) -> ImageRow:
@@ -54,7 +54,7 @@ def pseudonymised(manifest: Manifest, key: bytes, *, rename: bool) -> Manifest:
             row,
             image=names[row.image],
             patient_id=patient_pseudonym(row.patient_id, key),
-            text=without_identifiers(row.text) if rename else row.text,
+            text=kept_of(row.text),
             place=_public(row.place, key, rename=rename),
         )
 

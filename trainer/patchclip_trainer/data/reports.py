@@ -98,11 +98,12 @@ _FALSE: Final = re.compile(r"\b(?:" + "|".join(_FALSE_CUES) + r")\b", re.IGNOREC
 _CLAUSE_START: Final = re.compile(r"[,;:]|\b(?:but|however|although|while)\b", re.IGNORECASE)
 
 _DATE: Final = re.compile(
-    r"\b(?:\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})|(?:19|20)\d{2}[/.-]\d{1,2}[/.-]\d{1,2}|"
-    r"(?:\d{1,2} )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)[a-z]* (?:\d{1,2},? )?(?:19|20)\d{2})\b"
+    # Any year: de-identified sets move their dates by centuries.
+    r"\b(?:\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})|\d{4}[/.-]\d{1,2}[/.-]\d{1,2}|"
+    r"(?:\d{1,2}[ -])?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)[a-z]*[ .-]+(?:\d{1,2},? )?\d{4})\b"
 )
 _NAME: Final = re.compile(r"\b(?:Dr|Drs|Mr|Mrs|Ms|Prof)\.? [A-Z][A-Za-z'-]+(?: [A-Z][A-Za-z'-]+)?")
-_NUMBER: Final = re.compile(r"\b(?:\d+(?:\.\d+){4,}|\d{6,})\b")
+_NUMBER: Final = re.compile(r"\b\d+(?:\.\d+){4,}\b|\d{6,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,16 @@ def sentences(text: str) -> tuple[Sentence, ...]:
 def says_something(text: str) -> bool:
     """Tell whether a text has a word that is not a blank of de-identification (`XXXX`, `___`) or `none`."""
     return any(len(word) > 1 for word in _HOLLOW.sub(" ", text).split())
+
+
+def kept_of(report: str) -> str:
+    """Return what a prepared set keeps of a report: findings and impression under headings, without identifiers.
+
+    `sections` reads it as it reads the report. Empty where neither has words.
+    """
+    found = sections(report)
+    parts = (("FINDINGS", found.findings), ("IMPRESSION", found.impression))
+    return "\n".join(f"{heading}: {without_identifiers(said)}" for heading, said in parts if says_something(said))
 
 
 def without_identifiers(text: str) -> str:

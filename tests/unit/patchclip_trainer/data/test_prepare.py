@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_patients_are_hashed_and_the_original_id_is_nowhere(generic_source: Path
     for file in (tmp_path / "out").iterdir():
         assert b"Ward" not in file.read_bytes()
     assert (tmp_path / "key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+def test_of_a_report_only_what_is_learned_from_is_kept_without_identifiers(
+    generic_source: Path, tmp_path: Path, write_csv: Callable[..., Path], key: str | None
+) -> None:
+    report = "INDICATION: John Smith 45M, MRN 44556677. FINDINGS: No effusion. Dr. Jane Doe saw it on 2184-03-12."
+    lines = [(f"images/{number}.png", number, report) for number in range(4)]
+    write_csv(generic_source / "manifest.csv", ("image", "patient_id", "text"), *lines)
+
+    run(generic_source, tmp_path / "out", key_file=tmp_path / key if key else None)
+
+    rows = open_prepared(tmp_path / "out").rows
+    assert {row.text for row in rows} == {"FINDINGS: No effusion. ___ saw it on ___."}
 
 
 def test_another_key_gives_other_hashes(generic_source: Path, tmp_path: Path) -> None:

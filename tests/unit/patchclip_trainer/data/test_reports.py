@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchclip_trainer.data.reports import says_something, sections, sentences, without_identifiers
+from patchclip_trainer.data.reports import kept_of, says_something, sections, sentences, without_identifiers
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -112,3 +112,30 @@ def test_dates_names_and_numbers_are_taken_out() -> None:
     text = "Seen by Dr. Anna Ward on 12/03/2024, compared to March 3, 2023; accession 12345678, nodule 1.5 cm."
 
     assert without_identifiers(text) == "Seen by ___ on ___, compared to ___; accession ___, nodule 1.5 cm."
+
+
+@pytest.mark.parametrize(
+    "date", ["2184-06-11", "11/06/2184", "June 11, 2184", "11 June 2184", "11-Jun-2184", "1984.06.11", "June 2184"]
+)
+def test_dates_of_any_century_are_taken_out(date: str) -> None:
+    assert without_identifiers(f"Compared to {date}, no change.") == "Compared to ___, no change."
+
+
+def test_a_number_that_letters_touch_is_taken_out() -> None:
+    assert without_identifiers("See MRN44556677.") == "See MRN___."
+
+
+def test_only_findings_and_impression_of_a_report_are_kept_and_read_as_before() -> None:
+    report = "INDICATION: John Smith, 45M. FINDINGS: Seen by Dr. Jane Doe. No effusion.\nIMPRESSION: Normal."
+
+    kept = kept_of(report)
+
+    assert kept == "FINDINGS: Seen by ___. No effusion.\nIMPRESSION: Normal."
+    assert sections(kept).impression == "Normal."
+    assert [item.text for item in sentences(sections(kept).findings)] == ["Seen by ___.", "No effusion."]
+    assert kept_of(kept) == kept
+
+
+@pytest.mark.parametrize("report", ["", "INDICATION: John Smith, cough.", "FINDINGS: ___\nIMPRESSION: None."])
+def test_nothing_is_kept_of_a_report_without_findings_or_impression(report: str) -> None:
+    assert kept_of(report) == ""

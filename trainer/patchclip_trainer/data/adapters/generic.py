@@ -9,7 +9,7 @@ from patchclip_core.types import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.listing import Listing, age_of, number, read_table, split_of, words
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place
-from patchclip_trainer.data.reports import says_something
+from patchclip_trainer.data.reports import kept_of
 
 _TEXT_COLUMNS = ("text", "radiology_text")
 _KINDS: dict[str, Literal["finding", "anatomy", "device"]] = {
@@ -45,8 +45,9 @@ def _add_image(listing: Listing, place: Place, cells: dict[str, str]) -> None:
         listing.problem(place, "unknown split", what, "the split is drawn by patient")
     text_columns = [column for column in _TEXT_COLUMNS if column in cells]
     text = next((cells[column] for column in text_columns if cells[column]), "")
-    if text_columns and not says_something(text):
-        listing.problem(place, "empty report", f"{image} has no words in {text_columns[0]}", "image kept without text")
+    if text_columns and not kept_of(text):
+        what = f"{image}: no words of findings or impression in {text_columns[0]}"
+        listing.problem(place, "empty report", what, "image kept without text")
         text = ""
     listing.add_image(
         ImageRow(

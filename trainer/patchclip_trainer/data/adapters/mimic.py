@@ -14,7 +14,7 @@ from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.dicom import read_header
 from patchclip_trainer.data.listing import Listing, read_table, split_of
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place
-from patchclip_trainer.data.reports import says_something, sections
+from patchclip_trainer.data.reports import kept_of
 
 SOURCE = "MIMIC-CXR"
 _FRONTAL = frozenset({"PA", "AP"})
@@ -73,8 +73,7 @@ def _report(listing: Listing, place: Place, subject: str, study: str) -> str:
         listing.problem(place, "missing report", f"there is no file {file}", "image kept without text")
         return ""
     text = path.read_text(encoding="utf-8", errors="replace")
-    found = sections(text)
-    if not (says_something(found.findings) or says_something(found.impression)):
+    if not kept_of(text):
         listing.problem(Place(file), "empty report", "neither findings nor impression", "image kept without text")
         return ""
     return text
