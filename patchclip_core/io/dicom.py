@@ -26,7 +26,7 @@ from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.polarity import looks_inverted
 from patchclip_core.io.quality import quality_remarks
-from patchclip_core.types import Radiograph
+from patchclip_core.types import FloatArray, Radiograph
 
 _PREAMBLE_BYTES = 128
 _ASPECT_RATIO_RANGE = (0.2, 5.0)
@@ -64,7 +64,7 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
         remarks.extend(display_remarks)
         aspect_ratio = _pixel_aspect_ratio(dataset, remarks)
     remarks.extend(quality_remarks(pixels, stored))
-    if looks_inverted(pixels):
+    if looks_inverted(_upright(pixels, dataset)):
         tag = "MONOCHROME1" if pipeline.inverted else "MONOCHROME2"
         remarks.append(f"Black and white look exchanged for a chest radiograph; the file says {tag}. Not changed.")
     return Radiograph(pixels, aspect_ratio, tuple(remarks))
@@ -237,6 +237,20 @@ def _pixel_aspect_ratio(dataset: Dataset, remarks: list[str]) -> float:
             return vertical / horizontal
         remarks.append(f"{keyword} says that pixels are {vertical:g} high and {horizontal:g} wide; taken as square.")
     return 1.0
+
+
+def _upright(pixels: FloatArray, dataset: Dataset) -> FloatArray:
+    """Return an image with the head at its top, where Patient Orientation (PS3.3 C.7.6.1.1.1) says where that is.
+
+    Left and right may be exchanged in it.
+    """
+    orientation = dataset.get("PatientOrientation")
+    if orientation is None or isinstance(orientation, str) or len(orientation) != 2:
+        return pixels
+    along_rows, along_columns = (str(direction).strip().upper()[:1] for direction in orientation)
+    if along_rows in {"H", "F"}:
+        pixels, along_columns = pixels.T, along_rows
+    return pixels[::-1] if along_columns == "H" else pixels
 
 
 def _number(value: Any) -> float | None:

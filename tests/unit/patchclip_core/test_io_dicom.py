@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -488,6 +489,42 @@ def test_a_uniform_image_is_read_with_a_remark(tmp_path: Path) -> None:
 
     assert not radiograph.pixels.any()
     assert "All pixels of the image have the same value." in radiograph.remarks
+
+
+def chest() -> NDArray[np.integer]:
+    """A drawn chest: abdomen and spine bright, the lungs and the air beside the neck dark."""
+    stored = np.full((400, 400), 3000, dtype=np.uint16)
+    stored[100:290, 60:160] = stored[100:290, 240:340] = stored[:70, :80] = stored[:70, 320:] = 500
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (None, lambda upright: upright),
+        (["L", "F"], lambda upright: upright),
+        (["R", "H"], lambda upright: np.rot90(upright, 2)),
+        (["L", "H"], np.flipud),
+        (["H", "L"], lambda upright: np.rot90(upright, -1)),
+        (["F", "R"], np.rot90),
+        (["F", "L"], np.transpose),
+    ],
+)
+def test_exchanged_polarity_is_told_however_the_image_lies(
+    orientation: list[str] | None,
+    turned: Callable[[NDArray[np.integer]], NDArray[np.integer]],
+    tmp_path: Path,
+) -> None:
+    stored = np.ascontiguousarray(turned(chest()))
+    stated = {} if orientation is None else {"PatientOrientation": orientation}
+
+    right, wrong = (
+        read_radiograph(write(dataset_of(stored, 12, PhotometricInterpretation=said, **stated), tmp_path), LIMITS)
+        for said in ("MONOCHROME2", "MONOCHROME1")
+    )
+
+    assert not any("exchanged" in remark for remark in right.remarks)
+    assert any("exchanged" in remark for remark in wrong.remarks)
 
 
 @pytest.mark.real_data
