@@ -12,6 +12,9 @@ import typer
 from patchclip_trainer.cli.options import Draws, LabelDomainsFile, Opponents, Seed, Source, Split, View, out_folder
 from patchclip_trainer.cli.terminal import console, progress
 
+_NAMED = 5
+"""How many images that were left out are named in the terminal; the report names all."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -100,6 +103,15 @@ def show_measures(metrics: dict[str, Any]) -> None:
     terminal, data = console(), metrics["data"]
     part = ", ".join(data[key] for key in ("split", "source", "view") if data[key])
     terminal.print(f"{data['images']} images of {data['patients']} patients: {part}", markup=False)
+    for what, images in (("could not be read", data["not_read"]), ("left out", data["left_out"])):
+        for item in images[:_NAMED]:
+            where = f"{item['place']}: " if item.get("place") else ""
+            terminal.print(f"{what}: {where}{item['image']}: {item['reason']}", style="yellow", markup=False)
+        if len(images) > _NAMED:
+            terminal.print(f"{what}: {len(images) - _NAMED} more images", style="yellow", markup=False)
+    if data["problems"]:
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(data["problem_counts"].items()))
+        terminal.print(f"problems in the lists, each in report.html: {counts}", style="yellow", markup=False)
     labels = metrics["image_labels"]
     terminal.print(
         f"macro AUC of {len(labels['labels'])} text-mined labels: {shown(labels['macro_auc'])}", markup=False

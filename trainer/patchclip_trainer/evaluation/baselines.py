@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
+from patchclip_core.errors import CheckpointError
 from patchclip_core.inference import NetworkAnalyzer
 from patchclip_core.saliency import attention_rollout, grad_cam, see
 from patchclip_core.types import Analyzer, Box, Radiograph
@@ -21,6 +25,8 @@ from patchclip_trainer.evaluation.truth import truth_of
 from patchclip_trainer.metrics.candidates import GRID_CELLS, to_grid
 
 PRIOR = "mean_box_prior"
+MEAN_BOXES_FILE = "mean_boxes.safetensors"
+"""In an exported checkpoint: where the boxes that it learned from lie on average, finding by finding."""
 SALIENCY = {"attention_rollout": attention_rollout, "grad_cam": grad_cam}
 
 
@@ -45,11 +51,13 @@ def mean_box_prior(
     *,
     folds: OutOfFold | None = None,
     source: str | None = None,
+    kept: Mapping[str, Grids] | None = None,
 ) -> MapSystem:
     """Return, for each of these images, the part of the boxed training images that is covered at each place.
 
     folds: where the images themselves are of the train split, who was held out where; an image's prior is then the mean
-    of the other folds. source: only its training images count.
+    of the other folds. source: only its training images count. kept: what a checkpoint keeps of its own training
+    images, for a collection that has none.
     """
     train = [row for row in collection.rows if row.split == "train" and source in {None, row.source}]
     train = [row for row in train if not reason_to_leave_out(row, domains)]
@@ -62,18 +70,49 @@ def mean_box_prior(
         fold_of = [folds.fold_of.get(row.image) if folds else None for row, _ in boxed]
         means: dict[int | None, Grids] = {}
         for fold in {folds.fold_of[row.image] for row in rows} if folds else {None}:
-            kept = [each for each, held in zip(covered, fold_of, strict=True) if fold is None or held != fold]
-            if kept:
-                means[fold] = np.mean(kept, axis=0).astype(np.float32)
+            others = [each for each, held in zip(covered, fold_of, strict=True) if fold is None or held != fold]
+            if others:
+                means[fold] = np.mean(others, axis=0).astype(np.float32)
         fold_of_row = [folds.fold_of[row.image] if folds else None for row in rows]
         if boxed and all(fold in means for fold in fold_of_row):
             grids[key] = np.stack([means[fold] for fold in fold_of_row])
             counts.append(f"{key} {len(boxed)}")
     of_what = "the train split" if source is None else f"{source} in the train split"
+    if not grids and kept:
+        grids = {key: np.repeat(kept[key][None], len(rows), axis=0) for key in keys if key in kept}
+        return MapSystem(
+            PRIOR,
+            grids,
+            f"no image of {of_what} is here with a box: the mean of those that the checkpoint learned from",
+        )
     if not grids:
         return MapSystem(PRIOR, {}, f"no image of {of_what} has a box")
     out = ", each image's without its own fold" if folds else ""
     return MapSystem(PRIOR, grids, f"the mean of the boxes of {of_what}{out}; boxed images: {', '.join(counts)}")
+
+
+def write_mean_boxes(folder: Path, prior: MapSystem) -> None:
+    """Keep a prior that is the same for all images in a checkpoint's folder."""
+    save_file({key: grids[0] for key, grids in prior.grids.items()}, folder / MEAN_BOXES_FILE, {"about": prior.about})
+    (folder / MEAN_BOXES_FILE).chmod(0o644)  # safetensors leaves it to its owner alone
+
+
+def read_mean_boxes(folder: Path) -> dict[str, Grids]:
+    """Return what `write_mean_boxes` kept: finding -> (GRID_CELLS, GRID_CELLS); nothing where a checkpoint has none.
+
+    Raises `CheckpointError` where the file is damaged.
+    """
+    path = folder / MEAN_BOXES_FILE
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Grids] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): export the checkpoint anew") from error
+    wrong = [key for key, grid in found.items() if grid.shape != (GRID_CELLS, GRID_CELLS)]
+    if wrong:
+        raise CheckpointError(f"{path}: {wrong[0]} is not on a grid of {GRID_CELLS} cells: export the checkpoint anew")
+    return found
 
 
 def saliency_maps(

@@ -15,7 +15,7 @@ from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.against import Opponent, compare_images, compare_labels
 from patchclip_trainer.evaluation.baselines import MapSystem
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
-from patchclip_trainer.evaluation.collection import Collection, Part
+from patchclip_trainer.evaluation.collection import Collection, Part, view_of
 from patchclip_trainer.evaluation.measures import (
     PATCH_MAP,
     PlacedMaps,
@@ -141,6 +141,7 @@ def measure_predictions(
         }
     labelled = text_labelled(predictions.rows, domains)
     scored_by = domains.image_labels.scored_by
+    sources, views = [row.source for row in predictions.rows], [view_of(row) for row in predictions.rows]
     metrics: Record = {
         "schema": SCHEMA,
         "data": _data_record(measured),
@@ -158,8 +159,8 @@ def measure_predictions(
             other.name: compare_images(other, predictions, truths, scored_by, labelled, resamples)
             for other in opponents
         },
-        "by_source": _groups("source", predictions, truths, placed, labelled, resamples, domains, opponents),
-        "by_view": _groups("view", predictions, truths, placed, labelled, resamples, domains, opponents),
+        "by_source": _groups(sources, predictions, truths, placed, labelled, resamples, domains, opponents),
+        "by_view": _groups(views, predictions, truths, placed, labelled, resamples, domains, opponents),
     }
     return metrics, placed
 
@@ -194,7 +195,7 @@ def _place(
 
 
 def _groups(
-    what: str,
+    names: Sequence[str],
     predictions: Predictions,
     truths: Mapping[str, FindingTruth],
     placed: Mapping[str, Mapping[str, PlacedMaps]],
@@ -203,13 +204,16 @@ def _groups(
     domains: LabelDomains,
     opponents: Sequence[Opponent],
 ) -> Record:
-    """Return the main measures of each source or view apart; an empty name is `not given`."""
-    names = np.array([getattr(row, what) or "not given" for row in predictions.rows])
+    """Return the main measures of each source or view apart.
+
+    names: of each image; an empty one is `not given`.
+    """
+    group = np.array([name or "not given" for name in names])
     maps = {key: MapSystem(PATCH_MAP, {key: predictions.of(key)[1]}, "") for key in placed if PATCH_MAP in placed[key]}
     scored_by = domains.image_labels.scored_by
     record: Record = {}
-    for name in sorted(set(names)):
-        members = names == name
+    for name in sorted(set(group)):
+        members = group == name
         findings: Record = {}
         for key, truth in truths.items():
             judged = truth.placed & members
@@ -236,6 +240,7 @@ def _groups(
 
 def _data_record(measured: Measured) -> Record:
     collection, predictions = measured.collection, measured.predictions
+    place_of = {row.image: row.place for row in collection.rows}
     return {
         "folder": collection.folder.resolve().name,
         "manifest_digest": collection.digest,
@@ -246,7 +251,10 @@ def _data_record(measured: Measured) -> Record:
         "patients": len({row.patient_id for row in predictions.rows}),
         "problem_counts": dict(Counter(problem.kind for problem in collection.problems)),
         "problems": [str(problem) for problem in collection.problems],
-        "not_read": [{"image": image, "reason": reason} for image, reason in measured.not_read.items()],
+        "not_read": [
+            {"image": image, "place": str(place_of[image]), "reason": reason}
+            for image, reason in measured.not_read.items()
+        ],
         "left_out": [{"image": image, "reason": reason} for image, reason in measured.left_out.items()],
         "disagreements": [
             {

@@ -122,8 +122,8 @@ def cases(evaluation: Evaluation) -> tuple[str, list[tuple[str, list[Case]]]]:
     normal = [int(index) for index in np.argsort(-false, kind="stable") if matched.normal[index]]
 
     def told(index: int) -> Case:
-        text = f"false {false[index]:.2f}"
-        return Case(int(of_image[index]), text if matched.normal[index] else f"lesion {found[index]:.2f}, {text}")
+        lesion = "" if matched.normal[index] else f"weakest lesion {found[index]:.2f}, "
+        return Case(int(of_image[index]), f"{lesion}false {false[index]:.2f}")
 
     worst = boxed[CASES_A_ROW:][::-1][:CASES_A_ROW]
     return finding, [

@@ -13,7 +13,20 @@ from numpy.typing import NDArray
 _WIDTH, _HEIGHT = 460, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 34, 46
 _LEGEND_LINE = 16
-_SERIES = ("#0d8a97", "#e69f00", "#cc5a9e", "#4f7fd1", "#5a9e3d", "#d55e00", "#8b72be", "#7d8a8c")
+_SERIES = (
+    "#0d8a97",
+    "#e69f00",
+    "#cc5a9e",
+    "#4f7fd1",
+    "#5a9e3d",
+    "#d55e00",
+    "#8b72be",
+    "#7d8a8c",
+    "#a3392f",
+    "#2f7354",
+    "#a58a00",
+    "#4a3fa0",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -196,17 +196,16 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def _entry(probability: float, grid: Grids, size_px: NDArray[np.intp]) -> dict[str, object]:
-    shown = None
-    if not np.isnan(grid).any():
-        values = [round(float(value), _DECIMALS) for value in grid.ravel()]
-        shown = {"rows": grid.shape[0], "columns": grid.shape[1], "values": values}
+    if np.isnan(grid).any():
+        grid = grid[:0, :0]
+    values = [round(float(value), _DECIMALS) for value in grid.ravel()]
     return {
         "probability": round(probability, _DECIMALS) if np.isfinite(probability) else None,
         "candidates": [
             {"x": round(item.x, 2), "y": round(item.y, 2), "score": round(item.score, _DECIMALS)}
             for item in candidates_of(grid, size_px)
         ],
-        "map": shown,
+        "map": {"rows": grid.shape[0], "columns": grid.shape[1], "values": values},
     }
 
 
@@ -236,9 +235,9 @@ def _probability(entry: Mapping[str, Any] | None) -> float:
 
 
 def _grid(entry: Mapping[str, Any] | None) -> Grids:
-    if entry is None or entry["map"] is None:
+    shown = entry["map"] if entry is not None else None
+    if shown is None or not shown["values"]:
         return np.full((GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32)
-    shown = entry["map"]
     values = np.asarray(shown["values"], dtype=np.float64).reshape(shown["rows"], shown["columns"])
     if values.shape == (GRID_CELLS, GRID_CELLS):
         return values.astype(np.float32)

@@ -13,7 +13,7 @@ from patchclip_core.wording import UNTRAINED_WARNING
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.against import read_opponent
-from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, saliency_maps
+from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, read_mean_boxes, saliency_maps
 from patchclip_trainer.evaluation.calibrated import by_card
 from patchclip_trainer.evaluation.collection import Part, open_collection
 from patchclip_trainer.evaluation.measurement import (
@@ -64,7 +64,8 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     if not predictions.rows:
         raise DataError(f"{settings.data}: no image of '{settings.part}' can be read")
     analysed_s = time.monotonic() - started_s
-    cards = {card.key: card for card in read_card(find(settings.checkpoint)).findings}
+    folder = find(settings.checkpoint)
+    cards = {card.key: card for card in read_card(folder).findings}
     pairs = {key: by_card(predictions.of(key)[0], cards[key]) for key in predictions.keys if key in cards}
     measured = Measured(
         collection,
@@ -77,7 +78,14 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
         dict.fromkeys(DOMAINS, pairs),
     )
     systems = [
-        mean_box_prior(collection, predictions.rows, predictions.keys, domains, source=settings.part.source),
+        mean_box_prior(
+            collection,
+            predictions.rows,
+            predictions.keys,
+            domains,
+            source=settings.part.source,
+            kept=read_mean_boxes(folder),
+        ),
         *(_saliency(settings, analyzer, measured, progress) if settings.saliency else ()),
     ]
     opponents = [read_opponent(path, predictions) for path in settings.against]

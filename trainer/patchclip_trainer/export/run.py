@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from patchclip_core.checkpoint import (
     write_card,
 )
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.baselines import mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
 from patchclip_trainer.evaluation.collection import Part
 from patchclip_trainer.evaluation.measure import MeasureSettings, open_predictions
@@ -112,6 +113,8 @@ def export(settings: ExportSettings, out: Path) -> ModelCard:
         }
     )
     _write(source, exported, out)
+    learned_from = replace(measured.collection, rows=rows)
+    write_mean_boxes(out, mean_box_prior(learned_from, rows[:1], measured.predictions.keys, measured.domains))
     return exported
 
 

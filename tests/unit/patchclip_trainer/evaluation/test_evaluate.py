@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,21 @@ from typer.testing import CliRunner
 
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.baselines import MapSystem, write_mean_boxes
 from patchclip_trainer.metrics.candidates import GRID_CELLS
 from tests.pages import loaded_by
 
 
 def _evaluate(checkpoint: str, data: Path, out: Path, *more: str) -> dict[str, Any]:
+    return _said(checkpoint, data, out, *more)[0]
+
+
+def _said(checkpoint: str, data: Path, out: Path, *more: str) -> tuple[dict[str, Any], str]:
     arguments = ["evaluate", "--checkpoint", checkpoint, "--data", str(data), "--out", str(out), "--draws", "50", *more]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    return found
+    return found, " ".join(result.output.split())
 
 
 def test_a_model_that_finds_every_lesion_gets_every_point(bright_checkpoint: str, data: Path, tmp_path: Path) -> None:
@@ -64,6 +70,26 @@ def test_the_prior_comes_from_the_train_split_and_is_compared(
     assert "is a plug-in" in metrics["systems"]["grad_cam"]
 
 
+def test_where_no_training_image_is_at_hand_the_prior_is_the_one_that_the_checkpoint_keeps(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(bright_checkpoint, kept)
+    grid = np.zeros((GRID_CELLS, GRID_CELLS), dtype=np.float32)
+    grid[-4:, :4] = 1.0
+    prior = MapSystem("mean_box_prior", {"opacity": grid[None]}, "")
+    write_mean_boxes(kept, prior)
+    manifest = (data / "manifest.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (data / "manifest.csv").write_text("".join(line for line in manifest if ",train" not in line), encoding="utf-8")
+
+    without = _evaluate(bright_checkpoint, data, tmp_path / "without")
+    metrics = _evaluate(str(kept), data, tmp_path / "out")
+
+    assert without["systems"]["mean_box_prior"] == "no image of the train split has a box"
+    assert "those that the checkpoint learned from" in metrics["systems"]["mean_box_prior"]
+    assert "mean_box_prior" in metrics["findings"]["opacity"]["place"]["systems"]
+
+
 def test_predictions_are_a_line_an_image_with_points_in_source_pixels(
     bright_checkpoint: str, data: Path, tmp_path: Path
 ) -> None:
@@ -80,7 +106,7 @@ def test_predictions_are_a_line_an_image_with_points_in_source_pixels(
     assert (first["x"], first["y"]) == (pytest.approx(28, abs=4), pytest.approx(92, abs=4))
     row, column = np.unravel_index(np.argmax(shown["values"]), (GRID_CELLS, GRID_CELLS))
     assert shown["values"][row * GRID_CELLS + column] == first["score"]
-    assert pneumothorax == {"probability": None, "candidates": [], "map": None}
+    assert pneumothorax == {"probability": None, "candidates": [], "map": {"rows": 0, "columns": 0, "values": []}}
 
 
 def test_each_scoring_of_the_same_weights_on_the_same_split_is_counted(
@@ -117,10 +143,13 @@ def test_an_image_that_cannot_be_read_is_listed_with_its_reason(
 ) -> None:
     (data / "images" / "i3.png").write_bytes(b"no image")
 
-    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+    metrics, said = _said(bright_checkpoint, data, tmp_path / "out")
 
-    assert [item["image"] for item in metrics["data"]["not_read"]] == ["images/i3.png"]
+    assert [(item["image"], item["place"]) for item in metrics["data"]["not_read"]] == [
+        ("images/i3.png", "manifest.csv:5")
+    ]
     assert metrics["data"]["images"] == 11
+    assert "could not be read: manifest.csv:5: images/i3.png: " in said
 
 
 def test_bad_lines_of_the_lists_are_counted_and_named_with_their_lines(
@@ -128,9 +157,11 @@ def test_bad_lines_of_the_lists_are_counted_and_named_with_their_lines(
 ) -> None:
     (data / "images" / "i3.png").unlink()
 
-    metrics = _evaluate(bright_checkpoint, data, tmp_path / "out")
+    metrics, said = _said(bright_checkpoint, data, tmp_path / "out")
 
     assert metrics["data"]["problem_counts"]["missing image"] == 1
+    assert "problems in the lists, each in report.html: " in said
+    assert "missing image 1" in said
     assert any(problem.startswith("manifest.csv:5: missing image") for problem in metrics["data"]["problems"])
     assert "missing image: 1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 

@@ -103,7 +103,9 @@ def test_images_that_were_not_predicted_are_listed(crossval: Path) -> None:
 
     metrics = _measured(crossval)
 
-    assert metrics["data"]["not_read"] == [{"image": "images/i0.png", "reason": "the predictions say nothing of it"}]
+    assert metrics["data"]["not_read"] == [
+        {"image": "images/i0.png", "place": "manifest.csv:2", "reason": "the predictions say nothing of it"}
+    ]
 
 
 def test_saliency_of_a_cross_validation_needs_the_checkpoints_of_its_folds(crossval: Path) -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from patchclip_core.checkpoint import FindingCard, ModelCard, TrainingCounts, read_card, verify_weights, write_card
+from patchclip_core.errors import CheckpointError
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.baselines import read_mean_boxes
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold, write_out_of_fold
 from tests.checkpoints import FINDINGS
 
@@ -51,6 +54,25 @@ def test_a_finding_that_is_told_gets_calibration_operating_points_and_what_they_
     assert evidence.calibration_error.value < evidence.calibration_error_before.value
     assert evidence.region_false_positives is not None
     assert evidence.region_false_positives.value <= 0.6
+
+
+def test_an_export_keeps_where_the_boxes_lie_that_it_learned_from(
+    checkpoint: Path, crossval: Path, tmp_path: Path
+) -> None:
+    _export(checkpoint, crossval, tmp_path / "out")
+
+    kept = read_mean_boxes(tmp_path / "out")
+    assert set(kept) == {"opacity"}
+    expected = np.zeros((32, 32))
+    expected[4:14, 4:14] = 1.0  # 8 to 28 of 64 px
+    np.testing.assert_allclose(kept["opacity"], expected)
+
+
+def test_kept_boxes_that_are_damaged_are_named(tmp_path: Path) -> None:
+    (tmp_path / "mean_boxes.safetensors").write_bytes(b"no tensors")
+
+    with pytest.raises(CheckpointError, match=r"mean_boxes\.safetensors is damaged .*export the checkpoint anew"):
+        read_mean_boxes(tmp_path)
 
 
 def test_a_finding_of_which_too_little_is_known_is_not_evaluated_and_gets_no_number(
