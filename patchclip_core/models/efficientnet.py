@@ -1,7 +1,7 @@
 """EfficientNet-Lite0, a convolutional trunk for processors, and an image tower that ends in transformer layers over it.
 
 Tan and Le 2019 (arXiv 1905.11946); the Lite variant has neither squeeze-and-excite nor swish. The trunk's batch norms
-are folded into its convolutions, and its weights stay as they are: it reads pixels, the layers after it learn.
+are folded into its convolutions. Its first stages stay as they are, the last two may learn with the layers after it.
 
 A layer of stride 2 reads half a pixel of its input beside the middle of the cell that it stands for, to the side where
 its smaller padding lies. The published weights were trained with all larger paddings after the image, and their kernels
@@ -73,6 +73,8 @@ class EfficientNetImageSettings(BaseModel):
     hidden: Annotated[int, Field(ge=4)] = 256
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """In training: of the features, and in the transformer layers."""
+    trained_stages: Literal[0, 2] = 0
+    """How many of the trunk's stages learn: none, or the last two, which are those of stride 32."""
     readers: Annotated[int, Field(ge=1)] = 1
     """Sets of layers over the same trunk, each with a random start of its own."""
 
@@ -134,15 +136,19 @@ class EfficientNetLite(nn.Module):
                 before = stage.width
             self.stages.append(nn.Sequential(*blocks))
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 1, H, W) -> (B, 112, H / 16, W / 16) and (B, 320, H / 32, W / 32)."""
-        fine: torch.Tensor = self.stem(images)
+    def fine(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) -> (B, 112, H / 16, W / 16)."""
+        features: torch.Tensor = self.stem(images)
         for stage in self.stages[:_FINE]:
-            fine = stage(fine)
-        coarse = fine
+            features = stage(features)
+        return features
+
+    def coarse(self, fine: torch.Tensor) -> torch.Tensor:
+        """(B, 112, H / 16, W / 16) -> (B, 320, H / 32, W / 32)."""
+        features = fine
         for stage in self.stages[_FINE:]:
-            coarse = stage(coarse)
-        return fine, coarse
+            features = stage(features)
+        return features
 
 
 class Reader(nn.Module):
@@ -184,7 +190,7 @@ class Reader(nn.Module):
 
 
 class EfficientNetImageTower(TrunkTower):
-    """The fixed trunk, and what reads its cells: once, or several times side by side."""
+    """The trunk, of which all or the first stages are fixed, and what reads its cells: once, or several times."""
 
     def __init__(self, settings: EfficientNetImageSettings) -> None:
         super().__init__()
@@ -193,6 +199,8 @@ class EfficientNetImageTower(TrunkTower):
         # Channels last: a third faster on processors.
         self.model = EfficientNetLite().requires_grad_(False)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its types lack it
+        if settings.trained_stages:
+            self.model.stages[_FINE:].requires_grad_(True)
         given = STAGES[_FINE - 1].width + STAGES[-1].width
         self.reading = nn.ModuleList([Reader(settings, given) for _ in range(settings.readers)])
         self.final_norm = nn.LayerNorm(self.width)
@@ -207,27 +215,37 @@ class EfficientNetImageTower(TrunkTower):
         return alignment.convolved(self.settings.stride, self.settings.stride, 0)
 
     @property
-    def fixed(self) -> EfficientNetLite:
-        """The trunk."""
+    def fixed(self) -> nn.Module:
+        """The trunk, or its first stages."""
+        if self.settings.trained_stages:
+            return nn.ModuleList([self.model.stem, *self.model.stages[:_FINE]])
         return self.model
 
     def features(self, images: torch.Tensor) -> Features:
-        """Run the trunk: (B, 432, H // stride, W // stride).
+        """Run what is fixed: (B, 432, H // stride, W // stride), or (B, 112, H / 16, W / 16) where stages learn."""
+        fine = self.model.fine(images.contiguous(memory_format=torch.channels_last))
+        return Features(fine if self.settings.trained_stages else self._cells(fine))
+
+    def _cells(self, fine: torch.Tensor) -> torch.Tensor:
+        """(B, 112, H / 16, W / 16) -> (B, 432, H // stride, W // stride).
 
         What is left over beyond a multiple of 32 has no coarse features of its own: it takes its neighbours'.
         """
-        fine, coarse = self.model(images.contiguous(memory_format=torch.channels_last))
+        coarse = self.model.coarse(fine)
         if self.settings.stride == 32:
             fine = nn.functional.avg_pool2d(fine, 2)
         else:
             coarse = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")
             down, across = (fine.shape[side] - coarse.shape[side] for side in (-2, -1))
             coarse = nn.functional.pad(coarse, (0, across, 0, down), mode="replicate")
-        return Features(torch.cat([fine, coarse], dim=1))
+        return torch.cat([fine, coarse], dim=1)
 
     def encode(self, features: Features) -> ImageTokens:
         """Read the cells; each reader's tokens of all images follow each other."""
-        read = [reader(features.values) for reader in self.reading]
+        cells = features.values
+        if self.settings.trained_stages:
+            cells = self._cells(cells.contiguous(memory_format=torch.channels_last))
+        read = [reader(cells) for reader in self.reading]
         tokens = torch.cat([tokens for tokens, _ in read])  # (readers * B, 1 + P, W)
         positions = read[0][1]
         if len(read) > 1:

@@ -79,9 +79,12 @@ def test_a_token_stands_for_its_own_square(stride: int, input_px: int) -> None:
         assert tower(torch.randn(1, 1, input_px, input_px)).patches.shape == (1, (input_px // stride) ** 2, 16)
 
 
+@pytest.mark.parametrize("trained_stages", [0, 2])
 @pytest.mark.parametrize("stride", [16, 32])
-def test_features_and_what_follows_are_the_tower(stride: int) -> None:
-    tower = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL | {"stride": stride})).eval()
+def test_features_and_what_follows_are_the_tower(stride: int, trained_stages: int) -> None:
+    torch.manual_seed(0)
+    changes = {"stride": stride, "trained_stages": trained_stages}
+    tower = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL | changes)).eval()
     images = torch.randn(2, 1, 64, 64)
 
     with torch.no_grad():
@@ -99,6 +102,32 @@ def test_the_trunk_is_never_trained() -> None:
     trained = {name for name, weight in tower.named_parameters() if weight.grad is not None}
     assert trained
     assert not any(name.startswith("model.") for name in trained)
+
+
+def test_the_last_two_stages_learn_where_they_are_asked_to_and_nothing_before_them() -> None:
+    settings = EfficientNetImageSettings.model_validate(_SMALL | {"trained_stages": 2})
+    tower = EfficientNetImageTower(settings)
+
+    tower(torch.randn(1, 1, 64, 64)).patches.sum().backward()
+
+    trained = {name for name, weight in tower.named_parameters() if weight.grad is not None}
+    of_trunk = {name.split(".")[2] for name in trained if name.startswith("model.stages.")}
+    assert of_trunk == {"5", "6"}
+    assert not any(name.startswith("model.stem.") for name in trained)
+    assert {id(weight) for weight in tower.fixed.parameters()}.isdisjoint(
+        id(weight) for name, weight in tower.named_parameters() if name in trained
+    )
+
+
+def test_stages_that_learn_change_nothing_as_long_as_they_have_not_learned() -> None:
+    torch.manual_seed(0)
+    fixed = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL)).eval()
+    learning = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL | {"trained_stages": 2})).eval()
+    learning.load_state_dict(fixed.state_dict())
+    images = torch.randn(1, 1, 64, 64)
+
+    with torch.no_grad():
+        torch.testing.assert_close(learning(images).patches, fixed(images).patches)
 
 
 def test_readers_start_apart_and_each_reads_all_images() -> None:
