@@ -9,10 +9,10 @@ from typing import Any
 from patchclip_trainer.data.duplicates import NearDuplicate
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Problem
 from patchclip_trainer.data.reports import sections, sentences
+from patchclip_trainer.data.splits import PARTS
 
 _SHOWN_PROBLEMS = 20
 _SHOWN_PAIRS = 50
-_SPLITS = ("train", "val", "test")
 
 
 def data_sheet(
@@ -117,7 +117,7 @@ def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
     for name, split in pairs:
         counts[name][split] += 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))
-    return {name: {split: count[split] for split in _SPLITS if count[split]} for name, count in ordered}
+    return {name: {split: count[split] for split in PARTS if count[split]} for name, count in ordered}
 
 
 def _reports(rows: Sequence[ImageRow]) -> dict[str, int]:
@@ -145,7 +145,7 @@ def _pair(pair: NearDuplicate, rows: Sequence[ImageRow]) -> dict[str, Any]:
 
 
 def _table(title: str, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    splits = [split for split in _SPLITS if any(split in count for count in counts.values())]
+    splits = [split for split in PARTS if any(split in count for count in counts.values())]
     lines = [f"| {title} | {' | '.join(splits)} | all |", f"|---|{'---:|' * (len(splits) + 1)}"]
     for name, count in counts.items():
         cells = " | ".join(str(count.get(split, 0)) for split in splits)

@@ -135,6 +135,11 @@ def split_of(text: str) -> SplitName | None:
     return SPLITS.get(text.strip().casefold())
 
 
+def part_named(text: str) -> str:
+    """Return the part that a text names, as rows have it: train, val or test, or its own word in lower case."""
+    return split_of(text) or text.strip().casefold()
+
+
 def words(text: str, separator: str = "|") -> tuple[str, ...]:
     """Return the parts of a list in one cell, without empty ones."""
     return tuple(part.strip() for part in text.split(separator) if part.strip())

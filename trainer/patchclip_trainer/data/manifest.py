@@ -8,7 +8,7 @@ from typing import Literal
 from patchclip_core.types import Box
 
 SplitName = Literal["train", "val", "test", ""]
-"""The part an image belongs to; empty where the source does not say."""
+"""A part that training knows; empty where the source does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class ImageRow:
 
     image: path of the file, relative to the source's folder, with forward slashes; unique in a manifest.
     patient_id: whose image it is; in prepared data a keyed hash. Images of one patient never part.
+    split: the part it belongs to: a `SplitName`, or another word of the source's in lower case, which evaluation may
+    ask for; in prepared data always train, val or test.
     source: name of the data set, as `conf/label_domains.yaml` knows it.
     licence_class: `open` or `cc-nc`, or what the source says; empty where unknown.
     view: PA, AP, `AP supine` or empty.
@@ -45,7 +47,7 @@ class ImageRow:
 
     image: str
     patient_id: str
-    split: SplitName = ""
+    split: str = ""
     source: str = ""
     licence_class: str = ""
     view: str = ""

@@ -6,12 +6,15 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_trainer.data.manifest import ImageRow, SplitName
 from patchclip_trainer.errors import DataError
+
+PARTS: Final = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,13 @@ def draw(patient_id: str, salt: str) -> float:
 
 
 def with_splits(rows: Sequence[ImageRow], shares: SplitShares) -> tuple[ImageRow, ...]:
-    """Return the rows, those without a split drawn by patient; what the source has split stays."""
+    """Return the rows, those without a split that training knows drawn by patient; what the source has split stays."""
 
     def of(patient_id: str) -> SplitName:
         place = 100 * draw(patient_id, "split")
         return "train" if place < shares.train else "val" if place < shares.train + shares.val else "test"
 
-    return tuple(row if row.split else replace(row, split=of(row.patient_id)) for row in rows)
+    return tuple(row if row.split in PARTS else replace(row, split=of(row.patient_id)) for row in rows)
 
 
 def train_folds(rows: Sequence[ImageRow], folds: int) -> dict[int, int]:

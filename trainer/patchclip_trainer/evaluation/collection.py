@@ -16,7 +16,7 @@ from patchclip_core.types import Radiograph
 from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
-from patchclip_trainer.data.listing import read_table
+from patchclip_trainer.data.listing import part_named, read_table
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Place, Problem
 from patchclip_trainer.data.shards import DESCRIPTION, PROBLEMS, PreparedData, SourceSize, open_prepared
 from patchclip_trainer.errors import DataError
@@ -26,13 +26,16 @@ from patchclip_trainer.errors import DataError
 class Part:
     """Which images of a collection. split: a part, or `all`. source, view: only those; None: any. view: AP or PA.
 
-    licence_classes: only images of these; None: any.
+    A part is called as in the list, in upper or lower case. licence_classes: only images of these; None: any.
     """
 
     split: str
     source: str | None = None
     view: str | None = None
     licence_classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "split", part_named(self.split))
 
     def has(self, row: ImageRow) -> bool:
         """Tell whether an image of the split is meant."""
@@ -67,7 +70,7 @@ class Collection:
         """
         of_split = [row for row in self.rows if part.split in {"all", row.split}]
         if not of_split:
-            found = ", ".join(sorted({row.split or "(none)" for row in self.rows})) or "no images at all"
+            found = ", ".join(sorted({row.split for row in self.rows} - {""})) or "none with a name"
             raise DataError(f"no image is in the split '{part.split}'; there are: {found}. `all` takes every image")
         chosen = [row for row in of_split if part.has(row)]
         if not chosen:

@@ -27,6 +27,15 @@ def test_no_patient_is_in_two_parts_and_shares_are_about_right() -> None:
     assert counts["test"] > 10
 
 
+def test_a_split_that_training_does_not_know_is_drawn_by_patient() -> None:
+    rows = [ImageRow(f"{number}.png", f"p{number // 2}", split="heldout") for number in range(40)]
+
+    drawn = with_splits(rows, SplitShares(50, 25, 25))
+
+    assert {row.split for row in drawn} == {"train", "val", "test"}
+    assert all(first.split == second.split for first, second in zip(drawn[::2], drawn[1::2], strict=True))
+
+
 def test_a_split_of_the_source_stays() -> None:
     (row,) = with_splits([ImageRow("a.png", "p", split="test")], SplitShares(100, 0, 0))
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from patchclip_core.types import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
-from patchclip_trainer.data.listing import Listing, age_of, number, read_table, split_of, words
+from patchclip_trainer.data.listing import Listing, age_of, number, part_named, read_table, words
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place
 from patchclip_trainer.data.reports import kept_of
+from patchclip_trainer.data.splits import PARTS
 
 _TEXT_COLUMNS = ("text", "radiology_text")
 _KINDS: dict[str, Literal["finding", "anatomy", "device"]] = {
@@ -39,10 +40,10 @@ def _add_image(listing: Listing, place: Place, cells: dict[str, str]) -> None:
         patient = f"image {image}"
         action = "the image counts as a patient of its own"
         listing.problem(place, "no patient", f"{image} has no patient_id", action)
-    split = split_of(cells.get("split", ""))
-    if split is None:
+    split = part_named(cells.get("split", ""))
+    if split and split not in PARTS:
         what = f"{cells['split']!r} is none of train, val, test"
-        listing.problem(place, "unknown split", what, "the split is drawn by patient")
+        listing.problem(place, "unknown split", what, "drawn by patient; `evaluate` knows it by this name")
     text_columns = [column for column in _TEXT_COLUMNS if column in cells]
     text = next((cells[column] for column in text_columns if cells[column]), "")
     if text_columns and not kept_of(text):
@@ -53,7 +54,7 @@ def _add_image(listing: Listing, place: Place, cells: dict[str, str]) -> None:
         ImageRow(
             image=image,
             patient_id=patient,
-            split=split or "",
+            split=split,
             source=cells.get("source_dataset", ""),
             licence_class=cells.get("licence_class", ""),
             view=cells.get("view", ""),
