@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -11,16 +11,17 @@ from typing import Final
 from PIL import ImageDraw, ImageFont
 
 from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Finding, Findings, FindingState, Radiograph
+from patchclip_core.types import Finding, Findings, FindingState, ModelIdentity
 from patchclip_core.wording import RESEARCH_STATEMENT, Wording, calibration_line, model_line, percent, training_line
 
-LEGEND_WIDTH_PX: Final = 540
+LEGEND_WIDTH_PX: Final = 600
 BACKGROUND: Final = (16, 18, 22)
 
 _MARGIN_PX: Final = 36
 _HEAD_PX: Final = 112
 _ROW_PX: Final = 90
 _LINE_PX: Final = 28
+_BETWEEN_NOTES_PX: Final = 8
 _BRIGHT: Final = (238, 240, 244)
 _DIM: Final = (150, 156, 166)
 _FAINT: Final = (58, 62, 70)
@@ -63,23 +64,21 @@ class Legend:
     findings: Findings
     definitions: Mapping[str, FindingDefinition]
     wording: Wording
-    notes: tuple[tuple[str, Colour], ...]
+    notes: tuple[tuple[tuple[str, ...], Colour], ...]
     scale: float
 
     @staticmethod
     def of(
-        radiograph: Radiograph,
         findings: Findings,
         definitions: Mapping[str, FindingDefinition],
+        remarks: Iterable[str],
         wording: Wording,
         scale: float = 1.0,
     ) -> Legend:
-        """Lay a legend out."""
+        """Lay a legend out. remarks: what there is to say of the image, in English."""
         size, room = round(_NOTE_SIZE_PX * scale), (LEGEND_WIDTH_PX - 2 * _MARGIN_PX) * scale
         notes = tuple(
-            (line, colour)
-            for note, colour in _notes(radiograph, findings, wording)
-            for line in wrapped(note, size, room)
+            (tuple(wrapped(note, size, room)), colour) for note, colour in _notes(remarks, findings.model, wording)
         )
         return Legend(findings, definitions, wording, notes, scale)
 
@@ -91,8 +90,12 @@ class Legend:
     @property
     def height_px(self) -> int:
         """The height that it needs."""
-        rows, notes = _ROW_PX * len(self.findings.items), _LINE_PX * len(self.notes)
-        return self._px(_HEAD_PX + rows + notes + 2 * _MARGIN_PX)
+        return self._px(_HEAD_PX + _ROW_PX * len(self.findings.items) + 2 * _MARGIN_PX) + self._notes_px
+
+    @property
+    def _notes_px(self) -> int:
+        lines = sum(len(lines) for lines, _ in self.notes)
+        return self._px(_LINE_PX) * lines + self._px(_BETWEEN_NOTES_PX) * len(self.notes)
 
     def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], height_px: int) -> None:
         """Draw it with its top-left corner at `corner`, its notes at the bottom of `height_px`."""
@@ -102,10 +105,12 @@ class Legend:
         draw.text((left, top + self._px(52)), say("probability, mark: threshold"), font=self._font(20), fill=_DIM)
         for row, finding in enumerate(self.findings):
             self._draw_row(draw, left, right, top + self._px(_HEAD_PX + row * _ROW_PX), finding)
-        bottom = corner[1] + height_px - self._px(_MARGIN_PX)
-        for after, (line, colour) in enumerate(reversed(self.notes), 1):
-            y = bottom - self._px(_LINE_PX * after)
-            draw.text((left, y), line, font=self._font(_NOTE_SIZE_PX), fill=colour)
+        y = corner[1] + height_px - self._px(_MARGIN_PX) - self._notes_px
+        for lines, colour in self.notes:
+            y += self._px(_BETWEEN_NOTES_PX)
+            for line in lines:
+                draw.text((left, y), line, font=self._font(_NOTE_SIZE_PX), fill=colour)
+                y += self._px(_LINE_PX)
 
     def _px(self, natural: float) -> int:
         return round(natural * self.scale)
@@ -147,24 +152,31 @@ class Legend:
         colour: Colour,
         said_colour: Colour,
     ) -> None:
-        """Write a finding's name and what is said of it, the name smaller or on more lines where both would not fit."""
+        """Write a finding's name and what is said of it, the name smaller or on more lines where both would not fit.
+
+        No word of it runs into what is said: a long one alone decides how small the name is.
+        """
         face, start = self._font(26), left + self._px(34)
-        draw.text((right, y), said, font=face, fill=said_colour, anchor="ra")
+        draw.text((right, y + self._px(13)), said, font=face, fill=said_colour, anchor="rm")
         room = right - start - draw.textlength(said, font=face) - self._px(12)
         sizes = [self._px(size) for size in _NAME_SIZES_PX]
         size = next((size for size in sizes if draw.textlength(name, font=font(size)) <= room), sizes[-1])
+        longest = max((draw.textlength(word, font=font(size)) for word in name.split()), default=0.0)
+        if longest > room:
+            size = max(1, int(size * room / longest))
         lines = list(wrapped(name, size, room))
         for number, line in enumerate(lines):
             middle = y + self._px(13) + round((number - (len(lines) - 1) / 2) * size * 1.1)
             draw.text((start, middle), line, font=font(size), fill=colour, anchor="lm")
 
 
-def _notes(radiograph: Radiograph, findings: Findings, wording: Wording) -> Iterator[tuple[str, Colour]]:
+def _notes(remarks: Iterable[str], model: ModelIdentity, wording: Wording) -> Iterator[tuple[str, Colour]]:
     """Yield the sentences at the bottom and their colours."""
-    model = findings.model
-    for remark in dict.fromkeys((*radiograph.remarks, *findings.remarks)):
-        yield wording.repeat(remark), _DIM
+    for remark in remarks:
+        yield wording.repeat(remark), _BRIGHT
     yield model_line(model, wording), _DIM
+    if model.statement:
+        yield wording.repeat(model.statement), _DIM
     if not model.trained:
         yield wording.say("The model is untrained."), _WARNING
     else:

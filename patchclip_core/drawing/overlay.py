@@ -6,7 +6,7 @@ that is to be smaller is drawn smaller, and not shrunk: its words and lines stay
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -40,14 +40,16 @@ def draw_overlay(
     definitions: Mapping[str, FindingDefinition],
     *,
     heat_map: bool = False,
+    remarks: Iterable[str] = (),
     wording: Wording = ENGLISH,
     longest_side_px: int | None = None,
 ) -> Image.Image:
     """Return an RGB picture: the radiograph with each present finding drawn and labelled, and the legend.
 
     radiograph: the image that was analysed, of the size that `findings.geometry` names as its source. heat_map: the
-    model's maps in the findings' colours, where it has them, instead of contours. wording: the language; the findings'
-    names are those of the definitions. longest_side_px: everything is drawn smaller, words included, where the whole
+    model's maps in the findings' colours, where it has them, instead of contours. remarks: what is to be said of the
+    image beside the remarks of its decoding and of the findings, in English. wording: the language; the findings' names
+    are those of the definitions. longest_side_px: everything is drawn smaller, words included, where the whole
     would be higher or wider than this.
     """
     geometry = findings.geometry
@@ -58,7 +60,8 @@ def draw_overlay(
         )
     definitions = {key: one.model_copy(update={"name": drawable(one.name)}) for key, one in definitions.items()}
     wording = replace(wording, sentences={said: drawable(other) for said, other in wording.sentences.items()})
-    legend = _legend(radiograph, findings, definitions, wording, longest_side_px)
+    said = tuple(dict.fromkeys((*remarks, *radiograph.remarks, *findings.remarks)))
+    legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px)
     picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
     present = [finding for finding in findings.present if finding.regions]
     for finding in reversed(present):  # the most probable one is drawn last, over the others
@@ -188,13 +191,14 @@ def _legend(
     radiograph: Radiograph,
     findings: Findings,
     definitions: Mapping[str, FindingDefinition],
+    remarks: Sequence[str],
     wording: Wording,
     longest_side_px: int | None,
 ) -> Legend:
     """Return the legend at the scale at which the whole picture is as small as it is to be."""
     scale = 1.0
     while True:
-        legend = Legend.of(radiograph, findings, definitions, wording, scale)
+        legend = Legend.of(findings, definitions, remarks, wording, scale)
         longest = max(_whole(_size(radiograph, _LONG_SIDE_PX * scale), legend))
         if longest_side_px is None or longest <= longest_side_px:
             return legend

@@ -6,10 +6,10 @@ import io
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from PIL import Image
 from pydicom import Dataset
@@ -17,11 +17,13 @@ from pydicom import Dataset
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.types import Analyzer, Findings, Radiograph
+from patchclip_core.wording import ENGLISH
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
 from patchclip_node.results import AnalysedImage, Picture, ResultContext, SkippedImage, build_results
+from patchclip_node.results.wording import remarks
 from patchclip_node.services.analyse.outcome import (
     Analysed,
     AnalysedFile,
@@ -37,6 +39,9 @@ BATCH_IMAGES = 8
 
 _PNG_LEVEL = 2
 """A fifth larger than the default's file in a third of its time, which every study waits for."""
+
+_PAGES: Final = PictureStyle()
+"""What the node's own pages show, in their language."""
 
 _T = TypeVar("_T")
 
@@ -62,8 +67,11 @@ def analyse_instances(
     analyzer: Analyzer,
     context: ResultContext,
     variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
+    overlay: PictureStyle = _PAGES,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
+
+    overlay: how the PNG file of each image is drawn, for whoever looks without a viewer.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -87,7 +95,7 @@ def analyse_instances(
             found = analyzer.analyze_batch([radiograph for _, radiograph in decoded])
         with timer.step("overlay"):
             for (candidate, radiograph), findings in zip(decoded, found, strict=True):
-                analysed.append(_analysed(candidate, radiograph, findings, context, styles))
+                analysed.append(_analysed(candidate, radiograph, findings, context, styles, overlay))
     if not analysed:
         return Rejected(_reason_for_all(skipped), tuple(skipped))
     with timer.step("results"):
@@ -133,25 +141,28 @@ def _analysed(
     findings: Findings,
     context: ResultContext,
     styles: Collection[PictureStyle],
+    overlay: PictureStyle,
 ) -> AnalysedFile:
     beside = (*candidate.remarks, *radiograph.remarks)
-    remarks = tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks)
-    usual = PictureStyle()
-    drawn = {style: _drawn(radiograph, findings, context, style) for style in dict.fromkeys((usual, *styles))}
-    pictures = {style: Picture(drawn[style].height, drawn[style].width, drawn[style].tobytes()) for style in styles}
-    return AnalysedFile(
-        candidate.image, AnalysedImage(candidate.source, findings, remarks, pictures), _png(drawn[usual])
+    result = AnalysedImage(
+        candidate.source,
+        findings,
+        tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks),
     )
+    drawn = {style: _drawn(radiograph, result, context, style) for style in dict.fromkeys((overlay, *styles))}
+    pictures = {style: Picture(drawn[style].height, drawn[style].width, drawn[style].tobytes()) for style in styles}
+    return AnalysedFile(candidate.image, replace(result, pictures=pictures), _png(drawn[overlay]))
 
 
-def _drawn(radiograph: Radiograph, findings: Findings, context: ResultContext, style: PictureStyle) -> Image.Image:
-    """Return a picture of what was found."""
+def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:
+    """Return a picture of what was found, which says of the image what a report says: it may be all that arrives."""
     spoken = context.in_language(style.language)
     return draw_overlay(
         radiograph,
-        findings,
+        image.findings,
         spoken.definitions,
         heat_map=style.drawing is Drawing.HEAT_MAP,
+        remarks=remarks(image, ENGLISH),
         wording=spoken.wording,
         longest_side_px=style.longest_side_px,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, drawable, font
+from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend, drawable, font
 from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
 from patchclip_core.localization import region_mask
 from patchclip_core.prompts import load_findings
@@ -109,6 +109,52 @@ def test_a_long_name_leaves_room_for_what_is_said_of_it() -> None:
     beginning = 1400 + LEGEND_WIDTH_PX - 36 - said_px - 6
     assert short.tobytes() != long.tobytes()
     assert (np.asarray(short)[:, beginning:] == np.asarray(long)[:, beginning:]).all()
+
+
+def test_a_word_that_is_longer_than_its_room_does_not_run_into_what_is_said() -> None:
+    found = findings(400, 400, {})
+    long = DEFINITIONS | {"opacity": DEFINITIONS["opacity"].model_copy(update={"name": "Lungenverschattungsverdacht"})}
+    none = DEFINITIONS | {"opacity": DEFINITIONS["opacity"].model_copy(update={"name": ""})}
+
+    for longest_side_px in (1200, 1600, None):
+        with_name, without = (
+            np.asarray(
+                draw_overlay(
+                    radiograph(400, 400), found, one, wording=load_wordings()["de"], longest_side_px=longest_side_px
+                )
+            )
+            for one in (long, none)
+        )
+        scale = with_name.shape[1] / (1400 + LEGEND_WIDTH_PX)
+        said_px = font(round(26 * scale)).getlength("nicht vorhanden  12 %")
+        written = np.flatnonzero((with_name != without).any(axis=(0, 2)))
+        assert written[-1] < with_name.shape[1] - 36 * scale - said_px
+
+
+def test_what_there_is_to_say_of_image_and_model_is_said_in_the_language_once() -> None:
+    model = replace(TRAINED, statement="It errs often.")
+    remarks = ("The view is unknown: View Position is missing. It was analysed as a frontal view.",)
+
+    legend = Legend.of(replace(findings(400, 400, {}), model=model), DEFINITIONS, remarks, load_wordings()["de"])
+
+    said = [" ".join(lines) for lines, _ in legend.notes]
+    assert (
+        said[0] == "Die Projektion ist unbekannt: View Position fehlt. Das Bild wurde als frontale Aufnahme untersucht."
+    )
+    assert "It errs often." in said
+
+
+def test_remarks_make_room_below_the_findings_and_nothing_else_smaller() -> None:
+    found, remarks = findings(400, 400, {}), [f"Remark {number}: " + "word " * 30 for number in range(9)]
+
+    plain = draw_overlay(radiograph(400, 400), found, DEFINITIONS)
+    remarked = draw_overlay(radiograph(400, 400), found, DEFINITIONS, remarks=remarks)
+
+    assert remarked.width == plain.width
+    assert remarked.height > plain.height
+    rows_px = 36 + 112 + 90 * len(found.items)
+    legends = (np.asarray(picture)[:rows_px, 1400:] for picture in (plain, remarked))
+    assert np.array_equal(*legends)
 
 
 def test_a_region_at_the_border_of_the_image_is_outlined_on_all_sides() -> None:

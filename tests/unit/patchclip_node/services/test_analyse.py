@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
+from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError
 from patchclip_core.prompts import load_findings
 from patchclip_core.wording import load_wordings
@@ -21,6 +22,7 @@ from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullErro
 from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
+from patchclip_node.results.wording import SIDE_NOT_STATED
 from patchclip_node.services.analyse import AnalysisService
 from patchclip_node.services.study_summary import StudySummary
 from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings, RetrySettings
@@ -212,6 +214,25 @@ def test_the_summary_names_the_model_the_findings_the_times_and_the_overlay(benc
     assert image.overlay_key is not None
     picture = Image.open(io.BytesIO(bench.spool.files[image.overlay_key]))
     assert picture.format == "PNG"
+
+
+def test_a_picture_says_of_its_image_what_a_report_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def spy(*arguments: Any, remarks: Iterable[str], **more: Any) -> Image.Image:
+        said.extend(remarks)
+        return draw_overlay(*arguments, **more)
+
+    monkeypatch.setattr("patchclip_node.services.analyse.images.draw_overlay", spy)
+    bench.arrive(PatientOrientation=["R", "F"])
+    bench.arrive("second.dcm", PatientOrientation="", BodyPartExamined="")
+
+    bench.run_one()
+
+    mirrored, unknown = "says that the image is mirrored.", "The body part is unknown:"
+    assert [remark for remark in said if mirrored in remark]
+    assert [remark for remark in said if unknown in remark]
+    assert said.count(SIDE_NOT_STATED) == 1
 
 
 def test_an_image_that_is_not_analysed_gets_its_reason_and_the_others_go_on(bench: Bench) -> None:
