@@ -131,12 +131,12 @@ def _analyse_all(
 
 def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> list[DocumentedImage]:
     """Write a study's objects and pictures; returns the entry of each of its files, in their order."""
-    from patchclip_node.results import encode
+    from patchclip_node.results import encode, numbered
     from patchclip_node.results.findings_json import DocumentedImage
     from patchclip_node.services.analyse import Analysed
 
     objects: list[str] = []
-    analysed = {}
+    analysed, pictures_of = {}, {}
     if isinstance(outcome, Analysed):
         written: Counter[str] = Counter()
         for variant, dataset in outcome.results:
@@ -145,7 +145,8 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> l
             name = f"{files[0].name}-{kind}{written[kind] if written[kind] > 1 else ''}.dcm"
             (out / name).write_bytes(encode(dataset))
             objects.append(name)
-        analysed = {file.image.sop_instance_uid: file for file in outcome.images}
+        pictures_of = {file.image.sop_instance_uid: file.overlay_png for file in outcome.images}
+        analysed = {image.sop_instance_uid: image for image in numbered([file.result for file in outcome.images])}
     reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}
     entries = []
     for file in files:
@@ -153,14 +154,14 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> l
         pictures = []
         if uid in analysed:
             pictures = [f"{file.name}.png"]
-            (out / pictures[0]).write_bytes(analysed[uid].overlay_png)
+            (out / pictures[0]).write_bytes(pictures_of[uid])
         entries.append(
             DocumentedImage(
                 file=str(file.path),
                 study_instance_uid=file.header.study_instance_uid,
                 series_instance_uid=file.header.series_instance_uid,
                 sop_instance_uid=uid,
-                analysed=analysed[uid].result if uid in analysed else None,
+                analysed=analysed.get(uid),
                 reason=reasons.get(uid),
                 objects=(*objects, *pictures),
             )

@@ -4,7 +4,7 @@ The same images and context give the same bytes, so a result can be built again 
 """
 
 from patchclip_node.results.build import build_results
-from patchclip_node.results.context import AnalysedImage, Picture, Predecessor, ResultContext, SkippedImage
+from patchclip_node.results.context import AnalysedImage, Picture, Predecessor, ResultContext, SkippedImage, numbered
 from patchclip_node.results.encode import encode
 from patchclip_node.results.findings_json import DocumentedImage, findings_document
 from patchclip_node.results.gsps import build_gsps
@@ -33,4 +33,5 @@ __all__ = [
     "build_text_sr",
     "encode",
     "findings_document",
+    "numbered",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pydicom import Dataset
 
 from patchclip_node.domain.records import STANDARD_VARIANTS, ResultKind, ResultVariant
-from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
+from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage, numbered
 from patchclip_node.results.gsps import build_gsps
 from patchclip_node.results.key_objects import build_ko
 from patchclip_node.results.parametric_map import build_parametric_map
@@ -29,6 +29,7 @@ def build_results(
     say nothing are left out: a segmentation without a region, a presentation state or a selection without a present
     finding. A picture needs all images drawn in its style, and its language among the context's wordings.
     """
+    images = numbered(images)
     return [
         (variant, dataset)
         for variant in dict.fromkeys(variants)
@@ -40,7 +41,7 @@ def build_results(
 def _build(
     variant: ResultVariant, images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
 ) -> Iterator[Dataset | None]:
-    numbered, context = enumerate(images, 1), context.in_language(variant.language)
+    context = context.in_language(variant.language)
     match variant.kind:
         case ResultKind.SR:
             yield build_sr(images, skipped, context, variant)
@@ -49,12 +50,12 @@ def _build(
         case ResultKind.KO:
             yield build_ko(images, context, variant)
         case ResultKind.SEG:
-            yield from (build_seg(image, context, number, variant) for number, image in numbered)
+            yield from (build_seg(image, context, variant) for image in images)
         case ResultKind.FRACTIONAL_SEG:
-            yield from (build_fractional_seg(image, context, number, variant) for number, image in numbered)
+            yield from (build_fractional_seg(image, context, variant) for image in images)
         case ResultKind.PARAMETRIC_MAP:
-            yield from (build_parametric_map(image, context, number, variant) for number, image in numbered)
+            yield from (build_parametric_map(image, context, variant) for image in images)
         case ResultKind.SC:
-            yield from (build_sc(image, context, number, variant) for number, image in numbered)
+            yield from (build_sc(image, context, variant) for image in images)
         case ResultKind.GSPS:
-            yield from (build_gsps(image, context, number, variant) for number, image in numbered)
+            yield from (build_gsps(image, context, variant) for image in images)

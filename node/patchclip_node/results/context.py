@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -68,12 +68,14 @@ class AnalysedImage:
 
     remarks: what the reader should know of the image, from its selection; the findings bring their own.
     pictures: the image as the model saw it, with what was found drawn into it, in each style that is asked for.
+    number: what results call the image, from 1, where its study has several; None for the only one.
     """
 
     source: Dataset
     findings: Findings
     remarks: tuple[str, ...] = ()
     pictures: Mapping[PictureStyle, Picture] = field(default_factory=lambda: MappingProxyType({}))
+    number: int | None = None
 
     @property
     def sop_class_uid(self) -> str:
@@ -84,6 +86,13 @@ class AnalysedImage:
     def sop_instance_uid(self) -> str:
         """SOP Instance UID of the source."""
         return str(self.source.SOPInstanceUID)
+
+
+def numbered(images: Sequence[AnalysedImage]) -> list[AnalysedImage]:
+    """Return the analysed images of a study with the numbers that all results of it mean them by."""
+    if len(images) == 1:
+        return list(images)
+    return [replace(image, number=number) for number, image in enumerate(images, 1)]
 
 
 @dataclass(frozen=True, slots=True)

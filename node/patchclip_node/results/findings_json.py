@@ -64,6 +64,7 @@ def _image(image: DocumentedImage, definitions: Mapping[str, FindingDefinition])
         return entry | {"reason": image.reason}
     findings = image.analysed.findings
     return entry | {
+        "number": image.analysed.number or 1,
         "rows": findings.geometry.source_rows,
         "columns": findings.geometry.source_columns,
         "remarks": list(dict.fromkeys((*image.analysed.remarks, *findings.remarks))),

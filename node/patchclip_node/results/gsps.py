@@ -37,12 +37,12 @@ _NOTICE_LAYER: Final = "AI_NOTICE"
 
 
 def build_gsps(
-    image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _USUAL
+    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL
 ) -> Dataset | None:
     """Return the presentation state of one image, None where no finding is present.
 
     Each present finding has a layer of its colour, with the outlines of its mask and a label. Findings without a place
-    stand in the notice at the top. number: of the image among the study's, for the Series Number alone.
+    stand in the notice at the top.
     """
     present = image.findings.present
     if not present:
@@ -51,7 +51,7 @@ def build_gsps(
     state = new_instance(
         GrayscaleSoftcopyPresentationStateStorage, "PR", names_of_image(variant, image, context), context
     )
-    state.SeriesNumber = series_number(variant, context, number)
+    state.SeriesNumber = series_number(variant, context, image)
     state.ContentLabel, state.ContentDescription = (
         "PATCHCLIP",
         context.wording.say("AI findings, not for diagnosis")[:64],
@@ -75,7 +75,7 @@ def build_gsps(
         _layer(_NOTICE_LAYER, len(placed) + 1, context.wording.say("what to know of these annotations"), None),
     ]
     copy_body_part(state, source)
-    finish(state, source, model, context, series_description(variant, model, context))
+    finish(state, source, model, context, series_description(variant, model, context, image))
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
     del state.ContentDate, state.ContentTime  # a presentation state has the ones above instead
     return state

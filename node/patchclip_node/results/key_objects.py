@@ -15,7 +15,7 @@ from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.document import new_document, unname_images
 from patchclip_node.results.sr_content import observing_device
-from patchclip_node.results.wording import credentials, state_line
+from patchclip_node.results.wording import credentials, image_prefix, state_line, which_images
 
 _USUAL: Final = ResultVariant(ResultKind.KO)
 
@@ -32,18 +32,20 @@ def build_ko(
         CodedConcept.from_code(codes.OF_INTEREST),
         [image.source for image in chosen],
         observer_device_context=observing_device(model, context),
-        description=_description(chosen, context),
+        description=_description(images, context),
     )
     content = selection[0]
     unname_images(content)
     return new_document(KeyObjectSelectionDocumentStorage, "KO", content, chosen, context, variant)
 
 
-def _description(chosen: Sequence[AnalysedImage], context: ResultContext) -> str:
-    lines = {
-        state_line(context.definitions[finding.key].name, finding, context.wording): None
-        for image in chosen
+def _description(images: Sequence[AnalysedImage], context: ResultContext) -> str:
+    wording = context.wording
+    lines = [
+        image_prefix(image, wording) + state_line(context.definitions[finding.key].name, finding, wording)
+        for image in images
         for finding in image.findings.present
-    }
-    found = context.wording.say("AI: above the threshold: {found}.", found="; ".join(lines))
-    return " ".join((found, *credentials(chosen[0].findings.model, context.wording)))
+    ]
+    found = wording.say("AI: above the threshold: {found}.", found="; ".join(lines))
+    named = [f"{image}." for image in which_images(images, wording)]
+    return " ".join((found, *named, *credentials(images[0].findings.model, wording)))

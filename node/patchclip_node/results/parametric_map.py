@@ -47,11 +47,11 @@ _MAPPINGS: Final = 0x00409096
 
 
 def build_parametric_map(
-    image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _USUAL
+    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL
 ) -> Dataset | None:
     """Return the patch probabilities of every evaluated finding that has a map, None where none has one.
 
-    The values are 32-bit floats in [0, 1]. number: of the image among the study's, for the Series Number alone.
+    The values are 32-bit floats in [0, 1].
     """
     mapped = [finding for finding in image.findings if finding.patch_map is not None]
     if not mapped:
@@ -59,7 +59,7 @@ def build_parametric_map(
     source, model = image.source, image.findings.model
     names = names_of_image(variant, image, context)
     result = new_instance(ParametricMapStorage, "OT", names, context)
-    result.SeriesNumber = series_number(variant, context, number)
+    result.SeriesNumber = series_number(variant, context, image)
     result.ImageType = list(_IMAGE_TYPE)
     result.ContentLabel = "PATCHCLIP"
     result.ContentDescription = context.wording.say("Patch probabilities of AI findings, not for diagnosis")[:64]
@@ -80,7 +80,7 @@ def build_parametric_map(
         _frame(order, finding, context) for order, finding in enumerate(mapped, 1)
     ]
     _set_pixels(result, mapped)
-    finish(result, source, model, context, series_description(variant, model, context))
+    finish(result, source, model, context, series_description(variant, model, context, image))
     return result
 
 

@@ -26,18 +26,17 @@ from patchclip_node.results.source import patient_orientation
 _USUAL: Final = ResultVariant(ResultKind.SC)
 
 
-def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _USUAL) -> Dataset:
+def build_sc(image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL) -> Dataset:
     """Return the picture of one image, findings, legend and research statement burned in, 8 bits a sample.
 
-    image: with its picture in the variant's style; `ValueError` without. number: of the image among the study's, for
-    the Series Number alone.
+    image: with its picture in the variant's style; `ValueError` without.
     """
     picture = image.pictures.get(variant.picture) if variant.picture else None
     if picture is None:
         raise ValueError(f"image {image.sop_instance_uid} was not drawn as {variant.key}: there is no picture of it")
     source, model = image.source, image.findings.model
     capture = new_instance(SecondaryCaptureImageStorage, "OT", names_of_image(variant, image, context), context)
-    capture.SeriesNumber = series_number(variant, context, number)
+    capture.SeriesNumber = series_number(variant, context, image)
     capture.ConversionType = "WSD"
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.DerivationDescription = context.wording.say(
@@ -53,7 +52,7 @@ def build_sc(image: AnalysedImage, context: ResultContext, number: int = 1, vari
     copy_lossy_compression(capture, source)
     copy_body_part(capture, source)
     _set_pixels(capture, picture)
-    finish(capture, source, model, context, series_description(variant, model, context))
+    finish(capture, source, model, context, series_description(variant, model, context, image))
     capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
     return capture
 

@@ -43,24 +43,21 @@ _MAXIMUM: Final = 255
 
 
 def build_seg(
-    image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _BINARY
+    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _BINARY
 ) -> Dataset | None:
-    """Return the regions of one image, a bit a pixel; None where no present finding has a region.
-
-    number: of the image among the study's analysed images, from 1; for the Series Number alone.
-    """
+    """Return the regions of one image, a bit a pixel; None where no present finding has a region."""
     shown = [finding for finding in image.findings.present if finding.regions]
     if not shown:
         return None
     description = context.wording.say("Regions of AI findings, not for diagnosis")
-    segmentation = _segmentation(image, context, number, variant, shown, description)
+    segmentation = _segmentation(image, context, variant, shown, description)
     masks = np.stack([region_mask(finding, image.findings.geometry) for finding in shown])
     _set_pixels(segmentation, image, np.packbits(masks, bitorder="little").tobytes())  # no gap after a frame, PS3.5 8.2
     return segmentation
 
 
 def build_fractional_seg(
-    image: AnalysedImage, context: ResultContext, number: int = 1, variant: ResultVariant = _FRACTIONAL
+    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _FRACTIONAL
 ) -> Dataset | None:
     """Return the probability of each present finding at each pixel, in steps of 1/255; None where none has a map.
 
@@ -70,7 +67,7 @@ def build_fractional_seg(
     if not shown:
         return None
     description = context.wording.say("Probability maps of AI findings, not for diagnosis")
-    segmentation = _segmentation(image, context, number, variant, shown, description)
+    segmentation = _segmentation(image, context, variant, shown, description)
     segmentation.SegmentationType, segmentation.SegmentationFractionalType = "FRACTIONAL", "PROBABILITY"
     segmentation.MaximumFractionalValue = _MAXIMUM
     segmentation.BitsAllocated, segmentation.BitsStored, segmentation.HighBit = 8, 8, 7
@@ -93,7 +90,6 @@ def _set_pixels(segmentation: Dataset, image: AnalysedImage, pixels: bytes) -> N
 def _segmentation(
     image: AnalysedImage,
     context: ResultContext,
-    number: int,
     variant: ResultVariant,
     shown: Sequence[Finding],
     description: str,
@@ -107,7 +103,7 @@ def _segmentation(
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(image, shown, context),
         series_instance_uid=context.uids.uid("series", *names),
-        series_number=series_number(variant, context, number),
+        series_number=series_number(variant, context, image),
         sop_instance_uid=context.uids.uid("instance", *names),
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -128,7 +124,7 @@ def _segmentation(
     body_part = valid_text(source, "BodyPartExamined")
     if body_part:
         segmentation.BodyPartExamined = body_part
-    finish(segmentation, source, model, context, series_description(variant, model, context))
+    finish(segmentation, source, model, context, series_description(variant, model, context, image))
     return segmentation
 
 

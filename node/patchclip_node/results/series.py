@@ -7,7 +7,8 @@ from typing import Final
 
 from patchclip_core.types import ModelIdentity
 from patchclip_node.domain.records import ResultKind, ResultVariant
-from patchclip_node.results.context import ResultContext
+from patchclip_node.results.context import AnalysedImage, ResultContext
+from patchclip_node.results.wording import image_prefix
 
 FIRST_NUMBERS: Final = MappingProxyType(
     {
@@ -37,16 +38,21 @@ _DESCRIPTIONS: Final = MappingProxyType(
 )
 
 
-def series_number(variant: ResultVariant, context: ResultContext, image_number: int | None = None) -> int:
+def series_number(variant: ResultVariant, context: ResultContext, image: AnalysedImage | None = None) -> int:
     """Return the Series Number: the first one plus the revision, or plus 100 a revision plus the image's number.
 
-    image_number: of the image among the study's analysed ones, from 1; None for a result of the whole study.
+    image: None for a result of the whole study.
     """
     first = FIRST_NUMBERS[variant.kind] if variant.series_number is None else variant.series_number
-    return first + context.revision if image_number is None else first + 100 * context.revision + image_number
+    return first + context.revision if image is None else first + 100 * context.revision + (image.number or 1)
 
 
-def series_description(variant: ResultVariant, model: ModelIdentity, context: ResultContext) -> str:
-    """Return a Series Description, which always says what may be expected of the model."""
-    what = variant.series_description or context.wording.say(_DESCRIPTIONS[variant.kind])
-    return context.wording.say("{what} (research)" if model.trained else "{what}, UNTRAINED MODEL", what=what)[:64]
+def series_description(
+    variant: ResultVariant, model: ModelIdentity, context: ResultContext, image: AnalysedImage | None = None
+) -> str:
+    """Return a Series Description, which always says which image is meant and what may be expected of the model."""
+    wording, which = context.wording, "" if image is None else image_prefix(image, context.wording)
+    what = variant.series_description or wording.say(_DESCRIPTIONS[variant.kind])
+    kind_of_model = "{what} (research)" if model.trained else "{what}, UNTRAINED MODEL"
+    room = 64 - len(which + wording.say(kind_of_model, what=""))  # of an LO (PS3.5 6.2)
+    return which + wording.say(kind_of_model, what=what[:room])

@@ -35,7 +35,7 @@ from patchclip_node.results.context import AnalysedImage, ResultContext, Skipped
 from patchclip_node.results.equipment import device_uid
 from patchclip_node.results.measurement_groups import finding_code, measurement_groups, probability
 from patchclip_node.results.source import patient_orientation, pixel_spacing_mm
-from patchclip_node.results.wording import about_model, image_prefix, not_analysed, remarks, state_line
+from patchclip_node.results.wording import image_prefix, introduction, not_analysed, remarks, state_line
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _MODIFIES = RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -150,9 +150,9 @@ def _comments(
     images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
 ) -> Iterator[TextContentItem]:
     wording = context.wording
-    yield from (_comment(sentence) for sentence in about_model(images, context))
-    for number, image in enumerate(images, 1):
-        prefix = image_prefix(number, images, wording)
+    yield from (_comment(sentence) for sentence in introduction(images, context))
+    for image in images:
+        prefix = image_prefix(image, wording)
         for finding in image.findings:
             yield _comment(prefix + state_line(context.definitions[finding.key].name, finding, wording))
         yield from (_comment(prefix + remark) for remark in remarks(image, wording))

@@ -28,7 +28,7 @@ from patchclip_node.results.context import AnalysedImage, ResultContext, Skipped
 from patchclip_node.results.document import new_report, unname_images
 from patchclip_node.results.measurement_groups import laterality
 from patchclip_node.results.sr_content import container, language_code, observer
-from patchclip_node.results.wording import about_model, image_prefix, image_side, not_analysed, remarks, state_line
+from patchclip_node.results.wording import image_prefix, image_side, introduction, not_analysed, remarks, state_line
 
 _USUAL: Final = ResultVariant(ResultKind.TEXT_SR)
 _CONTAINS = RelationshipTypeValues.CONTAINS
@@ -62,7 +62,7 @@ def page_content(
     content = ContentSequence()
     content.extend(LanguageOfContentItemAndDescendants(language_code(context)))
     content.extend(observer(model, context))
-    summary = [TextContentItem(codes.SUMMARY, line, _CONTAINS) for line in about_model(images, context)]
+    summary = [TextContentItem(codes.SUMMARY, line, _CONTAINS) for line in introduction(images, context)]
     content.append(container(codes.SUMMARY_SECTION, summary))
     findings = [*_lines(images, skipped, context), *evaluations]
     content.append(container(codes.FINDINGS_SECTION, findings))
@@ -75,8 +75,8 @@ def page_content(
 def _lines(
     images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
 ) -> Iterator[TextContentItem]:
-    for number, image in enumerate(images, 1):
-        prefix = image_prefix(number, images, context.wording)
+    for image in images:
+        prefix = image_prefix(image, context.wording)
         for line in (*_findings(image, context), *remarks(image, context.wording)):
             yield _line(prefix + line, image)
     for other in skipped:

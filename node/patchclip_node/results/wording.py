@@ -17,7 +17,7 @@ from patchclip_core.wording import (
 )
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
-from patchclip_node.results.source import states_side
+from patchclip_node.results.source import states_side, valid_text
 
 SIDE_NOT_STATED = "Left and right are those of the image; its header does not state the patient's side."
 
@@ -44,13 +44,14 @@ def credentials(model: ModelIdentity, wording: Wording = ENGLISH) -> tuple[str, 
     return (*honesty(model, wording), *((training_line(model, wording),) if model.trained else ()))
 
 
-def about_model(images: Sequence[AnalysedImage], context: ResultContext) -> tuple[str, ...]:
-    """Return what a report says of the model: `credentials`, who it is, and what it was asked."""
+def introduction(images: Sequence[AnalysedImage], context: ResultContext) -> tuple[str, ...]:
+    """Return what a report begins with: of the model `credentials` and who it is, the images, what was asked."""
     findings, wording = images[0].findings, context.wording
     asked = ", ".join(context.definitions[finding.key].name for finding in findings)
     return (
         *credentials(findings.model, wording),
         f"{PRODUCT_NAME} {PRODUCT_VERSION}, {model_line(findings.model, wording)}.",
+        *which_images(images, wording),
         wording.say("Looked for, and nothing else: {findings}.", findings=asked),
     )
 
@@ -71,9 +72,34 @@ def state_line(name: str, finding: Finding, wording: Wording = ENGLISH) -> str:
     return f"{line} ({wording.say('asked by free text, experimental')})" if finding.experimental else line
 
 
-def image_prefix(number: int, images: Sequence[AnalysedImage], wording: Wording) -> str:
+def image_prefix(image: AnalysedImage, wording: Wording) -> str:
     """Return what a sentence about one of several images begins with."""
-    return wording.say("Image {number}: ", number=number) if len(images) > 1 else ""
+    return "" if image.number is None else wording.say("Image {number}: ", number=image.number)
+
+
+def which_images(images: Sequence[AnalysedImage], wording: Wording) -> Iterator[str]:
+    """Yield which image each number means, as viewers name it; nothing where no image has a number.
+
+    'Image 1: PA, series 2, image 7, 12:51'; where that is not enough to tell it from the others, with its UID.
+    """
+    names = [", ".join(_known_by(image, wording)) for image in images]
+    for image, name in zip(images, names, strict=True):
+        if image.number is not None:
+            uid = "" if name and names.count(name) == 1 else f"UID {image.sop_instance_uid}"
+            yield image_prefix(image, wording) + ", ".join(filter(None, (name, uid)))
+
+
+def _known_by(image: AnalysedImage, wording: Wording) -> Iterator[str]:
+    source = image.source
+    if view := valid_text(source, "ViewPosition"):
+        yield view
+    if series := valid_text(source, "SeriesNumber"):
+        yield wording.say("series {number}", number=series)
+    if instance := valid_text(source, "InstanceNumber"):
+        yield wording.say("image {number}", number=instance)
+    time = valid_text(source, "AcquisitionTime") or valid_text(source, "ContentTime")
+    if len(time) >= 4:
+        yield f"{time[:2]}:{time[2:4]}"
 
 
 def remarks(image: AnalysedImage, wording: Wording) -> Iterator[str]:

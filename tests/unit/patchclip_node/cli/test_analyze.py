@@ -13,6 +13,7 @@ from PIL import Image
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_core.io import DecodingProcess
 from tests.analysis import radiograph_file
+from tests.content import items
 from tests.peers.radiographs import radiograph, write
 from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
 
@@ -137,6 +138,25 @@ def test_a_pattern_is_expanded(command: Command, images: Path, tmp_path: Path) -
     command("analyze", images / "d*.dcm", "--out", tmp_path / "out", "--model", BRIGHT)
 
     assert list(document(tmp_path / "out")["files"]) == ["dark.dcm"]
+
+
+def test_several_images_of_a_study_have_the_numbers_that_its_report_calls_them_by(
+    command: Command, tmp_path: Path
+) -> None:
+    radiograph_file(tmp_path, "lateral.dcm", "1.2.1", ViewPosition="LL")
+    write(radiograph(study_instance_uid="1.2.1", bright=True), tmp_path / "one.dcm")
+    write(radiograph(study_instance_uid="1.2.1"), tmp_path / "two.dcm")
+
+    command("analyze", "lateral.dcm", "one.dcm", "two.dcm", "--out", "out", "--model", BRIGHT)
+
+    files = document(tmp_path / "out")["files"]
+    (report,) = (tmp_path / "out").glob("*-sr.dcm")
+    said = [item.TextValue for item in items(pydicom.dcmread(report), "Comment")]
+    assert "number" not in files["lateral.dcm"]
+    assert [files[name]["number"] for name in ("one.dcm", "two.dcm")] == [1, 2]
+    for name in ("one.dcm", "two.dcm"):
+        (line,) = [line for line in said if line.endswith(f"UID {files[name]['sop_instance_uid']}")]
+        assert line.startswith(f"Image {files[name]['number']}: ")
 
 
 def test_output_names_are_safe_and_unique(command: Command, tmp_path: Path) -> None:

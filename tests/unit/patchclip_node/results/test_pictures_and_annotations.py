@@ -245,7 +245,7 @@ def test_a_text_report_names_no_side_of_the_patient_where_the_header_does_not() 
 def test_each_geometry_is_an_instance_of_its_own() -> None:
     image = analysed(LUNGS)
     built = {
-        geometry: build_seg(image, result_context(), 1, ResultVariant(ResultKind.SEG, geometry))
+        geometry: build_seg(image, result_context(), ResultVariant(ResultKind.SEG, geometry))
         for geometry in PlaneGeometry
     }
 

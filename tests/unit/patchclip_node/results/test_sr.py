@@ -12,7 +12,7 @@ from pydicom.uid import ComprehensiveSRStorage
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Finding, Findings, FindingState
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
-from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_sr, build_text_sr
+from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_sr, build_text_sr, numbered
 from tests.content import items
 from tests.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
 
@@ -303,7 +303,9 @@ def test_the_evidence_is_the_analysed_images() -> None:
 
 
 def test_with_two_images_each_sentence_names_its_image() -> None:
-    report = build_sr([analysed(OPACITY), analysed({}, SOPInstanceUID="1.2.3.9")], [], result_context())
+    images = numbered([analysed(OPACITY), analysed({}, SOPInstanceUID="1.2.3.9")])
+
+    report = build_sr(images, [], result_context())
 
     assert any(comment.startswith("Image 1: lung opacity: present") for comment in comments(report))
     assert any(comment.startswith("Image 2: lung opacity: absent") for comment in comments(report))
