@@ -38,6 +38,7 @@ def data_sheet(
         "by_view": _by_split((row.view or "not said", row.split) for row in rows),
         "by_sex": _by_split((row.sex or "not said", row.split) for row in rows),
         "by_label": _by_split((label, row.split) for row in rows for label in row.labels),
+        "by_uncertain_label": _by_split((label, row.split) for row in rows for label in row.uncertain),
         "boxes_by_finding": _by_split((box.finding, split_of[box.image]) for box in boxes),
         "boxes_by_source": _by_split((box.source or "not said", split_of[box.image]) for box in boxes),
         "images_with_boxes": len({box.image for box in boxes if box.kind == "finding"}),
@@ -70,6 +71,7 @@ def as_markdown(sheet: Mapping[str, Any], problems: Sequence[Problem]) -> str:
         ("Views", "by_view"),
         ("Sex", "by_sex"),
         ("Image labels, as the sources say them", "by_label"),
+        ("Labels that the sources call possible", "by_uncertain_label"),
         ("Boxes by finding", "boxes_by_finding"),
         ("Boxes by source", "boxes_by_source"),
     ):

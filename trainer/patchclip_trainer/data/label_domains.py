@@ -30,7 +30,7 @@ class LabelState(StrEnum):
     TEXT_POSITIVE = "text-mined positive"
     TEXT_NEGATIVE = "text-mined negative"
     UNKNOWN = "unknown"
-    """Nobody looked for it, or those who did contradict each other."""
+    """Nobody looked for it, or those who did are not sure or contradict each other."""
 
     @property
     def read(self) -> bool:
@@ -162,8 +162,11 @@ def text_label_of(row: ImageRow, finding_key: str, domains: LabelDomains | None 
     labels = domains.labels.get(row.source, SourceLabels())
     if labels.by != "text":
         return LabelState.UNKNOWN
-    if domains.names(finding_key) & _plain(row.labels):
+    names = domains.names(finding_key)
+    if names & _plain(row.labels):
         return LabelState.TEXT_POSITIVE
+    if names & _plain(row.uncertain):
+        return LabelState.UNKNOWN
     return LabelState.TEXT_NEGATIVE if finding_key in labels.looked_for and row.labels else LabelState.UNKNOWN
 
 
@@ -188,7 +191,7 @@ def readers_of(
     if labels.by == "readers":
         if names & _plain(row.labels):
             positive.add(row.source)
-        elif finding_key in labels.looked_for:
+        elif finding_key in labels.looked_for and not names & _plain(row.uncertain):
             negative.add(row.source)
     return tuple(sorted(positive)), tuple(sorted(negative))
 

@@ -52,7 +52,7 @@ class Listing:
         elif not (self.folder / row.image).is_file():
             self.refuse(row.place, row.image, "missing image", f"there is no file {row.image}")
         else:
-            for label in (*row.labels, *row.chestxdet, *row.chestxdet10):
+            for label in (*row.labels, *row.uncertain, *row.chestxdet, *row.chestxdet10):
                 self._check_name(label, row.place)
             self._images[row.image] = row
 

@@ -36,6 +36,7 @@ class ImageRow:
     view: PA, AP, `AP supine` or empty.
     sex, age_years: F or M or empty; None where unknown. Ages above 89 are given as 90.
     labels, label_source: findings that the source names for the whole image, and how they came about.
+    uncertain: findings that it names as possible; they are neither positive nor negative.
     rsna_class: what the radiologists of the RSNA challenge said: Normal, No Lung Opacity / Not Normal, Lung Opacity.
     adjudicated: a later reading by experts, `Pneumothorax=NO` and the like; a finding they did not look for is missing.
     chestxdet: findings that ChestX-Det's radiologists named, or `no abnormality boxed`; empty: not read by them.
@@ -54,6 +55,7 @@ class ImageRow:
     sex: str = ""
     age_years: int | None = None
     labels: tuple[str, ...] = ()
+    uncertain: tuple[str, ...] = ()
     label_source: str = ""
     rsna_class: str = ""
     adjudicated: tuple[str, ...] = ()

@@ -75,6 +75,7 @@ def public_problem(problem: Problem, key: bytes, *, rename: bool) -> Problem:
 
 
 def _public(place: Place, key: bytes, *, rename: bool) -> Place:
-    if not rename or (place.line is not None and place.file.endswith((".csv", ".csv.gz"))):
+    # What has lines is a list, which keeps its name; any other file is an image or a report, called after its patient.
+    if not rename or place.line is not None or not place.file:
         return place
-    return Place(image_pseudonym(place.file, key), place.line) if place.file else place
+    return Place(image_pseudonym(place.file, key))

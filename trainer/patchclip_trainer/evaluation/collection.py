@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from patchclip_trainer.data.listing import part_named, read_table
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Place, Problem
 from patchclip_trainer.data.shards import DESCRIPTION, PROBLEMS, PreparedData, SourceSize, open_prepared
 from patchclip_trainer.errors import DataError
+
+_OF_REPORTS = frozenset({"empty report", "missing report"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ class Collection:
 
 
 def open_collection(folder: Path) -> Collection:
-    """Open a folder of either layout. Raises `DataError`."""
-    return _prepared(open_prepared(folder)) if (folder / DESCRIPTION).is_file() else _listed(folder)
+    """Open a folder of either layout; what is wrong with reports, which nobody reads here, aside. Raises `DataError`."""
+    found = _prepared(open_prepared(folder)) if (folder / DESCRIPTION).is_file() else _listed(folder)
+    return replace(found, problems=tuple(item for item in found.problems if item.kind not in _OF_REPORTS))
 
 
 def view_of(row: ImageRow) -> str:

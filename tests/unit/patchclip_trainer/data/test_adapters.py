@@ -208,7 +208,7 @@ def test_mimic_cxr_jpg_with_reports(tmp_path: Path, save_picture: Save) -> None:
         "metadata": "dicom_id,subject_id,study_id,ViewPosition\naa,10000032,50414267,PA\nbb,10000032,50414267,LATERAL\n"
         "cc,10000032,2,AP\n",
         "split": "dicom_id,study_id,subject_id,split\naa,50414267,10000032,validate\ncc,2,10000032,validate\n",
-        "chexpert": "subject_id,study_id,Edema,Pneumonia\n10000032,50414267,1.0,-1.0\n",
+        "chexpert": "subject_id,study_id,Atelectasis,Edema,Fracture,Pneumonia\n10000032,50414267,0.0,1.0,,-1.0\n",
     }
     for part, text in tables.items():
         (tmp_path / f"mimic-cxr-2.0.0-{part}.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -217,6 +217,14 @@ def test_mimic_cxr_jpg_with_reports(tmp_path: Path, save_picture: Save) -> None:
 
     first, second = manifest.images
     assert (first.split, first.view, first.labels) == ("val", "PA", ("Edema",))
+    assert first.uncertain == ("Pneumonia",)
+    known = {key: label_of(first, (), key) for key in ("edema", "opacity", "atelectasis", "fracture")}
+    assert known == {
+        "edema": LabelState.TEXT_POSITIVE,
+        "opacity": LabelState.UNKNOWN,  # pneumonia is one of its names
+        "atelectasis": LabelState.TEXT_NEGATIVE,
+        "fracture": LabelState.TEXT_NEGATIVE,  # not mentioned
+    }
     assert "No effusion." in first.text
     assert second.text == ""
     assert places(manifest.problems) == [
@@ -319,6 +327,30 @@ def test_coco_json(tmp_path: Path, save_picture: Save) -> None:
         "bad box",
         "bad box",
     ]
+
+
+def test_lists_in_json_keep_their_names_where_names_of_images_go(tmp_path: Path, save_picture: Save) -> None:
+    save_picture(tmp_path / "source" / "Ward Anna.png")
+    content = {
+        "images": [{"id": 7, "file_name": "Ward Anna.png"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 0, 4]}],
+        "categories": [{"id": 1, "name": "Nodule"}],
+    }
+    (tmp_path / "source" / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+
+    prepared = prepare(
+        tmp_path / "source", tmp_path / "out", adapter_for(tmp_path / "source"), prepare_settings(32), workers=1
+    )
+
+    written = (tmp_path / "out" / "problems.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[:3] for line in written[1:]] == [
+        ["boxes.json images", "1", "no patient"],
+        ["boxes.json annotations", "1", "bad box"],
+    ]
+    assert [str(problem.place) for problem in prepared.problems] == ["boxes.json images:1", "boxes.json annotations:1"]
+    (row,) = open_prepared(tmp_path / "out").rows
+    assert str(row.place) == "boxes.json images:1"
+    assert "Ward" not in row.image
 
 
 def test_a_coco_file_that_is_damaged_is_named(tmp_path: Path) -> None:

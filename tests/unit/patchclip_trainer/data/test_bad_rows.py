@@ -85,11 +85,11 @@ def test_prepare_lists_each_bad_row_with_its_line(bad_rows: Path, prepared: Prep
 
 
 @pytest.mark.usefixtures("prepared")
-def test_evaluation_lists_the_same_rows_and_measures_the_same_boxes(bad_rows: Path) -> None:
+def test_evaluation_lists_the_same_rows_but_those_of_reports_and_measures_the_same_boxes(bad_rows: Path) -> None:
     for folder in (bad_rows, bad_rows.parent / "out"):
         collection = open_collection(folder)
 
-        assert told(collection.problems) == expected()
+        assert told(collection.problems) == [item for item in expected() if item[1] != "empty report"]
         assert [(box.finding, box.box.x, box.box.w) for box in collection.boxes["images/0.png"]] == [
             ("Goblin", 1, 20),
             ("Effusion", 80, 16),

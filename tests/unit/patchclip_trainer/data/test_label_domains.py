@@ -187,3 +187,18 @@ def test_nine_images_contradict_themselves_and_378_were_read_for_opacity(real_da
     assert len(left_out) == 9
     assert sum(state.read for state in states) == 378 - 9
     assert states.count(LabelState.POSITIVE) == 179 - 9
+
+
+def test_what_a_source_calls_possible_is_neither_positive_nor_negative() -> None:
+    row = _row(labels=("Effusion",), uncertain=("Edema", "Effusion"))
+
+    assert label_of(row, (), "edema") is LabelState.UNKNOWN
+    assert label_of(row, (), "pleural_effusion") is LabelState.TEXT_POSITIVE
+    assert label_of(row, (), "cardiomegaly") is LabelState.TEXT_NEGATIVE
+
+
+def test_readers_who_are_not_sure_are_no_negative() -> None:
+    row = _row(source="VinDr-CXR", labels=("Cardiomegaly",), uncertain=("Edema",))
+
+    assert label_of(row, (), "edema") is LabelState.UNKNOWN
+    assert label_of(row, (), "pneumothorax") is LabelState.READER_NEGATIVE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.dicom import read_header
-from patchclip_trainer.data.listing import Listing, read_table, split_of
+from patchclip_trainer.data.listing import Listing, number, read_table, split_of
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place
 from patchclip_trainer.data.reports import kept_of
 
@@ -22,10 +22,15 @@ _RELEASE = "mimic-cxr-2.*-{part}.csv*"
 
 
 def read(folder: Path) -> Manifest:
-    """Read the frontal images; laterals are listed and left out. Positive CheXpert labels become labels."""
+    """Read the frontal images; laterals are listed and left out. CheXpert's 1 becomes a label, its -1 an uncertain one.
+
+    Its 0 (denied) and its blank (not mentioned) are told apart no more: an image with a label is a text-mined negative
+    for what is neither, if the label domains have the source look for it.
+    """
     listing = Listing(folder)
     reported = any(folder.glob("files/p*/p*/s*.txt"))
-    labels, splits = _labels(folder), _splits(folder)
+    positive, uncertain = _labels(folder, 1), _labels(folder, -1)
+    splits = _splits(folder)
     for place, subject, study, dicom, image, view in _records(folder):
         if view not in _FRONTAL:
             listing.refuse(place, image, "not frontal chest", f"ViewPosition is {view or '(empty)'}")
@@ -41,8 +46,9 @@ def read(folder: Path) -> Manifest:
                 split=split or "",
                 source=SOURCE,
                 view=view,
-                labels=labels.get(study, ()),
-                label_source="NLP text-mined from reports (CheXpert)" if study in labels else "",
+                labels=positive.get(study, ()),
+                uncertain=uncertain.get(study, ()),
+                label_source="NLP text-mined from reports (CheXpert)" if study in positive else "",
                 text=text,
                 place=place,
             )
@@ -79,13 +85,14 @@ def _report(listing: Listing, place: Place, subject: str, study: str) -> str:
     return text
 
 
-def _labels(folder: Path) -> dict[str, tuple[str, ...]]:
+def _labels(folder: Path, said: int) -> dict[str, tuple[str, ...]]:
+    """Return by study the findings of which CheXpert says 1 (there), 0 (denied) or -1 (uncertain)."""
     table = _table(folder, "chexpert")
     if table is None:
         return {}
     return {
         cells["study_id"]: tuple(
-            name for name, value in cells.items() if name not in {"subject_id", "study_id"} and value in {"1", "1.0"}
+            name for name, value in cells.items() if name not in {"subject_id", "study_id"} and number(value) == said
         )
         for _, cells in read_table(table, ("subject_id", "study_id"))
     }
