@@ -47,12 +47,16 @@ class Wording:
         return self.sentences.get(sentence, sentence).format(**values)
 
     def repeat(self, said: str) -> str:
-        """Say again what was already said in English, such as a remark of the decoder, names filled in."""
+        """Say again what was already said in English, such as a remark of the decoder, names filled in.
+
+        What fills a name in is said again as well, where it is a sentence of its own.
+        """
         if said in self.sentences:
             return self.sentences[said].format()
         for pattern, sentence in self._patterns:
             if found := pattern.fullmatch(said):
-                return self.sentences[sentence].format(**found.groupdict())
+                values = {name: self.sentences.get(value, value) for name, value in found.groupdict().items()}
+                return self.sentences[sentence].format(**values)
         return said
 
 
@@ -129,9 +133,11 @@ def model_line(model: ModelIdentity, wording: Wording = ENGLISH) -> str:
 
 
 def calibration_line(model: ModelIdentity, wording: Wording = ENGLISH) -> str:
-    """Say whether a probability may be read as one."""
+    """Say whether a probability may be read as one, and where."""
     if model.calibrated:
-        return wording.say("The probabilities are calibrated.")
+        return wording.say(
+            "The probabilities are calibrated on images like those the weights were trained on; elsewhere they may be off."
+        )
     return wording.say("The probabilities are not calibrated.")
 
 

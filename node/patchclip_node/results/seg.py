@@ -42,9 +42,7 @@ _FRACTIONAL: Final = ResultVariant(ResultKind.FRACTIONAL_SEG, PlaneGeometry.IDEN
 _MAXIMUM: Final = 255
 
 
-def build_seg(
-    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _BINARY
-) -> Dataset | None:
+def build_seg(image: AnalysedImage, context: ResultContext, variant: ResultVariant = _BINARY) -> Dataset | None:
     """Return the regions of one image, a bit a pixel; None where no present finding has a region."""
     shown = [finding for finding in image.findings.present if finding.regions]
     if not shown:

@@ -11,6 +11,8 @@ import pytest
 
 import patchclip_core
 import patchclip_node
+import patchclip_trainer
+from patchclip_core.checkpoint import find, read_card
 from patchclip_core.errors import WordingFileError
 from patchclip_core.prompts import load_findings
 from patchclip_core.wording import ENGLISH, Wording, languages, load_wordings
@@ -19,6 +21,7 @@ WORDINGS = load_wordings()
 OTHERS = [language for language in WORDINGS if language != "en"]
 
 CORE, NODE = Path(patchclip_core.__file__).parent, Path(patchclip_node.__file__).parent
+TRAINER = Path(patchclip_trainer.__file__).parent
 REMARKING = (
     CORE / "io" / "quality.py",
     CORE / "io" / "display.py",
@@ -82,6 +85,16 @@ def refusals_in(path: Path) -> Iterator[str]:
                 yield f"{said}<>" if is_followed else said
 
 
+def undecided_in(path: Path) -> Iterator[str]:
+    """Why a finding is never decided, as the export writes it into the card, and whom its figures come from."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(ast.Name("_undecided"), [_, reason, *_]) if said := english_of(reason):
+                yield said
+            case ast.Assign([ast.Tuple([ast.Name("READERS"), ast.Name("TEXT_MINED")])], ast.Tuple(names)):
+                yield from (said for name in names if (said := english_of(name)))
+
+
 def said_in(folder: Path) -> Iterator[str]:
     """Every literal that is given to `say`."""
     for path in folder.rglob("*.py"):
@@ -102,6 +115,7 @@ REASONS = sorted(
         *(reason for path in (CORE / "io").glob("*.py") for reason in refusals_in(path)),
     }
 )
+UNDECIDED = sorted(undecided_in(TRAINER / "export" / "run.py"))
 REMARKS = sorted({remark for path in REMARKING for remark in remarks_in(path)})
 
 
@@ -132,6 +146,30 @@ def test_every_reason_why_an_image_is_not_analysed_is_translated(language: str, 
     assert WORDINGS[language].repeat(filled) != filled
 
 
+def test_the_reasons_why_a_finding_is_not_evaluated_are_found() -> None:
+    assert len(UNDECIDED) > 6
+    assert "radiologists" in UNDECIDED
+    assert "in cross-validation the model could not tell it: AUC <> by <>, <> images with it" in UNDECIDED
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("reason", UNDECIDED)
+def test_every_reason_why_a_finding_is_not_evaluated_is_translated(language: str, reason: str) -> None:
+    filled = re.sub("<>", "7", reason)
+
+    assert WORDINGS[language].repeat(filled) != filled
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_shipped_model_says_in_every_language_why_it_does_not_evaluate_a_finding(language: str) -> None:
+    reasons = [finding.not_evaluated for finding in read_card(find("demo")).findings if finding.not_evaluated]
+
+    said = [WORDINGS[language].repeat(reason) for reason in reasons]
+
+    assert reasons
+    assert not [words for words in said if "cross-validation" in words or "radiologists" in words]
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_sentence_of_results_and_pictures_is_translated(language: str) -> None:
     said = {*said_in(NODE / "results"), *said_in(CORE / "drawing")}
@@ -158,6 +196,13 @@ def test_english_is_always_known_and_says_what_it_is_told() -> None:
     assert set(languages()) == set(WORDINGS)
     assert ENGLISH.say("Image {number}: ", number=2) == "Image 2: "
     assert ENGLISH.repeat("The view is {unknown}") == "The view is {unknown}"
+
+
+def test_what_fills_a_name_in_is_said_again_too() -> None:
+    wording = Wording("de", "German", {"found by {who}": "gefunden von {who}", "us": "uns"})
+
+    assert wording.repeat("found by us") == "gefunden von uns"
+    assert wording.repeat("found by them") == "gefunden von them"
 
 
 def test_what_was_said_in_english_is_said_again_with_its_values() -> None:
