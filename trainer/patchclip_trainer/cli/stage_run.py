@@ -77,12 +77,11 @@ def run_stage(
     prepared, domains = open_prepared(asked.data), load_label_domains(asked.label_domains)
     terminal = console()
     with joined(choose_device(recipe.device)) as processes, TemporaryDirectory() as scratch:
-        kept_in = Path(scratch) / "features" if asked.dry_run else asked.features
         tokenizer = Path(scratch) / "tokenizer"
-        stage = make(recipe, prepared, tokenizer, domains=domains, features=kept_in, processes=processes)
+        stage = make(recipe, prepared, tokenizer, domains=domains, features=asked.features, processes=processes)
         run = Run(stage, processes)
         if asked.dry_run:
-            plan = run.plan()
+            plan = run.plan(Path(scratch) / "features")
             if processes.first:
                 for name, value in plan.items():
                     terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)

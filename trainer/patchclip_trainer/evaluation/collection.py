@@ -83,7 +83,7 @@ class Collection:
 
 
 def open_collection(folder: Path) -> Collection:
-    """Open a folder of either layout; what is wrong with reports, which nobody reads here, aside. Raises `DataError`."""
+    """Open a folder of either layout. What is wrong with reports is left aside: none is read. Raises `DataError`."""
     found = _prepared(open_prepared(folder)) if (folder / DESCRIPTION).is_file() else _listed(folder)
     return replace(found, problems=tuple(item for item in found.problems if item.kind not in _OF_REPORTS))
 

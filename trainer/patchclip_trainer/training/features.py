@@ -61,6 +61,10 @@ class FeatureCache:
         self._trunk = _digest_of(tower.fixed)
         self._open: dict[int, _ViewFile] = {}
 
+    def elsewhere(self, folder: Path) -> FeatureCache:
+        """Return a cache of the same views in another folder."""
+        return FeatureCache(folder, self._tower, self._preprocess, self._views)
+
     @property
     def bytes_each(self) -> int:
         """Bytes that a view of an image takes on disk."""

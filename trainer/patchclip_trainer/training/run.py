@@ -92,6 +92,10 @@ class Stage(Protocol):
         """Say what a run would learn from."""
         ...
 
+    def rehearse(self, folder: Path) -> float:
+        """Keep what a run keeps for others in this folder from now on; return the seconds that making it takes."""
+        ...
+
     def memory(self) -> dict[str, Any]:
         """Return what later steps depend on besides weights, seed and step; later steps must not change it in place."""
         ...
@@ -210,8 +214,9 @@ class Run:
             "step_s": round(time.perf_counter() - begun_s, 4),
         }
 
-    def plan(self) -> dict[str, Any]:
-        """Take a few steps in memory alone, and say what the whole run would do and need."""
+    def plan(self, scratch: Path) -> dict[str, Any]:
+        """Take a few steps, and say what the whole run would do and need; only `scratch` is written to."""
+        about, before_s = self.stage.describe(), self.stage.rehearse(scratch)
         # The same batch again: what is computed once a run must not count as a step's.
         taken_s = [self.take_step(0, 0)["step_s"] for _ in range(_TIMED_STEPS + 1)][1:]
         step_s, device = min(taken_s), self.stage.device
@@ -221,14 +226,14 @@ class Run:
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         )
         return {
-            **self.stage.describe(),
+            **about,
             "trainable parameters": sum(w.numel() for w in self.network.parameters() if w.requires_grad),
             "parameters": sum(weight.numel() for weight in self.network.parameters()),
             "device": str(device),
             "steps": self.steps,
             "seconds a step": round(step_s, 4),
             "images a second": round(min(self.recipe.batch, len(self.stage.items)) / step_s, 1),
-            "hours at most": round(step_s * self.steps / 3600, 2),
+            "hours at most": round((before_s + step_s * self.steps) / 3600, 2),
             "peak memory, MiB": round(memory / 2**20),
         }
 

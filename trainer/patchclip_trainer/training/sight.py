@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from patchclip_core.preprocess import PreprocessSettings
 from patchclip_trainer.training.features import FEATURES, FeatureCache, Progress, Wanted
 from patchclip_trainer.training.recipe import RunRecipe
 from patchclip_trainer.training.views import View, Views, normalised
+
+_TIMED_VIEWS = 16
 
 
 class Sight:
@@ -55,8 +58,24 @@ class Sight:
         """Say what is still to be computed and kept, for a plan."""
         if self.cache is None:
             return {}
-        count = sum(len(item.indices) for item in self.cache.missing(self._wanted(train, held_out)))
+        count = _count(self.cache.missing(self._wanted(train, held_out)))
         return {"features to compute": f"{count} views, {count * self.cache.bytes_each / 2**30:.2f} GiB"}
+
+    def rehearse(self, folder: Path, train: NDArray[np.int64], held_out: NDArray[np.int64]) -> float:
+        """Keep features in another folder from now on; return the seconds that those still to be computed will take.
+
+        That is measured on a few of them. Nothing is written beside the data any more.
+        """
+        if self.cache is None:
+            return 0.0
+        missing = self.cache.missing(self._wanted(train, held_out))
+        self.cache = self.cache.elsewhere(folder)
+        if not missing:
+            return 0.0
+        few = Wanted(missing[0].indices[:_TIMED_VIEWS], missing[0].view)
+        begun_s = time.perf_counter()
+        self.cache.fill([few])
+        return (time.perf_counter() - begun_s) / len(few.indices) * _count(missing)
 
     def _wanted(self, train: NDArray[np.int64], held_out: NDArray[np.int64]) -> Sequence[Wanted]:
         views = self._recipe.augment.views or 0
@@ -64,3 +83,7 @@ class Sight:
             Wanted(np.concatenate([train, held_out]), 0),
             *(Wanted(train, view) for view in range(1, min(views, self._recipe.epochs))),
         ]
+
+
+def _count(wanted: Sequence[Wanted]) -> int:
+    return sum(len(item.indices) for item in wanted)

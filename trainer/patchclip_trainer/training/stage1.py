@@ -190,6 +190,10 @@ class Stage1:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
         self.sight.fill(self.pairs.train, self.pairs.held_out, progress)
 
+    def rehearse(self, folder: Path) -> float:
+        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
+        return self.sight.rehearse(folder, self.pairs.train, self.pairs.held_out)
+
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""
         recipe, pairs = self.recipe, self.pairs

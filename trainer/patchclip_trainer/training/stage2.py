@@ -123,6 +123,10 @@ class Stage2:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
         self.sight.fill(self.samples.train, self.samples.held_out, progress)
 
+    def rehearse(self, folder: Path) -> float:
+        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
+        return self.sight.rehearse(folder, self.samples.train, self.samples.held_out)
+
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
         """Return images, or their features, and targets, seen as this view of them."""
         seen, views = self.sight.see(indices, view)

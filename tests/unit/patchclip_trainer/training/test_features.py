@@ -241,3 +241,37 @@ def test_a_run_on_kept_features_is_a_run_on_pixels(make_recipe: MakeRecipe, tmp_
     assert sorted(path.name.split("-")[1] for path in (squares.folder / "features").iterdir()) == ["0", "1"]
     held_out = [one.validate(one.network)["held_out_loss"] for one in (stage, from_pixels)]
     assert held_out[0] == pytest.approx(held_out[1], rel=2e-3)
+
+
+def test_a_plan_counts_features_that_are_kept_and_the_time_of_the_others_and_keeps_none(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squares = write_squares(tmp_path / "prepared64", 64)
+    start = efficientnet_checkpoint(tmp_path / "start")
+    recipe = make_recipe(model=None, start=str(start), epochs=3, augment={"views": 2})
+
+    def plan() -> dict[str, Any]:
+        return Run(Stage2(recipe, squares, tmp_path / "tokenizer")).plan(tmp_path / "scratch")
+
+    first = plan()
+    assert first["features to compute"].startswith("56 views")  # 32 as they are, and 24 to train on changed
+    assert not (squares.folder / "features").exists()
+    Stage2(recipe, squares, tmp_path / "tokenizer").fill(lambda _done, _total: None)
+    kept = {path: path.read_bytes() for path in (squares.folder / "features").glob("*/*")}
+    assert plan()["features to compute"].startswith("0 views")
+    assert {path: path.read_bytes() for path in (squares.folder / "features").glob("*/*")} == kept
+    monkeypatch.setattr(Stage2, "rehearse", lambda _stage, _folder: 7200.0)
+    assert plan()["hours at most"] >= 2
+
+
+def test_a_rehearsal_measures_how_long_missing_features_take(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    squares = write_squares(tmp_path / "prepared64", 64)
+    start = efficientnet_checkpoint(tmp_path / "start")
+    recipe = make_recipe(model=None, start=str(start), epochs=3, augment={"views": 2})
+    stage, later = (Stage2(recipe, squares, tmp_path / "tokenizer") for _ in range(2))
+
+    missing_s = stage.rehearse(tmp_path / "scratch")
+    later.fill(lambda _done, _total: None)
+
+    assert missing_s > 0
+    assert later.rehearse(tmp_path / "other scratch") == 0
