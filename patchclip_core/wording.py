@@ -136,7 +136,8 @@ def calibration_line(model: ModelIdentity, wording: Wording = ENGLISH) -> str:
     """Say whether a probability may be read as one, and where."""
     if model.calibrated:
         return wording.say(
-            "The probabilities are calibrated on images like those the weights were trained on; elsewhere they may be off."
+            "The probabilities are calibrated on images like those the weights were trained on; "
+            "elsewhere they may be off."
         )
     return wording.say("The probabilities are not calibrated.")
 

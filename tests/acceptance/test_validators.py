@@ -156,7 +156,7 @@ def _reports_before(images: list[AnalysedImage], skipped: list[SkippedImage], re
 
 
 def _predecessor(report: Dataset) -> Predecessor:
-    return Predecessor(report.SOPClassUID, report.SOPInstanceUID, report.SeriesInstanceUID)
+    return Predecessor(ResultKind.SR, report.SOPClassUID, report.SOPInstanceUID, report.SeriesInstanceUID)
 
 
 @pytest.fixture(scope="session")

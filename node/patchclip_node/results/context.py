@@ -18,8 +18,9 @@ from patchclip_node.ports.uid_generator import UidGenerator
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """A result of an earlier revision of the same study."""
+    """A result of an earlier revision of the same study; `variant`: the key of its `ResultVariant`."""
 
+    variant: str
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
@@ -33,7 +34,7 @@ class ResultContext:
     now: when the results are made, timezone-aware. It is written in the source's Timezone Offset From UTC where there
         is one, in its own time zone otherwise.
     definitions: key -> definition, for each finding that an image may have.
-    predecessors: the results of earlier revisions, which the report names.
+    predecessors: the results of earlier revisions; a report names the one of its own variant, which went the same way.
     wordings: language -> how to speak it, for every language that a variant names. wording: the one that is spoken.
     """
 

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from patchclip_node.domain.records import ResultVariant
-from patchclip_node.results.context import AnalysedImage, Predecessor, ResultContext
+from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import names_of_study, new_instance
 from patchclip_node.results.series import series_description, series_number
@@ -50,12 +50,15 @@ def new_report(
     images: Sequence[AnalysedImage],
     context: ResultContext,
     variant: ResultVariant,
-    predecessors: Sequence[Predecessor] = (),
 ) -> Dataset:
-    """Return a structured report, COMPLETE, UNVERIFIED and PRELIMINARY: nobody has read it yet."""
+    """Return a structured report, COMPLETE, UNVERIFIED and PRELIMINARY: nobody has read it yet.
+
+    It names the earlier report of its variant, which the same destinations have, and no other.
+    """
     report = new_document(sop_class_uid, "SR", content, images, context, variant)
     report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     report.PerformedProcedureCodeSequence = []
+    predecessors = [each for each in context.predecessors if each.variant == variant.key]
     if predecessors:
         report.PredecessorDocumentsSequence = _references(
             str(report.StudyInstanceUID),

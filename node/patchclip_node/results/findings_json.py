@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+from pydicom import Dataset
 
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Finding, ModelIdentity
+from patchclip_core.wording import ENGLISH
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.context import AnalysedImage
-from patchclip_node.results.wording import honesty
+from patchclip_node.results.measurement_groups import laterality
+from patchclip_node.results.source import patient_orientation
+from patchclip_node.results.wording import honesty, remarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DocumentedImage:
     """One input file: either its analysis, or the reason why there is none.
 
-    objects: file names of the result objects and pictures that were written for it.
+    objects: file names of the result objects and pictures that were written for it alone.
     """
 
     file: str
@@ -30,10 +36,14 @@ class DocumentedImage:
 
 
 def findings_document(
-    images: Sequence[DocumentedImage], definitions: Mapping[str, FindingDefinition], model: ModelIdentity
+    images: Sequence[DocumentedImage],
+    definitions: Mapping[str, FindingDefinition],
+    model: ModelIdentity,
+    study_objects: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the document, ready for `json.dumps`.
 
+    study_objects: Study Instance UID -> file names of the result objects that are of all images of the study.
     Regions are in pixels of the source image: x, y is the top-left corner from the image's outer top-left corner.
     """
     return {
@@ -48,6 +58,7 @@ def findings_document(
             "training_data": model.training_data,
             "licence": model.licence,
         },
+        "studies": [{"study_instance_uid": uid, "objects": list(names)} for uid, names in study_objects.items()],
         "images": [_image(image, definitions) for image in images],
     }
 
@@ -62,18 +73,19 @@ def _image(image: DocumentedImage, definitions: Mapping[str, FindingDefinition])
     }
     if image.analysed is None:
         return entry | {"reason": image.reason}
-    findings = image.analysed.findings
+    findings, source = image.analysed.findings, image.analysed.source
     return entry | {
         "number": image.analysed.number or 1,
         "rows": findings.geometry.source_rows,
         "columns": findings.geometry.source_columns,
-        "remarks": list(dict.fromkeys((*image.analysed.remarks, *findings.remarks))),
-        "findings": [_finding(finding, definitions[finding.key]) for finding in findings],
+        "patient_orientation": patient_orientation(source),
+        "remarks": list(remarks(image.analysed, ENGLISH)),
+        "findings": [_finding(finding, definitions[finding.key], source) for finding in findings],
         "objects": list(image.objects),
     }
 
 
-def _finding(finding: Finding, definition: FindingDefinition) -> dict[str, Any]:
+def _finding(finding: Finding, definition: FindingDefinition, source: Dataset) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "key": finding.key,
         "name": definition.name,
@@ -88,6 +100,7 @@ def _finding(finding: Finding, definition: FindingDefinition) -> dict[str, Any]:
                 "w": round(float(region.w), 2),
                 "h": round(float(region.h), 2),
                 "score": round(float(region.score), 6),
+                "patient_side": side.meaning.lower() if (side := laterality(definition, region, source)) else None,
             }
             for region in finding.regions
         ],

@@ -36,9 +36,7 @@ _USUAL: Final = ResultVariant(ResultKind.GSPS)
 _NOTICE_LAYER: Final = "AI_NOTICE"
 
 
-def build_gsps(
-    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL
-) -> Dataset | None:
+def build_gsps(image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL) -> Dataset | None:
     """Return the presentation state of one image, None where no finding is present.
 
     Each present finding has a layer of its colour, with the outlines of its mask and a label. Findings without a place

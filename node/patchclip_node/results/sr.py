@@ -35,8 +35,7 @@ def build_sr(
         raise ValueError("a report needs at least one analysed image; a study without one is rejected, not reported")
     is_measured = any(finding.regions for image in images for finding in image.findings.present)
     content = report_content(images, skipped, context) if is_measured else _page(images, skipped, context)
-    earlier = [each for each in context.predecessors if each.sop_class_uid == ComprehensiveSRStorage]
-    return new_report(ComprehensiveSRStorage, content, images, context, variant, earlier)
+    return new_report(ComprehensiveSRStorage, content, images, context, variant)
 
 
 def _page(

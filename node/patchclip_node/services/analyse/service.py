@@ -207,7 +207,10 @@ class AnalysisService:
             wordings=self._wordings,
             predecessors=tuple(
                 Predecessor(
-                    record.result.sop_class_uid, record.result.sop_instance_uid, record.result.series_instance_uid
+                    record.result.variant,
+                    record.result.sop_class_uid,
+                    record.result.sop_instance_uid,
+                    record.result.series_instance_uid,
                 )
                 for record in leased.predecessors
             ),

@@ -4,6 +4,7 @@ import json
 
 from patchclip_core.prompts import load_findings
 from patchclip_node.results import DocumentedImage, findings_document
+from patchclip_node.results.wording import SIDE_NOT_STATED
 from tests.synthetic import TRAINED, UNTRAINED, analysed
 
 DEFINITIONS = load_findings()
@@ -33,11 +34,32 @@ def test_an_analysed_image_is_documented_with_all_findings_and_their_places() ->
         "w": round(region.w, 2),
         "h": round(region.h, 2),
         "score": 0.87,
+        "patient_side": "right",
     }
+    assert entry["patient_orientation"] == ["L", "F"]
     assert by_key["pneumothorax"]["state"] == "absent"
     assert by_key["fracture"]["state"] == "not evaluated"
     assert by_key["fracture"]["probability"] is None
     assert by_key["fracture"]["reason"] == "the model has no head for it"
+
+
+def test_a_side_that_the_header_does_not_state_is_said_to_be_unknown() -> None:
+    image = analysed({"opacity": [(3, 3, 3, 3)]}, PatientOrientation="")
+
+    (entry,) = findings_document([DocumentedImage("a.dcm", "1", "2", "3", image)], DEFINITIONS, TRAINED)["images"]
+
+    assert entry["patient_orientation"] is None
+    assert entry["findings"][0]["regions"][0]["patient_side"] is None
+    assert entry["remarks"] == [SIDE_NOT_STATED]
+
+
+def test_what_is_of_a_whole_study_is_documented_with_the_study() -> None:
+    document = findings_document([], DEFINITIONS, TRAINED, {"1.2.1": ["a-sr.dcm"], "1.2.2": []})
+
+    assert document["studies"] == [
+        {"study_instance_uid": "1.2.1", "objects": ["a-sr.dcm"]},
+        {"study_instance_uid": "1.2.2", "objects": []},
+    ]
 
 
 def test_a_rejected_image_has_its_reason_and_no_findings() -> None:

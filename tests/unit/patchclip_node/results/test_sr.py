@@ -11,11 +11,23 @@ from pydicom.uid import ComprehensiveSRStorage
 
 from patchclip_core.prompts import load_findings
 from patchclip_core.types import Finding, Findings, FindingState
+from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
-from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_sr, build_text_sr, numbered
+from patchclip_node.results import (
+    AnalysedImage,
+    Predecessor,
+    SkippedImage,
+    build_results,
+    build_sr,
+    build_text_sr,
+    numbered,
+)
 from tests.content import items
 from tests.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
 
+REPORTS = [
+    ResultVariant(kind, language=language) for kind in (ResultKind.SR, ResultKind.TEXT_SR) for language in ("en", "de")
+]
 OPACITY = {"opacity": [(3, 3, 3, 3)]}
 
 
@@ -266,15 +278,21 @@ def test_other_weights_are_another_device_and_other_results() -> None:
     assert one.SeriesInstanceUID != two.SeriesInstanceUID
 
 
-def test_a_later_revision_has_other_uids_and_names_its_predecessor() -> None:
-    first = build_sr([analysed(OPACITY)], [], result_context())
-    earlier = (
-        Predecessor(first.SOPClassUID, first.SOPInstanceUID, first.SeriesInstanceUID),
-        Predecessor("1.2.840.10008.5.1.4.1.1.66.4", "1.2.3", "1.2.4"),
+@pytest.mark.parametrize("variant", REPORTS, ids=lambda variant: variant.key)
+def test_a_report_of_a_later_revision_has_other_uids_and_names_the_earlier_one_of_its_variant(
+    variant: ResultVariant,
+) -> None:
+    """Not the one in another language or of another kind, which its destination may never have got."""
+    everything = [*REPORTS, ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY)]
+    before = build_results([analysed(OPACITY)], [], result_context(), everything)
+    earlier = tuple(
+        Predecessor(each.key, report.SOPClassUID, report.SOPInstanceUID, report.SeriesInstanceUID)
+        for each, report in before
     )
 
-    second = build_sr([analysed(OPACITY)], [], result_context(2, earlier))
+    ((_, second),) = build_results([analysed(OPACITY)], [], result_context(2, earlier), [variant])
 
+    (first,) = (report for each, report in before if each == variant)
     assert second.SOPInstanceUID != first.SOPInstanceUID
     (study,) = second.PredecessorDocumentsSequence
     (series,) = study.ReferencedSeriesSequence
