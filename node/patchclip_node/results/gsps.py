@@ -6,7 +6,7 @@ it says of a place is in the pixels of the source, as in the report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from highdicom.color import CIELabColor
@@ -34,13 +34,15 @@ from patchclip_node.results.wording import honesty, remarks, state_line
 
 _USUAL: Final = ResultVariant(ResultKind.GSPS)
 _NOTICE_LAYER: Final = "AI_NOTICE"
+_NOTICE_PLACES: Final = ((0.02, 0.2), (0.8, 0.98))
+_MOST_CHARACTERS: Final = 1024
 
 
 def build_gsps(image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL) -> Dataset | None:
     """Return the presentation state of one image, None where no finding is present.
 
     Each present finding has a layer of its colour, with the outlines of its mask and a label. Findings without a place
-    stand in the notice at the top.
+    stand in the notice at the top, or at the bottom where that hides fewer places.
     """
     present = image.findings.present
     if not present:
@@ -135,20 +137,39 @@ def _label(finding: Finding, region: Region, context: ResultContext) -> Dataset:
 
 def _notice(image: AnalysedImage, context: ResultContext) -> Dataset:
     lines = Dataset()
-    lines.UnformattedTextValue = "\r\n".join(_notice_lines(image, context))
+    lines.UnformattedTextValue = _that_fits(_notice_lines(image, context))
     lines.BoundingBoxAnnotationUnits = "DISPLAY"
-    lines.BoundingBoxTopLeftHandCorner, lines.BoundingBoxBottomRightHandCorner = [0.02, 0.02], [0.98, 0.2]
+    top, bottom = _notice_place(image)
+    lines.BoundingBoxTopLeftHandCorner, lines.BoundingBoxBottomRightHandCorner = [0.02, top], [0.98, bottom]
     lines.BoundingBoxTextHorizontalJustification = "LEFT"
     annotation = Dataset()
     annotation.GraphicLayer, annotation.TextObjectSequence = _NOTICE_LAYER, [lines]
     return annotation
 
 
+def _notice_place(image: AnalysedImage) -> tuple[float, float]:
+    """Return top and bottom of the notice as parts of the display: above, or below where that hides fewer places."""
+    rows = int(image.source.Rows)
+    places = [
+        (region.y / rows, (region.y + region.h) / rows) for each in image.findings.present for region in each.regions
+    ]
+    return min(_NOTICE_PLACES, key=lambda band: sum(start < band[1] and end > band[0] for start, end in places))
+
+
+def _that_fits(lines: Iterable[str]) -> str:
+    """Join the lines for which an ST has room (PS3.5 6.2); they come with what matters most first."""
+    said = ""
+    for line in lines:
+        longer = f"{said}\r\n{line}" if said else line
+        said = longer if len(longer) <= _MOST_CHARACTERS else said
+    return said
+
+
 def _notice_lines(image: AnalysedImage, context: ResultContext) -> Iterator[str]:
     """Yield few and short lines: they lie over the image. The reports say the rest."""
     wording, names = context.wording, {finding.key: context.definitions[finding.key].name for finding in image.findings}
     first, *others = honesty(image.findings.model, wording)
-    yield f"AI: {first}"
+    yield wording.say("AI: {statement}", statement=first)
     yield from others
     for finding in image.findings.present:
         if not finding.regions:

@@ -25,7 +25,7 @@ from patchclip_node.results import (
     encode,
 )
 from tests.content import items
-from tests.synthetic import CR, UNTRAINED, analysed, result_context, with_overlay
+from tests.synthetic import CR, TRAINED, UNTRAINED, analysed, result_context, with_overlay
 
 LUNGS: dict[str, Any] = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 
@@ -130,6 +130,48 @@ def test_a_presentation_state_labels_places_and_lists_what_has_none() -> None:
     assert "pleural effusion 87 % (threshold 50 %)" in texts(state)
     (notice,) = [text for text in texts(state) if "Not for diagnosis" in text]
     assert "pulmonary edema: present, probability 87 %" in notice
+
+
+def notice(state: Dataset) -> Dataset:
+    (said,) = [
+        label
+        for annotation in state.GraphicAnnotationSequence
+        for label in annotation.get("TextObjectSequence", ())
+        if "BoundingBoxTopLeftHandCorner" in label
+    ]
+    return said
+
+
+def test_a_notice_has_the_lines_that_its_1024_characters_have_room_for() -> None:
+    """The research statement comes first; one line that is too long does not take those after it away."""
+    remarks = tuple(f"Remark {number}: {'x' * 90}." for number in range(20))
+    for statement in ("short", "long " * 300):
+        state = build_gsps(analysed(LUNGS, replace(TRAINED, statement=statement), remarks), result_context())
+
+        assert state is not None
+        said = notice(state).UnformattedTextValue
+        lines = said.split("\r\n")
+        assert len(said) <= 1024
+        assert lines[0] == "AI: Research software. Not for diagnosis."
+        assert any(line.startswith("pulmonary edema: present") and line.endswith("no place") for line in lines)
+        assert remarks[0] in lines
+        assert set(lines) & set(remarks) < set(remarks)
+
+
+@pytest.mark.parametrize(("language", "begin"), [("de", "KI: Forschungssoftware."), ("fr", "IA : Logiciel de")])
+def test_a_notice_says_in_its_language_that_it_is_artificial(language: str, begin: str) -> None:
+    state = build_gsps(analysed(LUNGS), result_context().in_language(language))
+
+    assert state is not None
+    assert notice(state).UnformattedTextValue.startswith(begin)
+
+
+@pytest.mark.parametrize(("row", "top"), [(0, 0.8), (1, 0.8), (6, 0.02), (12, 0.02)])
+def test_a_notice_lies_where_it_hides_no_place(row: int, top: float) -> None:
+    state = gsps({"opacity": [(row, 3, 2, 3)]}, Rows=400, Columns=400)
+
+    assert notice(state).BoundingBoxTopLeftHandCorner == [0.02, top]
+    assert notice(state).BoundingBoxBottomRightHandCorner == pytest.approx([0.98, top + 0.18])
 
 
 def test_every_layer_that_is_drawn_on_is_declared_once() -> None:
