@@ -68,8 +68,8 @@ class ProfileSettings(_Section):
     """What segmentations say of their plane."""
     drawing: Drawing = Drawing.CONTOUR
     """How pictures show a place."""
-    longest_side_px: Annotated[int, Field(ge=512, le=4096)] = LONGEST_SIDE_PX
-    """Pictures are at most this high or wide."""
+    longest_side_px: Annotated[int, Field(ge=1200, le=4096)] = LONGEST_SIDE_PX
+    """Pictures are at most this high or wide; in smaller ones the legend cannot be read."""
     language: str = "en"
     """RFC 5646 tag of a table in conf/wording/: what all objects say in words. Codes stay as they are."""
     series_numbers: Mapping[ResultKind, SeriesNumber] = {}

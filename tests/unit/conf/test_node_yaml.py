@@ -131,7 +131,7 @@ def test_a_profile_says_how_each_of_its_objects_looks_and_speaks(tmp_path: Path)
     ("line", "words"),
     [
         ("drawing: heatmap", "profiles.0.drawing"),
-        ("longest_side_px: 20", "profiles.0.longest_side_px"),
+        ("longest_side_px: 1199", "profiles.0.longest_side_px"),
         ("language: tlh", "profiles.0.language: .*'tlh': take one of en, de, fr"),
         ("series_numbers: {sr: 0}", "profiles.0.series_numbers.sr"),
         ("series_numbers: {srr: 1}", "profiles.0.series_numbers.srr"),
