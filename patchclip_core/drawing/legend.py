@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from itertools import groupby
 from typing import Final
 
 from PIL import ImageDraw, ImageFont
@@ -38,6 +39,9 @@ _SPELT_OUT: Final = {
     "œ": "oe",
     "Œ": "Oe",
 }
+UNDRAWABLE: Final = "?"
+"""Stands for letters that a picture cannot show."""
+
 _NAME_SIZES_PX: Final = (26, 22, 18)
 _NOTE_SIZE_PX: Final = 20
 
@@ -51,10 +55,30 @@ def font(size_px: int) -> Font:
     return ImageFont.load_default(size_px)
 
 
+@lru_cache(maxsize=4096)
 def drawable(words: str) -> str:
-    """Return words in the letters that Pillow's typeface has: it knows none with an accent, an umlaut or a ligature."""
+    """Return words in the letters that Pillow's typeface has: it knows none with an accent, an umlaut or a ligature.
+
+    What cannot be spelt in them, such as another script, becomes `UNDRAWABLE`, one for letters in a row.
+    """
     plain = unicodedata.normalize("NFKD", "".join(_SPELT_OUT.get(letter, letter) for letter in words))
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
+    letters = (letter for letter in plain if not unicodedata.combining(letter))
+    return "".join("".join(run) if known else UNDRAWABLE for known, run in groupby(letters, key=_is_in_typeface))
+
+
+def is_drawable(words: str) -> bool:
+    """Tell whether a picture can show these words, accents and umlauts left out."""
+    return drawable(words).count(UNDRAWABLE) == words.count(UNDRAWABLE)
+
+
+@cache
+def _missing() -> bytes:
+    return bytes(font(_NOTE_SIZE_PX).getmask("\uffff"))
+
+
+@lru_cache(maxsize=4096)
+def _is_in_typeface(letter: str) -> bool:
+    return letter.isspace() or bytes(font(_NOTE_SIZE_PX).getmask(letter)) != _missing()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +102,8 @@ class Legend:
         """Lay a legend out. remarks: what there is to say of the image, in English."""
         size, room = round(_NOTE_SIZE_PX * scale), (LEGEND_WIDTH_PX - 2 * _MARGIN_PX) * scale
         notes = tuple(
-            (tuple(wrapped(note, size, room)), colour) for note, colour in _notes(remarks, findings.model, wording)
+            (tuple(wrapped(drawable(note), size, room)), colour)
+            for note, colour in _notes(remarks, findings.model, wording)
         )
         return Legend(findings, definitions, wording, notes, scale)
 
@@ -100,9 +125,10 @@ class Legend:
     def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], height_px: int) -> None:
         """Draw it with its top-left corner at `corner`, its notes at the bottom of `height_px`."""
         left, right = corner[0] + self._px(_MARGIN_PX), corner[0] + self._px(LEGEND_WIDTH_PX - _MARGIN_PX)
-        top, say = corner[1] + self._px(_MARGIN_PX), self.wording.say
-        draw.text((left, top), say("Findings"), font=self._font(40), fill=_BRIGHT)
-        draw.text((left, top + self._px(52)), say("probability, mark: threshold"), font=self._font(20), fill=_DIM)
+        top = corner[1] + self._px(_MARGIN_PX)
+        title, key = (drawable(self.wording.say(said)) for said in ("Findings", "probability, mark: threshold"))
+        draw.text((left, top), title, font=self._font(40), fill=_BRIGHT)
+        draw.text((left, top + self._px(52)), key, font=self._font(20), fill=_DIM)
         for row, finding in enumerate(self.findings):
             self._draw_row(draw, left, right, top + self._px(_HEAD_PX + row * _ROW_PX), finding)
         y = corner[1] + height_px - self._px(_MARGIN_PX) - self._notes_px
@@ -157,6 +183,7 @@ class Legend:
         No word of it runs into what is said: a long one alone decides how small the name is.
         """
         face, start = self._font(26), left + self._px(34)
+        name, said = drawable(name), drawable(said)
         draw.text((right, y + self._px(13)), said, font=face, fill=said_colour, anchor="rm")
         room = right - start - draw.textlength(said, font=face) - self._px(12)
         sizes = [self._px(size) for size in _NAME_SIZES_PX]
@@ -186,14 +213,18 @@ def _notes(remarks: Iterable[str], model: ModelIdentity, wording: Wording) -> It
 
 
 def wrapped(sentence: str, size_px: int, room: float) -> Iterator[str]:
-    """Break a sentence into lines that are at most `room` pixels wide in letters of this size, where words allow it."""
+    """Break a sentence into lines that are at most `room` pixels wide in letters of this size; long words break too."""
     face, line = font(size_px), ""
     for word in sentence.split():
         longer = f"{line} {word}".strip()
         if line and face.getlength(longer) > room:
             yield line
-            line = word
-        else:
-            line = longer
+            longer = word
+        while face.getlength(longer) > room and len(longer) > 1:
+            shorter = range(len(longer) - 1, 1, -1)
+            fits = next((end for end in shorter if face.getlength(longer[:end]) <= room), 1)
+            yield longer[:fits]
+            longer = longer[fits:]
+        line = longer
     if line:
         yield line

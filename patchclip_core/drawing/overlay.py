@@ -7,14 +7,13 @@ that is to be smaller is drawn smaller, and not shrunk: its words and lines stay
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patchclip_core.drawing.legend import BACKGROUND, Legend, drawable, font
+from patchclip_core.drawing.legend import BACKGROUND, Colour, Legend, drawable, font
 from patchclip_core.localization import Mask, probability_surface, region_mask
 from patchclip_core.prompts import FindingDefinition
 from patchclip_core.types import Findings, FloatArray, Radiograph
@@ -58,8 +57,6 @@ def draw_overlay(
             f"the findings are of an image of {geometry.source_rows} x {geometry.source_columns} pixels, "
             f"this one has {radiograph.rows} x {radiograph.columns}"
         )
-    definitions = {key: one.model_copy(update={"name": drawable(one.name)}) for key, one in definitions.items()}
-    wording = replace(wording, sentences={said: drawable(other) for said, other in wording.sentences.items()})
     said = tuple(dict.fromkeys((*remarks, *radiograph.remarks, *findings.remarks)))
     legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px)
     picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
@@ -71,14 +68,15 @@ def draw_overlay(
         else:
             mask = region_mask(finding, geometry, (picture.height, picture.width))
             draw_contour(picture, mask, colour, legend.scale)
-    labels = {
-        f"{definitions[finding.key].name} {percent(finding.probability or 0.0)}": (
+    labels = [
+        Label(
+            f"{drawable(definitions[finding.key].name)} {percent(finding.probability or 0.0)}",
             finding.regions[0].x * picture.width / geometry.source_columns,
             finding.regions[0].y * picture.height / geometry.source_rows,
             definitions[finding.key].colour_rgb,
         )
         for finding in present
-    }
+    ]
     draw_labels(picture, labels, legend.scale)
     return _composed(picture, legend)
 
@@ -108,13 +106,13 @@ def _grey(pixels: FloatArray) -> NDArray[np.uint8]:
     return grey
 
 
-def draw_heat(picture: Image.Image, probabilities: FloatArray, colour: tuple[int, int, int]) -> None:
+def draw_heat(picture: Image.Image, probabilities: FloatArray, colour: Colour) -> None:
     """Lay a map over the picture, the more of its colour the more probable; the radiograph always shows through."""
     opacity = Image.fromarray((probabilities * np.float32(255 * _HEAT_OPACITY)).astype(np.uint8))
     picture.paste(colour, (0, 0), opacity)
 
 
-def draw_contour(picture: Image.Image, mask: Mask, colour: tuple[int, int, int], scale: float = 1.0) -> None:
+def draw_contour(picture: Image.Image, mask: Mask, colour: Colour, scale: float = 1.0) -> None:
     """Draw the inner border of a mask, with a rim; only the part of the picture around the mask is touched.
 
     mask: over the whole picture, of any size. scale: of the line, which has `LINE_PX` at 1.
@@ -147,16 +145,25 @@ def _grown(mask: Mask, distance_px: int) -> Mask:
     return mask
 
 
-def draw_labels(
-    picture: Image.Image, labels: Mapping[str, tuple[float, float, tuple[int, int, int]]], scale: float = 1.0
-) -> None:
-    """Write each label at its place (x, y): above the region, or lower where another label stands already."""
+class Label(NamedTuple):
+    """Words at a place of a picture, in its pixels: the top left corner of what they name."""
+
+    words: str
+    x: float
+    y: float
+    colour: Colour
+
+
+def draw_labels(picture: Image.Image, labels: Sequence[Label], scale: float = 1.0) -> None:
+    """Write each label at its place: above the region, or lower where another label stands already."""
     draw, face, margin = ImageDraw.Draw(picture), font(round(_LABEL_FONT_PX * scale)), round(12 * scale)
-    wanted = [(x, y, round(draw.textlength(label, font=face)) + 2 * margin) for label, (x, y, _) in labels.items()]
+    wanted = [(one.x, one.y, round(draw.textlength(one.words, font=face)) + 2 * margin) for one in labels]
     boxes = label_boxes(picture.size, wanted, round((_LABEL_FONT_PX + 14) * scale))
-    for (label, (_, _, colour)), box in zip(labels.items(), boxes, strict=True):
-        draw.rounded_rectangle(box, radius=6 * scale, fill=BACKGROUND, outline=colour, width=max(1, round(2 * scale)))
-        draw.text((box[0] + margin, (box[1] + box[3]) / 2), label, font=face, fill=colour, anchor="lm")
+    for one, box in zip(labels, boxes, strict=True):
+        draw.rounded_rectangle(
+            box, radius=6 * scale, fill=BACKGROUND, outline=one.colour, width=max(1, round(2 * scale))
+        )
+        draw.text((box[0] + margin, (box[1] + box[3]) / 2), one.words, font=face, fill=one.colour, anchor="lm")
 
 
 def label_boxes(size: tuple[int, int], wanted: Sequence[tuple[float, float, int]], height: int) -> list[Box]:
@@ -225,7 +232,7 @@ def _composed(picture: Image.Image, legend: Legend) -> Image.Image:
         draw.rectangle((0, 0, canvas.width, banner), fill=_BANNER_COLOUR)
         draw.text(
             (canvas.width / 2, banner / 2),
-            legend.wording.say("UNTRAINED MODEL: random weights, nothing here has a meaning"),
+            drawable(legend.wording.say("UNTRAINED MODEL: random weights, nothing here has a meaning")),
             font=font(round(40 * legend.scale)),
             fill="white",
             anchor="mm",

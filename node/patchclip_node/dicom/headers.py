@@ -115,6 +115,11 @@ def issued_by_product(dataset: Dataset) -> bool:
     )
 
 
+def referred_to(dataset: Dataset) -> set[str]:
+    """Return the SOP Instance UIDs that a dataset names anywhere."""
+    return {str(element.value) for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+
+
 def text(dataset: Dataset, keyword: str) -> str:
     """Return the value of an attribute as text without padding; several values joined by a backslash; absent is ''."""
     value = dataset.get(keyword)

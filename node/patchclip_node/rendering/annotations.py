@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 from highdicom.color import CIELabColor
-from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import SecondaryCaptureImageStorage
 
-from patchclip_node.dicom.headers import text, tolerant_reading
+from patchclip_node.dicom.headers import referred_to, text, tolerant_reading
 from patchclip_node.rendering.marks import (
     MAXIMUM_MARKS,
     CannotRenderError,
@@ -26,11 +27,11 @@ from patchclip_node.rendering.marks import (
     meaning,
     palette,
     points_of,
-    referred_to,
     short,
 )
 
 _MAXIMUM_LINES: Final = 40
+_OVERLAY_GROUPS: Final = range(0x6000, 0x6020)
 _KEY_OBJECT_DESCRIPTION: Final = "113012"
 
 
@@ -56,7 +57,7 @@ def read_presentation_state(header: Dataset, image: Dataset) -> Marks:
     if rotation % 90:
         raise CannotRenderError(f"the presentation state turns the image by {rotation} degrees")
     flipped = text(header, "ImageHorizontalFlip").upper() == "Y"
-    notes = [short(text(header, "ContentDescription")), _turned(rotation, flipped)]
+    notes = [short(text(header, "ContentDescription")), _turned(rotation, flipped), *_left_out(header, image)]
     return Marks(tuple(marks), tuple(filter(None, notes)), rotation % 360, flipped)
 
 
@@ -76,22 +77,63 @@ def read_key_objects(header: Dataset, image: Dataset) -> Marks:
     return Marks((Mark(f"Key image: {title}", palette(0), (Line(around),)),), words)
 
 
+def is_grey_picture(header: Dataset) -> bool:
+    """Tell whether an object is a Secondary Capture that is displayed like any radiograph: by its window."""
+    return header.SOPClassUID == SecondaryCaptureImageStorage and _photometric(header) in {"MONOCHROME1", "MONOCHROME2"}
+
+
 def read_picture(path: Path, header: Dataset) -> Marks:
-    """Return a Secondary Capture's own picture, RGB; nothing can be laid under what is burned in."""
+    """Return a Secondary Capture's own picture in colours, RGB; nothing can be laid under what is burned in."""
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise CannotRenderError("the Secondary Capture has several frames; only single pictures are drawn")
+    if is_grey_picture(header):
+        return Marks()
     with tolerant_reading():
-        pixels = np.asarray(pixel_array(dcmread(path, force=True)))
-    if pixels.dtype.kind not in "iu":
-        raise CannotRenderError("the Secondary Capture holds no whole numbers")
-    bits = int(header.get("BitsStored") or 8)
-    if bits > 8:
-        pixels = pixels >> (bits - 8)
-    grey = np.clip(pixels, 0, 255).astype(np.uint8)
-    if text(header, "PhotometricInterpretation").upper() == "MONOCHROME1":
-        grey = 255 - grey
-    picture: NDArray[np.uint8] = np.repeat(grey[..., np.newaxis], 3, axis=2) if grey.ndim == 2 else grey
-    return Marks(picture=picture)
+        dataset = dcmread(path, force=True)
+        pixels, bits = np.asarray(pixel_array(dataset)), int(header.get("BitsStored") or 8)
+        if _photometric(header) == "PALETTE COLOR":
+            pixels = apply_color_lut(pixels, dataset)
+            bits = int(header.RedPaletteColorLookupTableDescriptor[2])
+    if pixels.dtype.kind != "u" or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise CannotRenderError(f"the Secondary Capture's pixels ({_photometric(header)}) are no colours")
+    return Marks(picture=(pixels >> max(0, bits - 8)).astype(np.uint8))
+
+
+def _photometric(header: Dataset) -> str:
+    return text(header, "PhotometricInterpretation").upper()
+
+
+def _left_out(header: Dataset, image: Dataset) -> Iterator[str]:
+    """Say what a presentation state shows in a viewer and not here."""
+    uid = str(image.SOPInstanceUID)
+    drawn, compound = set[str](), list[str]()
+    for annotation in header.get("GraphicAnnotationSequence") or ():
+        if uid in (referred_to(annotation) or {uid}):
+            simple = (*(annotation.get("GraphicObjectSequence") or ()), *(annotation.get("TextObjectSequence") or ()))
+            drawn |= {text(item, "CompoundGraphicInstanceID") for item in simple}
+            compound += [
+                text(item, "CompoundGraphicInstanceID") for item in annotation.get("CompoundGraphicSequence") or ()
+            ]
+    if undrawn := [number for number in compound if number not in drawn]:
+        yield f"not drawn: {len(undrawn)} compound graphics without their simple equivalents"
+    if kinds := text(header, "ShutterShape"):
+        yield f"not drawn: the shutter ({kinds.lower().replace(chr(92), ', ')}); what it hides is shown"
+    for area in header.get("DisplayedAreaSelectionSequence") or ():
+        if uid in (referred_to(area) or {uid}) and not _is_whole(area, image):
+            yield "not kept to: the displayed area that it selects; the whole image is shown"
+    if any(element.tag.group in _OVERLAY_GROUPS for element in header):
+        yield "not drawn: its overlay planes"
+    if header.get("PresentationLUTSequence"):
+        yield "not applied: its presentation lookup table"
+
+
+def _is_whole(area: Dataset, image: Dataset) -> bool:
+    """Tell whether a displayed area holds the whole image; its corners may be any two opposite ones (PS3.3 C.10.4)."""
+    corners = [area.get(f"DisplayedArea{corner}HandCorner") for corner in ("TopLeft", "BottomRight")]
+    if any(corner is None or len(corner) != 2 for corner in corners):
+        return True
+    across, down = (sorted(int(corner[axis]) for corner in corners) for axis in (0, 1))
+    return max(across[0], down[0]) <= 1 and across[1] >= int(image.Columns) and down[1] >= int(image.Rows)
 
 
 def _shapes(annotation: Dataset, image: Dataset) -> Iterator[Shape]:

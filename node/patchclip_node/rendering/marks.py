@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from patchclip_core.drawing.legend import is_drawable
 from patchclip_core.localization import Mask
 from patchclip_core.types import FloatArray
 from patchclip_node.dicom.headers import text
@@ -104,14 +105,13 @@ def palette(number: int) -> Colour:
     return _PALETTE[number % len(_PALETTE)]
 
 
-def referred_to(dataset: Dataset) -> set[str]:
-    """Return the SOP Instance UIDs that a dataset names anywhere."""
-    return {str(element.value) for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
-
-
 def meaning(sequence: Sequence[Dataset] | None) -> str:
-    """Return the meaning of the first code of a code sequence, '' where there is none."""
-    return short(text(sequence[0], "CodeMeaning") or text(sequence[0], "CodeValue")) if sequence else ""
+    """Return the meaning of the first code of a code sequence, the code where a picture cannot show it, '' for none."""
+    if not sequence:
+        return ""
+    said = short(text(sequence[0], "CodeMeaning"))
+    code = short(f"{text(sequence[0], 'CodeValue')} {text(sequence[0], 'CodingSchemeDesignator')}")
+    return said if said and is_drawable(said) else code
 
 
 def short(words: str) -> str:

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchclip_core.drawing.legend import BACKGROUND, drawable, font, wrapped
-from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, draw_contour, draw_heat, draw_labels, shown
+from patchclip_core.drawing.legend import BACKGROUND, UNDRAWABLE, drawable, font, is_drawable, wrapped
+from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, Label, draw_contour, draw_heat, draw_labels, shown
 from patchclip_core.types import Radiograph
 from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks, Points, Shape, Spots, Words
 
@@ -28,7 +28,7 @@ def paint(marks: Marks, radiograph: Radiograph | None, title: str, warnings: tup
     """Return the picture, RGB.
 
     radiograph: what is under the marks; None where the object brings its own picture, which is then returned as it is.
-    title, warnings: the legend's first lines.
+    title, warnings: the legend's first lines. Its last ones are the remarks on the image.
     """
     if marks.picture is not None:
         return Image.fromarray(marks.picture)
@@ -40,8 +40,8 @@ def paint(marks: Marks, radiograph: Radiograph | None, title: str, warnings: tup
     for mark in marks.marks:
         for shape in mark.shapes:
             _draw(picture, shape, mark.colour, place)
-    draw_labels(picture, dict(_labels(marks, place)))
-    return _with_legend(picture, list(_rows(marks, title, warnings)))
+    draw_labels(picture, list(_labels(marks, place)))
+    return _with_legend(picture, list(_rows(marks, title, warnings, radiograph.remarks)))
 
 
 class _Place:
@@ -109,12 +109,12 @@ def _draw_words(picture: Image.Image, words: Words, colour: Colour, place: _Plac
         draw.text(at, line, font=face, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
-def _labels(marks: Marks, place: _Place) -> Iterator[tuple[str, tuple[float, float, Colour]]]:
+def _labels(marks: Marks, place: _Place) -> Iterator[Label]:
     """Name each mark at its top left corner, where it does not bring words of its own."""
     for number, mark in enumerate(marks.marks, 1):
         corner = _corner(mark, place)
         if corner is not None and not any(isinstance(shape, Words) for shape in mark.shapes):
-            yield drawable(f"{number} {mark.name}")[:60], (*corner, mark.colour)
+            yield Label(drawable(f"{number} {mark.name}")[:60], *corner, mark.colour)
 
 
 def _corner(mark: Mark, place: _Place) -> tuple[float, float] | None:
@@ -134,7 +134,9 @@ def _corner(mark: Mark, place: _Place) -> tuple[float, float] | None:
     return float(at[0]), float(at[1])
 
 
-def _rows(marks: Marks, title: str, warnings: tuple[str, ...]) -> Iterator[tuple[str, Colour]]:
+def _rows(
+    marks: Marks, title: str, warnings: tuple[str, ...], remarks: tuple[str, ...]
+) -> Iterator[tuple[str, Colour]]:
     """Yield the legend's rows and their colours."""
     for said, colour in (*((line, _WARNING) for line in warnings), (title, _BRIGHT)):
         yield from ((line, colour) for line in _wrapped(said))
@@ -142,9 +144,19 @@ def _rows(marks: Marks, title: str, warnings: tuple[str, ...]) -> Iterator[tuple
         yield "", _DIM
         yield from ((line, mark.colour) for line in _wrapped(f"{number} {mark.name}"))
         yield from ((line, _DIM) for detail in mark.details for line in _wrapped(detail))
-    if marks.notes:
-        yield "", _DIM
-    yield from ((line, _DIM) for note in marks.notes for line in _wrapped(note))
+    for notes in (marks.notes, remarks, tuple(_not_spelt(marks, title))):
+        if notes:
+            yield "", _DIM
+        yield from ((line, _DIM) for note in notes for line in _wrapped(note))
+
+
+def _not_spelt(marks: Marks, title: str) -> Iterator[str]:
+    """Say it where letters are missing from the typeface of pictures."""
+    written = [title, *marks.notes]
+    for mark in marks.marks:
+        written += (mark.name, *mark.details, *(shape.text for shape in mark.shapes if isinstance(shape, Words)))
+    if not all(map(is_drawable, written)):
+        yield f"{UNDRAWABLE} stands for letters that this picture cannot show"
 
 
 def _wrapped(said: str) -> Iterator[str]:

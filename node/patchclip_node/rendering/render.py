@@ -18,9 +18,14 @@ from pydicom.uid import (
 )
 
 from patchclip_core.io import DecodeLimits, read_radiograph
-from patchclip_node.dicom.headers import read_dataset, text
-from patchclip_node.rendering.annotations import read_key_objects, read_picture, read_presentation_state
-from patchclip_node.rendering.marks import CannotRenderError, Marks, referred_to, short
+from patchclip_node.dicom.headers import read_dataset, referred_to, text
+from patchclip_node.rendering.annotations import (
+    is_grey_picture,
+    read_key_objects,
+    read_picture,
+    read_presentation_state,
+)
+from patchclip_node.rendering.marks import CannotRenderError, Marks, short
 from patchclip_node.rendering.paint import paint
 from patchclip_node.rendering.presented import write_presented
 from patchclip_node.rendering.reports import read_report
@@ -51,7 +56,8 @@ def render(object_path: Path, image_path: Path, limits: DecodeLimits, *, anyway:
         return paint(marks, None, "")
     title = f"{UID(header.SOPClassUID).name}: {short(text(header, 'SeriesDescription')) or object_path.name}"
     if header.SOPClassUID != GrayscaleSoftcopyPresentationStateStorage:
-        return paint(marks, read_radiograph(image_path, limits), title, warnings)
+        under = object_path if is_grey_picture(header) else image_path
+        return paint(marks, read_radiograph(under, limits), title, warnings)
     with tempfile.TemporaryDirectory() as folder:
         presented = Path(folder) / "presented.dcm"
         write_presented(image_path, image, header, presented)

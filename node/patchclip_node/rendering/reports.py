@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from patchclip_core.prompts import load_findings
-from patchclip_node.dicom.headers import text
+from patchclip_node.dicom.headers import referred_to, text
 from patchclip_node.rendering.marks import (
     MAXIMUM_CONTENT_ITEMS,
     MAXIMUM_MARKS,
@@ -20,7 +20,6 @@ from patchclip_node.rendering.marks import (
     meaning,
     palette,
     points_of,
-    referred_to,
     short,
 )
 
@@ -95,10 +94,23 @@ def _mark(visit: _Visit, image: Dataset, colours: dict[tuple[str, str], Colour],
         or meaning(visit.item.get("ConceptNameCodeSequence"))
         or "region"
     )
-    numbers = [item for item in (around, *siblings) if _is(item, "NUM")]
+    beside = [item for item in (around, *siblings) if item is not finding]
     shape = graphic(text(visit.item, "GraphicType"), points_of(visit.item.get("GraphicData"), image))
     colour = colours.get(_code(named, "ConceptCodeSequence"), palette(order))
-    return Mark(name, colour, (shape,), tuple(_number(item) for item in numbers))
+    return Mark(name, colour, (shape,), tuple(filter(None, map(_said, beside))))
+
+
+def _said(item: Dataset) -> str:
+    """Say a NUM, CODE or TEXT item in a line: 'Finding Site: Lung (Laterality: Left)'; '' for any other."""
+    if _is(item, "NUM"):
+        return _number(item)
+    name = meaning(item.get("ConceptNameCodeSequence"))
+    if _is(item, "TEXT"):
+        return short(f"{name}: {text(item, 'TextValue')}")
+    if not _is(item, "CODE"):
+        return ""
+    within = ", ".join(filter(None, (_said(child) for child in item.get("ContentSequence") or ())))
+    return short(f"{name}: {meaning(item.get('ConceptCodeSequence'))}{f' ({within})' if within else ''}")
 
 
 def _number(item: Dataset) -> str:
@@ -118,13 +130,7 @@ def _note(visit: _Visit, told: set[int]) -> str | None:
         return None
     if _is(item, "TEXT") and not _is(visit.ancestors[0], "IMAGE"):  # what an image library says of its images
         return short(text(item, "TextValue")) or None
-    if _is(item, "CODE") and _is(visit.ancestors[0], "CONTAINER"):
-        numbers = [_number(child) for child in item.get("ContentSequence") or () if _is(child, "NUM")]
-        said = f"{meaning(item.get('ConceptNameCodeSequence'))}: {meaning(item.get('ConceptCodeSequence'))}"
-        return short("; ".join((said, *numbers)))
-    if _is(item, "NUM") and _is(visit.ancestors[0], "CONTAINER"):
-        return _number(item)
-    return None
+    return _said(item) or None if _is(visit.ancestors[0], "CONTAINER") else None
 
 
 def _code(item: Dataset, keyword: str) -> tuple[str, str]:

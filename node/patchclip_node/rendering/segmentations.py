@@ -14,7 +14,7 @@ from pydicom.pixels.utils import pixel_array
 from scipy import ndimage
 
 from patchclip_core.types import FloatArray
-from patchclip_node.dicom.headers import text, tolerant_reading
+from patchclip_node.dicom.headers import referred_to, text, tolerant_reading
 from patchclip_node.rendering.marks import (
     MAXIMUM_FRAMES,
     MAXIMUM_MARKS,
@@ -26,7 +26,6 @@ from patchclip_node.rendering.marks import (
     Marks,
     meaning,
     palette,
-    referred_to,
     short,
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend, drawable, font
+from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, UNDRAWABLE, Legend, drawable, font, wrapped
 from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
 from patchclip_core.localization import region_mask
 from patchclip_core.prompts import load_findings
@@ -153,8 +153,8 @@ def test_remarks_make_room_below_the_findings_and_nothing_else_smaller() -> None
     assert remarked.width == plain.width
     assert remarked.height > plain.height
     rows_px = 36 + 112 + 90 * len(found.items)
-    legends = (np.asarray(picture)[:rows_px, 1400:] for picture in (plain, remarked))
-    assert np.array_equal(*legends)
+    before, after = (np.asarray(picture)[:rows_px, 1400:] for picture in (plain, remarked))
+    assert np.array_equal(before, after)
 
 
 def test_a_region_at_the_border_of_the_image_is_outlined_on_all_sides() -> None:
@@ -163,6 +163,16 @@ def test_a_region_at_the_border_of_the_image_is_outlined_on_all_sides() -> None:
 
     drawn = (np.asarray(picture) == np.array(DEFINITIONS["opacity"].colour_rgb)).all(axis=-1)
     assert drawn[200:300, 0].all()
+
+
+def test_findings_whose_names_cannot_be_spelt_are_all_labelled() -> None:
+    found = findings(1400, 1400, {"opacity": [(2, 2, 3, 3)], "edema": [(9, 9, 3, 3)]})
+    greek = {key: one.model_copy(update={"name": "Λοίμωξη"}) for key, one in DEFINITIONS.items()}
+
+    picture = draw_overlay(radiograph(1400, 1400), found, greek).crop((0, 0, 1400, 1400))
+
+    label_px = 42 * (2 + 3)
+    assert all(count(picture, DEFINITIONS[key].colour_rgb) > 4 * 3 * 100 + label_px for key in ("opacity", "edema"))
 
 
 def test_absent_findings_are_in_the_legend_and_not_on_the_image() -> None:
@@ -210,13 +220,23 @@ def test_findings_of_another_image_are_refused() -> None:
         draw_overlay(radiograph(400, 500), findings(500, 400, {}), DEFINITIONS)
 
 
+def test_lines_are_no_wider_than_their_room_whatever_the_words() -> None:
+    sentence = "weights sha256:" + "0123456789abcdef" * 4 + " of it"
+
+    lines = list(wrapped(sentence, 20, 200))
+
+    assert "".join(lines).replace(" ", "") == sentence.replace(" ", "")
+    assert max(font(20).getlength(line) for line in lines) <= 200
+    assert list(wrapped("WW", 20, 1)) == ["W", "W"]
+
+
 def test_words_are_spelt_with_the_letters_that_the_typeface_has() -> None:
-    face, missing = font(20), bytes(font(20).getmask("\uffff"))
     tables = load_wordings().values()
     said = "".join(sentence for wording in tables for sentence in wording.sentences.values())
     names = "".join(name for definition in load_findings().values() for name in definition.names.values())
 
-    letters = {letter for letter in drawable(said + names) if not letter.isspace()}
-
     assert drawable("Lungenödem für Œdème") == "Lungenoedem fuer Oedeme"
-    assert {letter for letter in letters if bytes(face.getmask(letter)) == missing} == set()
+    assert drawable("Λοίμωξη 山田 a") == "? ? a"
+    assert drawable(said + names).count(UNDRAWABLE) == (said + names).count(UNDRAWABLE)
+    missing = bytes(font(20).getmask("\uffff"))
+    assert not [letter for letter in set(drawable(said)) - {" ", "\n"} if bytes(font(20).getmask(letter)) == missing]

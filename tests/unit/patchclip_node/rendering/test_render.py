@@ -20,7 +20,11 @@ from patchclip_core.io import DecodeLimits, read_radiograph
 from patchclip_core.types import Radiograph, Region
 from patchclip_node.domain.errors import NodeError
 from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.rendering.annotations import read_presentation_state
+from patchclip_node.rendering.marks import Mark, Marks
+from patchclip_node.rendering.paint import _rows
 from patchclip_node.rendering.render import render
+from patchclip_node.rendering.reports import read_report
 from patchclip_node.results import encode
 from patchclip_node.services.analyse import Analysed, StudyImage, analyse_instances
 from tests.peers.radiographs import radiograph, write
@@ -131,6 +135,69 @@ def test_a_secondary_capture_is_its_own_picture(study: dict[ResultKind | str, Pa
     assert picture.tobytes() == capture.PixelData[: capture.Rows * capture.Columns * 3]
 
 
+def capture(study: dict[ResultKind | str, Path], folder: Path, pixels: NDArray[Any], **attributes: Any) -> Path:
+    """A Secondary Capture of another maker with one sample a pixel."""
+    dataset = dcmread(study[ResultKind.SC])
+    del dataset.PlanarConfiguration
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, int(pixels.dtype.kind == "i")
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.add_new("PixelData", "OW", pixels.tobytes())
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(folder / "capture.dcm")
+    return folder / "capture.dcm"
+
+
+@pytest.mark.parametrize(
+    ("kind", "offset", "photometric", "expected"),
+    [
+        ("<u2", 1000, "MONOCHROME2", [0, 64, 191, 255]),
+        ("<i2", -2000, "MONOCHROME2", [0, 64, 191, 255]),
+        ("<u2", 1000, "MONOCHROME1", [255, 191, 64, 0]),
+    ],
+)
+def test_a_grey_secondary_capture_is_shown_by_its_window(
+    kind: str,
+    offset: int,
+    photometric: str,
+    expected: list[int],
+    study: dict[ResultKind | str, Path],
+    tmp_path: Path,
+) -> None:
+    pixels = np.tile(np.repeat(np.array([0, 500, 1500, 2000]) + offset, 40), (160, 1)).astype(kind)
+    path = capture(
+        study, tmp_path, pixels, PhotometricInterpretation=photometric, WindowCenter=offset + 1000.5, WindowWidth=2001
+    )
+
+    picture = drawn(path, study["image"])
+
+    assert picture.shape[1] == 1400 + LEGEND_PX
+    assert picture[700, [175, 525, 875, 1225], 0] == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_secondary_capture_with_a_palette_is_shown_in_its_colours(
+    bits: int, study: dict[ResultKind | str, Path], tmp_path: Path
+) -> None:
+    rising = (np.arange(256) * (257 if bits == 16 else 1)).astype("<u2" if bits == 16 else "u1")
+    tables = {"Red": rising, "Green": rising[::-1], "Blue": np.zeros_like(rising)}
+    path = capture(
+        study,
+        tmp_path,
+        np.full((64, 64), 200, np.uint8),
+        PhotometricInterpretation="PALETTE COLOR",
+    )
+    dataset = dcmread(path)
+    for number, (colour, table) in enumerate(tables.items(), 1):
+        dataset.add_new((0x0028, 0x1100 + number), "US", [256, 0, bits])
+        setattr(dataset, f"{colour}PaletteColorLookupTableData", table.tobytes())
+    dataset.save_as(path)
+
+    assert tuple(drawn(path, study["image"])[32, 32]) == (200, 55, 0)
+
+
 def test_a_report_in_words_leaves_the_image_as_it_is(study: dict[ResultKind | str, Path]) -> None:
     assert not coloured(drawn(study[ResultKind.TEXT_SR], study["image"])).any()
 
@@ -158,6 +225,79 @@ def test_a_presentation_states_window_and_polarity_replace_those_of_the_image(
     assert wide == pytest.approx(400 / 4095 * 255, abs=4)
     assert tight == pytest.approx(127, abs=8)
     assert inverse == pytest.approx(255 - wide, abs=4)
+
+
+def notes_of(study: dict[ResultKind | str, Path], **attributes: Any) -> tuple[str, ...]:
+    state = dcmread(study[ResultKind.GSPS])
+    for keyword, value in attributes.items():
+        setattr(state, keyword, value)
+    return read_presentation_state(state, dcmread(study["image"])).notes
+
+
+def item(**attributes: Any) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def area(corner: list[int], opposite: list[int]) -> list[Dataset]:
+    return [item(DisplayedAreaTopLeftHandCorner=corner, DisplayedAreaBottomRightHandCorner=opposite)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"ShutterShape": ["RECTANGULAR", "CIRCULAR"]}, "not drawn: the shutter (rectangular, circular)"),
+        ({"DisplayedAreaSelectionSequence": area([20, 20], [90, 90])}, "not kept to: the displayed area"),
+        ({"PresentationLUTSequence": [Dataset()]}, "not applied: its presentation lookup table"),
+        (
+            {"GraphicAnnotationSequence": [item(CompoundGraphicSequence=[item(CompoundGraphicInstanceID=1)])]},
+            "not drawn: 1 compound graphics",
+        ),
+    ],
+)
+def test_what_a_presentation_state_shows_and_the_picture_does_not_is_said(
+    attributes: dict[str, Any], words: str, study: dict[ResultKind | str, Path]
+) -> None:
+    (said,) = set(notes_of(study, **attributes)) - set(notes_of(study))
+
+    assert said.startswith(words)
+
+
+def test_a_presentation_state_that_is_shown_as_it_is_has_nothing_left_out(
+    study: dict[ResultKind | str, Path],
+) -> None:
+    simple = item(
+        GraphicType="POINT", GraphicData=[9.0, 9.0], GraphicAnnotationUnits="PIXEL", CompoundGraphicInstanceID=1
+    )
+    equivalent = item(CompoundGraphicSequence=[item(CompoundGraphicInstanceID=1)], GraphicObjectSequence=[simple])
+
+    for attributes in (
+        {"GraphicAnnotationSequence": [equivalent]},
+        {"DisplayedAreaSelectionSequence": area([COLUMNS, 1], [1, ROWS])},
+    ):
+        assert not [note for note in notes_of(study, **attributes) if note.startswith("not ")]
+
+
+def test_overlay_planes_of_a_presentation_state_are_said_to_be_left_out(study: dict[ResultKind | str, Path]) -> None:
+    state = dcmread(study[ResultKind.GSPS])
+    state.add_new((0x6000, 0x3000), "OW", b"\0\0")
+
+    assert "not drawn: its overlay planes" in read_presentation_state(state, dcmread(study["image"])).notes
+
+
+def test_a_window_that_shows_nothing_is_remarked_in_the_legend(
+    study: dict[ResultKind | str, Path], tmp_path: Path
+) -> None:
+    off = item(WindowCenter=60_000, WindowWidth=10)
+
+    usual, remarked = (
+        presented(study, tmp_path, **attributes)[:, -LEGEND_PX:]
+        for attributes in ({}, {"SoftcopyVOILUTSequence": [off]})
+    )
+
+    assert (remarked.max(axis=2) > 100).sum() > (usual.max(axis=2) > 100).sum() + 1000
 
 
 @pytest.mark.parametrize(
@@ -223,6 +363,58 @@ def test_every_graphic_type_of_a_report_is_drawn_in_its_place(
     mask = coloured(drawn(with_region(study, graphic_type, data, tmp_path), study["image"]))
 
     assert bounds(mask) == pytest.approx(expected, abs=4)
+
+
+def code(value: str, words: str) -> list[Dataset]:
+    return [item(CodeValue=value, CodingSchemeDesignator="99X", CodeMeaning=words)]
+
+
+def said(value_type: str, name: str, words: str, *within: Dataset) -> Dataset:
+    """A content item that says something beside a region."""
+    value = {"ConceptCodeSequence": code("V", words)} if value_type == "CODE" else {"TextValue": words}
+    return item(ValueType=value_type, ConceptNameCodeSequence=code("N", name), ContentSequence=list(within), **value)
+
+
+def test_all_that_a_report_says_beside_a_region_is_in_the_legend(
+    study: dict[ResultKind | str, Path], tmp_path: Path
+) -> None:
+    report = dcmread(with_region(study, "POINT", [100.0, 250.0], tmp_path))
+    (group,) = [
+        one
+        for part in report.ContentSequence
+        for one in part.get("ContentSequence", ())
+        if one.ConceptNameCodeSequence[0].CodeMeaning == "Measurement Group"
+    ]
+    group.ContentSequence.extend(
+        [
+            said("CODE", "Finding Site", "Lung", said("CODE", "Laterality", "Left")),
+            said("CODE", "Malignancy", "highly suspicious"),
+            said("TEXT", "Comment", "seen before"),
+            said("CODE", "Malignität", "高度"),
+        ]
+    )
+
+    (mark,) = read_report(report, dcmread(study["image"])).marks
+
+    assert mark.name == "Opacity"
+    assert {
+        "Tracking Identifier: lung opacity 1",
+        "Finding Site: Lung (Laterality: Left)",
+        "Malignancy: highly suspicious",
+        "Comment: seen before",
+        "Malignität: V 99X",
+    } < set(mark.details)
+    assert [detail for detail in mark.details if detail.startswith("Probability of lung opacity: ")]
+
+
+@pytest.mark.parametrize("label", ["Herd", "山田"])
+def test_letters_that_a_picture_cannot_show_are_told(label: str) -> None:
+    plain = Radiograph(np.zeros((64, 64), dtype=np.float32))
+    rows = [_rows(Marks((Mark(label, COLOUR, ()),), ()), "title", (), plain.remarks)]
+
+    told = any("letters that this picture cannot show" in line for row in rows for line, _ in row)
+
+    assert told == (label == "山田")
 
 
 @pytest.mark.parametrize(
