@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,8 +18,8 @@ from rich.text import Text
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, ConfigOption, complain, console, progress
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.records import InstanceHeader, ResultVariant
-from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, read_settings
+from patchclip_node.domain.records import OF_STUDY, InstanceHeader, ResultKind
+from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, ProfileSettings, read_settings
 
 if TYPE_CHECKING:
     from patchclip_core.types import ModelIdentity
@@ -42,6 +41,14 @@ class _Input:
     path: Path
     name: str
     header: InstanceHeader
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """What was written of a study: the entry of each of its files, in their order, and the objects of the whole."""
+
+    images: list[DocumentedImage]
+    objects: list[str]
 
 
 def analyze(
@@ -70,28 +77,28 @@ def analyze(
     """Analyse DICOM files without a node and write the results into a folder.
 
     Writes for each study the objects of the profile (.dcm), by default its structured report and segmentations, for
-    each image a PNG with the findings drawn into it, and findings.json with everything in numbers. Nothing is sent
-    anywhere. An image that is not analysed (a lateral view, a colour image, damaged pixels) is no error: findings.json
-    says why. A file that is no DICOM ends the command with status 2.
+    each image a PNG with the findings drawn into it as the profile says, and findings.json with everything in numbers.
+    Nothing is sent anywhere. An image that is not analysed (a lateral view, a colour image, damaged pixels) is no
+    error: findings.json says why. A file that is no DICOM ends the command with status 2.
     """
     settings = read_settings(config, **({"model": model} if model else {}))
-    variants = settings.profile(profile).variants()
+    chosen = settings.profile(profile)
     inputs = _inputs(list(_expanded(sources)))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        documented, identity, timed_out = _analyse_all(_by_study(inputs), settings, variants, out)
-        _write_document(documented, identity, settings, out)
+        written, identity, timed_out = _analyse_all(_by_study(inputs), settings, chosen, out)
+        _write_document(written, identity, settings, out)
     except OSError as error:
         complain(f"cannot write to {out}: {error.strerror}")
         raise typer.Exit(EXIT_FAILURE) from error
-    _print(documented, identity, settings, out)
+    _print(written, identity, settings, out)
     if timed_out:
         raise typer.Exit(EXIT_FAILURE)
 
 
 def _analyse_all(
-    studies: Sequence[Sequence[_Input]], settings: NodeSettings, variants: Sequence[ResultVariant], out: Path
-) -> tuple[list[DocumentedImage], ModelIdentity, bool]:
+    studies: Sequence[Sequence[_Input]], settings: NodeSettings, profile: ProfileSettings, out: Path
+) -> tuple[list[_Written], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
     from patchclip_core.io import DecodeLimits, DecodingProcess
     from patchclip_core.prompts import load_findings
@@ -113,73 +120,76 @@ def _analyse_all(
     limits = DecodeLimits(
         settings.limits.max_image_pixels, settings.limits.decode_timeout_s, settings.limits.decode_memory_bytes
     )
-    documented: list[DocumentedImage] = []
+    variants, overlay = profile.variants(), profile.variant(ResultKind.SC).picture
+    assert overlay is not None
+    written: list[_Written] = []
     timed_out = False
     with DecodingProcess(limits) as decoder, progress("study", len(studies)) as done:
         for files in studies:
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
             outcome: StudyOutcome
             try:
-                outcome = analyse_instances(images, decoder, analyzer, context, variants)
+                outcome = analyse_instances(images, decoder, analyzer, context, variants, overlay)
             except DecoderTimeoutError as error:
                 timed_out = True
                 outcome = Rejected(str(error), tuple(SkippedFile(image, str(error)) for image in images))
-            documented += _write_study(files, outcome, out)
+            written.append(_write_study(files, outcome, out))
             done(", ".join(file.path.name for file in files))
-    return documented, analyzer.identity, timed_out
+    return written, analyzer.identity, timed_out
 
 
-def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> list[DocumentedImage]:
-    """Write a study's objects and pictures; returns the entry of each of its files, in their order."""
+def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _Written:
+    """Write a study's objects and pictures; what is of one image is named after its file, the rest after the first."""
+    from patchclip_node.dicom.headers import referred_to
     from patchclip_node.results import encode, numbered
     from patchclip_node.results.findings_json import DocumentedImage
     from patchclip_node.services.analyse import Analysed
 
-    objects: list[str] = []
-    analysed, pictures_of = {}, {}
+    of_study: list[str] = []
+    of_image: dict[str, list[str]] = {file.header.sop_instance_uid: [] for file in files}
+    analysed = {}
     if isinstance(outcome, Analysed):
-        written: Counter[str] = Counter()
+        names = {file.header.sop_instance_uid: file.name for file in files}
         for variant, dataset in outcome.results:
-            kind = variant.kind.value
-            written[kind] += 1
-            name = f"{files[0].name}-{kind}{written[kind] if written[kind] > 1 else ''}.dcm"
+            uid = None if variant.kind in OF_STUDY else next(iter(referred_to(dataset) & names.keys()))
+            name = f"{files[0].name if uid is None else names[uid]}-{variant.kind.value}.dcm"
             (out / name).write_bytes(encode(dataset))
-            objects.append(name)
-        pictures_of = {file.image.sop_instance_uid: file.overlay_png for file in outcome.images}
+            (of_study if uid is None else of_image[uid]).append(name)
+        for picture in outcome.images:
+            uid = picture.image.sop_instance_uid
+            (out / f"{names[uid]}.png").write_bytes(picture.overlay_png)
+            of_image[uid].append(f"{names[uid]}.png")
         analysed = {image.sop_instance_uid: image for image in numbered([file.result for file in outcome.images])}
     reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}
-    entries = []
-    for file in files:
-        uid = file.header.sop_instance_uid
-        pictures = []
-        if uid in analysed:
-            pictures = [f"{file.name}.png"]
-            (out / pictures[0]).write_bytes(pictures_of[uid])
-        entries.append(
-            DocumentedImage(
-                file=str(file.path),
-                study_instance_uid=file.header.study_instance_uid,
-                series_instance_uid=file.header.series_instance_uid,
-                sop_instance_uid=uid,
-                analysed=analysed.get(uid),
-                reason=reasons.get(uid),
-                objects=(*objects, *pictures),
-            )
+    images = [
+        DocumentedImage(
+            file=str(file.path),
+            study_instance_uid=file.header.study_instance_uid,
+            series_instance_uid=file.header.series_instance_uid,
+            sop_instance_uid=file.header.sop_instance_uid,
+            analysed=analysed.get(file.header.sop_instance_uid),
+            reason=reasons.get(file.header.sop_instance_uid),
+            objects=tuple(of_image[file.header.sop_instance_uid]),
         )
-    return entries
+        for file in files
+    ]
+    return _Written(images, of_study)
 
 
-def _write_document(
-    documented: Sequence[DocumentedImage], identity: ModelIdentity, settings: NodeSettings, out: Path
-) -> None:
+def _write_document(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
     from patchclip_core.prompts import load_findings
     from patchclip_node.results.findings_json import findings_document
 
-    document = findings_document(documented, load_findings(settings.findings_file), identity)
+    document = findings_document(
+        [image for study in written for image in study.images],
+        load_findings(settings.findings_file),
+        identity,
+        {study.images[0].study_instance_uid: study.objects for study in written},
+    )
     (out / "findings.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
+def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
     from patchclip_core.prompts import load_findings
     from patchclip_core.wording import model_line, percent
     from patchclip_node.results.wording import honesty
@@ -188,13 +198,17 @@ def _print(documented: Sequence[DocumentedImage], identity: ModelIdentity, setti
     table = Table()
     for column in ("file", "result", "written"):
         table.add_column(column, overflow="fold")
-    for entry in documented:
-        if entry.analysed is None:
-            table.add_row(Text(entry.file), Text(f"not analysed: {entry.reason}", style="yellow"), "")
-            continue
-        present = entry.analysed.findings.present
-        found = ", ".join(f"{names[finding.key]} {percent(finding.probability or 0.0)}" for finding in present)
-        table.add_row(Text(entry.file), Text(found or "nothing above its threshold"), Text("\n".join(entry.objects)))
+    for study in written:
+        for entry in study.images:
+            if entry.analysed is None:
+                table.add_row(Text(entry.file), Text(f"not analysed: {entry.reason}", style="yellow"), "")
+                continue
+            present = entry.analysed.findings.present
+            found = ", ".join(f"{names[finding.key]} {percent(finding.probability or 0.0)}" for finding in present)
+            of_image = Text("\n".join(entry.objects))
+            table.add_row(Text(entry.file), Text(found or "nothing above its threshold"), of_image)
+        if study.objects:
+            table.add_row("", Text("of the whole study", style="dim"), Text("\n".join(study.objects)))
     terminal = console()
     terminal.print(table)
     terminal.print(Text(f"model {model_line(identity)}. " + " ".join(honesty(identity)), style="bold yellow"))

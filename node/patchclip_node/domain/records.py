@@ -160,6 +160,9 @@ class PlaneGeometry(StrEnum):
 WITH_GEOMETRY = frozenset({ResultKind.SEG, ResultKind.FRACTIONAL_SEG})
 """The kinds whose plane is a matter of choice."""
 
+OF_STUDY = frozenset({ResultKind.SR, ResultKind.TEXT_SR, ResultKind.KO})
+"""The kinds of which a study has one for all of its images."""
+
 
 class Drawing(StrEnum):
     """How a picture shows a place: its outline, or the model's map in the finding's colour."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_core.io import DecodingProcess
+from patchclip_node.dicom.headers import referred_to
 from tests.analysis import radiograph_file
 from tests.content import items
 from tests.peers.radiographs import radiograph, write
@@ -73,6 +74,45 @@ def test_a_profile_says_which_objects_are_written(command: Command, images: Path
         "bright-fractional_seg.dcm": "SEG",
         "bright-parametric_map.dcm": "OT",
     }
+
+
+def test_each_object_is_listed_where_it_belongs_and_named_after_its_image(command: Command, tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(radiograph(study_instance_uid="1.2.9", bright=True), tmp_path / f"image-{number}.dcm")
+    out = tmp_path / "out"
+
+    ended = command("analyze", "image-*.dcm", "--out", out, "--model", BRIGHT, "--profile", "research")
+
+    content = document(out)
+    of_image = ("seg", "sc", "gsps", "fractional_seg", "parametric_map")
+    for number in (1, 2):
+        entry = content["files"][f"image-{number}.dcm"]
+        assert entry["objects"] == [*(f"image-{number}-{kind}.dcm" for kind in of_image), f"image-{number}.png"]
+        for name in entry["objects"][:-1]:
+            assert referred_to(pydicom.dcmread(out / name)) == {entry["sop_instance_uid"]}
+    of_study = [f"image-1-{kind}.dcm" for kind in ("sr", "text_sr", "ko")]
+    assert content["studies"] == [{"study_instance_uid": "1.2.9", "objects": of_study}]
+    assert all((out / name).exists() for name in of_study)
+    assert "of the whole study" in ended.out
+
+
+def test_the_png_is_drawn_as_the_profile_says(command: Command, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "profiles:\n"
+        "  - {name: mine, objects: [sr], drawing: heat_map, language: de, longest_side_px: 1200}\n"
+        "  - {name: same, objects: [sc], drawing: heat_map, language: de, longest_side_px: 1200}\n"
+    )
+
+    for profile in ("mine", "same"):
+        command(
+            *("analyze", images / "bright.dcm", "--out", profile, "--model", BRIGHT),
+            *("--profile", profile, "--config", "mine.yaml"),
+        )
+
+    capture = pydicom.dcmread(tmp_path / "same" / "bright-sc.dcm")
+    for profile in ("mine", "same"):
+        with Image.open(tmp_path / profile / "bright.png") as picture:
+            assert picture.tobytes() == capture.PixelData[: capture.Rows * capture.Columns * 3]
 
 
 def test_an_unknown_profile_is_one_message(command: Command, images: Path, tmp_path: Path) -> None:
