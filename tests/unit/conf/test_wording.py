@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,14 @@ def test_every_sentence_of_results_and_pictures_is_translated(language: str) -> 
 
     assert len(said) > 20
     assert said - set(WORDINGS[language].sentences) == set()
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("card", sorted((CORE / "weights").glob("*/card.json")), ids=lambda card: card.parent.name)
+def test_what_a_shipped_model_says_of_itself_is_translated(language: str, card: Path) -> None:
+    statement = json.loads(card.read_text(encoding="utf-8"))["statement"]
+
+    assert WORDINGS[language].repeat(statement) != statement
 
 
 @pytest.mark.parametrize("language", OTHERS)
