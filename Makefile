@@ -8,7 +8,7 @@ OUT ?= out/demo
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo test lint types contracts check format pictures clean
+.PHONY: help venv viewers demo demo-model test lint types contracts check format pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20

@@ -130,7 +130,7 @@ def read_auto_text(source: str | Path, pooling: Literal["mean", "class"] = "mean
 
 
 def _read(source: str | Path, kind: Any, **options: Any) -> Any:
-    with _explained(source):
+    with _explained(source), _without_bar(source):
         model, info = kind.from_pretrained(source, output_loading_info=True, **options)
     missing = [name for name in info["missing_keys"] if not name.startswith("pooler.")]
     if missing or info["mismatched_keys"]:
@@ -205,6 +205,21 @@ def _file(source: str | Path, name: str) -> Path | None:
             _raise_exceptions_for_connection_errors=False,
         )
     return None if found is None else Path(found)
+
+
+@contextmanager
+def _without_bar(source: str | Path) -> Iterator[None]:
+    """Keep `transformers` from drawing a bar for weights that are here already; a download has its bar."""
+    from transformers.utils import logging  # noqa: PLC0415 - seconds
+
+    if not (Path(source).is_dir() and logging.is_progress_bar_enabled()):
+        yield
+        return
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers.utils import logging
 
 from patchclip_core.checkpoint import FindingCard, ModelCard, digest_of, load, write_card
 from patchclip_core.errors import CheckpointError
@@ -17,6 +18,7 @@ from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings
 from patchclip_core.models.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.models.pretrained import read_clip_image
 from patchclip_core.recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
 from patchclip_core.types import Radiograph
 from tests import tiny_encoders
@@ -374,3 +376,15 @@ def test_a_recipe_with_wrong_keys_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
     with pytest.raises(CheckpointError, match=r"no recipe 'huge'.*compact-224"):
         read_recipe("huge")
+
+
+def test_weights_of_a_folder_are_read_without_a_bar_and_bars_stay_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny_encoders.write_clip(tmp_path / "clip")
+    capfd.readouterr()
+
+    read_clip_image(tmp_path / "clip")
+
+    assert "Loading weights" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled()

@@ -224,10 +224,12 @@ def open_prepared(folder: Path) -> PreparedData:
     """Open a folder that `prepare` has finished; raises `DataError` where it is missing, unfinished or damaged."""
     path = folder / DESCRIPTION
     if not path.is_file():
-        reason = (
-            "preparing was not finished: run the same command again" if (folder / JOURNAL).is_file() else "no such file"
+        if (folder / JOURNAL).is_file():
+            raise DataError(f"{folder}: preparing was not finished: run the same command again")
+        raise DataError(
+            f"{folder} holds no prepared data, there is no {DESCRIPTION}: run `patchclip-trainer prepare SOURCE "
+            "--out DIR` first and name its DIR"
         )
-        raise DataError(f"{path}: {reason}")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         if description.get("format") != FORMAT:

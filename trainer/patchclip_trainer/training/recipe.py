@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -64,6 +65,9 @@ class AugmentRecipe(_Part):
 
 class RunRecipe(_Part):
     """What any run says, whichever stage it trains."""
+
+    stage: ClassVar[str] = "a run"
+    """Whose recipe it is, for people."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     """Name of the checkpoint that comes out."""
@@ -126,6 +130,8 @@ class PartsRecipe(_Part):
 class TrainingRecipe(RunRecipe):
     """A run of stage 2."""
 
+    stage: ClassVar[str] = "stage 2"
+
     objective: Objective = "patchclip"
     train: Literal["everything", "image", "heads"] = "everything"
     """'image': not the text side. 'heads': what the paper's stage 2 trains."""
@@ -172,8 +178,35 @@ def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ())
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()]
-        raise RecipeError(f"the recipe {path} has errors:\n" + "\n".join(lines)) from error
+        lines = [f"  {_explained(kind, item, changes)}" for item in error.errors()]
+        title = f"{path}, a recipe of {kind.stage}, cannot be changed so:"
+        if not all(line.startswith("  --set ") for line in lines):
+            title = f"{path}, read as a recipe of {kind.stage}, cannot be used:"
+            lines.append("  `patchclip-trainer stage1` reads recipes of stage 1, all other commands those of stage 2")
+        raise RecipeError("\n".join([title, *lines])) from error
+
+
+def _explained(kind: type[RunRecipe], item: Mapping[str, Any], changes: Sequence[str]) -> str:
+    """Say what is wrong with a value: whether the file or a change has it, and which key may be meant."""
+    place = ".".join(map(str, item["loc"])) or "recipe"
+    said = str(item["msg"])
+    if item["type"] == "extra_forbidden":
+        *parts, key = map(str, item["loc"])
+        said = f"a recipe of {kind.stage} has no key '{place}'"
+        if near := get_close_matches(key, _keys_of(kind, parts), 1):
+            said += f"; '{'.'.join([*parts, *near])}' may be meant"
+    names = {change: change.partition("=")[0].strip() for change in changes}
+    origin = next((change for change, name in names.items() if f"{place}.".startswith(f"{name}.")), None)
+    return f"{place}: {said}" if origin is None else f"--set {origin}: {said}"
+
+
+def _keys_of(kind: type[BaseModel], parts: Sequence[str]) -> list[str]:
+    for part in parts:
+        inner = kind.model_fields[part].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)
 
 
 def _apply(content: dict[str, Any], change: str) -> None:

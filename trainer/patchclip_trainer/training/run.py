@@ -149,11 +149,11 @@ class Run:
         out: the run's folder. Interrupted in the middle of a step, a run saves the state before that step. Raises
         `TrainerError`.
         """
-        out.mkdir(parents=True, exist_ok=True)
         if resume:
             self._restore(read_state(out, self.stage.fingerprint(), self.stage.device))
         elif (out / STATE).exists():
             raise TrainerError(f"{out} holds a run already: go on with --resume, or give another folder")
+        out.mkdir(parents=True, exist_ok=True)
         self.processes.wait()
         log = Log(out, self.step) if self.processes.first else None
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,8 @@ _SCALES: Final = ("logit_scale", "local_scale")
 
 class Stage1Recipe(RunRecipe):
     """A run of stage 1."""
+
+    stage: ClassVar[str] = "stage 1"
 
     objective: Objective = "patchclip"
     """The network that stage 2 goes on with."""

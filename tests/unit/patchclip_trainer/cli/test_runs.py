@@ -52,6 +52,14 @@ def test_a_signal_stops_a_run_which_goes_on_from_there(
     assert (tmp_path / "out" / "checkpoint").is_dir()
 
 
+def test_with_nothing_to_resume_no_folder_is_left(arguments: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["stage2", *arguments, "--resume"])
+
+    assert isinstance(result.exception, TrainerError)
+    assert "nothing to resume" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_that_another_process_was_asked_to_stop_is_no_success(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

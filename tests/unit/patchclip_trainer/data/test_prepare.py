@@ -172,5 +172,5 @@ def test_damaged_pixels_and_lists_are_noticed(generic_source: Path, tmp_path: Pa
 
 
 def test_a_folder_without_prepared_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match=r"holds no prepared data.* run `patchclip-trainer prepare SOURCE"):
         open_prepared(tmp_path)

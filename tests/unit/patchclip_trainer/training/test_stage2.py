@@ -328,7 +328,12 @@ def test_the_command_plans_without_writing_then_trains(
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [("epoch=5", "epoch:"), ("optimizer.speed=5", "optimizer.speed"), ("batch=0", "batch"), ("epochs", "key=value")],
+    [
+        ("epoch=5", "--set epoch=5: "),
+        ("optimizer.speed=5", "optimizer.speed"),
+        ("batch=0", "batch"),
+        ("epochs", "key=value"),
+    ],
 )
 def test_bad_keys_are_named(
     change: str, named: str, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from patchclip_core import checkpoint
 from patchclip_core.recipe import read_recipe
+from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.recipe import TrainingRecipe, read_recipe_of
 from patchclip_trainer.training.run import Run
 from patchclip_trainer.training.stage1_recipe import Stage1Recipe
@@ -29,6 +31,38 @@ def test_a_shipped_recipe_can_be_read_and_changed(path: Path) -> None:
     assert (recipe.optimizer.rate_new, recipe.epochs) == (0.001, 3)
     assert recipe.model is not None
     assert read_recipe(recipe.model).input_px > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("epoch=3", "--set epoch=3: a recipe of stage 2 has no key 'epoch'; 'epochs' may be meant"),
+        ("optimizer.rate_ne=1", "has no key 'optimizer.rate_ne'; 'optimizer.rate_new' may be meant"),
+        ("epochs=0", "--set epochs=0: Input should be greater than or equal to 1"),
+        ("zzz=0", "--set zzz=0: a recipe of stage 2 has no key 'zzz'"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_named_with_the_key_that_may_be_meant(change: str, said: str) -> None:
+    with pytest.raises(
+        RecipeError, match=r"demo\.yaml, a recipe of stage 2, cannot be changed so:\n.*" + re.escape(said)
+    ):
+        read_recipe_of(TrainingRecipe, RECIPES[0].with_name("demo.yaml"), ["seed=1", change])
+
+
+def test_a_recipe_of_another_stage_is_said_to_be_one() -> None:
+    first, second = (RECIPES[0].with_name(f"{name}.yaml") for name in ("stage1-compact-448", "compact-448"))
+
+    with pytest.raises(RecipeError) as of_first:
+        read_recipe_of(TrainingRecipe, first)
+    with pytest.raises(RecipeError) as of_second:
+        read_recipe_of(Stage1Recipe, second)
+
+    assert "read as a recipe of stage 2, cannot be used" in str(of_first.value)
+    assert "sentences: a recipe of stage 2 has no key 'sentences'" in str(of_first.value)
+    assert "read as a recipe of stage 1, cannot be used" in str(of_second.value)
+    assert str(of_second.value).endswith(
+        "`patchclip-trainer stage1` reads recipes of stage 1, all other commands those of stage 2"
+    )
 
 
 def test_there_are_recipes() -> None:
