@@ -112,15 +112,15 @@ class ProfileSettings(_Section):
 STANDARD_PROFILE = "standard"
 
 SHIPPED_PROFILES = (
-    ProfileSettings(name=STANDARD_PROFILE, objects=(ResultKind.SR, ResultKind.SEG)),
+    ProfileSettings(name=STANDARD_PROFILE, objects=(ResultKind.SR, ResultKind.SEG), fallback=True),
     ProfileSettings(name="ohif", objects=(ResultKind.SR, ResultKind.SEG, ResultKind.SC), fallback=True),
     ProfileSettings(name="legacy", objects=(ResultKind.TEXT_SR, ResultKind.SC), fallback=True),
     ProfileSettings(name="research", objects=tuple(ResultKind), fallback=True),
 )
 """Profiles that every node knows. An own one of the same name takes its place.
 
-Those that send pictures anyway fall back. `standard` does not: it would build a picture of every image in vain, since
-most destinations that refuse a report only have to be told to take it.
+All fall back: a destination that refuses a report would get nothing otherwise, and a picture is drawn for the status pages
+in any case.
 """
 
 

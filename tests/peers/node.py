@@ -126,12 +126,12 @@ class Node:
         return {uid: newest[uid] for uid in study_instance_uids}
 
     def results_of(self, study_instance_uid: str) -> set[str]:
-        """Return the SOP Instance UIDs that were built for a study."""
+        """Return the SOP Instance UIDs of a study's results that some destination is to get."""
         with self.ledger() as ledger:
             return {
-                record.result.sop_instance_uid
+                delivery.result.result.sop_instance_uid
                 for study in ledger.revisions(study_instance_uid)
-                for record in ledger.results(study.id)
+                for delivery in ledger.deliveries(study.id)
             }
 
     def received(self, study_instance_uid: str) -> set[str]:

@@ -49,7 +49,8 @@ def outcome_of(
         return StudyOutcome(study, "; ".join(refused) or "it never reached the ledger", None, own, None)
     newest = revisions[-1]
     held = {item.sop_instance_uid for item in own}
-    missing = [item.result for item in ledger.results(newest.id) if item.result.sop_instance_uid not in held]
+    promised = [delivery.result.result for delivery in ledger.deliveries(newest.id)]
+    missing = [item for item in promised if item.sop_instance_uid not in held]
     problem = "; ".join(refused) or _trouble(newest)
     if problem is None and (missing or not own):
         problem = f"the archive lacks {', '.join(item.kind.upper() for item in missing) or 'every result'}"

@@ -17,6 +17,7 @@ from highdicom.sr import (
     ContentItem,
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
+    FindingSite,
     ImageContentItem,
     LanguageOfContentItemAndDescendants,
     NumContentItem,
@@ -33,7 +34,7 @@ from patchclip_node.dicom.headers import text
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
 from patchclip_node.results.equipment import device_uid
-from patchclip_node.results.measurement_groups import finding_code, measurement_groups, probability
+from patchclip_node.results.measurement_groups import finding_code, measurement_groups, probability, site_code
 from patchclip_node.results.source import patient_orientation, pixel_spacing_mm
 from patchclip_node.results.wording import image_prefix, introduction, not_analysed, remarks, state_line
 
@@ -162,7 +163,7 @@ def _comments(
 def _evaluation(finding: Finding, image: AnalysedImage, context: ResultContext) -> CodeContentItem:
     definition = context.definitions[finding.key]
     item = CodeContentItem(finding_code(definition), _STATE_CODES[finding.state], _CONTAINS)
-    details: list[ContentItem] = []
+    details: list[ContentItem] = [FindingSite(site_code(definition))]  # else an absence would be one of the whole chest
     if finding.probability is not None:
         details.append(probability(definition, finding.probability, RelationshipTypeValues.HAS_PROPERTIES, context))
     details.append(

@@ -61,6 +61,16 @@ def test_the_shipped_profiles_are_listed_with_their_objects() -> None:
             assert tuple(ResultKind(kind.rstrip(",")) for kind in given) == profile.objects
 
 
+@pytest.mark.parametrize("profile", SHIPPED_PROFILES, ids=lambda profile: profile.name)
+def test_a_destination_that_refuses_what_a_shipped_profile_sends_gets_pictures(profile: ProfileSettings) -> None:
+    settings = read_settings(
+        None, destinations=[{"name": "d", "ae_title": "D", "host": "h", "port": 1, "profile": profile.name}]
+    )
+
+    assert profile.pictures is not None
+    assert settings.kept_ready == (profile.pictures,)
+
+
 def test_a_profile_of_ones_own_takes_the_place_of_a_shipped_one(tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
     file.write_text(

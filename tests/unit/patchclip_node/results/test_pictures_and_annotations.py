@@ -133,13 +133,14 @@ def test_a_presentation_state_labels_places_and_lists_what_has_none() -> None:
 
 
 def notice(state: Dataset) -> Dataset:
-    (said,) = [
+    said: list[Dataset] = [
         label
         for annotation in state.GraphicAnnotationSequence
         for label in annotation.get("TextObjectSequence", ())
         if "BoundingBoxTopLeftHandCorner" in label
     ]
-    return said
+    assert len(said) == 1
+    return said[0]
 
 
 def test_a_notice_has_the_lines_that_its_1024_characters_have_room_for() -> None:

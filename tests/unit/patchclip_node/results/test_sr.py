@@ -171,6 +171,20 @@ def test_an_evaluation_carries_its_probability_and_its_image() -> None:
     assert source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
 
 
+@pytest.mark.parametrize("present", [{}, OPACITY])
+def test_an_evaluation_says_where_what_is_absent_was_looked_for(
+    present: dict[str, list[tuple[int, int, int, int]]],
+) -> None:
+    report = build_sr([analysed(present)], [], result_context())
+
+    for definition in load_findings().values():
+        for item in items(report, definition.code.meaning):
+            (site,) = items(item, "Finding Site")
+            assert site.RelationshipType == "HAS CONCEPT MOD"
+            assert site.ConceptCodeSequence[0].CodeValue == definition.site.value
+    assert len(items(report, "Finding Site")) == len([key for key in load_findings()])
+
+
 @pytest.mark.parametrize("present", [{}, {"edema": []}])
 def test_a_report_without_a_region_is_a_page_that_says_the_same_in_words_and_codes(
     present: dict[str, list[tuple[int, int, int, int]]],

@@ -104,7 +104,7 @@ def test_a_study_with_a_present_finding_gets_a_report_and_a_segmentation(bench: 
     assert bench.run_one() is True
 
     study = bench.study()
-    results = bench.ledger.results(study.id)
+    results = [delivery.result for delivery in bench.ledger.deliveries(study.id)]
     assert study.state is StudyState.ANALYSED
     assert [record.result.kind for record in results] == [ResultKind.SR, ResultKind.SEG]
     for record in results:
@@ -123,7 +123,8 @@ def test_a_study_without_a_present_finding_gets_a_report_alone(bench: Bench) -> 
 
     bench.run_one()
 
-    assert [record.result.kind for record in bench.ledger.results(bench.study().id)] == [ResultKind.SR]
+    deliveries = bench.ledger.deliveries(bench.study().id)
+    assert [delivery.result.result.kind for delivery in deliveries] == [ResultKind.SR]
 
 
 def test_each_destination_gets_the_objects_that_it_wants(bench: Bench) -> None:
@@ -146,7 +147,7 @@ def test_every_plane_that_some_destination_wants_is_built_once(bench: Bench) -> 
 
     study_id = bench.study().id
     kinds = [record.result.kind for record in bench.ledger.results(study_id)]
-    assert sorted(kinds) == [ResultKind.SEG, ResultKind.SEG, ResultKind.SR]
+    assert sorted(kinds) == [ResultKind.SC, ResultKind.SEG, ResultKind.SEG, ResultKind.SR]  # the picture is kept ready
     sent = {item.destination: item.result.result.sop_instance_uid for item in bench.ledger.deliveries(study_id)}
     assert len(sent) == 3
     assert sent["viewer"] != sent["flat"]
