@@ -35,6 +35,8 @@ from patchclip_node.results.wording import honesty, remarks, state_line
 _USUAL: Final = ResultVariant(ResultKind.GSPS)
 _NOTICE_LAYER: Final = "AI_NOTICE"
 _NOTICE_PLACES: Final = ((0.02, 0.2), (0.8, 0.98))
+_LABEL_HEIGHT: Final = 0.03
+"""Of a display, as viewers draw it."""
 _MOST_CHARACTERS: Final = 1024
 
 
@@ -42,7 +44,7 @@ def build_gsps(image: AnalysedImage, context: ResultContext, variant: ResultVari
     """Return the presentation state of one image, None where no finding is present.
 
     Each present finding has a layer of its colour, with the outlines of its mask and a label. Findings without a place
-    stand in the notice at the top, or at the bottom where that hides fewer places.
+    stand in the notice at the top, or at the bottom where that hides less.
     """
     present = image.findings.present
     if not present:
@@ -148,12 +150,22 @@ def _notice(image: AnalysedImage, context: ResultContext) -> Dataset:
 
 
 def _notice_place(image: AnalysedImage) -> tuple[float, float]:
-    """Return top and bottom of the notice as parts of the display: above, or below where that hides fewer places."""
+    """Return top and bottom of the notice as parts of the display: above, or below where that hides less.
+
+    A label, which stands at the top of its finding's first region, counts before an outline.
+    """
     rows = int(image.source.Rows)
     places = [
-        (region.y / rows, (region.y + region.h) / rows) for each in image.findings.present for region in each.regions
+        [(region.y / rows, (region.y + region.h) / rows) for region in finding.regions]
+        for finding in image.findings.present
+        if finding.regions
     ]
-    return min(_NOTICE_PLACES, key=lambda band: sum(start < band[1] and end > band[0] for start, end in places))
+
+    def hidden(band: tuple[float, float]) -> tuple[int, int]:
+        labels = sum(band[0] <= first[0] + _LABEL_HEIGHT and first[0] <= band[1] for first, *_ in places)
+        return labels, sum(start < band[1] and end > band[0] for each in places for start, end in each)
+
+    return min(_NOTICE_PLACES, key=hidden)
 
 
 def _that_fits(lines: Iterable[str]) -> str:

@@ -77,6 +77,7 @@ _REQUEST: Final = (
     "StudyInstanceUID",
 )
 
+_CODE: Final = ("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning")
 _SEXES: Final = frozenset({"M", "F", "O"})
 _AXES: Final = {"L": 0, "R": 0, "A": 1, "P": 1, "H": 2, "F": 2}
 
@@ -95,12 +96,29 @@ def study_context(source: Dataset) -> Dataset:
         del context.PatientSex
     if _utc_offset(source) is None:
         context.pop("TimezoneOffsetFromUTC", None)
-    if "DeidentificationMethod" not in context:  # required beside Patient Identity Removed (C.7.1.1)
+    methods = _codes(source, "DeidentificationMethodCodeSequence")
+    if methods:
+        context.DeidentificationMethodCodeSequence = methods
+    elif "DeidentificationMethod" not in context:  # one of the two is required beside it (C.7.1.1)
         context.pop("PatientIdentityRemoved", None)
     for keyword in _TYPE_2:
         if keyword not in context:
             context.add(_element(keyword, None))
     return context
+
+
+def _codes(source: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a code sequence that are complete (PS3.3 8.8), with code, scheme and meaning alone."""
+    items = []
+    for code in source.get(keyword) or ():
+        values = {each: valid_text(code, each) for each in _CODE}
+        if all(values[each] for each in _CODE if each != "CodingSchemeVersion"):
+            item = Dataset()
+            for each, value in values.items():
+                if value:
+                    item.add(_element(each, value))
+            items.append(item)
+    return items
 
 
 def requests(source: Dataset) -> list[Dataset]:

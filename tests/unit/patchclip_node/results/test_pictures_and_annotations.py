@@ -175,6 +175,12 @@ def test_a_notice_lies_where_it_hides_no_place(row: int, top: float) -> None:
     assert notice(state).BoundingBoxBottomRightHandCorner == pytest.approx([0.98, top + 0.18])
 
 
+def test_a_notice_would_sooner_hide_an_outline_than_a_label() -> None:
+    state = gsps({"opacity": [(0, 3, 3, 3)], "pleural_effusion": [(10, 2, 3, 3)]}, Rows=400, Columns=400)
+
+    assert notice(state).BoundingBoxTopLeftHandCorner == [0.02, 0.8]
+
+
 def test_every_layer_that_is_drawn_on_is_declared_once() -> None:
     state = gsps(LUNGS)
 

@@ -213,6 +213,39 @@ def test_a_value_that_breaks_its_vr_is_repaired_or_left_out(keyword: str, value:
     assert (report.get(keyword) or "") == kept
 
 
+def _code(value: str, scheme: str = "", meaning: str = "") -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
+    return code
+
+
+@pytest.mark.parametrize(
+    ("method", "codes", "removed"),
+    [
+        ("by hand", [], "YES"),
+        (None, [_code("113100", "DCM", "Basic Application Confidentiality Profile")], "YES"),
+        (None, [_code("113100")], None),
+        (None, [], None),
+    ],
+)
+def test_a_result_says_that_identity_was_removed_where_its_source_says_how(
+    method: str | None, codes: list[Dataset], removed: str | None
+) -> None:
+    """PS3.3 C.7.1.1 wants a method, or its code, beside Patient Identity Removed."""
+    image = analysed(
+        {},
+        PatientIdentityRemoved="YES",
+        DeidentificationMethod=method,
+        DeidentificationMethodCodeSequence=codes or None,
+    )
+
+    report = reread(build_sr([image], [], result_context()))
+
+    assert report.get("PatientIdentityRemoved") == removed
+    kept = [code.CodeMeaning for code in report.get("DeidentificationMethodCodeSequence") or ()]
+    assert kept == [code.CodeMeaning for code in codes if code.CodeMeaning]
+
+
 @pytest.mark.parametrize(("keyword", "value"), [("AccessionNumber", "A" * 20), ("PatientID", "P" * 70)])
 @pytest.mark.filterwarnings("ignore:The value length")
 def test_what_results_are_matched_by_is_kept_even_where_it_is_too_long(keyword: str, value: str) -> None:

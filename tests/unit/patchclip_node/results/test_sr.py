@@ -182,7 +182,7 @@ def test_an_evaluation_says_where_what_is_absent_was_looked_for(
             (site,) = items(item, "Finding Site")
             assert site.RelationshipType == "HAS CONCEPT MOD"
             assert site.ConceptCodeSequence[0].CodeValue == definition.site.value
-    assert len(items(report, "Finding Site")) == len([key for key in load_findings()])
+    assert len(items(report, "Finding Site")) == len(load_findings())
 
 
 @pytest.mark.parametrize("present", [{}, {"edema": []}])
