@@ -21,7 +21,8 @@ from patchclip_trainer.data.manifest import BoxRow, ImageRow, Place, Problem
 from patchclip_trainer.data.shards import DESCRIPTION, PROBLEMS, PreparedData, SourceSize, open_prepared
 from patchclip_trainer.errors import DataError
 
-_OF_REPORTS = frozenset({"empty report", "missing report"})
+_OF_TRAINING_ALONE = frozenset({"empty report", "missing report", "unknown split"})
+"""Kinds of problems that are none here: no report is read, and a part may have any name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class Collection:
 
 
 def open_collection(folder: Path) -> Collection:
-    """Open a folder of either layout. What is wrong with reports is left aside: none is read. Raises `DataError`."""
+    """Open a folder of either layout. Raises `DataError`."""
     found = _prepared(open_prepared(folder)) if (folder / DESCRIPTION).is_file() else _listed(folder)
-    return replace(found, problems=tuple(item for item in found.problems if item.kind not in _OF_REPORTS))
+    return replace(found, problems=tuple(item for item in found.problems if item.kind not in _OF_TRAINING_ALONE))
 
 
 def view_of(row: ImageRow) -> str:

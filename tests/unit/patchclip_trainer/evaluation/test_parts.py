@@ -32,6 +32,7 @@ def test_a_part_is_found_by_its_own_word_in_upper_or_lower_case(data: Path, writ
 
     assert chosen(data, asked) == 12
     assert chosen(data, "all") == 14
+    assert open_collection(data).problems == ()
 
 
 def test_a_part_that_is_not_there_is_named_with_the_words_of_the_list(data: Path) -> None:
