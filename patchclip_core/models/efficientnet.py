@@ -224,9 +224,15 @@ class EfficientNetImageTower(TrunkTower):
     def features(self, images: torch.Tensor) -> Features:
         """Run what is fixed: (B, 432, H // stride, W // stride), or (B, 112, H / 16, W / 16) where stages learn."""
         fine = self.model.fine(images.contiguous(memory_format=torch.channels_last))
-        return Features(fine if self.settings.trained_stages else self._cells(fine))
+        return Features(fine if self.settings.trained_stages else self._side_by_side(fine))
 
-    def _cells(self, fine: torch.Tensor) -> torch.Tensor:
+    def cells(self, features: Features) -> torch.Tensor:
+        """Return what is read, (B, 432, H // stride, W // stride): the features, or what the stages that learn add."""
+        if not self.settings.trained_stages:
+            return features.values
+        return self._side_by_side(features.values.contiguous(memory_format=torch.channels_last))
+
+    def _side_by_side(self, fine: torch.Tensor) -> torch.Tensor:
         """(B, 112, H / 16, W / 16) -> (B, 432, H // stride, W // stride).
 
         What is left over beyond a multiple of 32 has no coarse features of its own: it takes its neighbours'.
@@ -242,9 +248,7 @@ class EfficientNetImageTower(TrunkTower):
 
     def encode(self, features: Features) -> ImageTokens:
         """Read the cells; each reader's tokens of all images follow each other."""
-        cells = features.values
-        if self.settings.trained_stages:
-            cells = self._cells(cells.contiguous(memory_format=torch.channels_last))
+        cells = self.cells(features)
         read = [reader(cells) for reader in self.reading]
         tokens = torch.cat([tokens for tokens, _ in read])  # (readers * B, 1 + P, W)
         positions = read[0][1]

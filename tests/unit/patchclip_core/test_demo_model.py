@@ -12,6 +12,7 @@ import torch
 from patchclip_core.checkpoint import find, load, read_card
 from patchclip_core.inference import NetworkAnalyzer
 from patchclip_core.io import read_radiograph
+from patchclip_core.models.efficientnet import EfficientNetImageTower
 from patchclip_core.models.patchclip import PatchClip
 from patchclip_core.preprocess import preprocess
 from patchclip_core.types import FindingState
@@ -63,15 +64,15 @@ def test_its_sentence_encoder_agrees_with_the_one_that_it_was_packed_from() -> N
 
 def test_a_cell_of_its_trunk_answers_to_its_own_square(demo: NetworkAnalyzer, samples: list[Path]) -> None:
     """Where the gradient of random mixtures of a cell's features lies on radiographs, on average over many cells."""
-    network = demo.network
-    assert isinstance(network, PatchClip)
-    assert network.trunk is not None
+    assert isinstance(demo.network, PatchClip)
+    tower = demo.network.image_tower
+    assert isinstance(tower, EfficientNetImageTower)
     torch.manual_seed(0)
     drawn = []
     for path in samples[:2]:
         image, _ = preprocess(read_radiograph(path), demo.card.preprocess)
         image = image[None].requires_grad_()
-        features = network.trunk.features(image).values
+        features = tower.cells(tower.features(image))
         where = torch.arange(image.shape[-1]) + 0.5
         for row in range(4, 10):
             column = 13 - row
