@@ -174,8 +174,8 @@ def test_a_report_says_which_language_it_is_in(language: str) -> None:
 def test_a_picture_in_another_language_is_another_picture() -> None:
     english, german = (pixels(ResultVariant(ResultKind.SC, language=language)) for language in ("en", "de"))
 
-    assert english.shape == german.shape
-    assert (english != german).any()
+    assert english.shape[1] == german.shape[1]  # words of another length take more or fewer lines
+    assert (english[:200] != german[:200]).any()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ResultKind if kind is not ResultKind.SC])
