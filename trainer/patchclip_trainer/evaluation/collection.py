@@ -74,7 +74,11 @@ class Collection:
         of_split = [row for row in self.rows if part.split in {"all", row.split}]
         if not of_split:
             found = ", ".join(sorted({row.split for row in self.rows} - {""})) or "none with a name"
-            raise DataError(f"no image is in the split '{part.split}'; there are: {found}. `all` takes every image")
+            first = "".join(f"\n  {problem}" for problem in self.problems[:3])
+            raise DataError(
+                f"no image is in the split '{part.split}'; there are: {found}. `all` takes every image. "
+                f"Lines with problems: {len(self.problems)}{first}"
+            )
         chosen = [row for row in of_split if part.has(row)]
         if not chosen:
             found = ", ".join(sorted({f"{row.source} {view_of(row)}".strip() for row in of_split}))

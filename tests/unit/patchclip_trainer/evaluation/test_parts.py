@@ -42,6 +42,14 @@ def test_a_part_that_is_not_there_is_named_with_the_words_of_the_list(data: Path
         chosen(data, "val")
 
 
+def test_where_no_image_is_left_the_first_reasons_are_named(data: Path) -> None:
+    for image in (data / "images").iterdir():
+        image.unlink()
+
+    with pytest.raises(DataError, match=r"Lines with problems: \d+\n  manifest\.csv:2: missing image: "):
+        chosen(data, "val")
+
+
 def test_a_list_without_parts_says_so(data: Path) -> None:
     manifest = data / "manifest.csv"
     manifest.write_text(manifest.read_text(encoding="utf-8").replace(",split,", ",group,"), encoding="utf-8")
