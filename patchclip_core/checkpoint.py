@@ -69,6 +69,8 @@ class Evidence(BaseModel):
     """Lesions that a place of at least `region_threshold` lies in, in images called present."""
     region_false_positives: Interval | None = None
     """Such places outside of lesions, an image."""
+    region_overlap: Interval | None = None
+    """Intersection over union of regions and boxes, in images with boxes that are called present."""
 
 
 class TrainingCounts(BaseModel):

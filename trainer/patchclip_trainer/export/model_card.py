@@ -57,6 +57,7 @@ def describe(card: ModelCard) -> str:
                 "Region threshold",
                 "Lesions in a region",
                 "False regions an image",
+                "Overlap with boxes",
             ),
             [_place_row(finding) for finding in decided if finding.extent == "localised"],
         ),
@@ -100,7 +101,7 @@ def _image_row(finding: FindingCard) -> tuple[str, ...]:
 def _place_row(finding: FindingCard) -> tuple[str, ...]:
     evidence = finding.evidence
     if evidence is None:
-        return (_name(finding), "", "", f"{finding.region_threshold:.3f}", "", "")
+        return (_name(finding), "", "", f"{finding.region_threshold:.3f}", "", "", "")
     return (
         _name(finding),
         str(evidence.lesions),
@@ -108,6 +109,7 @@ def _place_row(finding: FindingCard) -> tuple[str, ...]:
         f"{finding.region_threshold:.3f}",
         _shown(evidence.region_sensitivity),
         _shown(evidence.region_false_positives),
+        _shown(evidence.region_overlap),
     )
 
 

@@ -21,6 +21,8 @@ Mask = NDArray[np.bool_]
 
 _LEAST = 1e-4
 """Thresholds keep this distance from 0 and 1."""
+_REGION_THRESHOLDS = np.arange(1, 20) / 20
+"""Among which that of the best overlap is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,15 @@ class RegionPoint:
     """From which patch probability on a place belongs to a region.
 
     found: (L,) lesions of images, whether they are found; lesion_image: (L,). wrong: (N,) false positives of each
-    image. Both by thresholds of the other folds.
+    image. overlap: (N,) of its regions with its boxes, intersection over union; NaN where it has no box or shows no
+    region. All by thresholds of the other folds.
     """
 
     threshold: float
     found: Numbers
     lesion_image: NDArray[np.intp]
     wrong: Numbers
+    overlap: Numbers
 
 
 def choose_regions(
@@ -123,25 +127,44 @@ def choose_regions(
     called: Mask,
     fold_of: NDArray[np.intp],
     false_positives: float,
+    maps: NDArray[np.floating],
+    covered: NDArray[np.floating],
 ) -> RegionPoint:
-    """Choose the lowest threshold with at most so many false positives an image.
+    """Choose the threshold at which regions overlap boxes best, among those with at most so many false positives.
 
     candidates, lesions: of N images in which place is judged. called: (N,); an image that is not called present shows
-    no region. fold_of: (N,).
+    no region. fold_of: (N,). false_positives: an image. maps, covered: (N, rows, columns), patch probabilities on the
+    one grid, and the part of each cell that boxes cover.
     """
     shown = [found if is_called else () for found, is_called in zip(candidates, called, strict=True)]
     cases = froc_cases(shown, lesions)
 
+    told = called & (covered > 0).any(axis=(1, 2))
+
     def cut(images: Mask) -> float:
-        return _cut(cases.false_score[images[cases.false_image]], int(images.sum()), false_positives)
+        least = _cut(cases.false_score[images[cases.false_image]], int(images.sum()), false_positives)
+        known = images & told
+        if not known.any():
+            return least
+        means = [_overlap(maps[known], covered[known], at).mean() for at in _REGION_THRESHOLDS]
+        return max(least, float(_REGION_THRESHOLDS[np.argmax(means)]))
 
     found, wrong = np.zeros(len(cases.lesion_image)), np.zeros(len(lesions))
+    overlap = np.full(len(lesions), np.nan)
     for fold in np.unique(fold_of):
         own, at = fold_of == fold, cut(fold_of != fold)
         of_fold = own[cases.lesion_image]
         found[of_fold] = cases.lesion_score[of_fold] >= at
         np.add.at(wrong, cases.false_image[own[cases.false_image] & (cases.false_score >= at)], 1.0)
-    return RegionPoint(cut(np.ones(len(lesions), dtype=bool)), found, cases.lesion_image, wrong)
+        overlap[own & told] = _overlap(maps[own & told], covered[own & told], at)
+    return RegionPoint(cut(np.ones(len(lesions), dtype=bool)), found, cases.lesion_image, wrong, overlap)
+
+
+def _overlap(maps: NDArray[np.floating], covered: NDArray[np.floating], at: float) -> Numbers:
+    """Return the intersection over union of what is at least `at` and what is covered, image by image."""
+    regions = (maps >= at).astype(np.float64)
+    both, either = np.minimum(regions, covered), np.maximum(regions, covered)
+    return np.asarray(both.sum(axis=(1, 2)) / either.sum(axis=(1, 2)))
 
 
 def _cut(false_scores: Numbers, images: int, false_positives: float) -> float:

@@ -21,7 +21,7 @@ from patchclip_core.checkpoint import (
     write_card,
 )
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.baselines import mean_box_prior, write_mean_boxes
+from patchclip_trainer.evaluation.baselines import coverage, mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
 from patchclip_trainer.evaluation.collection import Part
 from patchclip_trainer.evaluation.measure import MeasureSettings, open_predictions
@@ -230,12 +230,24 @@ def _with_place(
     candidates = [candidates_of(grids[index], measured.predictions.sizes_px[index]) for index in images]
     lesions = [judged.truth.lesions[index] for index in images]
     drawn = judged.resamples.of(judged.truth.placed)
-    point = choose_regions(candidates, lesions, called[images], judged.fold_of[images], settings.region_false_positives)
+    sizes = measured.predictions.sizes_px[images]
+    covered = np.stack([coverage(of_image, *size) for of_image, size in zip(lesions, sizes.tolist(), strict=True)])
+    point = choose_regions(
+        candidates,
+        lesions,
+        called[images],
+        judged.fold_of[images],
+        settings.region_false_positives,
+        grids[images],
+        covered,
+    )
+    told = np.isfinite(point.overlap)
     place = {
         "lesions": len(point.found),
         "mean_sensitivity": _measured(mean_sensitivity(froc_cases(candidates, lesions)), drawn),
         "region_sensitivity": _measured(mean_of(point.found), Resamples(drawn.weights[:, point.lesion_image])),
         "region_false_positives": _measured(mean_of(point.wrong), drawn),
+        "region_overlap": _measured(mean_of(point.overlap[told]), drawn.of(told)),
     }
     return finding.model_copy(
         update={"region_threshold": point.threshold, "evidence": finding.evidence.model_copy(update=place)}

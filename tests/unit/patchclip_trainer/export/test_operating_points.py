@@ -67,11 +67,36 @@ def test_regions_start_where_false_ones_are_as_many_as_allowed() -> None:
     candidates = [[Candidate(5, 5, 0.9), Candidate(50, 50, 0.1 * index)] for index in range(1, 9)]
     everywhere, folds = np.ones(8, dtype=bool), np.arange(8) % 2
 
-    point = choose_regions(candidates, [[box]] * 8, everywhere, folds, 0.25)
+    point = choose_regions(candidates, [[box]] * 8, everywhere, folds, 0.25, np.zeros((8, 4, 4)), np.zeros((8, 4, 4)))
 
     assert 0.6 < point.threshold <= 0.7
     assert point.found.tolist() == [1.0] * 8
     assert 0.1 <= point.wrong.mean() <= 0.4
+
+
+def test_regions_are_as_large_as_boxes_where_a_lower_threshold_would_be_allowed() -> None:
+    box = Lesion((Box(0, 0, 10, 10),))
+    maps, covered = np.full((4, 8, 8), 0.02), np.zeros((4, 8, 8))
+    maps[:, :6, :6], maps[:, :3, :3] = 0.32, 0.72
+    covered[:, :3, :3] = 1.0
+    called, folds = np.array([True, True, True, False]), np.array([0, 0, 1, 1])
+
+    point = choose_regions([[Candidate(5, 5, 0.72)]] * 4, [[box]] * 4, called, folds, 0.5, maps, covered)
+
+    assert point.threshold == 0.35
+    assert point.found.tolist() == [1.0, 1.0, 1.0, 0.0]
+    np.testing.assert_array_equal(point.overlap, [1.0, 1.0, 1.0, np.nan])
+
+
+def test_false_regions_count_for_more_than_overlap() -> None:
+    box = Lesion((Box(0, 0, 10, 10),))
+    candidates = [[Candidate(5, 5, 0.9), Candidate(50, 50, 0.6)]] * 4
+    maps, covered = np.full((4, 8, 8), 0.52), np.ones((4, 8, 8))
+
+    point = choose_regions(candidates, [[box]] * 4, np.ones(4, bool), np.arange(4) % 2, 0.5, maps, covered)
+
+    assert 0.6 < point.threshold < 0.61
+    assert point.overlap.tolist() == [0.0] * 4
 
 
 def test_images_that_are_not_called_show_no_region() -> None:
@@ -79,7 +104,7 @@ def test_images_that_are_not_called_show_no_region() -> None:
     candidates = [[Candidate(5, 5, 0.9), Candidate(50, 50, 0.8)]] * 4
     called, folds = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
 
-    point = choose_regions(candidates, [[box]] * 4, called, folds, 0.5)
+    point = choose_regions(candidates, [[box]] * 4, called, folds, 0.5, np.zeros((4, 4, 4)), np.zeros((4, 4, 4)))
 
     assert point.found.tolist() == [1.0, 0.0, 1.0, 0.0]
     assert point.wrong.tolist() == [1.0, 0.0, 1.0, 0.0]
