@@ -27,7 +27,7 @@ from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp import statuses
 from patchclip_node.scp.incoming import IncomingDataSet
-from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer
+from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer, end_now
 
 VERIFICATION_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 """Explicit and Implicit VR Little Endian; a C-ECHO carries no data set."""
@@ -133,7 +133,7 @@ class StorageScp:
         while server.active_associations and time.monotonic() < end:
             time.sleep(0.02)
         for association in server.active_associations:
-            association.abort(block=False)
+            end_now(association)
 
     def __enter__(self) -> StorageScp:
         self.start()

@@ -7,6 +7,7 @@ the places that it leaves for its users: the association server, its request han
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 import uuid
@@ -189,6 +190,17 @@ class ReceivingAssociation(Association):
                 super().run_reactor()
             finally:
                 self.dimse.discard()
+
+
+def end_now(association: Association) -> None:
+    """Abort an association; close a connection that has asked for none: there is nothing yet to abort (PS3.8 9.2)."""
+    if association.is_established:
+        association.abort(block=False)
+        return
+    transport: Any = association.dul.socket
+    if transport is not None and transport.socket is not None:
+        with contextlib.suppress(OSError):  # the peer was faster
+            transport.socket.shutdown(socket.SHUT_RDWR)
 
 
 class ReceivingRequestHandler(RequestHandler):

@@ -454,6 +454,16 @@ def test_stopping_lets_an_association_under_way_end(
         socket.create_connection(("127.0.0.1", scp.port), timeout=1)
 
 
+def test_stopping_closes_a_connection_that_has_asked_for_nothing(start: Callable[..., StorageScp]) -> None:
+    scp = start()
+    with socket.create_connection(("127.0.0.1", scp.port), timeout=5) as peer:
+        wait_until(lambda: scp.connections == 1)
+
+        scp.stop(grace_s=0)
+
+        assert received_until_end(peer) == b""
+
+
 def p_data(context_id: int, control: int, fragment: bytes) -> bytes:
     """P-DATA-TF with one presentation data value (PS3.8 9.3.5)."""
     value = struct.pack(">LBB", len(fragment) + 2, context_id, control) + fragment
