@@ -95,18 +95,20 @@ def of_colour(picture: Picture, rgb: tuple[int, int, int]) -> Mask:
 
 
 def likeness(tile: Picture, shown: Dataset) -> float:
-    """Return the correlation of a tile with an 8-bit RGB image that is fitted into it.
+    """Return the correlation of a tile with an 8-bit RGB image that is fitted into it, in blocks of 8 x 8 pixels.
 
-    The upper quarter of the tile is left out: there OHIF's controls lie over the image.
+    How a viewer shrinks small letters changes pixels, and hardly blocks. The upper quarter of the tile is left out:
+    there OHIF's controls lie over the image.
     """
     factor, x, y = fitted(shown.Rows, shown.Columns, tile)
     size = round(shown.Columns * factor), round(shown.Rows * factor)
-    expected = np.zeros(tile.shape)
+    expected = np.zeros(tile.shape, dtype=np.uint8)
     image = np.asarray(Image.fromarray(shown.pixel_array).resize(size, Image.Resampling.BOX))
     place = expected[round(y) :, round(x) :][: size[1], : size[0]]
     place[:] = image[: place.shape[0], : place.shape[1]]
     below = tile.shape[0] // 4
-    return float(np.corrcoef(tile[below:].ravel(), expected[below:].ravel())[0, 1])
+    blocks = [np.asarray(Image.fromarray(np.ascontiguousarray(each[below:])).reduce(8)) for each in (tile, expected)]
+    return float(np.corrcoef(blocks[0].ravel(), blocks[1].ravel())[0, 1])
 
 
 def box_of(mask: Mask) -> Box:

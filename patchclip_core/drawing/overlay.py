@@ -238,4 +238,5 @@ def _composed(picture: Image.Image, legend: Legend) -> Image.Image:
             anchor="mm",
         )
     legend.draw(draw, (width, banner), height)
-    return canvas
+    # An even number of bytes, whatever the height: DICOM pads an odd one (PS3.5 8.1.1), and then dwv shows nothing.
+    return canvas.crop((0, 0, canvas.width - canvas.width % 2, canvas.height))

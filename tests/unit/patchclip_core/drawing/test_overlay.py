@@ -39,6 +39,14 @@ def test_the_picture_has_a_sensible_size_whatever_the_radiographs(rows: int, col
     assert 900 <= picture.height <= 1500
 
 
+@pytest.mark.parametrize("columns", range(1993, 2003))
+def test_the_picture_has_an_even_number_of_bytes(columns: int) -> None:
+    picture = draw_overlay(radiograph(1955, columns), findings(1955, columns, {}), DEFINITIONS, longest_side_px=1600)
+
+    assert picture.width % 2 == 0
+    assert picture.width > 1590
+
+
 def test_a_contour_runs_along_the_border_of_its_region() -> None:
     found = findings(1400, 1400, {"opacity": [(4, 4, 5, 5)]})
     picture = draw_overlay(radiograph(1400, 1400), found, DEFINITIONS)
