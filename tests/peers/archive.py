@@ -14,6 +14,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from pynetdicom.transport import ThreadedAssociationServer
 
 from patchclip_node.ports.result_sender import Destination
+from patchclip_node.scp.upper_layer import stop_serving
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -59,7 +60,7 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ae.shutdown()
+        stop_serving(self._server, grace_s=1.0)
         self._thread.join()
 
     @property

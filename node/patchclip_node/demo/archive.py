@@ -21,6 +21,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from patchclip_node.dicom.headers import read_header, tolerant_reading, transfer_syntax_uid
 from patchclip_node.domain.errors import PeerError
+from patchclip_node.scp.upper_layer import stop_serving
 
 AE_TITLE: Final = "ARCHIVE"
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -30,6 +31,7 @@ CANNOT_UNDERSTAND: Final = 0xC000
 OUT_OF_RESOURCES: Final = 0xA700
 _MAX_CONTEXTS: Final = 128
 _TIMEOUT_S: Final = 30.0
+_STOP_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ae.shutdown()
+        if self._server is not None:
+            stop_serving(self._server, _STOP_S)
         self._server = None
 
     @property

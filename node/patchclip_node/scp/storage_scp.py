@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -27,7 +26,7 @@ from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp import statuses
 from patchclip_node.scp.incoming import IncomingDataSet
-from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer, end_now
+from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer, stop_serving
 
 VERIFICATION_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 """Explicit and Implicit VR Little Endian; a C-ECHO carries no data set."""
@@ -127,13 +126,8 @@ class StorageScp:
         if self._server is None or self._thread is None:
             return
         server, self._server = self._server, None
-        server.shutdown()
+        stop_serving(server, grace_s)
         self._thread.join()
-        end = time.monotonic() + grace_s
-        while server.active_associations and time.monotonic() < end:
-            time.sleep(0.02)
-        for association in server.active_associations:
-            end_now(association)
 
     def __enter__(self) -> StorageScp:
         self.start()

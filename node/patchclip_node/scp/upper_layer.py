@@ -47,6 +47,9 @@ MAX_COMMAND_SET_BYTES: Final = 64 * 1024
 _ABORT_EVENT: Final = "Evt19"
 """PS3.8 table 9-10: unrecognized or invalid PDU received; the state machine sends an A-ABORT and closes."""
 
+_ENDING_S: Final = 1.0
+"""How long what is aborted or closed may take to end, all together."""
+
 _UNASSOCIATED_ALLOWANCE: Final = 16
 """Connections above the limit of associations that still get a proper A-ASSOCIATE-RJ (local limit exceeded)."""
 
@@ -192,8 +195,22 @@ class ReceivingAssociation(Association):
                 self.dimse.discard()
 
 
-def end_now(association: Association) -> None:
-    """Abort an association; close a connection that has asked for none: there is nothing yet to abort (PS3.8 9.2)."""
+def stop_serving(server: ThreadedAssociationServer, grace_s: float) -> None:
+    """Take no new connections, let those that there are end within a time, then end them."""
+    server.shutdown()
+    end = time.monotonic() + grace_s
+    while server.active_associations and time.monotonic() < end:
+        time.sleep(0.02)
+    left = server.active_associations
+    for association in left:
+        _end_now(association)
+    end = time.monotonic() + _ENDING_S
+    for association in left:
+        association.join(max(0.0, end - time.monotonic()))
+
+
+def _end_now(association: Association) -> None:
+    """Abort an association; close a connection that is none yet or no longer: there is nothing to abort (PS3.8 9.2)."""
     if association.is_established:
         association.abort(block=False)
         return
