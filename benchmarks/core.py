@@ -4,7 +4,7 @@
 
 Random weights throughout: time and memory do not depend on them. Prints Markdown; takes a few minutes.
 
-- the patch loss against nested loops over images, findings and patches (tests/oracles.py), forward and backward
+- the patch loss against nested loops over images, findings and patches (tests/support/oracles.py), forward and backward
 - `analyze_batch`, from decoded pixels to regions, against the bare image tower on the prepared input, ViT-B/16
 - all findings against one
 - the first analysis of a process against its second, with and without `warm_up` before, each in a process of its own
@@ -34,19 +34,19 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, load, write_card
-from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, load, write_card
+from patchclip_core.checkpoints.loading import TOKENIZER_FILE
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.inference.warming import warm_up
 from patchclip_core.io import read_radiograph
-from patchclip_core.loading import TOKENIZER_FILE
-from patchclip_core.losses import summed_patch_loss
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.encoders import build_image_tower
-from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
-from patchclip_core.preprocess import PreprocessSettings, preprocess
-from patchclip_core.prompts import load_findings
-from patchclip_core.types import Radiograph
-from patchclip_core.warming import warm_up
-from tests.oracles import patch_loss_by_loops
+from patchclip_core.models.losses import summed_patch_loss
+from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.places.preprocess import PreprocessSettings, preprocess
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import Radiograph
+from tests.support.oracles import patch_loss_by_loops
 
 ROWS, COLUMNS = 2500, 2048
 """A usual digital radiograph."""

@@ -17,13 +17,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from patchclip_core.checkpoint import load
-from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.models.lrclr import Lrclr
+from patchclip_core.checkpoints.checkpoint import load
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.methods.lrclr import Lrclr
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
 from patchclip_trainer.training.recipe import TrainingRecipe
-from patchclip_trainer.training.stage2 import Stage2
+from patchclip_trainer.training.stage2.stage import Stage2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from patchclip_core.checkpoint import load
-from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.models.patchclip import PatchClip
+from patchclip_core.checkpoints.checkpoint import load
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.methods.patchclip import PatchClip
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
 from patchclip_trainer.evaluation.truth import truth_of
 from patchclip_trainer.training.recipe import TrainingRecipe
-from patchclip_trainer.training.stage2 import Stage2
+from patchclip_trainer.training.stage2.stage import Stage2
 
 UNSEEN = {
     "opacity": (

@@ -24,10 +24,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from patchclip_core.drawing import draw_overlay
-from patchclip_core.types import Findings, Radiograph
+from patchclip_core.values.results import Findings, Radiograph
 from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Picture, ResultContext, build_results, encode
-from tests.synthetic import DX, findings_for, result_context, source_image
+from tests.support.synthetic import DX, findings_for, result_context, source_image
 
 ROWS, COLUMNS = 2500, 2000
 PRESENT = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}

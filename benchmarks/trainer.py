@@ -30,15 +30,15 @@ from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.core import in_turns
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
-from patchclip_trainer.training.objective import Batch
+from patchclip_trainer.training.loop.run import Run, batches_of
 from patchclip_trainer.training.recipe import read_training_recipe
-from patchclip_trainer.training.run import Run, batches_of
-from patchclip_trainer.training.stage2 import Stage2
+from patchclip_trainer.training.stage2.objective import Batch
+from patchclip_trainer.training.stage2.stage import Stage2
 
 RECIPES = Path(__file__).parents[1] / "conf" / "recipes"
 LOADING, STEP = "loading", "a step"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from patchclip_core.types import (
+from patchclip_core.inference.warming import warm_up
+from patchclip_core.values.results import (
     Box,
     Finding,
     Findings,
@@ -18,10 +19,9 @@ from patchclip_core.types import (
     Radiograph,
     Region,
 )
-from patchclip_core.warming import warm_up
 
 if TYPE_CHECKING:
-    from patchclip_core.checkpoint import load
+    from patchclip_core.checkpoints.checkpoint import load
 
 __all__ = [
     "Box",
@@ -41,7 +41,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Resolve `load` on first use, so that importing the package stays free of torch."""
     if name == "load":
-        from patchclip_core.checkpoint import load  # noqa: PLC0415 - this is what keeps torch out until it is asked for
+        from patchclip_core.checkpoints.checkpoint import load  # noqa: PLC0415 - this is what keeps torch out until it is asked for
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

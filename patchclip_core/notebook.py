@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.io import read_radiograph
-from patchclip_core.types import Findings, Radiograph
+from patchclip_core.values.results import Findings, Radiograph
 
 Image = Radiograph | str | Path | NDArray[Any]
 

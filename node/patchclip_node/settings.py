@@ -28,7 +28,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from patchclip_core.wording import languages
+from patchclip_core.values.wording import languages
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.records import (
     LONGEST_SIDE_PX,

@@ -11,9 +11,16 @@ from typing import Final
 
 from PIL import ImageDraw, ImageFont
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Finding, Findings, FindingState, ModelIdentity
-from patchclip_core.wording import RESEARCH_STATEMENT, Wording, calibration_line, model_line, percent, training_line
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity
+from patchclip_core.values.wording import (
+    RESEARCH_STATEMENT,
+    Wording,
+    calibration_line,
+    model_line,
+    percent,
+    training_line,
+)
 
 LEGEND_WIDTH_PX: Final = 600
 BACKGROUND: Final = (16, 18, 22)

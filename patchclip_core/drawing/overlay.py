@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from patchclip_core.drawing.legend import BACKGROUND, Colour, Legend, drawable, font
-from patchclip_core.localization import Mask, probability_surface, region_mask
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Findings, FloatArray, Radiograph
-from patchclip_core.wording import ENGLISH, Wording, percent
+from patchclip_core.places.regions import Mask, probability_surface, region_mask
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Findings, FloatArray, Radiograph
+from patchclip_core.values.wording import ENGLISH, Wording, percent
 
 _LONG_SIDE_PX: Final = 1400
 LINE_PX: Final = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_core.values.wording import RESEARCH_STATEMENT
 
 
 def page(package: str, **values: object) -> str:

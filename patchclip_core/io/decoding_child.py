@@ -18,7 +18,7 @@ import numpy as np
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.reader import read_radiograph
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 
 ORPHAN_GRACE_S = 30
 """The parent kills at the timeout; this much later the child ends by itself, in case the parent is gone."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.limits import DecodeLimits
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 
 _START_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20

@@ -26,7 +26,7 @@ from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.polarity import looks_inverted
 from patchclip_core.io.quality import quality_remarks
-from patchclip_core.types import FloatArray, Radiograph
+from patchclip_core.values.results import FloatArray, Radiograph
 
 _PREAMBLE_BYTES = 128
 _ASPECT_RATIO_RANGE = (0.2, 5.0)

@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.types import FloatArray
+from patchclip_core.values.results import FloatArray
 
 Stored = NDArray[np.integer]
 

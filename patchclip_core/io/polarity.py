@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from patchclip_core.types import FloatArray
+from patchclip_core.values.results import FloatArray
 
 _CENTRE = (slice(0.31, 0.78), slice(0.44, 0.56))
 _BELOW = (slice(0.78, 0.97), slice(0.25, 0.75))

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.io.display import Stored
-from patchclip_core.types import FloatArray
-from patchclip_core.wording import percent
+from patchclip_core.values.results import FloatArray
+from patchclip_core.values.wording import percent
 
 SMALL_SIDE_PX: Final = 256
 """A shorter side below this is small: at 35 cm of chest a pixel is then more than 1.3 mm."""

@@ -12,7 +12,7 @@ from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.display import stretch
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.quality import quality_remarks
-from patchclip_core.types import FloatArray, Radiograph
+from patchclip_core.values.results import FloatArray, Radiograph
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})

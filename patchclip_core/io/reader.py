@@ -8,7 +8,7 @@ from patchclip_core.errors import UnreadableImageError
 from patchclip_core.io.dicom import is_dicom, read_dicom
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.raster import is_raster, read_raster
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 
 
 def read_radiograph(path: str | Path, limits: DecodeLimits | None = None) -> Radiograph:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patchclip_core.types import PatchGrid
+from patchclip_core.values.results import PatchGrid
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from patchclip_core.models.efficientnet import EfficientNetImageSettings
 from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
 from patchclip_core.models.packing import Packing, pack, unpack
 from patchclip_core.models.towers import Features, ImageTokens, TextTower, Tokens, TrunkTower
-from patchclip_core.types import PatchGrid
+from patchclip_core.values.results import PatchGrid
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,9 +16,9 @@ import pydicom
 import pytest
 import yaml
 
-from tests.analysis import radiograph_file
 from tests.peers.processes import listens, wait_until
 from tests.peers.radiographs import radiograph, write
+from tests.support.analysis import radiograph_file
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 MODEL = PLUGINS / "bright_checkpoint"

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from patchclip_node.results import AnalysedImage, build_gsps, encode
 from tests.peers.dcmtk import presented
-from tests.synthetic import findings_for, result_context, source_image
+from tests.support.synthetic import findings_for, result_context, source_image
 
 CENTRE, WIDTH = 1500, 2000
 RAMP = np.linspace(0, 4095, 500).astype("<u2")

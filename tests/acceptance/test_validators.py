@@ -15,13 +15,13 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from patchclip_core.wording import languages
+from patchclip_core.values.wording import languages
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
 from tests.peers.validators import DICOM3TOOLS, dcentvfy_errors, dciodvfy_errors, sr_template_errors, sr_text
-from tests.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
+from tests.support.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
 
 PLACE = {"opacity": [(3, 3, 3, 3)]}
 LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}

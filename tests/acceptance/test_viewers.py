@@ -18,17 +18,17 @@ from playwright.sync_api import Browser
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000, JPEGLSLossless, JPEGLSNearLossless
 
-from patchclip_core.prompts import load_findings
-from patchclip_core.wording import load_wordings
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import load_wordings
 from patchclip_node.domain.records import ResultKind
 from patchclip_node.results.wording import state_line
-from tests.marked import MarkedStudy, Says, analysed_study, as_a_study, radiograph_with_rectangle
 from tests.peers.browser import chromium, page_of
 from tests.peers.dwv import Dwv, dwv_site
 from tests.peers.ohif import Ohif, ohif_site
 from tests.peers.orthanc import Orthanc, orthanc
 from tests.peers.web_site import serving
-from tests.pictures import (
+from tests.support.marked import MarkedStudy, Says, analysed_study, as_a_study, radiograph_with_rectangle
+from tests.support.pictures import (
     Box,
     Picture,
     box_of,
@@ -41,7 +41,7 @@ from tests.pictures import (
     of_colour,
     tile_of,
 )
-from tests.synthetic import DX
+from tests.support.synthetic import DX
 
 ORANGE = load_findings()["opacity"].colour_rgb
 GREEN, YELLOW = (0, 255, 0), (255, 255, 0)

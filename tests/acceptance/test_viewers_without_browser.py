@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from patchclip_core.prompts import load_findings
-from patchclip_core.wording import load_wordings
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import load_wordings
 from patchclip_node.domain.records import ResultKind
 from patchclip_node.results.wording import state_line
-from tests.marked import MarkedStudy, Says, analysed_study, radiograph_with_rectangle
 from tests.peers import dicomscope
 from tests.peers.validators import report_text
-from tests.pictures import Box, brightest_box, count_outside, edges_covered, inside
+from tests.support.marked import MarkedStudy, Says, analysed_study, radiograph_with_rectangle
+from tests.support.pictures import Box, brightest_box, count_outside, edges_covered, inside
 
 SOURCES: dict[str, dict[str, Any]] = {
     "MONOCHROME2, portrait": {"Rows": 900, "Columns": 700},

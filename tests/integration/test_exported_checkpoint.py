@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import patchclip_core
-from patchclip_core.types import FindingState, Radiograph
+from patchclip_core.values.results import FindingState, Radiograph
 from patchclip_node.cli import checks
 from patchclip_node.cli.checks import Status, run_check
 from patchclip_node.settings import NodeSettings
-from patchclip_trainer.evaluation.measurement import Bootstrap
+from patchclip_trainer.evaluation.groups import Bootstrap
 from patchclip_trainer.export.run import ExportSettings, export
 from tests.unit.patchclip_trainer.export.conftest import checkpoint, crossval, images
 

@@ -14,10 +14,10 @@ from patchclip_node.results import build_results, encode
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.deliver import DeliveryService
 from patchclip_node.settings import RetrySettings
-from tests.fakes import START, FakeClock, MemorySpool, make_instance, make_ledger, make_result
 from tests.peers.archive import Archive
-from tests.studies import LEASE_S, OWNER, only_revision
-from tests.synthetic import analysed, result_context, with_overlay
+from tests.support.fakes import START, FakeClock, MemorySpool, make_instance, make_ledger, make_result
+from tests.support.studies import LEASE_S, OWNER, only_revision
+from tests.support.synthetic import analysed, result_context, with_overlay
 
 PICTURE = ResultVariant(ResultKind.SC)
 

@@ -14,9 +14,9 @@ from patchclip_node.domain.errors import PeerError
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
 from patchclip_node.ports.task_queue import TaskQueue, Work
 from patchclip_node.scu.sender import DicomResultSender
-from tests.fakes import FakeQueue, FakeSender
 from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION, Archive
 from tests.peers.radiographs import radiograph, write
+from tests.support.fakes import FakeQueue, FakeSender
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import open_prepared
-from patchclip_trainer.training.stage2 import Stage2
-from tests.one_thread import one_thread
+from patchclip_trainer.training.stage2.stage import Stage2
 from tests.peers.processes import wait_until
-from tests.squares import squares_recipe, write_squares
-from tests.torchrun import DESCENT, ENVIRONMENT, assert_same_run, two_processes
+from tests.support.one_thread import one_thread
+from tests.support.squares import squares_recipe, write_squares
+from tests.support.torchrun import DESCENT, ENVIRONMENT, assert_same_run, two_processes
 
 __all__ = ["one_thread"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from tests.pictures import Picture
+from tests.support.pictures import Picture
 
 _OPTIONS = (
     "--use-gl=angle",

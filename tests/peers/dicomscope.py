@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tests.peers.processes import end
-from tests.pictures import Picture
+from tests.support.pictures import Picture
 
 _JAR = "/usr/share/java/DICOMscope.jar"
 _SCREEN = "1280x1024x24"

@@ -11,7 +11,7 @@ from playwright.sync_api import Error, Page
 
 from tests.peers.browser import settled_picture_of
 from tests.peers.web_site import Site
-from tests.pictures import Picture
+from tests.support.pictures import Picture
 
 _PACKAGES = Path(sys.prefix) / "share" / "viewers"
 PACKAGE = _PACKAGES / "dwv"

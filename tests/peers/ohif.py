@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page
 from tests.peers.browser import settled_picture_of
 from tests.peers.orthanc import Orthanc
 from tests.peers.web_site import Site
-from tests.pictures import Picture
+from tests.support.pictures import Picture
 
 PACKAGE = Path(sys.prefix) / "share" / "viewers" / "@ohif" / "app"
 _CONFIG = Path(__file__).with_name("ohif_config.js")

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from patchclip_core.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
-from patchclip_core.localization import find_regions
+from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
 from patchclip_core.notebook import AnalyzesImages
-from patchclip_core.preprocess import PreprocessSettings, fit
-from patchclip_core.types import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph
+from patchclip_core.places.preprocess import PreprocessSettings, fit
+from patchclip_core.places.regions import find_regions
+from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph
 
 GRID = PatchGrid(rows=32, columns=32, pitch_px=16.0, centre_px=8.0)
 BRIGHT = 0.75

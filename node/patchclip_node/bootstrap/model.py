@@ -6,9 +6,9 @@ import faulthandler
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from patchclip_core import checkpoint
-from patchclip_core.multiscale import LooksCloser, TileSettings
-from patchclip_core.types import Analyzer, Findings, ModelIdentity, Radiograph
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.inference.scales import LooksCloser, TileSettings
+from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import NodeSettings
 

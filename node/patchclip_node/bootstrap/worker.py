@@ -14,11 +14,11 @@ from celery import Celery, signals
 from celery.worker import WorkController
 from celery.worker import state as celery_state
 
-from patchclip_core import checkpoint
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.inference.warming import warm_up
 from patchclip_core.io import DecodeLimits, DecodingProcess
-from patchclip_core.prompts import load_findings
-from patchclip_core.warming import warm_up
-from patchclip_core.wording import load_wordings
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name

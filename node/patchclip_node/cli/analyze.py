@@ -22,7 +22,7 @@ from patchclip_node.domain.records import OF_STUDY, InstanceHeader, ResultKind
 from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, ProfileSettings, read_settings
 
 if TYPE_CHECKING:
-    from patchclip_core.types import ModelIdentity
+    from patchclip_core.values.results import ModelIdentity
     from patchclip_node.results.findings_json import DocumentedImage
     from patchclip_node.services.analyse import StudyOutcome
 
@@ -101,8 +101,8 @@ def _analyse_all(
 ) -> tuple[list[_Written], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
     from patchclip_core.io import DecodeLimits, DecodingProcess
-    from patchclip_core.prompts import load_findings
-    from patchclip_core.wording import load_wordings
+    from patchclip_core.values.definitions import load_findings
+    from patchclip_core.values.wording import load_wordings
     from patchclip_node.adapters.uid_generator import DerivedUidGenerator
     from patchclip_node.bootstrap.model import load_analyzer
     from patchclip_node.results import ResultContext
@@ -177,7 +177,7 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _
 
 
 def _write_document(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
-    from patchclip_core.prompts import load_findings
+    from patchclip_core.values.definitions import load_findings
     from patchclip_node.results.findings_json import findings_document
 
     document = findings_document(
@@ -190,8 +190,8 @@ def _write_document(written: Sequence[_Written], identity: ModelIdentity, settin
 
 
 def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
-    from patchclip_core.prompts import load_findings
-    from patchclip_core.wording import model_line, percent
+    from patchclip_core.values.definitions import load_findings
+    from patchclip_core.values.wording import model_line, percent
     from patchclip_node.results.wording import honesty
 
     names = {key: definition.name for key, definition in load_findings(settings.findings_file).items()}

@@ -62,7 +62,7 @@ def run_check(check: Check, settings: NodeSettings) -> list[CheckResult]:
 
 def findings_file(settings: NodeSettings) -> Iterator[CheckResult]:
     """Names and codes of findings can be read."""
-    from patchclip_core.prompts import load_findings
+    from patchclip_core.values.definitions import load_findings
 
     definitions = load_findings(settings.findings_file)
     yield CheckResult("findings file", Status.OK, f"{len(definitions)} findings: {', '.join(definitions)}")
@@ -149,8 +149,8 @@ def queue(settings: NodeSettings) -> Iterator[CheckResult]:
 
 def model(settings: NodeSettings) -> Iterator[CheckResult]:
     """The checkpoint loads, whether it was trained, and what it does not evaluate."""
-    from patchclip_core.checkpoint import find, read_card
-    from patchclip_core.prompts import load_findings
+    from patchclip_core.checkpoints.checkpoint import find, read_card
+    from patchclip_core.values.definitions import load_findings
     from patchclip_node.bootstrap.model import load_analyzer
 
     analyzer = load_analyzer(settings)

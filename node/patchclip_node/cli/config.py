@@ -28,7 +28,7 @@ _PASSWORD_PARAMETER = re.compile(r"([?&](?:password|sslpassword)=)[^&;\s]*")
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Read the configuration; say what is wrong with each key, or that all is well. Contacts nobody: see `doctor`."""
-    from patchclip_core.prompts import load_findings
+    from patchclip_core.values.definitions import load_findings
 
     settings = read_settings(config)
     load_findings(settings.findings_file)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from patchclip_core.types import Region
+from patchclip_core.values.results import Region
 from patchclip_node.demo.archive import ReturnedObject
 from patchclip_node.demo.studies import SentStudy
 from patchclip_node.domain.records import StudyRecord

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchclip_core.drawing import page
-from patchclip_core.wording import percent
+from patchclip_core.values.wording import percent
 from patchclip_node.demo.outcome import StudyOutcome, place
 from patchclip_node.demo.pictures import ReportPicture
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from patchclip_core.wording import UNTRAINED_WARNING, percent
+from patchclip_core.values.wording import UNTRAINED_WARNING, percent
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.demo.archive import AE_TITLE, Archive

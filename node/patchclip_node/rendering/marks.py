@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from patchclip_core.drawing.legend import is_drawable
-from patchclip_core.localization import Mask
-from patchclip_core.types import FloatArray
+from patchclip_core.places.regions import Mask
+from patchclip_core.values.results import FloatArray
 from patchclip_node.dicom.headers import text
 from patchclip_node.domain.errors import NodeError
 

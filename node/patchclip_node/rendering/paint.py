@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from patchclip_core.drawing.legend import BACKGROUND, UNDRAWABLE, drawable, font, is_drawable, wrapped
 from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, Label, draw_contour, draw_heat, draw_labels, shown
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks, Points, Shape, Spots, Words
 
 LEGEND_PX: Final = 540

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from patchclip_core.prompts import load_findings
+from patchclip_core.values.definitions import load_findings
 from patchclip_node.dicom.headers import referred_to, text
 from patchclip_node.rendering.marks import (
     MAXIMUM_CONTENT_ITEMS,

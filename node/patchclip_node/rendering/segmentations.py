@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pixel_array
 from scipy import ndimage
 
-from patchclip_core.types import FloatArray
+from patchclip_core.values.results import FloatArray
 from patchclip_node.dicom.headers import referred_to, text, tolerant_reading
 from patchclip_node.rendering.marks import (
     MAXIMUM_FRAMES,

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from pydicom import Dataset
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Findings
-from patchclip_core.wording import ENGLISH, Wording
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Findings
+from patchclip_core.values.wording import ENGLISH, Wording
 from patchclip_node.domain.records import PictureStyle
 from patchclip_node.ports.uid_generator import UidGenerator
 

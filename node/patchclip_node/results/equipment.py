@@ -8,7 +8,7 @@ from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from patchclip_core.types import ModelIdentity
+from patchclip_core.values.results import ModelIdentity
 from patchclip_node.dicom import codes
 from patchclip_node.product import (
     IMPLEMENTATION_CLASS_UID,

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydicom import Dataset
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Finding, ModelIdentity
-from patchclip_core.wording import ENGLISH
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Finding, ModelIdentity
+from patchclip_core.values.wording import ENGLISH
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.context import AnalysedImage
 from patchclip_node.results.measurement_groups import laterality

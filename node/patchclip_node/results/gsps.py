@@ -13,10 +13,10 @@ from highdicom.color import CIELabColor
 from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
-from patchclip_core.contours import Line, outlines
-from patchclip_core.localization import region_mask
-from patchclip_core.types import Finding, FindingState, Region
-from patchclip_core.wording import percent
+from patchclip_core.places.contours import Line, outlines
+from patchclip_core.places.regions import region_mask
+from patchclip_core.values.results import Finding, FindingState, Region
+from patchclip_core.values.wording import percent
 from patchclip_node.dicom.headers import text
 from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Finding, Region
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Finding, Region
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.source import patient_orientation

@@ -16,7 +16,7 @@ from highdicom.sr import CodeContentItem, CodedConcept, RelationshipTypeValues
 from pydicom import Dataset
 from pydicom.uid import UID, ParametricMapStorage
 
-from patchclip_core.types import Finding
+from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
 from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext

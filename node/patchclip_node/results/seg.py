@@ -16,8 +16,8 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
-from patchclip_core.localization import probability_surface, region_mask
-from patchclip_core.types import Finding
+from patchclip_core.places.regions import probability_surface, region_mask
+from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
 from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION

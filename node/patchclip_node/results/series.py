@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from patchclip_core.types import ModelIdentity
+from patchclip_core.values.results import ModelIdentity
 from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.wording import image_prefix

@@ -28,7 +28,7 @@ from highdicom.sr import (
 )
 from pydicom.sr.coding import Code
 
-from patchclip_core.types import Finding, FindingState, ModelIdentity
+from patchclip_core.values.results import Finding, FindingState, ModelIdentity
 from patchclip_node.dicom import codes
 from patchclip_node.dicom.headers import text
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME

@@ -21,7 +21,7 @@ from highdicom.sr import (
 from pydicom import Dataset
 from pydicom.uid import EnhancedSRStorage
 
-from patchclip_core.types import Finding
+from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
 from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from patchclip_core.types import Finding, FindingState, ModelIdentity, Region
-from patchclip_core.wording import (
+from patchclip_core.values.results import Finding, FindingState, ModelIdentity, Region
+from patchclip_core.values.wording import (
     ENGLISH,
     RESEARCH_STATEMENT,
     Wording,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Finding, ModelIdentity
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Finding, ModelIdentity
 from patchclip_node.domain.records import StudyRecord
 
 if TYPE_CHECKING:  # its values hold datasets, and who only reads summaries needs no pydicom
@@ -31,7 +31,7 @@ class RegionSummary(_Value):
 
 
 class FindingSummary(_Value):
-    """One finding of one image; the fields of `patchclip_core.types.Finding` without its map."""
+    """One finding of one image; the fields of `patchclip_core.values.results.Finding` without its map."""
 
     key: str
     name: str
@@ -61,7 +61,7 @@ class SkippedSummary(_Value):
 
 
 class ModelSummary(_Value):
-    """The model that spoke; the fields of `patchclip_core.types.ModelIdentity`."""
+    """The model that spoke; the fields of `patchclip_core.values.results.ModelIdentity`."""
 
     name: str
     version: str

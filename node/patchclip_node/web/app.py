@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock

@@ -8,8 +8,8 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import DefectError, ForbiddenTransitionError, LostLeaseError
 from patchclip_node.domain.records import DeliveryState, Priority, ResultKind
 from patchclip_node.domain.states import StudyEvent, StudyState
-from tests.fakes import START, make_instance, make_result
-from tests.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision, only_revision, result_uids
+from tests.support.fakes import START, make_instance, make_result
+from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision, only_revision, result_uids
 
 
 def test_nothing_is_leased_while_nothing_is_due(ledger: SqlLedger) -> None:

@@ -8,8 +8,8 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
-from tests.fakes import START
-from tests.studies import LEASE_S, OWNER, bring_to, only_revision
+from tests.support.fakes import START
+from tests.support.studies import LEASE_S, OWNER, bring_to, only_revision
 
 END = START + timedelta(seconds=LEASE_S)
 

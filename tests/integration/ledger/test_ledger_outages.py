@@ -13,8 +13,8 @@ from sqlalchemy import event
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.domain.errors import LedgerCommitUnknownError, LedgerUnavailableError
-from tests.fakes import make_instance
 from tests.peers.postgresql import PostgreSql, new_postgresql
+from tests.support.fakes import make_instance
 
 
 @pytest.fixture

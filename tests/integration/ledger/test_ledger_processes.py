@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.records import Arrival, ReceivedInstance
 from patchclip_node.domain.states import StudyEvent, StudyState
-from tests.fakes import START, make_instance, make_result
+from tests.support.fakes import START, make_instance, make_result
 
 PROCESSES = 4
 STUDIES = 24

@@ -5,8 +5,8 @@ from datetime import timedelta
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
 from patchclip_node.domain.states import StudyEvent, StudyState
-from tests.fakes import START, make_instance
-from tests.studies import bring_to
+from tests.support.fakes import START, make_instance
+from tests.support.studies import bring_to
 
 
 def uids(

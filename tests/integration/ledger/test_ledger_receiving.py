@@ -7,8 +7,8 @@ import pytest
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.records import Arrival, Priority
 from patchclip_node.domain.states import StudyEvent, StudyState
-from tests.fakes import START, make_instance
-from tests.studies import LEASE_S, OWNER, bring_to, newest_revision, only_revision, result_uids
+from tests.support.fakes import START, make_instance
+from tests.support.studies import LEASE_S, OWNER, bring_to, newest_revision, only_revision, result_uids
 
 
 def test_the_first_image_opens_a_study_that_shows_what_the_image_says(ledger: SqlLedger) -> None:

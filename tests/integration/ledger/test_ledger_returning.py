@@ -8,8 +8,8 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryState, Priority, ResultKind
 from patchclip_node.domain.states import StudyEvent, StudyState
-from tests.fakes import START, make_instance, make_result
-from tests.studies import DESTINATION, LEASE_S, OWNER, bring_to, only_revision
+from tests.support.fakes import START, make_instance, make_result
+from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, only_revision
 
 
 def finished(ledger: SqlLedger, uid: str, destinations: dict[str, int], priority: Priority = Priority.ROUTINE) -> int:

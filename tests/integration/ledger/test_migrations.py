@@ -15,7 +15,7 @@ from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.records import DeliveryState, ResultKind
-from tests.fakes import make_instance
+from tests.support.fakes import make_instance
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_program_knows(empty_url: str) -> None:

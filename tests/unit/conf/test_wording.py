@@ -13,10 +13,10 @@ import pytest
 import patchclip_core
 import patchclip_node
 import patchclip_trainer
-from patchclip_core.checkpoint import find, read_card
+from patchclip_core.checkpoints.checkpoint import find, read_card
 from patchclip_core.errors import WordingFileError
-from patchclip_core.prompts import load_findings
-from patchclip_core.wording import ENGLISH, Wording, languages, load_wordings
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import ENGLISH, Wording, languages, load_wordings
 
 WORDINGS = load_wordings()
 OTHERS = [language for language in WORDINGS if language != "en"]

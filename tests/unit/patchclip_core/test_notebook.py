@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchclip_core.checkpoint import load
+from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.errors import UnreadableImageError
-from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.notebook import as_radiograph
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 
 
 def test_a_radiograph_is_taken_as_it_is() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.training.recipe import TrainingRecipe
-from tests.one_thread import one_thread
-from tests.squares import squares_recipe, write_squares
+from tests.support.one_thread import one_thread
+from tests.support.squares import squares_recipe, write_squares
 
 __all__ = ["one_thread"]
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from patchclip_core.targets import Targets
+from patchclip_core.places.targets import Targets
 
 WIDTH = 128
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchclip_core.prompts import FindingDefinition, load_findings
-from patchclip_core.types import PatchGrid
+from patchclip_core.values.definitions import FindingDefinition, load_findings
+from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.baseline.patch_head import HeadRecipe, patch_probabilities, train_head
 from patchclip_trainer.baseline.regression import fit_chosen
 from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
@@ -24,11 +24,11 @@ from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, gridded, write_predictions
 from patchclip_trainer.evaluation.truth import text_labelled
-from patchclip_trainer.training.features import FEATURES, FeatureCache, Wanted
+from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCache, Wanted
+from patchclip_trainer.training.inputs.views import View, Views
+from patchclip_trainer.training.loop.start import build, sentences_of
 from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
-from patchclip_trainer.training.samples import Samples, check_fit, collect, targets_of
-from patchclip_trainer.training.start import build, sentences_of
-from patchclip_trainer.training.views import View, Views
+from patchclip_trainer.training.stage2.samples import Samples, check_fit, collect, targets_of
 
 Kind = Literal["patch-head", "logistic-regression"]
 Progress = Callable[[int, int], None]

@@ -55,12 +55,12 @@ def crossval(
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared
     from patchclip_trainer.evaluation.collection import Part
-    from patchclip_trainer.evaluation.measure import MeasureSettings, measure
-    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.compare_predictions import MeasureSettings, measure
+    from patchclip_trainer.evaluation.groups import Bootstrap
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
-    from patchclip_trainer.training.crossval import cross_validate, cross_validation
-    from patchclip_trainer.training.processes import started
+    from patchclip_trainer.training.loop.processes import started
     from patchclip_trainer.training.recipe import read_training_recipe
+    from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
 
     if started() > 1:
         raise TrainerError(

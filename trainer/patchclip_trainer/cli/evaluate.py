@@ -68,7 +68,7 @@ def evaluate(
     adds a line to the list of scorings: a held-out part is spent a little with each look at it.
     """
     from patchclip_trainer.evaluation.collection import Part
-    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.groups import Bootstrap
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
     from patchclip_trainer.evaluation.run import EvaluationSettings
     from patchclip_trainer.evaluation.run import evaluate as run

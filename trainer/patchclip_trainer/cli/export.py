@@ -60,7 +60,7 @@ def export(
     Writes the weights as they are, card.json, which a node reads, and README.md, the same in words. A finding of which
     too little is known, or that the model cannot tell, is marked as not evaluated; without enough boxes it gets no map.
     """
-    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.groups import Bootstrap
     from patchclip_trainer.export.operating_points import Rule
     from patchclip_trainer.export.run import STATEMENT, ExportSettings
     from patchclip_trainer.export.run import export as run

@@ -68,9 +68,9 @@ def measure(
     their calibration is cross-fitted. Writes metrics.json, plots/, montage.png and report.html.
     """
     from patchclip_trainer.evaluation.collection import Part
-    from patchclip_trainer.evaluation.measure import MeasureSettings
-    from patchclip_trainer.evaluation.measure import measure as run
-    from patchclip_trainer.evaluation.measurement import Bootstrap
+    from patchclip_trainer.evaluation.compare_predictions import MeasureSettings
+    from patchclip_trainer.evaluation.compare_predictions import measure as run
+    from patchclip_trainer.evaluation.groups import Bootstrap
     from patchclip_trainer.evaluation.predictions import predictions_file
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
 

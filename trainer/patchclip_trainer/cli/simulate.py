@@ -34,7 +34,7 @@ def simulate(
     Training draws them as it goes, with `--set augment.simulate=0.5`.
     """
     from patchclip_trainer.data.shards import open_prepared
-    from patchclip_trainer.training.simulated_set import write_simulated_set
+    from patchclip_trainer.simulation.dataset import write_simulated_set
 
     with progress("simulate", "images") as advance:
         written = write_simulated_set(

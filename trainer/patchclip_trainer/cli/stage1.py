@@ -54,10 +54,10 @@ def stage1(
 
     from patchclip_trainer.cli.stage_run import StageRun, run_stage
     from patchclip_trainer.data.shards import write_atomically
-    from patchclip_trainer.training.pairs import DESCRIBED_AS
     from patchclip_trainer.training.recipe import read_recipe_of
-    from patchclip_trainer.training.stage1 import Stage1
-    from patchclip_trainer.training.stage1_recipe import Stage1Recipe
+    from patchclip_trainer.training.stage1.pairs import DESCRIBED_AS
+    from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+    from patchclip_trainer.training.stage1.stage import Stage1
 
     settings = read_recipe_of(Stage1Recipe, recipe, changed(changes, text=text, held_out_fold=fold))
     asked = StageRun(

@@ -49,7 +49,7 @@ def stage2(
     """
     from patchclip_trainer.cli.stage_run import StageRun, run_stage
     from patchclip_trainer.training.recipe import read_training_recipe
-    from patchclip_trainer.training.stage2 import Stage2
+    from patchclip_trainer.training.stage2.stage import Stage2
 
     settings = read_training_recipe(recipe, changed(changes, objective=objective, held_out_fold=fold))
     asked = StageRun(

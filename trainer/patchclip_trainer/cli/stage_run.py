@@ -7,14 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Generic, Protocol, TypeVar
 
-from patchclip_core.loading import choose_device
+from patchclip_core.checkpoints.loading import choose_device
 from patchclip_trainer.cli.terminal import console, progress, quiet, stop_signals, stopped
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData, open_prepared
-from patchclip_trainer.training.features import Progress
-from patchclip_trainer.training.processes import Processes, joined
+from patchclip_trainer.training.inputs.feature_cache import Progress
+from patchclip_trainer.training.loop.processes import Processes, joined
+from patchclip_trainer.training.loop.run import Run, Stage
 from patchclip_trainer.training.recipe import RunRecipe
-from patchclip_trainer.training.run import Run, Stage
 
 
 class SeeingStage(Stage, Protocol):

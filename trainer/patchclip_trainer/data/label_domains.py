@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from patchclip_core.prompts import conf_dir
-from patchclip_core.types import Box
+from patchclip_core.values.definitions import conf_dir
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.names import plain
 from patchclip_trainer.errors import DataError

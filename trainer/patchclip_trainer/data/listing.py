@@ -11,7 +11,7 @@ from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, Problem, SplitName
 from patchclip_trainer.data.names import is_known
 from patchclip_trainer.errors import DataError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 
 SplitName = Literal["train", "val", "test", ""]
 """A part that training knows; empty where the source does not say."""

@@ -18,8 +18,8 @@ import numpy as np
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import DecodeLimits, DecodingProcess
-from patchclip_core.preprocess import PreprocessSettings, fit
-from patchclip_core.types import PatchGrid
+from patchclip_core.places.preprocess import PreprocessSettings, fit
+from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.data_sheet import as_markdown, data_sheet

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from patchclip_core.preprocess import PreprocessSettings, letterbox
-from patchclip_core.types import Geometry, PatchGrid
+from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.values.results import Geometry, PatchGrid
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.errors import DataError
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem
-from patchclip_trainer.evaluation.measures import Mask, Record, label_statistics, macro, record_of
+from patchclip_trainer.evaluation.measure_table import Mask, Record, label_statistics, macro, record_of
 from patchclip_trainer.evaluation.predictions import Predictions, predictions_file, read_predictions
 from patchclip_trainer.evaluation.truth import FindingTruth
 from patchclip_trainer.metrics.bootstrap import Resamples, paired_difference

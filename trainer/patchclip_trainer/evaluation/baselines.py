@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from patchclip_core.errors import CheckpointError
-from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.saliency import attention_rollout, grad_cam, see
-from patchclip_core.types import Analyzer, Box, Radiograph
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.inference.saliency import attention_rollout, grad_cam, see
+from patchclip_core.values.results import Analyzer, Box, Radiograph
 from patchclip_trainer.data.label_domains import LabelDomains, Lesion, reason_to_leave_out
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.evaluation.collection import Collection

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from patchclip_core.calibration import fit_calibration
-from patchclip_core.checkpoint import FindingCard
+from patchclip_core.checkpoints.checkpoint import FindingCard
+from patchclip_core.values.calibration import fit_calibration
 
 Numbers = NDArray[np.float64]
 

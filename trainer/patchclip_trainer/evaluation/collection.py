@@ -12,7 +12,7 @@ import numpy as np
 
 from patchclip_core.errors import PatchClipError
 from patchclip_core.io import read_radiograph
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.wording import RESEARCH_STATEMENT
-from patchclip_trainer.evaluation.measurement import DOMAINS, Evaluation
-from patchclip_trainer.evaluation.measures import PATCH_MAP, Mask, PlacedMaps
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.wording import RESEARCH_STATEMENT
+from patchclip_trainer.evaluation.groups import DOMAINS, Evaluation
+from patchclip_trainer.evaluation.measure_table import PATCH_MAP, Mask, PlacedMaps
 from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
 from patchclip_trainer.evaluation.predictions import candidates_of
 from patchclip_trainer.metrics.froc import PRIMARY_RATES, SECONDARY_RATES, froc_curve

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from patchclip_core.checkpoint import load
+from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.errors import PatchClipError
-from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.types import Analyzer, Box, Findings, Geometry, Radiograph
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.values.results import Analyzer, Box, Findings, Geometry, Radiograph
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.metrics.candidates import GRID_CELLS, Candidate, find_candidates, to_grid

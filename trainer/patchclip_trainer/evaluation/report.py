@@ -12,10 +12,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from patchclip_core.drawing import page
-from patchclip_core.prompts import load_findings
+from patchclip_core.values.definitions import load_findings
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.measurement import Evaluation
-from patchclip_trainer.evaluation.measures import PATCH_MAP, Record
+from patchclip_trainer.evaluation.groups import Evaluation
+from patchclip_trainer.evaluation.measure_table import PATCH_MAP, Record
 from patchclip_trainer.evaluation.pictures import curves, montage, names_of
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, write_predictions
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from patchclip_core.checkpoint import find, read_card
-from patchclip_core.types import Analyzer
-from patchclip_core.wording import UNTRAINED_WARNING
+from patchclip_core.checkpoints.checkpoint import find, read_card
+from patchclip_core.values.results import Analyzer
+from patchclip_core.values.wording import UNTRAINED_WARNING
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.against import read_opponent
 from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, read_mean_boxes, saliency_maps
 from patchclip_trainer.evaluation.calibrated import by_card
 from patchclip_trainer.evaluation.collection import Part, open_collection
-from patchclip_trainer.evaluation.measurement import (
+from patchclip_trainer.evaluation.groups import (
     DOMAINS,
     Bootstrap,
     Evaluation,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patchclip_core.checkpoint import FindingCard, Interval, ModelCard
-from patchclip_core.prompts import load_findings
+from patchclip_core.checkpoints.checkpoint import FindingCard, Interval, ModelCard
+from patchclip_core.values.definitions import load_findings
 
 MODEL_CARD_FILE = "README.md"
 

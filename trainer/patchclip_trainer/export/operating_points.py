@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.calibration import Calibration, fit_calibration
+from patchclip_core.values.calibration import Calibration, fit_calibration
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.calibrated import logits_of

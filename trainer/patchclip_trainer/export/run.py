@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoint import (
+from patchclip_core.checkpoints.checkpoint import (
     Evidence,
     FindingCard,
     Interval,
@@ -24,8 +24,8 @@ from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import coverage, mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
 from patchclip_trainer.evaluation.collection import Part
-from patchclip_trainer.evaluation.measure import MeasureSettings, open_predictions
-from patchclip_trainer.evaluation.measurement import Bootstrap, Measured
+from patchclip_trainer.evaluation.compare_predictions import MeasureSettings, open_predictions
+from patchclip_trainer.evaluation.groups import Bootstrap, Measured
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import candidates_of, predictions_file
 from patchclip_trainer.evaluation.truth import FindingTruth

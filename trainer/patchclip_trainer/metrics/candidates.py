@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from patchclip_core.types import Geometry
+from patchclip_core.values.results import Geometry
 
 Numbers = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import Lesion, intersection_over_union
 from patchclip_trainer.metrics.candidates import cell_centre
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.calibration import ECE_BINS
+from patchclip_core.values.calibration import ECE_BINS
 from patchclip_trainer.metrics.bootstrap import Numbers, Statistic
 
 
@@ -40,7 +40,7 @@ def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) ->
 
 
 def calibration_error(probabilities: NDArray[np.floating], truth: NDArray[np.bool_], bins: int = ECE_BINS) -> Statistic:
-    """Return the statistic: expected calibration error, as `patchclip_core.calibration` defines it."""
+    """Return the statistic: expected calibration error, as `patchclip_core.values.calibration` defines it."""
     values = np.asarray(probabilities, dtype=np.float64)
     by_bin = np.asarray(_bins(values, bins)[:, None] == np.arange(bins), dtype=np.float64)
     gap = values - truth

@@ -16,8 +16,8 @@ from pydicom import Dataset
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
-from patchclip_core.types import Analyzer, Findings, Radiograph
-from patchclip_core.wording import ENGLISH
+from patchclip_core.values.results import Analyzer, Findings, Radiograph
+from patchclip_core.values.wording import ENGLISH
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError

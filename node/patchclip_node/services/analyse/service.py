@@ -9,9 +9,9 @@ import structlog
 from pydicom import Dataset
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_core.prompts import FindingDefinition
-from patchclip_core.types import Analyzer
-from patchclip_core.wording import Wording
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import Analyzer
+from patchclip_core.values.wording import Wording
 from patchclip_node.domain.errors import LostLeaseError, RetryableError
 from patchclip_node.domain.records import (
     STANDARD_VARIANTS,

@@ -8,11 +8,11 @@ from PIL import Image
 
 from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, UNDRAWABLE, Legend, drawable, font, wrapped
 from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
-from patchclip_core.localization import region_mask
-from patchclip_core.prompts import load_findings
-from patchclip_core.types import Findings, Radiograph
-from patchclip_core.wording import load_wordings
-from tests.synthetic import TRAINED, UNTRAINED, findings_for, source_image
+from patchclip_core.places.regions import region_mask
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import Findings, Radiograph
+from patchclip_core.values.wording import load_wordings
+from tests.support.synthetic import TRAINED, UNTRAINED, findings_for, source_image
 
 DEFINITIONS = load_findings()
 BANNER_RED = (190, 40, 28)

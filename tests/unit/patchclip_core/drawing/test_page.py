@@ -6,7 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from patchclip_core.drawing import page
-from patchclip_core.wording import RESEARCH_STATEMENT
+from patchclip_core.values.wording import RESEARCH_STATEMENT
 
 REPORT = """{% extends "page.html" %}
 {% block title %}Toy{% endblock %}

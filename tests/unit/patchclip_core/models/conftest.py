@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.one_thread import one_thread
+from tests.support.one_thread import one_thread
 
 __all__ = ["one_thread"]

@@ -19,7 +19,7 @@ from patchclip_core.models.downscaler import (
     ResizeSettings,
     build_downscaler,
 )
-from patchclip_core.models.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 
 FACTORS = [2, 3, 4, 5, 6]
 SIDE = 120

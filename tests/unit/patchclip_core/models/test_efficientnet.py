@@ -16,7 +16,7 @@ from patchclip_core.models.efficientnet import (
 from patchclip_core.models.efficientnet_weights import read_efficientnet
 from patchclip_core.models.encoders import IMAGE_ENCODERS, find_encoder
 from patchclip_core.models.packaged import find_source
-from patchclip_core.types import PatchGrid
+from patchclip_core.values.results import PatchGrid
 
 _SMALL = {"input_px": 64, "width": 16, "hidden": 32, "attention_heads": 2}
 

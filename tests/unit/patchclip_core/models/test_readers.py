@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from patchclip_core.checkpoint import load
-from patchclip_core.inference import NetworkAnalyzer
+from patchclip_core.checkpoints.checkpoint import load
+from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.efficientnet import EfficientNetImageSettings, EfficientNetImageTower
-from patchclip_core.models.patchclip import PatchClip
-from tests.checkpoints import write_checkpoint
+from patchclip_core.models.methods.patchclip import PatchClip
+from tests.support.checkpoints import write_checkpoint
 
 READERS = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16, readers=3)
 

@@ -6,7 +6,7 @@ import pytest
 
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.ports.clock import Clock
-from tests.fakes import START, FakeClock
+from tests.support.fakes import START, FakeClock
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), FakeClock()], ids=["system", "fake"])

@@ -18,8 +18,8 @@ from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, studies
 from patchclip_node.domain.errors import DefectError, ForbiddenTransitionError
 from patchclip_node.domain.states import TRANSITIONS, StudyEvent, StudyState
-from tests.fakes import START
-from tests.studies import OWNER, bring_to, only_revision
+from tests.support.fakes import START
+from tests.support.studies import OWNER, bring_to, only_revision
 
 LEASE: dict[str, Any] = {"lease_owner": OWNER, "lease_expires_at": START}
 WITH: dict[StudyState, dict[str, Any]] = {StudyState.ANALYSING: LEASE, StudyState.REJECTED: {"reason": "no"}}

@@ -19,7 +19,7 @@ from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
 from patchclip_node.domain.errors import ForbiddenTransitionError, LostLeaseError
 from patchclip_node.domain.records import Arrival, DeliveryLease, DeliveryState, LeasedStudy, Priority, ResultKind
 from patchclip_node.domain.states import FINAL_STATES, INITIAL_STATES, TRANSITIONS, StudyState
-from tests.fakes import FakeClock, make_instance, make_ledger, make_result
+from tests.support.fakes import FakeClock, make_instance, make_ledger, make_result
 
 STUDIES = ["1.1", "1.2", "1.3"]
 ATTEMPTS = 3

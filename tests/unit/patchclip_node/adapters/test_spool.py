@@ -16,7 +16,7 @@ import pytest
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.domain.errors import StorageFullError
 from patchclip_node.ports.spool import Spool
-from tests.fakes import MemorySpool
+from tests.support.fakes import MemorySpool
 
 
 @pytest.fixture(params=["file", "memory"])

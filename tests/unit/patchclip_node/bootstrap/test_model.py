@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from patchclip_core import checkpoint
-from patchclip_core.types import Analyzer, Findings, ModelIdentity, Radiograph
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.bootstrap.model import BoundedAnalyzer, load_analyzer
 from patchclip_node.bootstrap.worker import build_worker
 from patchclip_node.domain.errors import ConfigurationError
@@ -86,7 +86,7 @@ def test_a_bounded_model_finds_what_the_model_finds() -> None:
 HANGING = """
 import time
 import numpy as np
-from patchclip_core.types import Radiograph
+from patchclip_core.values.results import Radiograph
 from patchclip_node.bootstrap.model import BoundedAnalyzer
 
 class Model:

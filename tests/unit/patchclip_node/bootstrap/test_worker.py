@@ -12,8 +12,8 @@ from celery.worker import state as celery_state
 from pynetdicom import AE
 from starlette.testclient import TestClient
 
-from patchclip_core import checkpoint
-from patchclip_core.types import Analyzer
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.values.results import Analyzer
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.bootstrap.common import open_ledger, open_spool
 from patchclip_node.bootstrap.receiver import build_receiver

@@ -13,9 +13,9 @@ from PIL import Image
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_core.io import DecodingProcess
 from patchclip_node.dicom.headers import referred_to
-from tests.analysis import radiograph_file
-from tests.content import items
 from tests.peers.radiographs import radiograph, write
+from tests.support.analysis import radiograph_file
+from tests.support.content import items
 from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
 
 

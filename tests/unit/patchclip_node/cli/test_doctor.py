@@ -156,7 +156,7 @@ def test_each_built_in_stream_has_the_transfer_syntax_of_its_name(uid: str) -> N
 
 def test_a_decoder_that_gives_other_pixels_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from patchclip_core.io import DecodingProcess
-    from patchclip_core.types import Radiograph
+    from patchclip_core.values.results import Radiograph
 
     read = DecodingProcess.read
 

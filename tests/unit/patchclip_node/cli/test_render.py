@@ -9,7 +9,7 @@ from PIL import Image
 
 from patchclip_node.results import AnalysedImage, build_sr, encode
 from tests.peers.radiographs import radiograph, write
-from tests.synthetic import findings_for, result_context
+from tests.support.synthetic import findings_for, result_context
 from tests.unit.patchclip_node.cli.conftest import Command
 
 

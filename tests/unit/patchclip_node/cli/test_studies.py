@@ -9,8 +9,8 @@ import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.states import StudyState
-from tests.fakes import make_instance, make_ledger
-from tests.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision
+from tests.support.fakes import make_instance, make_ledger
+from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision
 from tests.unit.patchclip_node.cli.conftest import Command
 
 

@@ -21,11 +21,11 @@ from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu import DicomResultSender
 from patchclip_node.services.study_summary import RegionSummary
 from patchclip_node.settings import read_settings
-from tests.analysis import radiograph_file
-from tests.fakes import make_ledger
 from tests.peers.archive import Archive as Receiver
 from tests.peers.radiographs import as_jpeg_2000, radiograph, write
-from tests.studies import bring_to
+from tests.support.analysis import radiograph_file
+from tests.support.fakes import make_ledger
+from tests.support.studies import bring_to
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 STUDY = SentStudy("1.2.3", "Doe^Jane", (Path("one.dcm"),))

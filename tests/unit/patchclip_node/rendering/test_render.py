@@ -15,9 +15,9 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
-from patchclip_core.checkpoint import load
+from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.io import DecodeLimits, read_radiograph
-from patchclip_core.types import Radiograph, Region
+from patchclip_core.values.results import Radiograph, Region
 from patchclip_node.domain.errors import NodeError
 from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.rendering.annotations import read_presentation_state
@@ -28,7 +28,7 @@ from patchclip_node.rendering.reports import read_report
 from patchclip_node.results import encode
 from patchclip_node.services.analyse import Analysed, StudyImage, analyse_instances
 from tests.peers.radiographs import radiograph, write
-from tests.synthetic import result_context
+from tests.support.synthetic import result_context
 
 ROWS, COLUMNS = 640, 480
 LEFT, TOP, RIGHT, BOTTOM = 60, 160, 160, 320

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-from patchclip_core.prompts import load_findings
+from patchclip_core.values.definitions import load_findings
 from patchclip_node.results import DocumentedImage, findings_document
 from patchclip_node.results.wording import SIDE_NOT_STATED
-from tests.synthetic import TRAINED, UNTRAINED, analysed
+from tests.support.synthetic import TRAINED, UNTRAINED, analysed
 
 DEFINITIONS = load_findings()
 

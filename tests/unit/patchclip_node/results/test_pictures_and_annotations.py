@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from patchclip_core.prompts import load_findings
+from patchclip_core.values.definitions import load_findings
 from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import (
     Picture,
@@ -24,8 +24,8 @@ from patchclip_node.results import (
     build_text_sr,
     encode,
 )
-from tests.content import items
-from tests.synthetic import CR, TRAINED, UNTRAINED, analysed, result_context, with_overlay
+from tests.support.content import items
+from tests.support.synthetic import CR, TRAINED, UNTRAINED, analysed, result_context, with_overlay
 
 LUNGS: dict[str, Any] = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 

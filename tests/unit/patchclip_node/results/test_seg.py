@@ -8,13 +8,13 @@ from highdicom.color import CIELabColor
 from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 
-from patchclip_core.localization import region_mask
-from patchclip_core.prompts import load_findings
+from patchclip_core.places.regions import region_mask
+from patchclip_core.values.definitions import load_findings
 from patchclip_node.product import MANUFACTURER
 from patchclip_node.results import build_seg, build_sr, encode
 from patchclip_node.results.build import build_results
-from tests.content import items
-from tests.synthetic import UNTRAINED, analysed, result_context
+from tests.support.content import items
+from tests.support.synthetic import UNTRAINED, analysed, result_context
 
 TWO = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "cardiomegaly": [(7, 5, 4, 5)], "edema": []}
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from patchclip_core.prompts import load_findings
+from patchclip_core.values.definitions import load_findings
 from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, DocumentedImage, build_results, findings_document, numbered
-from tests.content import items
-from tests.synthetic import TRAINED, UNTRAINED, analysed, result_context, with_overlay
+from tests.support.content import items
+from tests.support.synthetic import TRAINED, UNTRAINED, analysed, result_context, with_overlay
 
 SECOND = "1.2.826.0.1.3680043.2.1143.1.9"
 OF_AN_IMAGE = [kind for kind in ResultKind if kind not in {ResultKind.SR, ResultKind.TEXT_SR, ResultKind.KO}]

@@ -15,8 +15,8 @@ from patchclip_node.dicom.headers import issued_by_product
 from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID
 from patchclip_node.results import AnalysedImage, SkippedImage, build_results, build_sr, encode
-from tests.content import items
-from tests.synthetic import CR, analysed, findings_for, result_context, source_image, with_overlay
+from tests.support.content import items
+from tests.support.synthetic import CR, analysed, findings_for, result_context, source_image, with_overlay
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "cardiomegaly": [(7, 5, 4, 5)]}
 

@@ -9,8 +9,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
-from patchclip_core.prompts import load_findings
-from patchclip_core.types import Finding, Findings, FindingState
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import Finding, Findings, FindingState
 from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results import (
@@ -22,8 +22,8 @@ from patchclip_node.results import (
     build_text_sr,
     numbered,
 )
-from tests.content import items
-from tests.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
+from tests.support.content import items
+from tests.support.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
 
 REPORTS = [
     ResultVariant(kind, language=language) for kind in (ResultKind.SR, ResultKind.TEXT_SR) for language in ("en", "de")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from patchclip_core.localization import probability_surface
-from patchclip_core.prompts import load_findings
-from patchclip_core.wording import load_wordings
+from patchclip_core.places.regions import probability_surface
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import load_wordings
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.records import (
     WITH_GEOMETRY,
@@ -31,7 +31,7 @@ from patchclip_node.results import (
     build_seg,
     encode,
 )
-from tests.synthetic import CR, TRAINED, analysed, result_context, source_image, with_overlay
+from tests.support.synthetic import CR, TRAINED, analysed, result_context, source_image, with_overlay
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 STYLES = [PictureStyle(drawing, language) for drawing in Drawing for language in ("en", "de", "fr")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
-from tests.fakes import FakeClock, FakeQueue, FakeSender, MemorySpool, make_ledger
+from tests.support.fakes import FakeClock, FakeQueue, FakeSender, MemorySpool, make_ledger
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from PIL import Image
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError
-from patchclip_core.prompts import load_findings
-from patchclip_core.wording import load_wordings
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
@@ -26,9 +26,9 @@ from patchclip_node.results.wording import SIDE_NOT_STATED
 from patchclip_node.services.analyse import AnalysisService
 from patchclip_node.services.study_summary import StudySummary
 from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings, RetrySettings
-from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
-from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
-from tests.studies import LEASE_S, OWNER, newest_revision, only_revision
+from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
+from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
+from tests.support.studies import LEASE_S, OWNER, newest_revision, only_revision
 
 PACS = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
 SEG_ONLY = DestinationSettings(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=105, objects=(ResultKind.SEG,))

@@ -12,8 +12,8 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.deliver import DeliveryService
 from patchclip_node.settings import RetrySettings
-from tests.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
-from tests.studies import LEASE_S, OWNER, only_revision
+from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
+from tests.support.studies import LEASE_S, OWNER, only_revision
 
 DESTINATIONS = [
     *(Destination(name, name.upper(), "127.0.0.1", 104) for name in ("pacs", "research")),

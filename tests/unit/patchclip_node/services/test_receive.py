@@ -17,7 +17,7 @@ from patchclip_node.domain.errors import (
 )
 from patchclip_node.domain.records import Arrival, InstanceHeader
 from patchclip_node.services.receive import ReceiveService
-from tests.fakes import FakeClock, MemorySpool, make_instance
+from tests.support.fakes import FakeClock, MemorySpool, make_instance
 
 HEADER = make_instance(patient_id="SECRET-ID", patient_name="Secret^Name").header
 

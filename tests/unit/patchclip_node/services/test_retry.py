@@ -4,7 +4,7 @@ import pytest
 
 from patchclip_node.services.retry import due_again
 from patchclip_node.settings import RetrySettings
-from tests.fakes import START
+from tests.support.fakes import START
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from patchclip_node.services.study_summary import (
     outcome_line,
     read_summary,
 )
-from tests.fakes import make_ledger
-from tests.studies import bring_to
+from tests.support.fakes import make_ledger
+from tests.support.studies import bring_to
 
 
 def summary(*probabilities: float, trained: bool = True) -> StudySummary:

@@ -15,8 +15,8 @@ from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.sweep import SweepService
 from patchclip_node.services.wake import REMIND_EVERY_S
 from patchclip_node.settings import RetrySettings
-from tests.fakes import START, FakeClock, FakeQueue, MemorySpool, make_instance
-from tests.studies import bring_to, only_revision
+from tests.support.fakes import START, FakeClock, FakeQueue, MemorySpool, make_instance
+from tests.support.studies import bring_to, only_revision
 
 QUIET_S = 5.0
 LEASE_S = 60.0

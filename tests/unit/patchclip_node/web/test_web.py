@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from patchclip_core.prompts import load_findings
-from patchclip_core.wording import RESEARCH_STATEMENT, load_wordings
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.wording import RESEARCH_STATEMENT, load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError
@@ -21,10 +21,10 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.services.analyse import AnalysisService
 from patchclip_node.settings import RetrySettings
 from patchclip_node.web import create_app
-from tests.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
-from tests.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
-from tests.studies import LEASE_S, OWNER, bring_to
-from tests.synthetic import TRAINED
+from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
+from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
+from tests.support.studies import LEASE_S, OWNER, bring_to
+from tests.support.synthetic import TRAINED
 
 
 @dataclass

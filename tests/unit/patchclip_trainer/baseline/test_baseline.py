@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from patchclip_core.targets import Targets
-from patchclip_core.types import Box
+from patchclip_core.places.targets import Targets
+from patchclip_core.values.results import Box
 from patchclip_trainer.baseline.patch_head import HeadRecipe, patch_probabilities, train_head
 from patchclip_trainer.baseline.run import BaselineSettings, Kind, run_baseline
 from patchclip_trainer.data.label_domains import ImageLabels, load_label_domains
@@ -20,8 +20,8 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import held_out, read_out_of_fold
 from patchclip_trainer.training.recipe import TrainingRecipe
-from tests.squares import write_squares
-from tests.unit.patchclip_trainer.training.test_features import efficientnet_checkpoint
+from tests.support.squares import write_squares
+from tests.unit.patchclip_trainer.training.inputs.test_feature_cache import efficientnet_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
+from patchclip_trainer.training.loop.run import Outcome, Run
 from patchclip_trainer.training.recipe import TrainingRecipe
-from patchclip_trainer.training.run import Outcome, Run
 
 MakeRecipe = Callable[..., TrainingRecipe]
 

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters import ADAPTERS, adapter_for
 from patchclip_trainer.data.adapters.rsna import boxes_of, mask_of
 from patchclip_trainer.data.label_domains import LabelState, label_of

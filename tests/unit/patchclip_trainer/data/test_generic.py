@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters import adapter_for, adapter_named
 from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.manifest import Place

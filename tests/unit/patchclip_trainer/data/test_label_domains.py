@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import (
     LabelState,
     disagreements,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from patchclip_core.io import read_radiograph
-from patchclip_core.preprocess import fit
-from patchclip_core.types import Box, PatchGrid
+from patchclip_core.places.preprocess import fit
+from patchclip_core.values.results import Box, PatchGrid
 from patchclip_trainer.data import prepare as module
 from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.prepare import Prepared, prepare, prepare_settings

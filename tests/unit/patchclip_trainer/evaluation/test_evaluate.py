@@ -13,7 +13,7 @@ from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem, write_mean_boxes
 from patchclip_trainer.metrics.candidates import GRID_CELLS
-from tests.pages import loaded_by
+from tests.support.pages import loaded_by
 
 
 def _evaluate(checkpoint: str, data: Path, out: Path, *more: str) -> dict[str, Any]:

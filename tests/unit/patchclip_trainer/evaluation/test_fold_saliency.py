@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoint import read_card, write_card
-from patchclip_core.inference import NetworkAnalyzer
-from patchclip_core.saliency import MAP_MAKERS
+from patchclip_core.checkpoints.checkpoint import read_card, write_card
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.inference.saliency import MAP_MAKERS
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.collection import Collection, open_collection
 from patchclip_trainer.evaluation.fold_saliency import fold_saliency
-from patchclip_trainer.evaluation.measurement import Progress
+from patchclip_trainer.evaluation.groups import Progress
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, read_out_of_fold, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import load_whole
 from patchclip_trainer.metrics.candidates import to_grid
-from tests.checkpoints import write_checkpoint
+from tests.support.checkpoints import write_checkpoint
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.calibrated import cross_fitted
 from patchclip_trainer.evaluation.collection import open_collection
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, held_out, read_out_of_fold, write_out_of_fold
-from tests.pages import loaded_by
+from tests.support.pages import loaded_by
 
 
 @pytest.fixture

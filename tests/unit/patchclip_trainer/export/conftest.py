@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchclip_core.checkpoint import read_card, write_card
-from patchclip_core.preprocess import PreprocessSettings, letterbox
-from patchclip_core.types import PatchGrid
+from patchclip_core.checkpoints.checkpoint import read_card, write_card
+from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.evaluation.collection import open_collection
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, gridded, write_predictions
-from tests.checkpoints import write_checkpoint
+from tests.support.checkpoints import write_checkpoint
 
 IMAGES, FOLDS, SIDE_PX = 80, 4, 64
 KEYS = ("opacity", "cardiomegaly", "edema")

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from patchclip_core.checkpoint import FindingCard, ModelCard, TrainingCounts, read_card, verify_weights, write_card
+from patchclip_core.checkpoints.checkpoint import (
+    FindingCard,
+    ModelCard,
+    TrainingCounts,
+    read_card,
+    verify_weights,
+    write_card,
+)
 from patchclip_core.errors import CheckpointError
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import read_mean_boxes
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold, write_out_of_fold
-from tests.checkpoints import FINDINGS
+from tests.support.checkpoints import FINDINGS
 
 
 def _export(checkpoint: Path, crossval: Path, out: Path, *more: str) -> ModelCard:

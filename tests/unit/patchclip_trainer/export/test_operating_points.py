@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.export.operating_points import Rule, choose, choose_regions, threshold

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchclip_core.types import Geometry, PatchGrid
+from patchclip_core.values.results import Geometry, PatchGrid
 from patchclip_trainer.metrics.candidates import (
     GRID_CELLS,
     MAXIMUM_CANDIDATES,

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.metrics.candidates import Candidate
 from patchclip_trainer.metrics.froc import (

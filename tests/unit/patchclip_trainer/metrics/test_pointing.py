@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.metrics.pointing import best_overlap, contrast_to_noise, points_at
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from patchclip_core.calibration import expected_calibration_error
+from patchclip_core.values.calibration import expected_calibration_error
 from patchclip_trainer.metrics.roc import auc, average_precision, calibration_error, reliability, roc_points
 
 

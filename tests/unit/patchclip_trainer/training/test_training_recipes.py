@@ -9,15 +9,15 @@ import pytest
 import torch
 import yaml
 
-from patchclip_core import checkpoint
-from patchclip_core.recipe import read_recipe
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.checkpoints.recipe import read_recipe
 from patchclip_trainer.errors import RecipeError
+from patchclip_trainer.training.loop.run import Run
 from patchclip_trainer.training.recipe import TrainingRecipe, read_recipe_of
-from patchclip_trainer.training.run import Run
-from patchclip_trainer.training.stage1_recipe import Stage1Recipe
-from patchclip_trainer.training.stage2 import Stage2
-from tests import tiny_encoders
-from tests.squares import write_squares
+from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.stage2.stage import Stage2
+from tests.support import tiny_encoders
+from tests.support.squares import write_squares
 
 RECIPES = sorted((Path(__file__).parents[4] / "conf" / "recipes").glob("*.yaml"))
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters.adapter import OWN, Adapter
 from patchclip_trainer.data.adapters.folders import PICTURES, by_name
 from patchclip_trainer.data.listing import Listing, edges_of, split_of

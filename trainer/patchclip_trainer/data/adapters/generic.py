@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.listing import Listing, age_of, number, part_named, read_table, words
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place

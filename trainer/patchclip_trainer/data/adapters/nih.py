@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.folders import PICTURES, by_name
 from patchclip_trainer.data.listing import Listing, age_of, corners, edges_of, number, read_table, words

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from patchclip_core.types import Box
+from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.dicom import SUFFIXES, read_header, view_of
 from patchclip_trainer.data.adapters.folders import by_name

@@ -1,0 +1,153 @@
+"""From a checkpoint's folder to a network with its weights: what the built-in architectures have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, ModelCard
+from patchclip_core.errors import CheckpointError
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.clip import ClipTextSettings
+from patchclip_core.models.compact import CompactTextSettings
+from patchclip_core.models.encoders import AnyTextTower
+from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
+from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.models.network import is_symmetric
+from patchclip_core.models.packing import unpack
+from patchclip_core.models.stored import StoredTextTower
+from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
+from patchclip_core.models.towers import Tokenizer
+from patchclip_core.places.preprocess import PreprocessSettings
+
+VOCABULARY_FILE = "vocabulary.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def load_patch_clip(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
+    """Load a Patch-CLIP, at its card's input size unless another is given. Raises `CheckpointError`."""
+    settings = read_settings(card, PatchClipSettings)
+    return _analyzer(PatchClip(settings), settings.text_tower, folder, card, device, input_px)
+
+
+def load_lrclr(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
+    """Load an LRCLR, likewise. Raises `CheckpointError`."""
+    settings = read_settings(card, LrclrSettings)
+    return _analyzer(Lrclr(settings), settings.text_tower, folder, card, device, input_px)
+
+
+def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
+    """Validate the architecture's part of a card. Raises `CheckpointError`."""
+    try:
+        return kind.model_validate(card.settings)
+    except ValidationError as error:
+        lines = [f"  settings.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        text = f"the card of {card.name} does not describe the architecture '{card.architecture}':\n"
+        raise CheckpointError(text + "\n".join(lines)) from error
+
+
+def fill_weights(network: torch.nn.Module, path: Path) -> None:
+    """Load safetensors; names and shapes must be the network's. Raises `CheckpointError`, which lists what differs."""
+    try:
+        found = unpack(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is no safetensors file ({error}); copy the checkpoint again") from error
+    wanted = network.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in found]
+    problems += [f"unexpected: {name}" for name in found if name not in wanted]
+    problems += [
+        f"{name}: {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in found and found[name].shape != wanted[name].shape
+    ]
+    if problems:
+        shown = problems[:20] + ([f"and {len(problems) - 20} more"] if len(problems) > 20 else [])
+        raise CheckpointError(f"the weights in {path} are not of this network:\n  " + "\n  ".join(shown))
+    network.load_state_dict(found)
+
+
+def read_tokenizer(folder: Path, text: AnyTextTower) -> Tokenizer:
+    """Read the tokenizer that belongs to the text tower. Raises `CheckpointError`."""
+    path = folder / (VOCABULARY_FILE if isinstance(text, CompactTextSettings) else TOKENIZER_FILE)
+    try:
+        if not isinstance(text, CompactTextSettings):
+            length = text.max_position_embeddings if isinstance(text, ClipTextSettings) else text.tokens
+            return ClipTokenizer(path, length)
+        tokenizer = WordTokenizer.read(path, text.tokens)
+    except Exception as error:  # `tokenizers` raises plain Exception
+        raise CheckpointError(f"the tokenizer {path} cannot be read ({error}); copy the checkpoint again") from error
+    if len(tokenizer.vocabulary) > text.vocabulary:
+        raise CheckpointError(f"{path} holds {len(tokenizer.vocabulary)} entries, the network knows {text.vocabulary}")
+    return tokenizer
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is a GPU where there is one. Raises `CheckpointError` where 'cuda' is asked for in vain."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CheckpointError("device 'cuda' was asked for, but no GPU can be used here; set it to 'auto' or 'cpu'")
+    return torch.device(name)
+
+
+def _analyzer(
+    network: PatchClip | Lrclr, text: AnyTextTower, folder: Path, card: ModelCard, device: str, input_px: int | None
+) -> NetworkAnalyzer:
+    if silent := [finding.key for finding in card.findings if not (finding.positive and finding.negative)]:
+        raise CheckpointError(f"the card of {card.name} has no positive and negative sentences for {', '.join(silent)}")
+    fill_weights(network, folder / WEIGHTS_FILE)
+    if network.grid != card.preprocess.grid or network.input_px != card.preprocess.input_px:
+        raise CheckpointError(
+            f"the card of {card.name} contradicts itself: its network has {network.grid} on {network.input_px} px, "
+            f"its preprocessing {card.preprocess.grid} on {card.preprocess.input_px} px"
+        )
+    if card.mirrored and not is_symmetric(network.grid, network.input_px):
+        raise CheckpointError(
+            f"the card of {card.name} asks for mirror images, but patches lie unevenly on its input: set `mirrored` to "
+            "false"
+        )
+    if input_px is not None and input_px != network.input_px:
+        card = _resized(network, card, input_px)
+    analyzer = NetworkAnalyzer(network, read_tokenizer(folder, text), card, choose_device(device))
+    # The findings' texts are embedded now. Sentences that are asked later have their tower read again.
+    network.text_tower = StoredTextTower(text, (folder / WEIGHTS_FILE).absolute(), network.text_tower.width)
+    return analyzer
+
+
+def _resized(network: PatchClip | Lrclr, card: ModelCard, input_px: int) -> ModelCard:
+    """Let a network take images of another size; returns the card of what it then is."""
+    before = card.preprocess
+    try:
+        preprocess = PreprocessSettings.model_validate(
+            before.model_dump() | {"input_px": input_px, "grid": network.grid_at(input_px)}
+        )
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{card.name} cannot be opened at {input_px} px ({error.errors()[0]['msg']}); "
+            f"it was made for {before.input_px} px"
+        ) from error
+    if preprocess.grid.rows < 1:
+        raise CheckpointError(f"{card.name} has no patch at {input_px} px; it was made for {before.input_px} px")
+    network.resize(input_px)
+    finer = preprocess.grid.rows / before.grid.rows
+    # Operating points stay, for want of better ones, and smoothing reaches as far on the radiograph as before.
+    findings = [
+        finding.model_copy(update={"smoothing_patches": finding.smoothing_patches * finer}) for finding in card.findings
+    ]
+    return card.model_copy(
+        update={
+            "preprocess": preprocess,
+            "settings": network.settings.model_dump(mode="json"),
+            "findings": tuple(findings),
+            "calibrated": False,
+            "statement": f"{card.statement} Opened at {input_px} px; its operating points were set at "
+            f"{before.input_px} px.",
+        }
+    )

@@ -1,0 +1,142 @@
+"""From annotations to training targets: what part of each patch is covered, and what is known at all.
+
+Targets are dense maps, one value a patch. So no list of patch indices exists in which a patch could stand twice or an
+index 0 could mean both "no patch" and the top-left one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchclip_core.places.regions import patches_inside
+from patchclip_core.values.results import Box, FloatArray, Geometry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindingLabel:
+    """What a reader said of one finding in one image.
+
+    present: True, False, or None where nobody looked for it: it then enters neither loss nor measure.
+    boxes: where it is, in source pixels. Empty for a present finding means "somewhere": its patches are unknown, not
+    negative.
+    """
+
+    present: bool | None
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """Targets of B images, F findings, P patches.
+
+    image: (B, F) float, 1 present, 0 absent. image_known: (B, F) bool.
+    patches: (B, F, P) float in [0, 1], covered part of the patch. patches_known: (B, F, P) bool.
+    bags: (B, F, P) bool, all patches of the image where the finding is known to be present and nobody has said where.
+    """
+
+    image: torch.Tensor
+    image_known: torch.Tensor
+    patches: torch.Tensor
+    patches_known: torch.Tensor
+    bags: torch.Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Targets]) -> Targets:
+        """Return the targets of several batches as one."""
+        return cls(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.image_known for part in parts]),
+            torch.cat([part.patches for part in parts]),
+            torch.cat([part.patches_known for part in parts]),
+            torch.cat([part.bags for part in parts]),
+        )
+
+    def to(self, device: torch.device) -> Targets:
+        """Return the targets on a device."""
+        return Targets(
+            self.image.to(device),
+            self.image_known.to(device),
+            self.patches.to(device),
+            self.patches_known.to(device),
+            self.bags.to(device),
+        )
+
+
+def box_coverage(boxes: Sequence[Box], geometry: Geometry) -> FloatArray:
+    """Return the part of each patch, as far as it shows the image, that the union of these boxes covers.
+
+    (grid rows, grid columns) float32 in [0, 1]; exact, overlapping boxes count once; patches outside the image have 0.
+    """
+    return _coverage(boxes, geometry, *_patch_edges(geometry))
+
+
+def _coverage(boxes: Sequence[Box], geometry: Geometry, x: NDArray[np.float64], y: NDArray[np.float64]) -> FloatArray:
+    if not boxes:
+        return np.zeros((geometry.grid.rows, geometry.grid.columns), dtype=np.float32)
+    boxes = [box.clipped(geometry.source_columns, geometry.source_rows) for box in boxes]
+    xs = np.unique(np.concatenate([x, *([box.x, box.x + box.w] for box in boxes)]))
+    ys = np.unique(np.concatenate([y, *([box.y, box.y + box.h] for box in boxes)]))
+    middle_x, middle_y = (xs[1:] + xs[:-1]) / 2, (ys[1:] + ys[:-1]) / 2
+    covered = np.zeros((len(middle_y), len(middle_x)))
+    for box in boxes:
+        down = (middle_y > box.y) & (middle_y < box.y + box.h)
+        across = (middle_x > box.x) & (middle_x < box.x + box.w)
+        covered[np.ix_(down, across)] = 1.0
+    # A strip between neighbouring edges lies in one patch: add up strips, weighted by their share of the patch.
+    shares_y, shares_x = _shares(ys, y), _shares(xs, x)
+    return np.clip(shares_y @ covered @ shares_x.T, 0.0, 1.0).astype(np.float32)
+
+
+def inside_image(geometry: Geometry) -> NDArray[np.bool_]:
+    """Tell which patches have their centre in the image, not in its padding: (grid rows, grid columns)."""
+    inside = np.zeros((geometry.grid.rows, geometry.grid.columns), dtype=bool)
+    inside[patches_inside(geometry)] = True
+    return inside
+
+
+def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[Geometry]) -> Targets:
+    """Return the targets of a batch; `labels[b][f]` is what is known of finding f in image b.
+
+    Absent: all patches of the image are known negatives. Present with boxes: known, by covered area. Present without
+    boxes: no patch is known, and all are a bag. Unknown: no patch is known. Patches in the padding are never known, and
+    in no bag.
+    """
+    image, image_known, patches, patches_known, bags = [], [], [], [], []
+    for row, geometry in zip(labels, geometries, strict=True):
+        inside, edges = inside_image(geometry), _patch_edges(geometry)
+        image.append([float(label.present is True) for label in row])
+        image_known.append([label.present is not None for label in row])
+        patches.append(np.stack([_coverage(label.boxes, geometry, *edges).ravel() for label in row]))
+        placed = [label.present is False or (label.present is True and len(label.boxes) > 0) for label in row]
+        patches_known.append(np.stack([(inside & known).ravel() for known in placed]))
+        somewhere = [label.present is True and not label.boxes for label in row]
+        bags.append(np.stack([(inside & bag).ravel() for bag in somewhere]))
+    return Targets(
+        torch.tensor(image, dtype=torch.float32),
+        torch.tensor(image_known, dtype=torch.bool),
+        torch.from_numpy(np.stack(patches)),
+        torch.from_numpy(np.stack(patches_known)),
+        torch.from_numpy(np.stack(bags)),
+    )
+
+
+def _patch_edges(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Edges of patch columns (x) and rows (y) in source pixels, clipped to the image."""
+    grid = geometry.grid
+    x = np.array([geometry.patch_centre(0, column - 0.5)[0] for column in range(grid.columns + 1)])
+    y = np.array([geometry.patch_centre(row - 0.5, 0)[1] for row in range(grid.rows + 1)])
+    return np.clip(x, 0, geometry.source_columns), np.clip(y, 0, geometry.source_rows)
+
+
+def _shares(edges: NDArray[np.float64], patch_edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(patches, strips): the part of a patch's extent that each strip is; 0 for patches without extent."""
+    starts, ends = edges[:-1], edges[1:]
+    low, high = patch_edges[:-1, None], patch_edges[1:, None]
+    overlap = np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0.0, None)
+    shares: NDArray[np.float64] = overlap / np.where(high > low, high - low, 1.0)
+    return shares

@@ -1,0 +1,284 @@
+"""The values that pass between the rooms: what goes into a model and what comes out.
+
+Coordinates are continuous and image-relative, in pixels: (0, 0) is the outer corner of the top-left pixel, pixel
+(row r, column c) covers [c, c + 1) x [r, r + 1) and has its centre at (c + 0.5, r + 0.5). This is the convention of
+SCOORD (PS3.3 C.18.6.1.1) and of graphic annotations in PIXEL units (PS3.3 C.10.5): nothing is shifted on the way out.
+
+This module imports numpy alone; `Findings.plot` brings in what draws when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from patchclip_core.values.definitions import FindingDefinition
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """A decoded frontal radiograph, ready to be looked at: no identity, no file, no header.
+
+    pixels: (rows, columns) float32 in [0, 1], 1 is white (dense tissue is bright), modality and VOI transforms and the
+        photometric interpretation already applied.
+    pixel_aspect_ratio: height of a pixel divided by its width, 1 for square pixels (PS3.3 C.7.6.3.1.7).
+    remarks: what a reader of the result should know about the image, in plain language.
+    """
+
+    pixels: FloatArray
+    pixel_aspect_ratio: float = 1.0
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or 0 in self.pixels.shape:
+            raise ValueError(f"a radiograph has (rows, columns) pixels, this one has shape {self.pixels.shape}")
+        if self.pixels.dtype != np.float32:
+            raise ValueError(f"radiograph pixels are float32, these are {self.pixels.dtype}")
+        if not (np.isfinite(self.pixel_aspect_ratio) and self.pixel_aspect_ratio > 0):
+            raise ValueError(f"pixel_aspect_ratio must be positive, it is {self.pixel_aspect_ratio}")
+
+    @property
+    def rows(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned box in pixels: left edge x, top edge y, width w, height h."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def contains(self, x: float, y: float) -> bool:
+        """Tell whether the point (x, y) lies in the box, edges included."""
+        return self.x <= x <= self.x + self.w and self.y <= y <= self.y + self.h
+
+    def clipped(self, columns: int, rows: int) -> Box:
+        """Return the part of the box that lies in an image of this size."""
+        left, top = min(max(self.x, 0.0), columns), min(max(self.y, 0.0), rows)
+        right, bottom = min(max(self.x + self.w, 0.0), columns), min(max(self.y + self.h, 0.0), rows)
+        return Box(left, top, right - left, bottom - top)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchGrid:
+    """Where a model's patches lie on its own input.
+
+    rows, columns: size of the grid.
+    pitch_px: distance between neighbouring patch centres, in input pixels.
+    centre_px: continuous coordinate of the centre of the first patch, the same in x and y, in input pixels. It is
+        pitch_px / 2 unless the convolutions before the patches shift their centres.
+    """
+
+    rows: int
+    columns: int
+    pitch_px: float
+    centre_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The way from source pixels to model input to patches, and back.
+
+    input = source * scale + offset, in x and y apart, in continuous coordinates. The offset is the padding (or, where
+    negative, the crop). `grid` says where patches lie on the input.
+    """
+
+    source_rows: int
+    source_columns: int
+    input_rows: int
+    input_columns: int
+    scale_x: float
+    scale_y: float
+    offset_x_px: float
+    offset_y_px: float
+    grid: PatchGrid
+
+    def to_input(self, x: float, y: float) -> tuple[float, float]:
+        """Map a point from source pixels to input pixels."""
+        return x * self.scale_x + self.offset_x_px, y * self.scale_y + self.offset_y_px
+
+    def to_source(self, x: float, y: float) -> tuple[float, float]:
+        """Map a point from input pixels to source pixels."""
+        return (x - self.offset_x_px) / self.scale_x, (y - self.offset_y_px) / self.scale_y
+
+    def patch_centre(self, row: float, column: float) -> tuple[float, float]:
+        """Return the centre (x, y) of a patch in source pixels; fractional indices lie between patches."""
+        grid = self.grid
+        return self.to_source(grid.centre_px + column * grid.pitch_px, grid.centre_px + row * grid.pitch_px)
+
+    def patch_index(self, x: float, y: float) -> tuple[float, float]:
+        """Return the fractional (row, column) of a source point; the inverse of `patch_centre`."""
+        input_x, input_y = self.to_input(x, y)
+        grid = self.grid
+        return (input_y - grid.centre_px) / grid.pitch_px, (input_x - grid.centre_px) / grid.pitch_px
+
+    def patch_box(self, row: int, column: int) -> Box:
+        """Return the cell of one patch in source pixels, not clipped to the image."""
+        x, y = self.patch_centre(row - 0.5, column - 0.5)
+        return Box(x, y, self.grid.pitch_px / self.scale_x, self.grid.pitch_px / self.scale_y)
+
+
+class FindingState(StrEnum):
+    """What is said of a finding. NOT_EVALUATED is a third thing, not a weak ABSENT."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    NOT_EVALUATED = "not evaluated"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where a finding is: a box in source pixels, clipped to the image, and the highest patch probability in it."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    score: float
+
+    @property
+    def box(self) -> Box:
+        """The region's box without its score."""
+        return Box(self.x, self.y, self.w, self.h)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """One finding of one image.
+
+    probability: calibrated if the model card says so, in [0, 1]; None when not evaluated.
+    threshold: the operating point the state was decided at; None when not evaluated.
+    patch_map: (grid rows, grid columns) float32 patch probabilities in [0, 1], smoothed where the model's card asks for
+        it; None when the model has no map for it.
+    region_threshold: the patch probability from which on a place belongs to a region.
+    regions: only for a present finding, highest score first; empty when the model names no place.
+    reason: why the finding was not evaluated, in plain language.
+    experimental: asked by free text at run time; never reported as absent.
+    """
+
+    key: str
+    state: FindingState
+    probability: float | None
+    threshold: float | None
+    patch_map: FloatArray | None = None
+    regions: tuple[Region, ...] = ()
+    reason: str | None = None
+    experimental: bool = False
+    region_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.state is FindingState.NOT_EVALUATED:
+            if self.probability is not None or self.threshold is not None or not self.reason:
+                raise ValueError(f"{self.key}: a finding that was not evaluated has a reason and no probability")
+        elif self.probability is None or self.threshold is None:
+            raise ValueError(f"{self.key}: an evaluated finding has a probability and a threshold")
+        if self.regions and self.state is not FindingState.PRESENT:
+            raise ValueError(f"{self.key}: only a present finding has regions")
+        if self.experimental and self.state is FindingState.ABSENT:
+            raise ValueError(f"{self.key}: an experimental finding is never reported as absent")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What a result must say about the model that made it.
+
+    weights_digest: "sha256:" and 64 hexadecimal digits over the weights.
+    trained: False for random weights; every result says so.
+    calibrated: whether probabilities were calibrated on held-out predictions.
+    statement: one sentence for the reader of a result: what the weights are and are not for.
+    """
+
+    name: str
+    version: str
+    weights_digest: str
+    trained: bool
+    calibrated: bool
+    training_data: str
+    licence: str
+    statement: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card.
+
+    radiograph: the image itself, where it was kept so that `plot` can show it.
+    """
+
+    items: tuple[Finding, ...]
+    geometry: Geometry
+    model: ModelIdentity
+    remarks: tuple[str, ...] = ()
+    radiograph: Radiograph | None = None
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.items)
+
+    def __getitem__(self, key: str) -> Finding:
+        for item in self.items:
+            if item.key == key:
+                return item
+        raise KeyError(key)
+
+    @property
+    def present(self) -> tuple[Finding, ...]:
+        """The findings that are present, most probable first."""
+        found = [item for item in self.items if item.state is FindingState.PRESENT]
+        return tuple(sorted(found, key=lambda item: -(item.probability or 0.0)))
+
+    def plot(self, definitions: Iterable[FindingDefinition] = ()) -> Image:
+        """Return a picture: the radiograph, what was found in it, and a legend of all findings.
+
+        definitions: names and colours of findings beyond the shipped ones, such as those asked by text. Raises
+        `ValueError` where the findings do not hold their radiograph (`analyze` keeps it, `analyze_batch` does not), and
+        for a finding without a definition.
+        """
+        from patchclip_core.drawing import draw_overlay  # noqa: PLC0415 - a picture needs what the values do not
+        from patchclip_core.values.definitions import load_findings  # noqa: PLC0415 - likewise
+
+        if self.radiograph is None:
+            raise ValueError(
+                "these findings do not hold their radiograph: use the model's analyze(), or draw_overlay()"
+            )
+        known = load_findings() | {definition.key: definition for definition in definitions}
+        if missing := [item.key for item in self.items if item.key not in known]:
+            raise ValueError(f"no name and colour for {', '.join(missing)}: pass their definitions to plot()")
+        return draw_overlay(self.radiograph, self, known)
+
+
+@runtime_checkable
+class Analyzer(Protocol):
+    """What the node, the trainer and a notebook ask of a model, whatever its architecture."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name, version, digest and honesty statement."""
+        ...
+
+    @property
+    def finding_keys(self) -> tuple[str, ...]:
+        """The findings that the model can speak of."""
+        ...
+
+    def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
+        """Analyse several radiographs at once; the results are in their order."""
+        ...

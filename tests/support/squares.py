@@ -1,0 +1,72 @@
+"""Prepared data with a bright square in every second image, and a network small enough to learn it in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from patchclip_core.values.results import Box
+from patchclip_trainer.data.manifest import BoxRow, ImageRow
+from patchclip_trainer.data.prepare import prepare_settings
+from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
+from patchclip_trainer.training.recipe import TrainingRecipe
+
+SIDE, SQUARE = 32, 12
+MODEL = """
+input_px: 32
+embedding: 16
+compact_image: {channels: 1, widths: [16], strides: [4], layers: 1, attention_heads: 2}
+compact_text_width: 16
+compact_text_layers: 1
+sparse: {hidden: 16, patches: 4, layers: 1, attention_heads: 2}
+"""
+
+
+def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
+    """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else nobody looked for."""
+    chance = np.random.default_rng(0)
+    settings = prepare_settings(side)
+    decoded, rows, boxes = [], [], []
+    for number in range(32):
+        pixels = chance.integers(20, 60, (side, side), dtype=np.uint8)
+        name, seen = f"images/{number}.png", number % 2 == 0
+        if seen:
+            x, y = (int(place) for place in chance.integers(0, side - SQUARE, 2))
+            pixels[y : y + SQUARE, x : x + SQUARE] = 230
+            boxes.append(BoxRow(name, "Pneumothorax", Box(x, y, SQUARE, SQUARE), source="ChestX-Det"))
+        decoded.append(Decoded(number, SourceSize(side, side), pixels))
+        rows.append(
+            ImageRow(
+                name,
+                f"patient {number // 2}",
+                "train",
+                source="toy",
+                licence_class="open",
+                chestxdet=("Pneumothorax",) if seen else ("no abnormality boxed",),
+            )
+        )
+    writer = ShardWriter(folder, settings, "toy")
+    writer.append(decoded, (), len(decoded))
+    writer.finish(rows, boxes, settings, {})
+    return open_prepared(folder)
+
+
+def squares_recipe(folder: Path, **changes: Any) -> TrainingRecipe:
+    """Return a recipe for the squares, whose model is written into a folder; changes by key."""
+    path = folder / "model.yaml"
+    path.write_text(MODEL, encoding="utf-8")
+    content: dict[str, Any] = {
+        "name": "squares",
+        "model": str(path),
+        "epochs": 20,
+        "batch": 8,
+        "findings": ["pneumothorax"],
+        "folds": 4,
+        "patience": None,
+        "ema": 0.8,
+        "device": "cpu",
+        "optimizer": {"rate_tower": 3e-3, "rate_new": 3e-3},
+    }
+    return TrainingRecipe.model_validate(content | changes)

@@ -1,0 +1,99 @@
+"""The checkpoint that the product ships: small, trained, honest about itself, and its parts what they should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from patchclip_core.checkpoints.checkpoint import find, load, read_card
+from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.io import read_radiograph
+from patchclip_core.models.efficientnet import EfficientNetImageTower
+from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.places.preprocess import preprocess
+from patchclip_core.values.results import FindingState
+
+_ROOT = Path(__file__).parents[4]
+_MOST_BYTES = 40_000_000
+_NEAR_PX = 4.0
+
+
+@pytest.fixture(scope="module")
+def demo() -> NetworkAnalyzer:
+    loaded = load("demo", device="cpu")
+    assert isinstance(loaded, NetworkAnalyzer)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Path]:
+    found = sorted((_ROOT / "node" / "patchclip_node" / "samples").rglob("*.dcm"))
+    assert found
+    return found
+
+
+def test_it_is_small_enough_to_live_in_the_repository() -> None:
+    assert sum(file.stat().st_size for file in find("demo").iterdir()) <= _MOST_BYTES
+
+
+def test_its_card_says_what_it_is() -> None:
+    card = read_card(find("demo"))
+
+    assert card.trained
+    assert card.calibrated
+    assert "research" in card.statement
+    assert "NIH ChestX-ray14" in card.training_data
+    assert card.licence.endswith("open (748)")
+
+
+def test_its_sentence_encoder_agrees_with_the_one_that_it_was_packed_from() -> None:
+    stored = json.loads((_ROOT / "tests" / "data" / "minilm_embeddings.json").read_text(encoding="utf-8"))
+    model = load("demo", device="cpu")
+    assert isinstance(model, NetworkAnalyzer)
+
+    with torch.no_grad():
+        ours = model.network.text_tower.read(model.tokenizer(list(stored))).pooled
+
+    cosines = torch.nn.functional.cosine_similarity(ours, torch.tensor(list(stored.values())))
+    assert cosines.min() >= 0.98
+
+
+def test_a_cell_of_its_trunk_answers_to_its_own_square(demo: NetworkAnalyzer, samples: list[Path]) -> None:
+    """Where the gradient of random mixtures of a cell's features lies on radiographs, on average over many cells."""
+    assert isinstance(demo.network, PatchClip)
+    tower = demo.network.image_tower
+    assert isinstance(tower, EfficientNetImageTower)
+    torch.manual_seed(0)
+    drawn = []
+    for path in samples[:2]:
+        image, _ = preprocess(read_radiograph(path), demo.card.preprocess)
+        image = image[None].requires_grad_()
+        features = tower.cells(tower.features(image))
+        where = torch.arange(image.shape[-1]) + 0.5
+        for row in range(4, 10):
+            column = 13 - row
+            mixed = features[0, :, row, column] @ torch.randn(features.shape[1])
+            (gradient,) = torch.autograd.grad(mixed, image, retain_graph=True)
+            weight = gradient[0, 0] ** 2
+            middle = torch.stack([weight.sum(dim=1) @ where, weight.sum(dim=0) @ where]) / weight.sum()
+            drawn.append(middle - 32 * torch.tensor([row + 0.5, column + 0.5]))
+
+    assert torch.stack(drawn).mean(dim=0).abs().max() < _NEAR_PX
+
+
+def test_it_speaks_of_the_eight_findings_and_judges_what_it_has_evidence_for(
+    demo: NetworkAnalyzer, samples: list[Path]
+) -> None:
+    (found,) = demo.analyze_batch([read_radiograph(samples[0])])
+
+    assert {item.key for item in found} <= {
+        *("opacity", "pleural_effusion", "cardiomegaly", "pneumothorax"),
+        *("atelectasis", "edema", "nodule_mass", "fracture"),
+    }
+    assert found["opacity"].state is not FindingState.NOT_EVALUATED
+    assert found["opacity"].patch_map is not None
+    assert np.isfinite(found["opacity"].patch_map).all()

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.places.regions import find_regions
+from patchclip_core.places.targets import FindingLabel, box_coverage, inside_image, make_targets
+from patchclip_core.values.results import Box, PatchGrid
+
+SETTINGS = PreprocessSettings(input_px=448, grid=PatchGrid(14, 14, 32.0, 16.0))
+SQUARE = letterbox(896, 896, 1.0, SETTINGS)  # a patch is 64 source pixels
+
+
+def test_a_box_covers_patches_by_area() -> None:
+    coverage = box_coverage([Box(32, 0, 64, 16)], SQUARE)
+
+    assert coverage[0, :3] == pytest.approx([0.125, 0.125, 0.0])
+    assert coverage.sum() == pytest.approx(0.25)
+
+
+def test_a_box_listed_twice_counts_once() -> None:
+    box = Box(100, 150, 333, 70)
+
+    assert np.array_equal(box_coverage([box, box], SQUARE), box_coverage([box], SQUARE))
+
+
+def test_overlapping_boxes_cover_their_union() -> None:
+    coverage = box_coverage([Box(0, 0, 40, 64), Box(24, 0, 40, 64)], SQUARE)
+
+    assert coverage[0, 0] == pytest.approx(1.0)
+
+
+def test_the_top_left_patch_can_be_labelled() -> None:
+    coverage = box_coverage([Box(0, 0, 64, 64)], SQUARE)
+
+    assert coverage[0, 0] == 1.0
+    assert coverage.sum() == 1.0
+
+
+def test_a_box_beyond_the_image_is_clipped_and_padding_stays_empty() -> None:
+    geometry = letterbox(800, 400, 1.0, SETTINGS)
+
+    coverage = box_coverage([Box(-500, -500, 2000, 2000)], geometry)
+
+    inside = inside_image(geometry)
+    assert not coverage[:, :3].any()
+    assert coverage[inside] == pytest.approx(1.0)
+
+
+def test_coverage_agrees_with_counting_pixels() -> None:
+    rng = np.random.default_rng(3)
+    boxes = [Box(*map(float, rng.integers(0, 700, 2)), *map(float, rng.integers(1, 300, 2))) for _ in range(6)]
+    mask = np.zeros((896, 896))
+    for box in boxes:
+        mask[int(box.y) : int(box.y + box.h), int(box.x) : int(box.x + box.w)] = 1
+
+    counted = mask.reshape(14, 64, 14, 64).mean(axis=(1, 3))
+
+    assert box_coverage(boxes, SQUARE) == pytest.approx(counted, abs=1e-6)
+
+
+@given(
+    st.integers(100, 3000),
+    st.integers(100, 3000),
+    st.floats(0.5, 2.0),
+    st.tuples(*[st.floats(0.0, 1.0)] * 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_box_comes_back_from_its_patches_within_one_patch(
+    rows: int, columns: int, aspect: float, place: tuple[float, float, float, float]
+) -> None:
+    geometry = letterbox(rows, columns, aspect, SETTINGS)
+    patch = geometry.patch_box(0, 0)
+    left, right = sorted((place[0] * columns, place[1] * columns))
+    top, bottom = sorted((place[2] * rows, place[3] * rows))
+    box = Box(left, top, max(right - left, 2 * patch.w), max(bottom - top, 2 * patch.h)).clipped(columns, rows)
+    coverage = box_coverage([box], geometry)
+
+    regions = find_regions(coverage, geometry, threshold=0.5)
+
+    if box.w < 2 * patch.w or box.h < 2 * patch.h:
+        return  # cut by the image's border to less than what two patches show
+    (region,) = regions
+    assert region.x == pytest.approx(box.x, abs=patch.w)
+    assert region.y == pytest.approx(box.y, abs=patch.h)
+    assert region.x + region.w == pytest.approx(box.x + box.w, abs=patch.w)
+    assert region.y + region.h == pytest.approx(box.y + box.h, abs=patch.h)
+
+
+def test_what_is_known_follows_the_label() -> None:
+    geometry = letterbox(800, 400, 1.0, SETTINGS)
+    boxes = (Box(10, 10, 200, 200),)
+    labels = [
+        [FindingLabel(True, boxes), FindingLabel(True), FindingLabel(False), FindingLabel(None)],
+    ]
+
+    targets = make_targets(labels, [geometry])
+
+    inside = torch.from_numpy(inside_image(geometry).ravel())
+    assert targets.image.tolist() == [[1.0, 1.0, 0.0, 0.0]]
+    assert targets.image_known.tolist() == [[True, True, True, False]]
+    assert torch.equal(targets.patches_known[0, 0], inside)
+    assert not targets.patches_known[0, 1].any(), "a positive image without boxes is no sheet of negatives"
+    assert torch.equal(targets.patches_known[0, 2], inside)
+    assert not targets.patches_known[0, 3].any()
+    assert torch.equal(targets.bags[0, 1], inside)
+    assert not targets.bags[0, [0, 2, 3]].any()
+    assert targets.patches[0, 0].max() == 1.0
+    assert not targets.patches[0, 1:].any()

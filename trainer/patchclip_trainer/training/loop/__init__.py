@@ -1,0 +1,1 @@
+"""What both stages share: the loop over steps, its state, its optimizer and its processes."""

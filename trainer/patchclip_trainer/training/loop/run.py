@@ -1,0 +1,313 @@
+"""The loop that both stages share: steps, their order and their rates, a running mean, early stopping, state and log.
+
+A stage says what is trained, what a batch's loss is and how good the weights are; a run does the rest. Everything that
+is left to chance in a step depends on seed, epoch and step alone: stopped and resumed, a run takes the same steps.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import resource
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchclip_core.models.methods.lrclr import Lrclr
+from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_trainer.errors import TrainerError
+from patchclip_trainer.training.loop.memory import keep_freed_memory
+from patchclip_trainer.training.loop.optimize import RunningMean, make_optimizer, rate_factor
+from patchclip_trainer.training.loop.processes import (
+    ALONE,
+    Processes,
+    gradient_length,
+    in_parallel,
+    set_whole_state,
+    started,
+    whole_state,
+    whole_weights,
+)
+from patchclip_trainer.training.loop.state import CHECKPOINT, STATE, Log, read_state, save_state
+from patchclip_trainer.training.recipe import RunRecipe
+
+Network = PatchClip | Lrclr
+_TIMED_STEPS = 3
+
+
+class Stage(Protocol):
+    """What a run trains, and on what."""
+
+    @property
+    def recipe(self) -> RunRecipe:
+        """What was asked for."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """What is trained, as it starts."""
+        ...
+
+    @property
+    def items(self) -> NDArray[np.int64]:
+        """Numbers of what an epoch goes through."""
+        ...
+
+    @property
+    def watched(self) -> str | None:
+        """The measure that says which epoch is the best; `-NAME` where less is better; None: the last epoch is."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a digest of all that decides what a step does: recipe, data, labels."""
+        ...
+
+    def take(
+        self, network: Network, indices: NDArray[np.int64], epoch: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of these items, as this epoch shows them, and its parts: scalars."""
+        ...
+
+    def validate(self, network: Network) -> Mapping[str, float]:
+        """Measure a network on what is held out. `watched` is among the measures."""
+        ...
+
+    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
+        """Write the checkpoint into the run's folder."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Say what a run would learn from."""
+        ...
+
+    def rehearse(self, folder: Path) -> float:
+        """Keep what a run keeps for others in this folder from now on; return the seconds that making it takes."""
+        ...
+
+    def memory(self) -> dict[str, Any]:
+        """Return what later steps depend on besides weights, seed and step; later steps must not change it in place."""
+        ...
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on with what `memory` returned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. checkpoint: its folder, None where a run was stopped before it had one."""
+
+    step: int
+    steps: int
+    checkpoint: Path | None
+    reason: str
+
+
+class Run:
+    """A stage on its way: optimizer, running mean, and how far it has come."""
+
+    def __init__(self, stage: Stage, processes: Processes = ALONE) -> None:
+        if processes.count != started():
+            raise TrainerError(f"this is for one process, {started()} were started: start it without torchrun")
+        keep_freed_memory()
+        self.stage, self.recipe, self.network, self.processes = stage, stage.recipe, stage.network, processes
+        self._sharded = processes.count > 1 and self.recipe.parallel == "fsdp"
+        kept_apart = self.recipe.ema or self._sharded
+        self.mean = copy.deepcopy(self.network).eval() if kept_apart else self.network
+        self._step = in_parallel(_Share(stage), self.network, processes, self.recipe.parallel)
+        self._following = RunningMean(self.mean, self.network) if self.recipe.ema else None
+        self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
+        self.epoch_steps = len(batches_of(stage.items, self.recipe.batch, None))
+        self.steps = self.recipe.epochs * self.epoch_steps
+        self.step = 0
+        self.best, self.best_epoch = -math.inf, -1
+        self._whole = True
+        self._memory = stage.memory()
+
+    def run(
+        self,
+        out: Path,
+        *,
+        resume: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Train to the end, or until `stopped` says so between two steps; then the state is on disk.
+
+        out: the run's folder. Interrupted in the middle of a step, a run saves the state before that step. Raises
+        `TrainerError`.
+        """
+        if resume:
+            self._restore(read_state(out, self.stage.fingerprint(), self.stage.device))
+        elif (out / STATE).exists():
+            raise TrainerError(f"{out} holds a run already: go on with --resume, or give another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        self.processes.wait()
+        log = Log(out, self.step) if self.processes.first else None
+        try:
+            while self.step < self.steps and not self._worn_out():
+                if self.processes.any(stopped(), self.stage.device):
+                    self._save(out)
+                    return Outcome(self.step, self.steps, self._kept(out), "stopped")
+                epoch, place = divmod(self.step, self.epoch_steps)
+                taken = self.take_step(epoch, place)
+                self.step, self._whole, self._memory = self.step + 1, True, self.stage.memory()
+                if log is not None:
+                    log.write(self.step, epoch, taken)
+                if place + 1 == self.epoch_steps:
+                    self._end_epoch(epoch, out, log)
+                    self._save(out)
+                elif self.step % self.recipe.save_every == 0:
+                    self._save(out)
+                progress(self.step, self.steps)
+        except KeyboardInterrupt:
+            # Several processes are interrupted in different places: none can wait for the others then.
+            if self._whole and self.processes.count == 1:
+                self._save(out)
+            raise
+        finally:
+            if log is not None:
+                log.close()
+        reason = "all epochs done" if self.step == self.steps else "no better held-out measure any more"
+        return Outcome(self.step, self.steps, self._kept(out), reason)
+
+    def take_step(self, epoch: int, place: int) -> dict[str, float]:
+        """Take one step; return its losses, gradient length and learning rate factor, and its seconds."""
+        recipe, stage, begun_s = self.recipe, self.stage, time.perf_counter()
+        processes, batch = self.processes, batches_of(stage.items, recipe.batch, (recipe.seed, epoch))[place]
+        torch.manual_seed(_chance(recipe.seed, epoch, place, processes.number))  # dropout
+        factor = rate_factor(self.step, self.steps, recipe.optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["highest"] * factor
+        self.network.train()
+        with precision(stage.device):
+            share, parts = self._step(processes.part(batch), epoch)
+        told = processes.total(torch.stack([share.detach(), *parts.values()]))
+        loss, *told_parts = told.tolist()
+        if not math.isfinite(loss):
+            raise TrainerError(f"the loss is {loss} in step {self.step + 1}: lower optimizer.rate_tower and rate_new")
+        self.optimizer.zero_grad(set_to_none=True)
+        (share * processes.count).backward()
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        length = gradient_length(weights, recipe.optimizer.clip or math.inf)
+        self._whole = False  # until the step is counted, the weights are of no step at all
+        self.optimizer.step()
+        if self._following is not None:
+            self._following.follow(recipe.ema, self.step)
+        return {
+            "loss": loss,
+            **dict(zip(parts, told_parts, strict=True)),
+            "gradient": length,
+            "rate_factor": factor,
+            "step_s": round(time.perf_counter() - begun_s, 4),
+        }
+
+    def plan(self, scratch: Path) -> dict[str, Any]:
+        """Take a few steps, and say what the whole run would do and need; only `scratch` is written to."""
+        about, before_s = self.stage.describe(), self.stage.rehearse(scratch)
+        # The same batch again: what is computed once a run must not count as a step's.
+        taken_s = [self.take_step(0, 0)["step_s"] for _ in range(_TIMED_STEPS + 1)][1:]
+        step_s, device = min(taken_s), self.stage.device
+        memory = (
+            torch.cuda.max_memory_allocated(device)
+            if device.type == "cuda"
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
+        return {
+            **about,
+            "trainable parameters": sum(w.numel() for w in self.network.parameters() if w.requires_grad),
+            "parameters": sum(weight.numel() for weight in self.network.parameters()),
+            "device": str(device),
+            "steps": self.steps,
+            "seconds a step": round(step_s, 4),
+            "images a second": round(min(self.recipe.batch, len(self.stage.items)) / step_s, 1),
+            "hours at most": round((before_s + step_s * self.steps) / 3600, 2),
+            "peak memory, MiB": round(memory / 2**20),
+        }
+
+    def _end_epoch(self, epoch: int, out: Path, log: Log | None) -> None:
+        watched = self.stage.watched
+        if self._sharded:
+            self.mean.load_state_dict(whole_weights(self.network))
+        if watched is None:
+            better = self.step == self.steps
+        else:
+            with precision(self.stage.device), torch.no_grad():
+                measures = self.processes.agreed(self.stage.validate(self.mean.eval()))
+            if log is not None:
+                log.write(self.step, epoch, measures)
+            value = -measures[watched[1:]] if watched.startswith("-") else measures[watched]
+            better = value > self.best
+            if better:
+                self.best, self.best_epoch = value, epoch
+        if better and self.processes.first:
+            self.stage.write_checkpoint(out, self.mean, self.step)
+
+    def _worn_out(self) -> bool:
+        patience, done = self.recipe.patience, self.step // self.epoch_steps
+        return patience is not None and self.best_epoch >= 0 and done - 1 - self.best_epoch >= patience
+
+    def _kept(self, out: Path) -> Path | None:
+        return out / CHECKPOINT if (out / CHECKPOINT).is_dir() else None
+
+    def _save(self, out: Path) -> None:
+        state = {
+            "fingerprint": self.stage.fingerprint(),
+            "step": self.step,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "mean": self.mean.state_dict() if self.recipe.ema else {},
+            "memory": self._memory,
+            **whole_state(self.network, self.optimizer),
+        }
+        if self.processes.first:
+            save_state(out, state)
+        self.processes.wait()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
+        set_whole_state(self.network, self.optimizer, state)
+        if self.recipe.ema:
+            self.mean.load_state_dict(state["mean"])
+        self.stage.recall(state["memory"])
+        self._memory = self.stage.memory()
+
+
+class _Share(torch.nn.Module):
+    """What is called in a step: with several processes, gradients are averaged of what this calls."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.network = stage.network
+        self._take = stage.take
+
+    def forward(self, indices: NDArray[np.int64], epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss, parts = self._take(self.network, indices, epoch)
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: tuple[int, ...] | None) -> list[NDArray[np.int64]]:
+    """Cut an epoch into batches of almost equal size; the order depends on the seed alone, not on what was drawn."""
+    order = indices if shuffled_by is None else np.random.default_rng(shuffled_by).permutation(indices)
+    return np.array_split(order, -(-len(indices) // size))
+
+
+def precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context that forward passes run in: bfloat16 where a GPU has it in hardware."""
+    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def _chance(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

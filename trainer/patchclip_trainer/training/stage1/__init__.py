@@ -1,0 +1,1 @@
+"""Stage 1: images and reports are aligned by contrastive learning."""

@@ -1,0 +1,169 @@
+"""Large contrastive batches on small machines: exact ones in chunks, and a bank of embeddings of earlier steps.
+
+In chunks: a batch passes the towers piece by piece, only its embeddings are kept, and a piece's activations are made a
+second time where its gradient is wanted (Gao et al., "Scaling deep contrastive learning batch size under memory limited
+setup", 2021). Gradients are those of the whole batch, at the price of another forward pass. A bank (Wu et al., 2018;
+here without a momentum encoder) costs next to nothing, but what it holds is some steps old and has no gradient: it is
+for towers that move slowly, such as a frozen one behind a downscaler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from patchclip_core.models.losses import Bank, bounded_scale, report_contrastive_loss
+from patchclip_core.models.methods.lrclr import Lrclr, Regions, Sentences
+from patchclip_core.models.methods.lrclr_losses import lrclr_report_loss
+from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.towers import Features, Tokens
+from patchclip_trainer.training.loop.gather import rows_of_all
+from patchclip_trainer.training.loop.processes import ALONE, Processes
+from patchclip_trainer.training.stage1.pairs import PairBatch, Pairs, Text
+
+Encode = Callable[..., tuple[torch.Tensor, ...]]
+
+
+def in_chunks(encode: Encode, inputs: Sequence[torch.Tensor], size: int | None) -> tuple[torch.Tensor, ...]:
+    """Return encode(*inputs), with the activations of at most `size` rows in memory at a time; None: of all.
+
+    encode: works on each row by itself (a batch norm does not: it sees the rows of a piece) and gives tensors with as
+    many rows. What it draws by chance it draws again.
+    """
+    rows = len(inputs[0])
+    if size is None or rows <= size or not torch.is_grad_enabled():
+        return encode(*inputs)
+    pieces = [
+        checkpoint(encode, *(values[start : start + size] for values in inputs), use_reentrant=False)
+        for start in range(0, rows, size)
+    ]
+    return tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportLoss:
+    """What is differentiated, its parts before weighting, and the global embeddings, (B, D) and (N, D) of length 1."""
+
+    total: torch.Tensor
+    parts: dict[str, torch.Tensor]
+    images: torch.Tensor
+    reports: torch.Tensor
+
+
+def report_loss(
+    network: PatchClip | Lrclr,
+    seen: torch.Tensor | Features,
+    tokens: Tokens,
+    positives: torch.Tensor,
+    *,
+    chunk: int | None = None,
+    bank: Bank | None = None,
+    processes: Processes = ALONE,
+) -> ReportLoss:
+    """Return the loss of B images against N texts; positives: (B, N) bool, which text holds for which image.
+
+    seen: normalised images, or what the network's fixed trunk made of them. bank: of Patch-CLIP only. processes: each
+    gives its own images and texts, positives and bank are of all, in the order of `rows_of_all`. The loss is then this
+    process's share.
+    """
+    gather = partial(rows_of_all, processes=processes)
+    values, wrap = (seen.values, Features) if isinstance(seen, Features) else (seen, _as_it_is)
+    if isinstance(network, Lrclr):
+        selected = in_chunks(partial(_select, network, wrap), [values], chunk)
+        words = in_chunks(partial(_read, network), [tokens.ids, tokens.mask], chunk)
+        regions, reports = Regions(*map(gather, selected)), Sentences(*map(gather, words))
+        found = lrclr_report_loss(network, regions, reports, positives)
+        parts = {"overall": found.overall, "local": found.local, "sparsity": found.sparsity}
+        return _share(found.total, parts, regions.overall, reports.overall, processes)
+    (of_images,) = in_chunks(lambda part: (network.encode_image(wrap(part)),), [values], chunk)
+    (of_reports,) = in_chunks(
+        lambda ids, mask: (network.encode_text(Tokens(ids, mask)),), [tokens.ids, tokens.mask], chunk
+    )
+    of_images, of_reports = gather(of_images), gather(of_reports)
+    loss = report_contrastive_loss(of_images, of_reports, bounded_scale(network.logit_scale), positives, bank)
+    return _share(loss, {"contrast": loss}, of_images, of_reports, processes)
+
+
+class MemoryBank:
+    """Embeddings of the last `size` images and of as many texts, and of whose they are; they have no gradient."""
+
+    def __init__(self, size: int, pairs: Pairs, drawn: Callable[[int, int], Text]) -> None:
+        """drawn: (image index, epoch) -> the text that the image had in that epoch."""
+        self._size, self._pairs, self._drawn = size, pairs, drawn
+        self._images = self._reports = torch.empty(0, 0)
+        self._image_of: list[int] = []
+        self._report_of: list[tuple[int, int]] = []
+        self._texts: list[Text] = []
+
+    def against(self, batch: PairBatch) -> Bank | None:
+        """Return what the bank holds against a batch; None while it is empty."""
+        if not self._image_of:
+            return None
+        device = self._images.device
+        return Bank(
+            self._images,
+            self._reports,
+            torch.from_numpy(~self._pairs.true_of(batch.indices, self._texts)).to(device),
+            torch.from_numpy(~self._pairs.true_of(self._image_of, batch.texts).T).to(device),
+        )
+
+    def add(self, batch: PairBatch, epoch: int, images: torch.Tensor, reports: torch.Tensor) -> None:
+        """Take in a batch's embeddings; the oldest leave."""
+        self._images = _latest(self._images, images, self._size)
+        self._reports = _latest(self._reports, reports, self._size)
+        self._image_of = [*self._image_of, *map(int, batch.indices)][-self._size :]
+        self._report_of = [*self._report_of, *((owner, epoch) for owner in batch.owners)][-self._size :]
+        self._texts = [*self._texts, *batch.texts][-self._size :]
+
+    def state(self) -> dict[str, Any]:
+        """Return what a stopped run needs to go on with the same bank."""
+        return {
+            "images": self._images,
+            "reports": self._reports,
+            "image_of": self._image_of,
+            "report_of": self._report_of,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with a bank that `state` returned."""
+        self._images, self._reports = state["images"], state["reports"]
+        self._image_of = list(state["image_of"])
+        self._report_of = [(owner, epoch) for owner, epoch in state["report_of"]]
+        self._texts = [self._drawn(owner, epoch) for owner, epoch in self._report_of]
+
+
+def _share(
+    loss: torch.Tensor,
+    parts: dict[str, torch.Tensor],
+    images: torch.Tensor,
+    reports: torch.Tensor,
+    processes: Processes,
+) -> ReportLoss:
+    shares = {name: part / processes.count for name, part in parts.items()}
+    return ReportLoss(loss / processes.count, shares, images, reports)
+
+
+def _latest(held: torch.Tensor, new: torch.Tensor, size: int) -> torch.Tensor:
+    new = new.detach().float()
+    return (torch.cat([held, new]) if len(held) else new)[-size:].clone()
+
+
+def _as_it_is(values: torch.Tensor) -> torch.Tensor:
+    return values
+
+
+def _select(
+    network: Lrclr, wrap: Callable[[torch.Tensor], torch.Tensor | Features], part: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    regions = network.select(wrap(part))
+    return regions.overall, regions.patches, regions.significance, regions.gates
+
+
+def _read(network: Lrclr, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    reports = network.read(Tokens(ids, mask))
+    return reports.overall, reports.words, reports.mask

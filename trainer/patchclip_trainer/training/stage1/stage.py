@@ -1,0 +1,268 @@
+"""Stage 1: images against what is written of them; the downscaler learns, and what the recipe unfreezes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE
+from patchclip_core.checkpoints.loading import choose_device, fill_weights
+from patchclip_core.models.methods.lrclr import Lrclr
+from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.network import FindingsNetwork
+from patchclip_core.models.towers import Features, Tokens
+from patchclip_core.values.definitions import FindingDefinition, load_findings
+from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
+from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
+from patchclip_trainer.errors import RecipeError
+from patchclip_trainer.training.inputs.feature_cache import Progress
+from patchclip_trainer.training.inputs.input_source import Sight
+from patchclip_trainer.training.inputs.views import Views
+from patchclip_trainer.training.loop.gather import dealt, rows_of_all
+from patchclip_trainer.training.loop.processes import ALONE, Processes
+from patchclip_trainer.training.loop.run import Network
+from patchclip_trainer.training.loop.start import build, sentences_of
+from patchclip_trainer.training.loop.state import Origin, write_checkpoint
+from patchclip_trainer.training.stage1.contrastive import MemoryBank, report_loss
+from patchclip_trainer.training.stage1.measures import (
+    Embedded,
+    contrast,
+    different_texts,
+    finding_states,
+    measure,
+    quick_measures,
+)
+from patchclip_trainer.training.stage1.pairs import Folds, Text, collect_pairs
+from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.stage2.samples import check_fit, listed
+
+HELD_OUT_LOSS = "held_out_loss"
+
+_STATEMENT = (
+    "Checkpoint of stage 1, to start stage 2 from: trained on images with text alone. What its maps are made of is "
+    "untrained, it is neither calibrated nor evaluated, and it must not be used for patients."
+)
+
+
+class Stage1:
+    """A network and the pairs that it learns from; a `Stage` of a run.
+
+    features: see `Sight`.
+    """
+
+    def __init__(
+        self,
+        recipe: Stage1Recipe,
+        data: PreparedData,
+        tokenizer_folder: Path,
+        definitions: dict[str, FindingDefinition] | None = None,
+        domains: LabelDomains | None = None,
+        features: Path | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        self._definitions = tuple((definitions or load_findings()).values())
+        domains = domains or load_label_domains()
+        self.recipe, self._processes = recipe, processes
+        self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains, recipe.licence_classes)
+        self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
+        _check_readers(self.start.network)
+        check_fit(data, self.start.preprocess)
+        self.device = processes.device(choose_device(recipe.device))
+        self.network: Network = self.start.network.to(self.device)
+        _freeze(self.network, recipe)
+        self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
+        self._keys = [finding.key for finding in self._definitions]
+        self._domains = domains
+        self._bank = MemoryBank(recipe.bank, self.pairs, self.drawn) if recipe.bank else None
+
+    @property
+    def items(self) -> NDArray[np.int64]:
+        """Training images."""
+        return self.pairs.train
+
+    @property
+    def watched(self) -> str | None:
+        """The held-out loss, where patients are held out."""
+        return f"-{HELD_OUT_LOSS}" if len(self.pairs.held_out) else None
+
+    def fingerprint(self) -> str:
+        """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
+        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
+        digest.update((self.pairs.data.folder / DESCRIPTION).read_bytes())
+        used = [
+            (int(index), [sentence.text for sentence in self.pairs.sentences[int(index)]])
+            for index in (*self.pairs.train, *self.pairs.held_out, *self.pairs.left_out)
+        ]
+        digest.update(repr([used, self._definitions]).encode())
+        return digest.hexdigest()
+
+    def drawn(self, index: int, epoch: int) -> Text:
+        """Return the sentences that an image has in an epoch."""
+        return self.pairs.drawn(index, self.recipe.sentences, (self.recipe.seed, epoch))
+
+    def take(
+        self, network: Network, indices: NDArray[np.int64], epoch: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of these images and of all other processes' against their sentences, and of the bank's."""
+        everyone = rows_of_all(torch.from_numpy(indices).to(self.device), self._processes).cpu().numpy()
+        batch = self.pairs.batch(everyone, [self.drawn(int(index), epoch) for index in everyone])
+        parts = dealt(len(batch.texts), self._processes)
+        tokens = self._tokens([text.words for text in batch.texts])
+        own = torch.from_numpy(parts[self._processes.number]).to(self.device)
+        batch = batch.in_order(np.concatenate(parts))
+        found = report_loss(
+            network,
+            self.sight.see(indices, self.recipe.augment.view_of(epoch))[0],
+            Tokens(tokens.ids[own], tokens.mask[own]),
+            torch.from_numpy(batch.positives).to(self.device),
+            chunk=self.recipe.chunk,
+            bank=self._bank.against(batch) if self._bank is not None else None,
+            processes=self._processes,
+        )
+        if self._bank is not None:
+            self._bank.add(batch, epoch, found.images, found.reports)
+        return found.total, found.parts
+
+    def validate(self, network: Network) -> Mapping[str, float]:
+        """Return the global part of the held-out loss, recall, and zero-shot AUC where it is defined."""
+        embedded = self.embed(network, self.pairs.held_out)
+        loss = contrast(embedded, network.logit_scale, self.recipe.batch)
+        return {HELD_OUT_LOSS: loss} | quick_measures(embedded, self._states(embedded.indices), self._keys)
+
+    def measure(self, checkpoint: Path, draws: int = 1000) -> dict[str, Any] | None:
+        """Return all measures of a checkpoint, with intervals, as JSON values; None where no patients are apart.
+
+        Measured are the pairs of the fold that is left out, else of the one that is held out: this one may have chosen
+        the epoch. The checkpoint is one of this stage.
+        """
+        left_out = len(self.pairs.left_out) > 0
+        indices = self.pairs.left_out if left_out else self.pairs.held_out
+        if not len(indices):
+            return None
+        # Another network than the run's: that one may be in shards.
+        network: Network = (
+            Lrclr(self.network.settings) if isinstance(self.network, Lrclr) else PatchClip(self.network.settings)
+        )
+        fill_weights(network, checkpoint / WEIGHTS_FILE)
+        network.to(self.device).eval()
+        embedded = self.embed(network, indices)
+        found = measure(embedded, self.pairs, self._states(indices), self._keys, draws, self.recipe.seed)
+        loss = contrast(embedded, network.logit_scale, self.recipe.batch)
+        fold = self.recipe.left_out_fold if left_out else self.recipe.held_out_fold
+        return {
+            "format": 1,
+            "text": self.recipe.text,
+            "fold": fold,
+            "chose_the_epoch": not left_out,
+            "loss": loss,
+        } | found
+
+    def embed(self, network: Network, indices: NDArray[np.int64]) -> Embedded:
+        """Embed images, all that is written of each, and the findings; without a gradient."""
+        texts, own = different_texts(self.pairs, indices)
+        size = self.recipe.chunk or self.recipe.batch
+        with torch.no_grad():
+            images = [_embed_images(network, self.sight.see(part, 0)[0]) for part in _pieces(indices, size)]
+            reports = [
+                _embed_texts(network, self._tokens([texts[int(place)].words for place in part]))
+                for part in _pieces(np.arange(len(texts)), size)
+            ]
+            groups = [group for finding in self._definitions for group in (finding.positive, finding.negative)]
+            asked = self._tokens([sentence for group in groups for sentence in group])
+            findings = network.embed_findings(asked, [len(group) for group in groups])[0]
+        return Embedded(
+            indices,
+            torch.cat(images).float(),
+            texts,
+            torch.cat(reports).float(),
+            own,
+            self.pairs.true_of(indices, texts),
+            findings.float(),
+        )
+
+    def fill(self, progress: Progress) -> None:
+        """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
+        self.sight.fill(self.pairs.train, self.pairs.held_out, progress)
+
+    def rehearse(self, folder: Path) -> float:
+        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
+        return self.sight.rehearse(folder, self.pairs.train, self.pairs.held_out)
+
+    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
+        """Write the checkpoint into the run's folder."""
+        recipe, pairs = self.recipe, self.pairs
+        origin = Origin(
+            name=recipe.name,
+            version=f"stage1-{recipe.objective}-{recipe.text}-seed{recipe.seed}-step{step}",
+            training_data=pairs.describe(),
+            licence="bound by the licences of its training images: " + listed(pairs.described_by("licence_class")),
+            findings=self._definitions,
+            statement=_STATEMENT,
+        )
+        write_checkpoint(out, network, self.start, origin)
+
+    def memory(self) -> dict[str, Any]:
+        """Return the bank, where there is one."""
+        return self._bank.state() if self._bank is not None else {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on with a bank."""
+        if self._bank is not None:
+            self._bank.restore(memory)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what a run would learn from."""
+        return {
+            "data": self.pairs.describe(),
+            "left out for want of text": self.pairs.without_text,
+            "what learns": ", ".join(self.recipe.train),
+        } | self.sight.needed(self.pairs.train, self.pairs.held_out)
+
+    def _states(self, indices: NDArray[np.int64]) -> NDArray[np.int8]:
+        return finding_states(self.pairs, indices, self._keys, self._domains)
+
+    def _words(self) -> tuple[str, ...]:
+        """Sentences that a new compact text tower takes its words from; those of other patients are not among them."""
+        written = [sentence.text for index in self.pairs.train for sentence in self.pairs.sentences[int(index)]]
+        return (*sentences_of(self._definitions), *written)
+
+    def _tokens(self, sentences: Sequence[str]) -> Tokens:
+        tokens = self.start.tokenizer(sentences)
+        return Tokens(tokens.ids.to(self.device), tokens.mask.to(self.device))
+
+
+def _folds(recipe: Stage1Recipe) -> Folds:
+    return Folds(recipe.folds, recipe.held_out_fold, recipe.left_out_fold)
+
+
+def _check_readers(network: Network) -> None:
+    if isinstance(network, Lrclr) and network.readers > 1:
+        raise RecipeError(
+            f"model: lrclr compares words with the regions of one reader, and the image tower has {network.readers}: "
+            "set its readers to 1 (conf/models/demo-one-reader.yaml is the demo model with one)"
+        )
+
+
+def _freeze(network: FindingsNetwork, recipe: Stage1Recipe) -> None:
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(weight.requires_grad and recipe.trains(name))
+    if not any(weight.requires_grad for weight in network.parameters() if weight.ndim):
+        raise RecipeError(f"train: this network has no weights in {', '.join(recipe.train)}")
+
+
+def _embed_images(network: Network, seen: torch.Tensor | Features) -> torch.Tensor:
+    return network.select(seen).overall if isinstance(network, Lrclr) else network.encode_image(seen)
+
+
+def _embed_texts(network: Network, tokens: Tokens) -> torch.Tensor:
+    return network.read(tokens).overall if isinstance(network, Lrclr) else network.encode_text(tokens)
+
+
+def _pieces(indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return np.array_split(indices, -(-len(indices) // size))

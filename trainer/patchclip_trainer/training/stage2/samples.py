@@ -1,0 +1,162 @@
+"""What a run of stage 2 learns from: images, what is known of them, and targets for any view of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from patchclip_core.checkpoints.checkpoint import TrainingCounts
+from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.targets import FindingLabel, Targets, make_targets
+from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.values.results import PatchGrid
+from patchclip_trainer.data.label_domains import LabelDomains, LabelState, label_of, lesions_of, reason_to_leave_out
+from patchclip_trainer.data.manifest import ImageRow
+from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
+from patchclip_trainer.data.splits import train_folds
+from patchclip_trainer.errors import DataError
+from patchclip_trainer.training.inputs.views import View
+from patchclip_trainer.training.recipe import TrainingRecipe
+
+_TEXT = {LabelState.TEXT_POSITIVE: True, LabelState.TEXT_NEGATIVE: False}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """The images that a run uses, and what is known of them.
+
+    labels[i][f]: of image i of the prepared data and finding f. text_mined: (N, F) bool, where only a text says it.
+    train, held_out: indices into the prepared data. left_out: how many images of the split say nothing, or are listed.
+    """
+
+    data: PreparedData
+    findings: tuple[FindingDefinition, ...]
+    labels: dict[int, tuple[FindingLabel, ...]]
+    text_mined: dict[int, tuple[bool, ...]]
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    left_out: int
+
+    def counts(self) -> dict[str, TrainingCounts]:
+        """Count, for each finding, positive and negative training images, and boxes."""
+        counted = {}
+        for place, finding in enumerate(self.findings):
+            labels = [self.labels[int(index)][place] for index in self.train]
+            counted[finding.key] = TrainingCounts(
+                positive=sum(label.present is True for label in labels),
+                negative=sum(label.present is False for label in labels),
+                boxes=sum(len(label.boxes) for label in labels),
+            )
+        return counted
+
+    def described_by(self, field: str) -> Counter[str]:
+        """Count training images by a field of their rows, such as `source`."""
+        return Counter(str(getattr(self.data.rows[int(index)], field)) or "not named" for index in self.train)
+
+    def describe(self) -> str:
+        """Say in a few words what a run is trained on; `counts` says it of each finding."""
+        patients = len({self.data.rows[int(index)].patient_id for index in self.train})
+        watched = f", another {len(self.held_out)} images for early stopping" if len(self.held_out) else ""
+        return f"{len(self.train)} images of {patients} patients ({listed(self.described_by('source'))}){watched}"
+
+    def digest(self) -> str:
+        """Return a digest of the data and of what is known of them."""
+        digest = hashlib.sha256((self.data.folder / DESCRIPTION).read_bytes())
+        digest.update(
+            repr([self.findings, self.labels, self.text_mined, self.train.tolist(), self.held_out.tolist()]).encode()
+        )
+        return digest.hexdigest()
+
+
+def collect(
+    data: PreparedData, recipe: TrainingRecipe, definitions: dict[str, FindingDefinition], domains: LabelDomains
+) -> Samples:
+    """Choose images and findings of the train split. Raises `DataError` where nothing can be learned from them."""
+    if unknown := sorted({*(recipe.findings or ()), *recipe.by_text} - set(definitions)):
+        raise DataError(f"the recipe's findings {', '.join(unknown)} are not in the findings file: add them there")
+    split = [int(index) for index in data.split("train")]
+    several = recipe.held_out_fold is not None or recipe.left_out_fold is not None
+    folds = train_folds(data.rows, recipe.folds) if several else dict.fromkeys(split, -1)
+    own = [index for index in split if folds[index] != recipe.left_out_fold]
+    listed = [index for index in own if _may_be_used(data.rows[index], recipe, domains)]
+    keys = tuple(key for key in recipe.findings or definitions if key not in recipe.by_text)
+    found = {index: {key: _label(data, index, key, recipe, domains) for key in keys} for index in listed}
+    used = [index for index in listed if any(label.present is not None for label, _ in found[index].values())]
+    if not used:
+        raise DataError(f"{data.folder}: no image of the train split has a label that this recipe can use")
+    train = [index for index in used if folds[index] != recipe.held_out_fold]
+    chosen = keys if recipe.findings else tuple(key for key in keys if any(found[i][key][0].present for i in train))
+    if not chosen or not train:
+        raise DataError(f"{data.folder}: no finding has a positive image to train on")
+    return Samples(
+        data=data,
+        findings=tuple(definitions[key] for key in chosen),
+        labels={index: tuple(found[index][key][0] for key in chosen) for index in used},
+        text_mined={index: tuple(found[index][key][1] for key in chosen) for index in used},
+        train=np.array(train, dtype=np.int64),
+        held_out=np.array([index for index in used if folds[index] == recipe.held_out_fold], dtype=np.int64),
+        left_out=len(own) - len(used),
+    )
+
+
+def _may_be_used(row: ImageRow, recipe: TrainingRecipe, domains: LabelDomains) -> bool:
+    licensed = recipe.licence_classes is None or row.licence_class in recipe.licence_classes
+    return licensed and reason_to_leave_out(row, domains) is None
+
+
+def listed(counted: Counter[str]) -> str:
+    """Write counts as a list in words."""
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counted.items()))
+
+
+def targets_of(
+    samples: Samples, indices: NDArray[np.int64], views: Sequence[View], grid: PatchGrid, hard: bool
+) -> Targets:
+    """Return the targets of images that are seen like this, on a network's patches.
+
+    What only a text says teaches no single patch. A finding of the image as a whole has no place, so no bag.
+    """
+    keys = [finding.key for finding in samples.findings]
+    labels = [view.labels(keys, samples.labels[int(index)]) for index, view in zip(indices, views, strict=True)]
+    targets = make_targets(labels, [replace(view.geometry, grid=grid) for view in views])
+    by_text = torch.tensor([samples.text_mined[int(index)] for index in indices])  # (B, F)
+    localised = torch.tensor([finding.extent == "localised" for finding in samples.findings])  # (F,)
+    return replace(
+        targets,
+        patches=(targets.patches >= 0.5).float() if hard else targets.patches,
+        patches_known=targets.patches_known & ~by_text[..., None],
+        bags=targets.bags & localised[:, None],
+    )
+
+
+def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
+    """Raise `DataError` where data were prepared for another input than the network's."""
+    if data.settings.input_px != preprocess.input_px:
+        raise DataError(
+            f"{data.folder} was prepared at {data.settings.input_px} px, the network takes {preprocess.input_px} px: "
+            f"run `patchclip-trainer prepare ... --input-px {preprocess.input_px}` into a new folder"
+        )
+    if (data.settings.padding, data.settings.filter) != (preprocess.padding, preprocess.filter):
+        raise DataError(f"{data.folder} was prepared with another padding or filter than the network's: prepare anew")
+
+
+def _label(
+    data: PreparedData, index: int, key: str, recipe: TrainingRecipe, domains: LabelDomains
+) -> tuple[FindingLabel, bool]:
+    """What is known of a finding in an image, and whether only a text says it."""
+    row, boxes = data.rows[index], data.boxes_of(index)
+    state = label_of(row, boxes, key, domains)
+    if state is LabelState.POSITIVE:
+        drawn = tuple(box for lesion in lesions_of(boxes, key, domains) for box in lesion.boxes)
+        return FindingLabel(True, drawn), False
+    if state is LabelState.READER_NEGATIVE:
+        return FindingLabel(False), False
+    if recipe.text_mined and state in _TEXT:
+        return FindingLabel(_TEXT[state]), True
+    return FindingLabel(None), False

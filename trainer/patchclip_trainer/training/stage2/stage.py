@@ -1,0 +1,227 @@
+"""Stage 2: boxes and labels tie patches to sentences."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from patchclip_core.checkpoints.loading import choose_device
+from patchclip_core.models.network import FindingsNetwork, Texts, with_mirror_image
+from patchclip_core.places.regions import smoothed
+from patchclip_core.places.targets import Targets
+from patchclip_core.values.definitions import FindingDefinition, load_findings
+from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.evaluation.predictions import Predictions, gridded
+from patchclip_trainer.evaluation.truth import FindingTruth, truth_of
+from patchclip_trainer.training.inputs.feature_cache import Progress
+from patchclip_trainer.training.inputs.input_source import Sight
+from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View, Views
+from patchclip_trainer.training.loop.processes import ALONE, Processes
+from patchclip_trainer.training.loop.run import Network, batches_of, precision
+from patchclip_trainer.training.loop.start import TEXT_SIDE, build, sentences_of
+from patchclip_trainer.training.loop.state import Origin, write_checkpoint
+from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.held_out_loss import mean_froc
+from patchclip_trainer.training.stage2.objective import Batch, FindingsObjective
+from patchclip_trainer.training.stage2.samples import check_fit, collect, listed, targets_of
+
+HELD_OUT_LOSS, HELD_OUT_FROC = "held_out_loss", "held_out_froc"
+
+
+class Stage2:
+    """A network and the images that it learns from; a `Stage` of a run.
+
+    features: the folder that keeps features of views, where the network begins with a fixed trunk and the recipe has a
+    number of views; default: beside the prepared data.
+    """
+
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        data: PreparedData,
+        tokenizer_folder: Path,
+        definitions: dict[str, FindingDefinition] | None = None,
+        domains: LabelDomains | None = None,
+        features: Path | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        definitions = definitions or load_findings()
+        self.recipe, self._processes = recipe, processes
+        self._targets: dict[tuple[int, int], Targets] = {}
+        self._domains = domains or load_label_domains()
+        self.samples = collect(data, recipe, definitions, self._domains)
+        self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
+        _freeze(self.start.network, recipe)
+        check_fit(data, self.start.preprocess)
+        self.device = processes.device(choose_device(recipe.device))
+        self.network: Network = self.start.network.to(self.device)
+        self.objective = FindingsObjective(
+            recipe.objective, self.samples.findings, self.start.tokenizer, self.device, recipe.parts
+        )
+        self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
+
+    @property
+    def items(self) -> NDArray[np.int64]:
+        """Training images."""
+        return self.samples.train
+
+    @property
+    def watched(self) -> str | None:
+        """How well lesions are found in the held-out patients' images, or the loss: where there are no boxes, too."""
+        if not len(self.samples.held_out):
+            return None
+        return HELD_OUT_FROC if self._truths else f"-{HELD_OUT_LOSS}"
+
+    def fingerprint(self) -> str:
+        """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
+        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
+        digest.update(self.samples.digest().encode())
+        return digest.hexdigest()
+
+    def take(
+        self, network: Network, indices: NDArray[np.int64], epoch: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of these images, as this epoch shows them."""
+        return self.objective.loss(
+            network, self.batch(indices, self.recipe.augment.view_of(epoch)), self._processes.total
+        )
+
+    def validate(self, network: Network) -> Mapping[str, float]:
+        """Return the mean loss of the held-out patients' images, and how well their lesions are found."""
+        total, held_out = 0.0, self.samples.held_out
+        # The network may be a running mean, whose text side is the trained one's own only where that is frozen.
+        for indices in batches_of(held_out, self.recipe.batch, None):
+            loss, _ = self.objective.loss(network, self.batch(indices, 0))
+            total += loss.item() * len(indices)
+        measures = {HELD_OUT_LOSS: total / len(held_out)}
+        if self._truths:
+            predictions = self.predict(network, self.objective.embed(network), held_out)
+            measures[HELD_OUT_FROC] = mean_froc(predictions, self._truths)
+        return measures
+
+    @cached_property
+    def _truths(self) -> dict[str, FindingTruth]:
+        """What is true of the held-out images, by finding; nothing where no place is judged, or asked for."""
+        data, held_out = self.samples.data, self.samples.held_out
+        rows = [data.rows[int(index)] for index in held_out]
+        boxes = {data.rows[int(index)].image: data.boxes_of(int(index)) for index in held_out}
+        found = {item.key: truth_of(rows, boxes, item.key, self._domains) for item in self.samples.findings}
+        marked = any(found[item.key].boxed.any() for item in self.samples.findings if item.extent == "localised")
+        return found if marked and self.recipe.stop_on == "froc" else {}
+
+    def fill(self, progress: Progress) -> None:
+        """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
+        self.sight.fill(self.samples.train, self.samples.held_out, progress)
+
+    def rehearse(self, folder: Path) -> float:
+        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
+        return self.sight.rehearse(folder, self.samples.train, self.samples.held_out)
+
+    def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
+        """Return images, or their features, and targets, seen as this view of them."""
+        seen, views = self.sight.see(indices, view)
+        return Batch(seen, self._targets_of(indices, view, views))
+
+    def _targets_of(self, indices: NDArray[np.int64], view: int, views: Sequence[View]) -> Targets:
+        """Views that come again have the same targets again."""
+        hard, grid = self.recipe.hard_targets or self.recipe.objective == "paper", self.start.preprocess.grid
+        if self.recipe.augment.views is None and view:
+            return targets_of(self.samples, indices, views, grid, hard).to(self.device)
+        keys = [(int(index), view) for index in indices]
+        for place, key in enumerate(keys):
+            if key not in self._targets:
+                of_one = targets_of(self.samples, indices[place : place + 1], views[place : place + 1], grid, hard)
+                self._targets[key] = of_one.to(self.device)
+        return Targets.joined([self._targets[key] for key in keys])
+
+    def predict(
+        self,
+        network: FindingsNetwork,
+        texts: Texts,
+        indices: NDArray[np.int64],
+        advance: Progress = lambda _done, _total: None,
+        findings: Sequence[FindingDefinition] | None = None,
+    ) -> Predictions:
+        """Return what a network says of images, from their view 0; its probabilities are not calibrated.
+
+        findings: by default those that are trained. texts: these, embedded by this network.
+        """
+        findings = findings or self.samples.findings
+        patches = self.start.preprocess.grid
+        probabilities, maps = [], []
+        for chosen in batches_of(indices, self.recipe.batch, None):
+            with torch.inference_mode(), precision(self.device):
+                answer = network.answer(self.sight.see(chosen, PLAIN)[0], texts)
+                if self.recipe.mirrored:
+                    other = network.answer(self.sight.see(chosen, MIRROR_IMAGE)[0], texts)
+                    answer = with_mirror_image(answer, other, patches)
+            probabilities.append(expit(answer.image.double().cpu().numpy()))
+            maps.append(expit(answer.patches.float().cpu().numpy()))
+            advance(sum(map(len, probabilities)), len(indices))
+        shown = np.concatenate(maps).reshape(len(indices), -1, patches.rows, patches.columns)
+        without_place = [place for place, finding in enumerate(findings) if finding.extent == "image"]
+        shown[:, without_place] = np.nan
+        data = self.samples.data
+        geometries = [replace(data.geometries[int(index)], grid=patches) for index in indices]
+        reach = self.recipe.smoothing_patches
+        return gridded(
+            [finding.key for finding in findings],
+            [data.rows[int(index)] for index in indices],
+            geometries,
+            np.concatenate(probabilities),
+            np.array(
+                [
+                    [smoothed(patch_map, geometry, reach) for patch_map in maps_of_image]
+                    for maps_of_image, geometry in zip(shown, geometries, strict=True)
+                ]
+            ),
+        )
+
+    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
+        """Write the checkpoint into the run's folder."""
+        recipe, samples = self.recipe, self.samples
+        origin = Origin(
+            name=recipe.name,
+            version=f"{recipe.objective}-seed{recipe.seed}-step{step}",
+            training_data=samples.describe(),
+            licence="bound by the licences of its training images: " + listed(samples.described_by("licence_class")),
+            findings=samples.findings,
+            counts=samples.counts(),
+            mirrored=recipe.mirrored,
+            smoothing_patches=recipe.smoothing_patches,
+        )
+        write_checkpoint(out, network, self.start, origin)
+
+    def memory(self) -> dict[str, Any]:
+        """Return nothing: a step depends on the weights alone."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """There is nothing to go on with."""
+
+    def describe(self) -> dict[str, Any]:
+        """Say what a run would learn from."""
+        return {
+            "data": self.samples.describe(),
+            "left out for want of labels": self.samples.left_out,
+            "findings": {key: counted.model_dump() for key, counted in self.samples.counts().items()},
+        } | self.sight.needed(self.samples.train, self.samples.held_out)
+
+
+def _freeze(network: Network, recipe: TrainingRecipe) -> None:
+    if recipe.train == "heads":
+        network.freeze_for_stage_2()
+    elif recipe.train == "image":
+        for name, weight in network.named_parameters():
+            if name.startswith(TEXT_SIDE):
+                weight.requires_grad_(False)
