@@ -20,7 +20,7 @@ from pathlib import Path
 
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
-from patchclip_node.domain.records import InstanceHeader, NewResult, ReceivedInstance, ResultKind
+from patchclip_node.domain.records import FinishedAnalysis, InstanceHeader, NewResult, ReceivedInstance, ResultKind
 
 STUDIES = 200
 FILES = 20
@@ -45,36 +45,38 @@ def measure_ledger(ledger: SqlLedger) -> None:
     """Print the ledger's figures, one study with one image and one result at a time."""
     run = uuid.uuid4().int
     arriving = [instance(f"2.25.{run}.{number}") for number in range(2 * STUDIES)]
-    report("record_instance", STUDIES, lambda: [ledger.record_instance(one) for one in arriving[:STUDIES]])
+    report("record_instance", STUDIES, lambda: [ledger.arrivals.record(one) for one in arriving[:STUDIES]])
     with ThreadPoolExecutor(THREADS) as threads:
         report(
             f"record_instance, {THREADS} threads",
             STUDIES,
-            lambda: list(threads.map(ledger.record_instance, arriving[STUDIES:])),
+            lambda: list(threads.map(ledger.arrivals.record, arriving[STUDIES:])),
         )
-    ledger.close_quiet(datetime.now(UTC), 0)
+    ledger.arrivals.close_quiet(datetime.now(UTC), 0)
     report("lease_study + finish_analysis", STUDIES, lambda: analyse(ledger))
     report("lease_delivery + delivered", STUDIES, lambda: deliver(ledger))
-    report("due_work", 200, lambda: [ledger.due_work(datetime.now(UTC)) for _ in range(200)])
+    report("due_work", 200, lambda: [ledger.workload.due(datetime.now(UTC)) for _ in range(200)])
 
 
 def analyse(ledger: SqlLedger) -> None:
     """Lease and finish STUDIES studies."""
     for _ in range(STUDIES):
-        leased = ledger.lease_study(datetime.now(UTC), "benchmark", 60)
+        leased = ledger.analyses.lease(datetime.now(UTC), "benchmark", 60)
         assert leased is not None
         uid, key = f"2.25.{uuid.uuid4().int}", uuid.uuid4().hex
         result = NewResult(ResultKind.SR, "sr", "1.2.840.10008.5.1.4.1.1.88.33", uid, f"{uid}.1", key, 1, key * 2)
-        ledger.finish_analysis(leased.study.id, "benchmark", datetime.now(UTC), [result], {"pacs": [uid]}, {}, "{}")
+        ledger.analyses.finish(
+            leased.study.id, "benchmark", datetime.now(UTC), FinishedAnalysis([result], {"pacs": [uid]}, {}, "{}")
+        )
 
 
 def deliver(ledger: SqlLedger) -> None:
     """Lease and confirm STUDIES deliveries."""
     for _ in range(STUDIES):
-        lease = ledger.lease_delivery(datetime.now(UTC), "benchmark", 60)
+        lease = ledger.deliveries.lease(datetime.now(UTC), "benchmark", 60)
         assert lease is not None
         for delivery in lease.deliveries:
-            ledger.delivered(delivery.id, "benchmark", datetime.now(UTC))
+            ledger.deliveries.confirm(delivery.id, "benchmark", datetime.now(UTC))
 
 
 def measure_spool(folder: Path) -> None:

@@ -30,6 +30,8 @@ from pydantic_settings import (
 
 from patchclip_core.values.wording import languages
 from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.plan import ResultPlan
+from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import (
     LONGEST_SIDE_PX,
     WITH_GEOMETRY,
@@ -272,10 +274,18 @@ class NodeSettings(BaseSettings):
         return known[name]
 
     @property
-    def kept_ready(self) -> tuple[ResultVariant, ...]:
-        """What is built for the case that a destination refuses what it should get."""
+    def result_plan(self) -> ResultPlan:
+        """What is built and who gets it; pictures are ready for the case that a destination refuses what it gets."""
         pictures = (self.profile(destination.profile).pictures for destination in self.destinations)
-        return tuple(dict.fromkeys(variant for variant in pictures if variant is not None))
+        return ResultPlan(
+            destinations={destination.name: self.variants_for(destination) for destination in self.destinations},
+            kept_ready=tuple(dict.fromkeys(variant for variant in pictures if variant is not None)),
+        )
+
+    @property
+    def work_policy(self) -> WorkPolicy:
+        """How long work is leased and how often it is tried."""
+        return WorkPolicy(lease_s=self.lease_s, **self.retry.model_dump())
 
     @property
     def spool_dir(self) -> Path:

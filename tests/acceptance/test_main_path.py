@@ -132,9 +132,9 @@ def test_results_that_come_back_as_input_start_nothing(node: Node, storescp: Sto
 
     assert sent.returncode == 0, sent.stderr
     with node.ledger() as ledger:
-        wait_until(lambda: len(ledger.instances(uid)) == 2, "the instance is recorded")
-        assert [record.own_result for record in ledger.instances(uid)] == [False, True]
-        assert len(ledger.revisions(uid)) == 1
+        wait_until(lambda: len(ledger.studies.instances(uid)) == 2, "the instance is recorded")
+        assert [record.own_result for record in ledger.studies.instances(uid)] == [False, True]
+        assert len(ledger.studies.revisions(uid)) == 1
 
 
 def test_a_late_image_opens_a_revision_whose_report_names_the_first(

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from patchclip_node.domain.records import STANDARD_VARIANTS, DeliveryState, ResultKind, ResultVariant
+from patchclip_node.domain.records import STANDARD_VARIANTS, DeliveryState, FinishedAnalysis, ResultKind, ResultVariant
 from patchclip_node.domain.states import StudyState
 from patchclip_node.results import build_results, encode
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.deliver import DeliveryService
-from patchclip_node.settings import RetrySettings
 from tests.peers.archive import Archive
 from tests.support.fakes import START, FakeClock, MemorySpool, make_instance, make_ledger, make_result
-from tests.support.studies import LEASE_S, OWNER, only_revision
+from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
 from tests.support.synthetic import analysed, result_context, with_overlay
 
 PICTURE = ResultVariant(ResultKind.SC)
@@ -27,9 +26,9 @@ def test_a_destination_that_stores_pictures_alone_gets_pictures(
     promised: tuple[ResultVariant, ...], tmp_path: Path
 ) -> None:
     ledger, spool = make_ledger(tmp_path), MemorySpool(tmp_path / "spool")
-    ledger.record_instance(make_instance("1.2.3"))
-    ledger.close_quiet(START, 0)
-    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    ledger.arrivals.record(make_instance("1.2.3"))
+    ledger.arrivals.close_quiet(START, 0)
+    leased = ledger.analyses.lease(START, OWNER, LEASE_S)
     assert leased is not None
     image = with_overlay(analysed({"opacity": [(3, 3, 3, 3)]}))
     built = build_results([image], [], result_context(), (*STANDARD_VARIANTS, PICTURE))
@@ -38,24 +37,23 @@ def test_a_destination_that_stores_pictures_alone_gets_pictures(
         for variant, dataset in built
     ]
     wanted = [str(dataset.SOPInstanceUID) for variant, dataset in built if variant in promised]
-    ledger.finish_analysis(leased.study.id, OWNER, START, results, {"old": wanted}, {}, "{}")
+    ledger.analyses.finish(leased.study.id, OWNER, START, FinishedAnalysis(results, {"old": wanted}, {}, "{}"))
 
     with Archive(sop_classes=[SecondaryCaptureImageStorage]) as archive:
         service = DeliveryService(
-            ledger=ledger,
+            deliveries=ledger.deliveries,
             spool=spool,
             sender=DicomResultSender("NODE"),
             clock=FakeClock(),
             destinations=[replace(archive.destination, name="old", fallback=ResultVariant(ResultKind.SC))],
-            lease_s=LEASE_S,
-            retry=RetrySettings(),
+            policy=POLICY,
         )
         while service.run_one(OWNER):
             pass
 
     (received,) = archive.received
     assert received.SOPInstanceUID == next(dataset.SOPInstanceUID for variant, dataset in built if variant == PICTURE)
-    states = [delivery.state for delivery in ledger.deliveries(leased.study.id)]
+    states = [delivery.state for delivery in ledger.studies.deliveries(leased.study.id)]
     assert states == [DeliveryState.REPLACED, DeliveryState.REPLACED, DeliveryState.DELIVERED]
     assert only_revision(ledger).state is StudyState.RETURNED
     ledger.close()

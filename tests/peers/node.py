@@ -108,7 +108,7 @@ class Node:
     def studies(self) -> list[StudyRecord]:
         """Return all revisions."""
         with self.ledger() as ledger:
-            return ledger.studies()
+            return ledger.studies.find()
 
     def wait_for_end_of(self, study_instance_uids: Sequence[str], timeout_s: float = 60) -> dict[str, StudyRecord]:
         """Wait until these studies are in a final state; return the newest revision of each."""
@@ -130,14 +130,14 @@ class Node:
         with self.ledger() as ledger:
             return {
                 delivery.result.result.sop_instance_uid
-                for study in ledger.revisions(study_instance_uid)
-                for delivery in ledger.deliveries(study.id)
+                for study in ledger.studies.revisions(study_instance_uid)
+                for delivery in ledger.studies.deliveries(study.id)
             }
 
     def received(self, study_instance_uid: str) -> set[str]:
         """Return the SOP Instance UIDs that the ledger knows as received."""
         with self.ledger() as ledger:
-            return {record.instance.header.sop_instance_uid for record in ledger.instances(study_instance_uid)}
+            return {record.instance.header.sop_instance_uid for record in ledger.studies.instances(study_instance_uid)}
 
 
 def new_node(folder: Path, destinations: Sequence[Destination] = (), **settings: Any) -> Node:

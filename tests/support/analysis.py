@@ -12,10 +12,13 @@ import numpy as np
 
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, Radiograph
+from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.records import ReceivedInstance
 from patchclip_node.ports.spool import Spool
+from patchclip_node.services.analyse import ResultIssuer
 from tests.peers.radiographs import radiograph
 from tests.support.fakes import START
 from tests.support.synthetic import UNTRAINED, geometry, localised
@@ -67,6 +70,11 @@ class FakeDecoder:
         return Radiograph(pixels)
 
 
+def result_issuer() -> ResultIssuer:
+    """Return the issuer of a node with the shipped findings and wordings."""
+    return ResultIssuer(DerivedUidGenerator(), "PATCHCLIP", load_findings(), load_wordings())
+
+
 def receive(ledger: SqlLedger, spool: Spool, path: Path, now: datetime = START) -> ReceivedInstance:
     """Put a DICOM file into spool and ledger as the receiver does."""
     stored = spool.write([path.read_bytes()])
@@ -80,7 +88,7 @@ def receive(ledger: SqlLedger, spool: Spool, path: Path, now: datetime = START) 
         called_ae_title="PATCHCLIP",
         peer_address="127.0.0.1",
     )
-    ledger.record_instance(instance)
+    ledger.arrivals.record(instance)
     return instance
 
 

@@ -12,7 +12,7 @@ from patchclip_node.bootstrap.common import open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals, wait_until
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
 from patchclip_node.scp.storage_scp import StorageScp
 from patchclip_node.services.receive import ReceiveService
@@ -22,9 +22,9 @@ PORT_PATIENCE_S = 30.0
 """How long to wait for a port that a receiver before us may be about to leave."""
 
 
-def build_receiver(settings: NodeSettings, ledger: Ledger, spool: Spool) -> StorageScp:
+def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool) -> StorageScp:
     """Wire the receiver; it listens once it is started."""
-    service = ReceiveService(spool, ledger, SystemClock(), read_header, settings.limits.max_instance_bytes)
+    service = ReceiveService(spool, arrivals, SystemClock(), read_header, settings.limits.max_instance_bytes)
     return StorageScp(
         service,
         spool.incoming_dir(),
@@ -44,7 +44,7 @@ def run(settings: NodeSettings) -> None:
     stop = stop_on_signals()
     ledger = open_ledger(settings)
     try:
-        scp = build_receiver(settings, ledger, open_spool(settings))
+        scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
         if listen(scp, settings, stop):
             sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
             sys.stdout.flush()

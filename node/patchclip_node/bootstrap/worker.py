@@ -30,10 +30,14 @@ from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.scu.sender import DicomResultSender
-from patchclip_node.services.analyse import AnalysisService
+from patchclip_node.services.analyse import AnalysisService, ResultIssuer, StudyAnalysis
+from patchclip_node.services.complete import CompleteService
 from patchclip_node.services.deliver import DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.services.leases import LeaseService
+from patchclip_node.services.remind import RemindService
 from patchclip_node.services.sweep import SweepService
+from patchclip_node.services.wake import Waker
 from patchclip_node.settings import NodeSettings
 from patchclip_node.tasks import WorkOff, define_tasks
 
@@ -72,47 +76,21 @@ def build_worker(
     ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
     app = make_celery(settings.broker_url, settings.queue_dir)
     queue = CeleryTaskQueue(app)
-    owner = LeaseOwner(process_name())
+    owner, policy = LeaseOwner(process_name()), settings.work_policy
     try:
         with DecodingProcess(limits) as decoder:
-            analysis = AnalysisService(
-                ledger=ledger,
-                spool=spool,
-                queue=queue,
-                clock=clock,
-                uids=DerivedUidGenerator(),
-                decoder=decoder,
-                analyzer=analyzer,
-                definitions=definitions,
-                wordings=wordings,
-                station_name=settings.ae_title,
-                destinations={one.name: settings.variants_for(one) for one in settings.destinations},
-                kept_ready=settings.kept_ready,
-                retry=settings.retry,
-                lease_s=settings.lease_s,
-            )
-            delivery = DeliveryService(
-                ledger=ledger,
-                spool=spool,
-                sender=DicomResultSender(settings.ae_title),
-                clock=clock,
-                destinations=[
-                    Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).pictures)
-                    for one in settings.destinations
-                ],
-                lease_s=settings.lease_s,
-                retry=settings.retry,
-            )
+            issuer = ResultIssuer(DerivedUidGenerator(), settings.ae_title, definitions, wordings)
+            study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan)
+            analysis = AnalysisService(ledger.analyses, study_analysis, queue, clock, policy)
+            sender = DicomResultSender(settings.ae_title)
+            delivery = DeliveryService(ledger.deliveries, spool, sender, clock, _destinations(settings), policy)
+            waker = Waker(queue, clock)
             sweep = SweepService(
-                ledger=ledger,
-                spool=spool,
-                queue=queue,
-                clock=clock,
-                owner=owner,
-                dead_owners=dead_owners,
-                quiet_s=settings.quiet_s,
-                lease_s=settings.lease_s,
-                retry=settings.retry,
+                LeaseService(ledger.leases, clock, owner, dead_owners, policy),
+                CompleteService(ledger.arrivals, waker, clock, settings.quiet_s),
+                RemindService(ledger.workload, waker, clock, owner),
+                spool,
+                clock,
             )
             steps = {Work.ANALYSE: analysis.run_one, Work.DELIVER: delivery.run_one}
             identity = analyzer.identity
@@ -120,6 +98,13 @@ def build_worker(
             yield Worker(app, WorkOff(steps, owner, stopping), sweep)
     finally:
         ledger.close()
+
+
+def _destinations(settings: NodeSettings) -> list[Destination]:
+    return [
+        Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).pictures)
+        for one in settings.destinations
+    ]
 
 
 def run(settings: NodeSettings) -> None:

@@ -120,7 +120,7 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         return
     database = SqlLedger(settings.effective_ledger_url)
     try:
-        counts = database.counts()
+        counts = database.workload.counts()
     finally:
         database.close()
     studies = sum(counts.studies_by_state.values())

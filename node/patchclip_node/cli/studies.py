@@ -21,7 +21,7 @@ from patchclip_node.services.study_summary import StudySummary, outcome_line, re
 from patchclip_node.settings import NodeSettings, read_settings
 
 if TYPE_CHECKING:
-    from patchclip_node.ports.ledger import Ledger
+    from patchclip_node.ports.ledger import Studies
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="List studies, show one, or have one worked on again."
@@ -49,7 +49,7 @@ def list_studies(
 ) -> None:
     """List studies, the most recently received first."""
     with existing_ledger(read_settings(config)) as ledger:
-        studies = ledger.studies(tuple(state or ()), patient, limit)
+        studies = ledger.studies.find(tuple(state or ()), patient, limit)
     if as_json:
         print_json([_study_values(study) for study in studies])
         return
@@ -77,7 +77,7 @@ def list_studies(
 def show(study_uid: UidArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show all that is known of one study: revisions, events, findings, results and where they were sent."""
     with existing_ledger(read_settings(config)) as ledger:
-        revisions = ledger.revisions(study_uid)
+        revisions = ledger.studies.revisions(study_uid)
         if not revisions:
             complain(_unknown(study_uid))
             raise typer.Exit(EXIT_FAILURE)
@@ -85,15 +85,15 @@ def show(study_uid: UidArgument, config: ConfigOption = None, as_json: JsonOptio
             print_json(
                 {
                     "study_instance_uid": study_uid,
-                    "revisions": [_revision_values(study, ledger) for study in revisions],
-                    "instances": [asdict(record) for record in ledger.instances(study_uid)],
+                    "revisions": [_revision_values(study, ledger.studies) for study in revisions],
+                    "instances": [asdict(record) for record in ledger.studies.instances(study_uid)],
                 }
             )
             return
         out = console()
         for study in revisions:
-            _print_revision(study, ledger, out)
-        _print_instances(study_uid, ledger, out)
+            _print_revision(study, ledger.studies, out)
+        _print_instances(study_uid, ledger.studies, out)
 
 
 @app.command()
@@ -116,11 +116,11 @@ def requeue(
     with existing_ledger(settings) as ledger:
         wanted = list(study_uid or ())
         if all_failed:
-            wanted += [study.study_instance_uid for study in ledger.studies((StudyState.FAILED,), limit=10_000)]
+            wanted += [study.study_instance_uid for study in ledger.studies.find((StudyState.FAILED,), limit=10_000)]
         wanted = list(dict.fromkeys(wanted))
         for uid in wanted:
             try:
-                study = ledger.requeue(uid, datetime.now(UTC))
+                study = ledger.requeueing.requeue(uid, datetime.now(UTC))
             except KeyError:
                 complain(_unknown(uid))
             except ForbiddenTransitionError as error:
@@ -151,7 +151,7 @@ def _unknown(study_uid: str) -> str:
     return f"no study {study_uid!r} is in the ledger; `patchclip-node studies list` shows what is there"
 
 
-def _print_revision(study: StudyRecord, ledger: Ledger, out: Console) -> None:
+def _print_revision(study: StudyRecord, known: Studies, out: Console) -> None:
     out.print()
     out.print(Text(f"{study.patient_name or '(no name)'}  {study.study_description}".strip(), style="bold"))
     facts = Table.grid(padding=(0, 2))
@@ -169,9 +169,9 @@ def _print_revision(study: StudyRecord, ledger: Ledger, out: Console) -> None:
     out.print(facts)
     if summary := read_summary(study.summary_json):
         _print_findings(summary, out)
-    results = ledger.results(study.id)
+    results = known.results(study.id)
     if results:
-        deliveries = ledger.deliveries(study.id)
+        deliveries = known.deliveries(study.id)
         table = Table(title="results", title_justify="left")
         for column in ("object", "SOP instance UID", "destination", "state", "attempts", "detail"):
             table.add_column(column, overflow="fold")
@@ -192,7 +192,7 @@ def _print_revision(study: StudyRecord, ledger: Ledger, out: Console) -> None:
                     record.result.kind.upper(), record.result.sop_instance_uid, "", "", "", "kept in the spool"
                 )
         out.print(table)
-    _print_events(ledger.events(study.id), out)
+    _print_events(known.events(study.id), out)
 
 
 def _print_findings(summary: StudySummary, out: Console) -> None:
@@ -230,11 +230,11 @@ def _print_events(events: list[EventRecord], out: Console) -> None:
     out.print(table)
 
 
-def _print_instances(study_uid: str, ledger: Ledger, out: Console) -> None:
+def _print_instances(study_uid: str, known: Studies, out: Console) -> None:
     table = Table(title="received instances", title_justify="left")
     for column in ("received (UTC)", "from", "modality", "SOP instance UID", "revision", "remark"):
         table.add_column(column, overflow="fold")
-    for record in ledger.instances(study_uid):
+    for record in known.instances(study_uid):
         instance = record.instance
         table.add_row(
             _moment(instance.received_at),
@@ -247,12 +247,12 @@ def _print_instances(study_uid: str, ledger: Ledger, out: Console) -> None:
     out.print(table)
 
 
-def _revision_values(study: StudyRecord, ledger: Ledger) -> dict[str, Any]:
+def _revision_values(study: StudyRecord, known: Studies) -> dict[str, Any]:
     return {
         **_study_values(study),
-        "events": [asdict(event) for event in ledger.events(study.id)],
-        "results": [asdict(record) for record in ledger.results(study.id)],
-        "deliveries": [asdict(delivery) for delivery in ledger.deliveries(study.id)],
+        "events": [asdict(event) for event in known.events(study.id)],
+        "results": [asdict(record) for record in known.results(study.id)],
+        "deliveries": [asdict(delivery) for delivery in known.deliveries(study.id)],
     }
 
 

@@ -11,7 +11,7 @@ from patchclip_node.demo.archive import ReturnedObject
 from patchclip_node.demo.studies import SentStudy
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import Studies
 from patchclip_node.results.wording import image_side
 from patchclip_node.services.study_summary import RegionSummary, StudySummary, read_summary
 
@@ -33,29 +33,29 @@ class StudyOutcome:
     total_s: float | None
 
 
-def has_ended(ledger: Ledger, study: SentStudy) -> bool:
+def has_ended(studies: Studies, study: SentStudy) -> bool:
     """Tell whether the node is done with a study."""
-    revisions = ledger.revisions(study.study_instance_uid)
+    revisions = studies.revisions(study.study_instance_uid)
     return bool(revisions) and all(revision.state in FINAL_STATES for revision in revisions)
 
 
 def outcome_of(
-    ledger: Ledger, study: SentStudy, refused: Sequence[str], returned: Sequence[ReturnedObject]
+    studies: Studies, study: SentStudy, refused: Sequence[str], returned: Sequence[ReturnedObject]
 ) -> StudyOutcome:
     """Judge one study. `refused`: why images of it were not accepted; `returned`: all that the archive holds."""
     own = tuple(item for item in returned if item.study_instance_uid == study.study_instance_uid)
-    revisions = ledger.revisions(study.study_instance_uid)
+    revisions = studies.revisions(study.study_instance_uid)
     if not revisions:
         return StudyOutcome(study, "; ".join(refused) or "it never reached the ledger", None, own, None)
     newest = revisions[-1]
     held = {item.sop_instance_uid for item in own}
-    promised = [delivery.result.result for delivery in ledger.deliveries(newest.id)]
+    promised = [delivery.result.result for delivery in studies.deliveries(newest.id)]
     missing = [item for item in promised if item.sop_instance_uid not in held]
     problem = "; ".join(refused) or _trouble(newest)
     if problem is None and (missing or not own):
         problem = f"the archive lacks {', '.join(item.kind.upper() for item in missing) or 'every result'}"
     summary = read_summary(newest.summary_json)
-    ended = ledger.events(newest.id)[-1].at if newest.state in FINAL_STATES else None
+    ended = studies.events(newest.id)[-1].at if newest.state in FINAL_STATES else None
     total_s = (ended - newest.first_received_at).total_seconds() if ended else None
     return StudyOutcome(study, problem, summary, own, total_s)
 

@@ -23,7 +23,7 @@ from patchclip_node.demo.outcome import StudyOutcome, has_ended, outcome_of, pla
 from patchclip_node.demo.pictures import stale_pictures, write_pictures
 from patchclip_node.demo.report import Timings, write_report
 from patchclip_node.demo.studies import SentStudy, all_files, collect_studies
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import Studies
 from patchclip_node.services.study_summary import ImageSummary
 
 POLL_S: Final = 0.1
@@ -66,9 +66,11 @@ def run_demo(
             f"the node answers C-ECHO after {started - begin:.1f} s; its pages: http://127.0.0.1:{config.web_port}/"
         )
         refused = _send(archive, node, studies, progress)
-        _wait(ledger, node, archive, studies, refused, timeout_s, progress)
+        _wait(ledger.studies, node, archive, studies, refused, timeout_s, progress)
         ended = time.monotonic()
-        outcomes = [outcome_of(ledger, study, refused[study.study_instance_uid], archive.returned) for study in studies]
+        outcomes = [
+            outcome_of(ledger.studies, study, refused[study.study_instance_uid], archive.returned) for study in studies
+        ]
     pictures = write_pictures(outcomes, FileSpool(config.data_dir / "spool", reserve_bytes=0), out)
     timings = Timings(started - begin, ended - started, time.monotonic() - begin)
     write_report(out / "report.html", outcomes, pictures, timings)
@@ -100,7 +102,7 @@ def _send(
 
 
 def _wait(
-    ledger: Ledger,
+    known: Studies,
     node: DemoNode,
     archive: Archive,
     studies: Sequence[SentStudy],
@@ -119,10 +121,10 @@ def _wait(
         while waiting and time.monotonic() < end:
             node.check()
             for uid, study in list(waiting.items()):
-                if has_ended(ledger, study):
+                if has_ended(known, study):
                     del waiting[uid]
                     came = sum(item.study_instance_uid == uid for item in archive.returned)
-                    done(f"{study.title}: {ledger.revisions(uid)[-1].state.lower()}, {came} objects came back")
+                    done(f"{study.title}: {known.revisions(uid)[-1].state.lower()}, {came} objects came back")
             time.sleep(POLL_S)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -246,6 +247,20 @@ class NewResult:
     spool_key: str
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedAnalysis:
+    """What an analysis found and made.
+
+    destinations: by a destination's name, the SOP Instance UIDs of the results that it gets.
+    image_reasons: by instance id, why an image was not analysed.
+    """
+
+    results: Sequence[NewResult]
+    destinations: Mapping[str, Sequence[str]]
+    image_reasons: Mapping[int, str]
+    summary_json: str
 
 
 @dataclass(frozen=True, slots=True)

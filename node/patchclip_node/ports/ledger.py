@@ -1,4 +1,10 @@
-"""The truth about every study."""
+"""The truth about every study, as each of its readers needs it.
+
+Every method is one transaction, committed when it returns, and may be called from any process. All raise
+`LedgerUnavailableError` when the database does not answer. Those that act under a lease raise `LostLeaseError` when the
+owner no longer holds it. Each state change goes through `domain.states.TRANSITIONS` by a conditional UPDATE and writes
+its event row in the same transaction.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +17,10 @@ from patchclip_node.domain.records import (
     DeliveryLease,
     DeliveryRecord,
     EventRecord,
+    FinishedAnalysis,
     InstanceRecord,
     LeasedStudy,
     LedgerCounts,
-    NewResult,
     ReceivedInstance,
     ResultRecord,
     StudyRecord,
@@ -22,15 +28,10 @@ from patchclip_node.domain.records import (
 from patchclip_node.domain.states import StudyState
 
 
-class Ledger(Protocol):
-    """Every method is one transaction, committed when it returns, and may be called from any process.
+class Arrivals(Protocol):
+    """Instances come in."""
 
-    All methods raise `LedgerUnavailableError` when the database does not answer. Those that act under a lease raise
-    `LostLeaseError` when the owner no longer holds it. Each state change goes through `domain.states.TRANSITIONS` by a
-    conditional UPDATE and writes its event row in the same transaction.
-    """
-
-    def record_instance(self, instance: ReceivedInstance) -> Arrival:
+    def record(self, instance: ReceivedInstance) -> Arrival:
         """Remember a durable instance.
 
         The same SOP Instance UID with the same SHA-256 is a DUPLICATE and changes nothing. The same UID with other
@@ -39,83 +40,90 @@ class Ledger(Protocol):
         """
         ...
 
+
+class QuietStudies(Protocol):
+    """Studies to which nothing new comes."""
+
     def close_quiet(self, now: datetime, quiet_s: float) -> list[StudyRecord]:
         """Close the studies whose last instance came at least `quiet_s` ago: RECEIVING -> RECEIVED."""
         ...
 
-    def lease_study(self, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
+
+class Analyses(Protocol):
+    """Studies on their way through the model. `owner` holds the lease of `study_id`."""
+
+    def lease(self, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
         """Lease the most urgent due study (priority, then age): RECEIVED -> ANALYSING; None when nothing is due.
 
         A revision waits until all earlier ones of its study are analysed, since its results name theirs.
         """
         ...
 
-    def finish_analysis(
-        self,
-        study_id: int,
-        owner: str,
-        now: datetime,
-        results: Sequence[NewResult],
-        destinations: Mapping[str, Sequence[str]],
-        image_reasons: Mapping[int, str],
-        summary_json: str,
-    ) -> None:
-        """ANALYSING -> ANALYSED, with what was found.
+    def finish(self, study_id: int, owner: str, now: datetime, finished: FinishedAnalysis) -> None:
+        """ANALYSING -> ANALYSED, with what was found; without any destination the study is RETURNED at once.
 
-        destinations: by a destination's name, the SOP Instance UIDs of the results that it gets; without any the study
-        is RETURNED at once. image_reasons: by instance id, why an image was not analysed.
+        Raises `DefectError` where a destination is promised what is not a result of this study.
         """
         ...
 
     def reject(self, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]) -> None:
-        """ANALYSING -> REJECTED with a reason that a person understands."""
+        """ANALYSING -> REJECTED with a reason that a person understands.
+
+        image_reasons: by instance id, why an image was not analysed.
+        """
         ...
 
-    def postpone_analysis(self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
+    def postpone(self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
         """ANALYSING -> RECEIVED, due again at `not_before`; the attempt counts."""
         ...
 
-    def fail_analysis(self, study_id: int, owner: str, now: datetime, error: str) -> None:
+    def fail(self, study_id: int, owner: str, now: datetime, error: str) -> None:
         """ANALYSING -> FAILED with the error kept."""
         ...
 
-    def lease_delivery(
-        self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()
-    ) -> DeliveryLease | None:
+
+class Deliveries(Protocol):
+    """Results on their way to their destinations. `owner` holds the lease of `delivery_id`."""
+
+    def lease(self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()) -> DeliveryLease | None:
         """Lease the most urgent due (study, destination), leaving out the `resting` destinations.
 
         Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due.
         """
         ...
 
-    def delivered(self, delivery_id: int, owner: str, now: datetime) -> None:
+    def confirm(self, delivery_id: int, owner: str, now: datetime) -> None:
         """SENDING -> DELIVERED. The last open one ends the study: RETURNED, or FAILED if another one failed."""
         ...
 
-    def postpone_delivery(self, delivery_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
-        """SENDING -> PENDING, due again at `not_before`; the attempt counts."""
+    def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
+        """SENDING -> PENDING, due again at `not_before`; the attempt counts, and the study stays as it is."""
         ...
 
-    def replace_delivery(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
+    def replace(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
         """SENDING -> REPLACED, and the revision's results of this variant are due at the same destination.
 
         Those already planned for it are not planned again. False, and nothing is changed, where the revision has none.
         """
         ...
 
-    def fail_delivery(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
+    def fail(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """SENDING -> FAILED; when it was the last one open, the study ends FAILED."""
         ...
 
-    def renew_leases(self, owner: str, now: datetime, lease_s: float) -> int:
+
+class Leases(Protocol):
+    """Who works on what, whichever the work is."""
+
+    def renew(self, owner: str, now: datetime, lease_s: float) -> int:
         """Extend all leases of this owner; returns how many there are."""
         ...
 
-    def lease_owners(self) -> list[str]:
+    def owners(self) -> list[str]:
         """Return everybody who holds a lease."""
         ...
 
-    def expire_leases(
+    def expire(
         self,
         now: datetime,
         dead_owners: Sequence[str] = (),
@@ -129,9 +137,21 @@ class Ledger(Protocol):
         """
         ...
 
-    def due_work(self, now: datetime) -> tuple[int, int]:
+
+class Workload(Protocol):
+    """How much there is, and how much of it is due."""
+
+    def due(self, now: datetime) -> tuple[int, int]:
         """Return how many analyses and deliveries are due; those of one study to one destination count as one."""
         ...
+
+    def counts(self) -> LedgerCounts:
+        """Return what is in the ledger. Every state is counted, with 0 where nothing is in it."""
+        ...
+
+
+class Requeueing(Protocol):
+    """An administrator's wish."""
 
     def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
         """Work on the newest revision once more and return the revision that is worked on.
@@ -142,7 +162,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def studies(
+
+class Studies(Protocol):
+    """What is known of studies, for whoever looks. Nothing here changes one."""
+
+    def find(
         self, states: Sequence[StudyState] = (), patient_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StudyRecord]:
         """Return revisions, the most recently received first; no `states`: in any state."""
@@ -166,8 +190,4 @@ class Ledger(Protocol):
 
     def deliveries(self, study_id: int) -> list[DeliveryRecord]:
         """Return where a revision's results stand."""
-        ...
-
-    def counts(self) -> LedgerCounts:
-        """Return what is in the ledger."""
         ...

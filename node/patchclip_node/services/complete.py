@@ -6,7 +6,7 @@ import structlog
 
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.ports.clock import Clock
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import QuietStudies
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.wake import Waker
 
@@ -16,15 +16,15 @@ log = structlog.get_logger(__name__)
 class CompleteService:
     """Closes quiet studies."""
 
-    def __init__(self, ledger: Ledger, waker: Waker, clock: Clock, quiet_s: float) -> None:
-        self._ledger = ledger
+    def __init__(self, studies: QuietStudies, waker: Waker, clock: Clock, quiet_s: float) -> None:
+        self._studies = studies
         self._waker = waker
         self._clock = clock
         self._quiet_s = quiet_s
 
     def run_once(self) -> list[StudyRecord]:
         """Close what went quiet, then, with that committed, wake a worker for each study."""
-        closed = self._ledger.close_quiet(self._clock.now(), self._quiet_s)
+        closed = self._studies.close_quiet(self._clock.now(), self._quiet_s)
         for study in closed:
             log.info(
                 "study_complete",

@@ -10,13 +10,12 @@ from pathlib import Path
 import structlog
 
 from patchclip_node.domain.errors import LostLeaseError, PeerError
+from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, ResultKind
 from patchclip_node.ports.clock import Clock
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import Deliveries
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
 from patchclip_node.ports.spool import Spool
-from patchclip_node.services.retry import due_again
-from patchclip_node.settings import RetrySettings
 
 log = structlog.get_logger(__name__)
 
@@ -34,22 +33,19 @@ class DeliveryService:
 
     def __init__(
         self,
-        *,
-        ledger: Ledger,
+        deliveries: Deliveries,
         spool: Spool,
         sender: ResultSender,
         clock: Clock,
         destinations: Iterable[Destination],
-        lease_s: float,
-        retry: RetrySettings,
+        policy: WorkPolicy,
     ) -> None:
-        self._ledger = ledger
+        self._deliveries = deliveries
         self._spool = spool
         self._sender = sender
         self._clock = clock
         self._destinations: Mapping[str, Destination] = {one.name: one for one in destinations}
-        self._lease_s = lease_s
-        self._retry = retry
+        self._policy = policy
         self._failures: dict[str, int] = {}
         self._rests_until: dict[str, datetime] = {}
 
@@ -60,7 +56,7 @@ class DeliveryService:
         """
         now = self._clock.now()
         resting = [name for name, until in self._rests_until.items() if until > now]
-        lease = self._ledger.lease_delivery(now, owner, self._lease_s, resting)
+        lease = self._deliveries.lease(now, owner, self._policy.lease_s, resting)
         if lease is None:
             return False
         with structlog.contextvars.bound_contextvars(
@@ -116,12 +112,12 @@ class DeliveryService:
         pictures = self._destinations[lease.destination].fallback
         if delivery.result.result.kind is ResultKind.SC or pictures is None:
             return False
-        return self._ledger.replace_delivery(delivery.id, lease.owner, now, error, pictures.key)
+        return self._deliveries.replace(delivery.id, lease.owner, now, error, pictures.key)
 
     def _rest(self, destination: str) -> None:
         now, failures = self._clock.now(), self._failures.get(destination, 0) + 1
         self._failures[destination] = failures
-        self._rests_until[destination] = min(due_again(self._retry, failures, now), now + MAX_REST)
+        self._rests_until[destination] = min(self._policy.due_again(failures, now), now + MAX_REST)
 
     def _settle_all(
         self, lease: DeliveryLease, deliveries: Iterable[DeliveryRecord], error: str, *, permanent: bool
@@ -138,16 +134,16 @@ class DeliveryService:
         )
         try:
             if outcome.error is None:
-                self._ledger.delivered(delivery.id, owner, now)
+                self._deliveries.confirm(delivery.id, owner, now)
                 bound.info("result_delivered")
             elif outcome.class_refused and self._replaced(lease, delivery, outcome.error, now):
                 bound.warning("pictures_go_instead", error=outcome.error)
-            elif outcome.permanent or delivery.attempts >= self._retry.delivery_attempts:
-                self._ledger.fail_delivery(delivery.id, owner, now, outcome.error)
+            elif outcome.permanent or delivery.attempts >= self._policy.delivery_attempts:
+                self._deliveries.fail(delivery.id, owner, now, outcome.error)
                 bound.error("delivery_failed", error=outcome.error)
             else:
-                not_before = due_again(self._retry, delivery.attempts, now)
-                self._ledger.postpone_delivery(delivery.id, owner, now, outcome.error, not_before)
+                not_before = self._policy.due_again(delivery.attempts, now)
+                self._deliveries.postpone(delivery.id, owner, outcome.error, not_before)
                 bound.warning("delivery_postponed", error=outcome.error, not_before=not_before.isoformat())
         except LostLeaseError as error:
             bound.warning("delivery_lease_lost", reason=str(error))  # whoever has it now settles it

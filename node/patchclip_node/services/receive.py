@@ -14,7 +14,7 @@ from patchclip_node.domain.errors import (
 )
 from patchclip_node.domain.records import Arrival, InstanceHeader, ReceivedInstance
 from patchclip_node.ports.clock import Clock
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool, StoredFile
 
 log = structlog.get_logger(__name__)
@@ -26,13 +26,13 @@ class ReceiveService:
     def __init__(
         self,
         spool: Spool,
-        ledger: Ledger,
+        arrivals: Arrivals,
         clock: Clock,
         read_header: Callable[[Path], InstanceHeader],
         max_instance_bytes: int,
     ) -> None:
         self._spool = spool
-        self._ledger = ledger
+        self._arrivals = arrivals
         self._clock = clock
         self._read_header = read_header
         self._max_instance_bytes = max_instance_bytes
@@ -93,7 +93,7 @@ class ReceiveService:
 
     def _record(self, instance: ReceivedInstance, stored: StoredFile) -> Arrival:
         try:
-            arrival = self._ledger.record_instance(instance)
+            arrival = self._arrivals.record(instance)
         except LedgerCommitUnknownError:
             raise  # the ledger may well remember this file: it stays
         except BaseException:

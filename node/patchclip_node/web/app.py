@@ -20,7 +20,7 @@ from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
-from patchclip_node.ports.ledger import Ledger
+from patchclip_node.ports.ledger import Studies, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.services.study_summary import outcome_line, read_summary
@@ -64,12 +64,12 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def create_app(*, ledger: Ledger, spool: Spool, clock: Clock, ae_title: str) -> Starlette:
+def create_app(*, studies: Studies, workload: Workload, spool: Spool, clock: Clock, ae_title: str) -> Starlette:
     """Return the ASGI application of the status pages.
 
     `/` lists studies, `/studies/{uid}` shows one, `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text.
     """
-    endpoints = _Endpoints(ledger, spool, clock, ae_title)
+    endpoints = _Endpoints(studies, workload, spool, clock, ae_title)
     return Starlette(
         routes=[
             Route("/", endpoints.studies),
@@ -87,8 +87,9 @@ def create_app(*, ledger: Ledger, spool: Spool, clock: Clock, ae_title: str) -> 
 class _Endpoints:
     """The handlers; plain functions, so Starlette runs them in threads and the ledger may block."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, ae_title: str) -> None:
-        self._ledger = ledger
+    def __init__(self, studies: Studies, workload: Workload, spool: Spool, clock: Clock, ae_title: str) -> None:
+        self._studies = studies
+        self._workload = workload
         self._spool = spool
         self._clock = clock
         self._templates = Environment(
@@ -116,10 +117,10 @@ class _Endpoints:
             query = pages.StudyQuery.from_parameters(request.query_params)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
-        found = self._ledger.studies(
+        found = self._studies.find(
             (query.state,) if query.state else (), query.patient_id, PAGE_SIZE + 1, query.page * PAGE_SIZE
         )
-        counts = self._ledger.counts()
+        counts = self._workload.counts()
         return self._page(
             "studies.html",
             query=query,
@@ -133,17 +134,17 @@ class _Endpoints:
 
     def study(self, request: Request) -> Response:
         uid = request.path_params["uid"]
-        revisions = self._ledger.revisions(uid)
+        revisions = self._studies.revisions(uid)
         if not revisions:
             raise HTTPException(404, f"no study {uid} is in the ledger")
-        instances = self._ledger.instances(uid)
+        instances = self._studies.instances(uid)
         details = [
             pages.RevisionPage(
                 study=revision,
                 summary=read_summary(revision.summary_json),
-                events=self._ledger.events(revision.id),
-                results=self._ledger.results(revision.id),
-                deliveries=self._ledger.deliveries(revision.id),
+                events=self._studies.events(revision.id),
+                results=self._studies.results(revision.id),
+                deliveries=self._studies.deliveries(revision.id),
             )
             for revision in reversed(revisions)
         ]
@@ -153,7 +154,7 @@ class _Endpoints:
 
     def overlay(self, request: Request) -> Response:
         uid, revision, index = (request.path_params[name] for name in ("uid", "revision", "index"))
-        record = next((item for item in self._ledger.revisions(uid) if item.revision == revision), None)
+        record = next((item for item in self._studies.revisions(uid) if item.revision == revision), None)
         summary = read_summary(record.summary_json) if record else None
         if summary is None or not 0 <= index < len(summary.images):
             raise HTTPException(404, "there is no such image")
@@ -168,14 +169,14 @@ class _Endpoints:
 
     def healthz(self, _: Request) -> Response:
         try:
-            counts = self._ledger.counts()
+            counts = self._workload.counts()
         except LedgerUnavailableError as error:
             return JSONResponse({"status": "unavailable", "ledger": str(error)}, status_code=503)
         return JSONResponse({"status": "ok", "ledger": "reachable", "instances": counts.instances})
 
     def metrics(self, _: Request) -> Response:
         text = render_metrics(
-            self._ledger.counts(), self._ledger.due_work(self._clock.now()), self._spool.free_bytes(), self._clock.now()
+            self._workload.counts(), self._workload.due(self._clock.now()), self._spool.free_bytes(), self._clock.now()
         )
         return Response(text, media_type=CONTENT_TYPE)
 

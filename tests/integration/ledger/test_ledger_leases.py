@@ -18,41 +18,44 @@ def test_everybody_who_holds_a_lease_is_named_once(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RETURNING, "1.1", owner="sender#1", results=2)
     bring_to(ledger, StudyState.ANALYSING, "1.2", owner="analyst#1")
 
-    assert ledger.lease_owners() == ["analyst#1", "sender#1"]
+    assert ledger.leases.owners() == ["analyst#1", "sender#1"]
 
 
 def test_a_lease_lasts_until_its_end(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.ANALYSING)
 
-    assert ledger.expire_leases(END - timedelta(microseconds=1)) == 0
+    assert ledger.leases.expire(END - timedelta(microseconds=1)) == 0
     assert only_revision(ledger) == study
 
 
 def test_an_ended_analysis_lease_makes_the_study_due_again(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.ANALYSING)
 
-    assert ledger.expire_leases(END) == 1
+    assert ledger.leases.expire(END) == 1
 
     waiting = only_revision(ledger)
     assert (waiting.state, waiting.attempts, waiting.lease_owner) == (StudyState.RECEIVED, 1, None)
-    assert ledger.events(study.id)[-1].event is StudyEvent.LEASE_EXPIRED
+    assert ledger.studies.events(study.id)[-1].event is StudyEvent.LEASE_EXPIRED
     with pytest.raises(LostLeaseError):
-        ledger.fail_analysis(study.id, OWNER, END, "too late")
-    again = ledger.lease_study(END, "another#1", LEASE_S)
+        ledger.analyses.fail(study.id, OWNER, END, "too late")
+    again = ledger.analyses.lease(END, "another#1", LEASE_S)
     assert again is not None
     assert again.study.attempts == 2
 
 
 def test_an_ended_delivery_lease_makes_the_delivery_due_again(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNING, results=2)
-    first, second = ledger.deliveries(study.id)
-    ledger.delivered(first.id, OWNER, START)
+    first, second = ledger.studies.deliveries(study.id)
+    ledger.deliveries.confirm(first.id, OWNER, START)
 
-    assert ledger.expire_leases(END) == 1
+    assert ledger.leases.expire(END) == 1
 
-    assert [one.state for one in ledger.deliveries(study.id)] == [DeliveryState.DELIVERED, DeliveryState.PENDING]
+    assert [one.state for one in ledger.studies.deliveries(study.id)] == [
+        DeliveryState.DELIVERED,
+        DeliveryState.PENDING,
+    ]
     assert only_revision(ledger).state is StudyState.RETURNING
-    again = ledger.lease_delivery(END, "another#1", LEASE_S)
+    again = ledger.deliveries.lease(END, "another#1", LEASE_S)
     assert again is not None
     assert [(one.id, one.attempts) for one in again.deliveries] == [(second.id, 2)]
 
@@ -62,9 +65,9 @@ def test_a_dead_owner_loses_its_leases_at_once_and_nobody_else_does(ledger: SqlL
     bring_to(ledger, StudyState.ANALYSING, "1.2", owner="dead#2")
     alive = bring_to(ledger, StudyState.ANALYSING, "1.3", owner="alive#1")
 
-    assert ledger.expire_leases(START, ["dead#1", "dead#2"]) == 2
+    assert ledger.leases.expire(START, ["dead#1", "dead#2"]) == 2
 
-    assert ledger.deliveries(sending.id)[0].state is DeliveryState.PENDING
+    assert ledger.studies.deliveries(sending.id)[0].state is DeliveryState.PENDING
     assert only_revision(ledger, "1.2").state is StudyState.RECEIVED
     assert only_revision(ledger, "1.3") == alive
 
@@ -74,19 +77,19 @@ def test_renewing_extends_all_leases_of_an_owner_and_no_others(ledger: SqlLedger
     bring_to(ledger, StudyState.ANALYSING, "1.2", owner="mine#1")
     bring_to(ledger, StudyState.ANALYSING, "1.3", owner="theirs#1")
 
-    renewed = ledger.renew_leases("mine#1", START + timedelta(seconds=30), LEASE_S)
+    renewed = ledger.leases.renew("mine#1", START + timedelta(seconds=30), LEASE_S)
 
     assert renewed == 2
-    assert ledger.expire_leases(END) == 1
-    assert ledger.lease_owners() == ["mine#1"]
+    assert ledger.leases.expire(END) == 1
+    assert ledger.leases.owners() == ["mine#1"]
     assert only_revision(ledger, "1.2").lease_expires_at == START + timedelta(seconds=30 + LEASE_S)
 
 
 def test_a_lost_lease_cannot_be_renewed(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.ANALYSING)
-    ledger.expire_leases(END)
+    ledger.leases.expire(END)
 
-    assert ledger.renew_leases(OWNER, END, LEASE_S) == 0
+    assert ledger.leases.renew(OWNER, END, LEASE_S) == 0
     assert only_revision(ledger).state is StudyState.RECEIVED
 
 
@@ -94,8 +97,8 @@ def test_a_study_that_ends_its_worker_again_and_again_fails_with_the_reason(ledg
     bring_to(ledger, StudyState.RECEIVED)
     for attempt in (1, 2, 3):
         assert only_revision(ledger).state is StudyState.RECEIVED
-        assert ledger.lease_study(START, f"victim#{attempt}", LEASE_S) is not None
-        ledger.expire_leases(START, [f"victim#{attempt}"], analysis_attempts=3)
+        assert ledger.analyses.lease(START, f"victim#{attempt}", LEASE_S) is not None
+        ledger.leases.expire(START, [f"victim#{attempt}"], analysis_attempts=3)
 
     failed = only_revision(ledger)
     assert failed.state is StudyState.FAILED
@@ -107,10 +110,10 @@ def test_a_study_that_ends_its_worker_again_and_again_fails_with_the_reason(ledg
 def test_a_result_that_ends_its_sender_again_and_again_fails_with_the_reason(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.ANALYSED)
     for attempt in (1, 2):
-        assert ledger.lease_delivery(START, f"victim#{attempt}", LEASE_S) is not None
-        ledger.expire_leases(START, [f"victim#{attempt}"], delivery_attempts=2)
+        assert ledger.deliveries.lease(START, f"victim#{attempt}", LEASE_S) is not None
+        ledger.leases.expire(START, [f"victim#{attempt}"], delivery_attempts=2)
 
-    assert ledger.deliveries(study.id)[0].state is DeliveryState.FAILED
+    assert ledger.studies.deliveries(study.id)[0].state is DeliveryState.FAILED
     failed = only_revision(ledger)
     assert failed.state is StudyState.FAILED
     assert failed.error is not None

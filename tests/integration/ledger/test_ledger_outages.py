@@ -29,14 +29,14 @@ def test_a_server_that_restarts_is_unavailable_meanwhile_and_then_used_again(sto
         url = stopped.url(stopped.create_database())
         migrate(url)
         ledger = SqlLedger(url)
-        ledger.record_instance(make_instance("1.1"))
+        ledger.arrivals.record(make_instance("1.1"))
 
-    for ask in (ledger.counts, lambda: ledger.record_instance(make_instance("1.2")), lambda: migrate(url)):
+    for ask in (ledger.workload.counts, lambda: ledger.arrivals.record(make_instance("1.2")), lambda: migrate(url)):
         with pytest.raises(LedgerUnavailableError, match="does not answer"):
             ask()
     with stopped.running():
-        ledger.record_instance(make_instance("1.3"))
-        assert [study.study_instance_uid for study in ledger.studies()] == ["1.3", "1.1"]
+        ledger.arrivals.record(make_instance("1.3"))
+        assert [study.study_instance_uid for study in ledger.studies.find()] == ["1.3", "1.1"]
         ledger.close()
 
 
@@ -46,7 +46,7 @@ def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(postgresql:
     database = postgresql.create_database()
     migrate(postgresql.url(database))
     ledger = SqlLedger(postgresql.url(database))
-    ledger.record_instance(make_instance("1.1"))
+    ledger.arrivals.record(make_instance("1.1"))
     if by_whom == "the server":
         postgresql.disconnect_all(database)
     else:
@@ -55,9 +55,9 @@ def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(postgresql:
             connection: Any = idle.driver_connection
             connection._usock.shutdown(socket.SHUT_RDWR)
 
-    ledger.record_instance(make_instance("1.2"))
+    ledger.arrivals.record(make_instance("1.2"))
 
-    assert len(ledger.studies()) == 2
+    assert len(ledger.studies.find()) == 2
     ledger.close()
 
 
@@ -75,14 +75,14 @@ def test_a_connection_that_is_lost_in_a_transaction_is_not_used_again(postgresql
     with pytest.raises(LedgerUnavailableError):
         ask_while_the_server_hangs_up()
 
-    assert ledger.studies() == []
+    assert ledger.studies.find() == []
     ledger.close()
 
 
 @pytest.mark.peer("postgresql")
 def test_a_database_that_does_not_exist_is_unavailable_by_name(postgresql: PostgreSql) -> None:
     with pytest.raises(LedgerUnavailableError, match="absent"):
-        SqlLedger(postgresql.url("absent")).counts()
+        SqlLedger(postgresql.url("absent")).workload.counts()
 
 
 @pytest.mark.peer("postgresql")
@@ -96,14 +96,14 @@ def test_a_connection_that_is_lost_in_a_commit_leaves_the_outcome_unknown(postgr
         postgresql.disconnect_all(database)
 
     with pytest.raises(LedgerCommitUnknownError):
-        ledger.record_instance(make_instance("1.1"))
+        ledger.arrivals.record(make_instance("1.1"))
     ledger.close()
 
 
 @pytest.mark.peer("postgresql")
 def test_the_password_of_the_url_is_in_no_error() -> None:
     with pytest.raises(LedgerUnavailableError) as caught:
-        SqlLedger("postgresql://user:secret@127.0.0.1:1/ledger").counts()
+        SqlLedger("postgresql://user:secret@127.0.0.1:1/ledger").workload.counts()
 
     assert "secret" not in str(caught.value)
     assert "127.0.0.1:1" in str(caught.value)
@@ -113,7 +113,7 @@ def test_a_ledger_without_tables_is_unavailable(tmp_path: Path) -> None:
     ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
 
     with pytest.raises(LedgerUnavailableError, match="no such table"):
-        ledger.counts()
+        ledger.workload.counts()
     ledger.close()
 
 
@@ -134,10 +134,10 @@ def test_a_writer_that_never_ends_makes_the_ledger_unavailable(tmp_path: Path, m
     holder.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(LedgerUnavailableError, match="locked"):
-        ledger.record_instance(make_instance())
-    assert ledger.studies() == []
+        ledger.arrivals.record(make_instance())
+    assert ledger.studies.find() == []
     holder.execute("ROLLBACK")
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
     holder.close()
     ledger.close()
 
@@ -153,9 +153,9 @@ def test_a_writer_that_waits_too_long_finds_postgresql_unavailable(
     with slow.write():
         monkeypatch.setattr("patchclip_node.adapters.ledger.database._WAIT_S", 0.2)
         with pytest.raises(LedgerUnavailableError, match="lock timeout"):
-            ledger.record_instance(make_instance())
+            ledger.arrivals.record(make_instance())
 
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
     ledger.close()
     slow.close()
 
@@ -171,9 +171,9 @@ def test_a_host_that_vanished_while_it_wrote_does_not_hold_postgresql_for_ever(
 
     with contextlib.suppress(LedgerUnavailableError), vanished.write():
         monkeypatch.setattr("patchclip_node.adapters.ledger.database._WAIT_S", 30)
-        ledger.record_instance(make_instance())
+        ledger.arrivals.record(make_instance())
 
-    assert len(ledger.studies()) == 1
+    assert len(ledger.studies.find()) == 1
     ledger.close()
     vanished.close()
 

@@ -7,7 +7,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import Arrival, ReceivedInstance
+from patchclip_node.domain.records import Arrival, FinishedAnalysis, ReceivedInstance
 from patchclip_node.domain.states import StudyEvent, StudyState
 from tests.support.fakes import START, make_instance, make_result
 
@@ -19,17 +19,14 @@ def lease_everything(url: str, owner: str) -> list[str]:
     """Analyse until nothing is due; returns the studies, in order."""
     ledger = SqlLedger(url)
     studies = []
-    while (leased := ledger.lease_study(START, owner, 60)) is not None:
+    while (leased := ledger.analyses.lease(START, owner, 60)) is not None:
         uid = leased.study.study_instance_uid
         studies.append(uid)
-        ledger.finish_analysis(
+        ledger.analyses.finish(
             leased.study.id,
             owner,
             START,
-            [make_result(f"{uid}.9")],
-            {"pacs": [f"{uid}.9"], "research": [f"{uid}.9"]},
-            {},
-            "{}",
+            FinishedAnalysis([make_result(f"{uid}.9")], {"pacs": [f"{uid}.9"], "research": [f"{uid}.9"]}, {}, "{}"),
         )
     ledger.close()
     return studies
@@ -39,10 +36,10 @@ def deliver_everything(url: str, owner: str) -> list[tuple[str, str]]:
     """Deliver until nothing is due; returns the studies and destinations, in order."""
     ledger = SqlLedger(url)
     sent = []
-    while (lease := ledger.lease_delivery(START, owner, 60)) is not None:
+    while (lease := ledger.deliveries.lease(START, owner, 60)) is not None:
         sent.append((lease.study.study_instance_uid, lease.destination))
         for delivery in lease.deliveries:
-            ledger.delivered(delivery.id, owner, START)
+            ledger.deliveries.confirm(delivery.id, owner, START)
     ledger.close()
     return sent
 
@@ -50,7 +47,7 @@ def deliver_everything(url: str, owner: str) -> list[tuple[str, str]]:
 def record_all(url: str, instances: list[ReceivedInstance]) -> list[Arrival]:
     """Record one after the other."""
     ledger = SqlLedger(url)
-    arrivals = [ledger.record_instance(instance) for instance in instances]
+    arrivals = [ledger.arrivals.record(instance) for instance in instances]
     ledger.close()
     return arrivals
 
@@ -58,8 +55,8 @@ def record_all(url: str, instances: list[ReceivedInstance]) -> list[Arrival]:
 def test_processes_that_lease_at_once_get_each_study_exactly_once(ledger: SqlLedger, ledger_url: str) -> None:
     wanted = [f"1.{number}" for number in range(STUDIES)]
     for uid in wanted:
-        ledger.record_instance(make_instance(uid))
-    ledger.close_quiet(START, 0)
+        ledger.arrivals.record(make_instance(uid))
+    ledger.arrivals.close_quiet(START, 0)
     owners = [f"host:{number}:1#1" for number in range(PROCESSES)]
 
     with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as processes:
@@ -70,10 +67,10 @@ def test_processes_that_lease_at_once_get_each_study_exactly_once(ledger: SqlLed
     assert Counter(pair for one in sent for pair in one) == Counter(
         (uid, destination) for uid in wanted for destination in ("pacs", "research")
     )
-    assert ledger.counts().studies_by_state[StudyState.RETURNED] == STUDIES
+    assert ledger.workload.counts().studies_by_state[StudyState.RETURNED] == STUDIES
     for uid in wanted:
-        (study,) = ledger.revisions(uid)
-        counted = Counter(event.event for event in ledger.events(study.id))
+        (study,) = ledger.studies.revisions(uid)
+        counted = Counter(event.event for event in ledger.studies.events(study.id))
         assert set(counted.values()) == {1}
         assert StudyEvent.ALL_DELIVERED in counted
 
@@ -90,18 +87,18 @@ def test_processes_that_record_images_of_one_study_at_once_make_one_revision(
 
     counted = Counter(arrivals)
     assert counted == {Arrival.OPENED_STUDY: 1, Arrival.JOINED_STUDY: 19, Arrival.DUPLICATE: 60}
-    (study,) = ledger.revisions("1.2.3")
-    assert study.instance_count == len(ledger.instances("1.2.3")) == len(ledger.events(study.id)) == 20
+    (study,) = ledger.studies.revisions("1.2.3")
+    assert study.instance_count == len(ledger.studies.instances("1.2.3")) == len(ledger.studies.events(study.id)) == 20
 
 
 def test_threads_that_record_at_once_lose_nothing(ledger: SqlLedger) -> None:
     instances = [make_instance(f"1.{number % 4}", number) for number in range(64)]
 
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(ledger.record_instance, instances))
+        list(threads.map(ledger.arrivals.record, instances))
 
-    assert ledger.counts().instances == 64
-    assert sum(study.instance_count for study in ledger.studies()) == 64
+    assert ledger.workload.counts().instances == 64
+    assert sum(study.instance_count for study in ledger.studies.find()) == 64
 
 
 def _with_own_spool_key(instance: ReceivedInstance) -> ReceivedInstance:

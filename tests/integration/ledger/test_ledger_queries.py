@@ -12,12 +12,12 @@ from tests.support.studies import bring_to
 def uids(
     ledger: SqlLedger, *states: StudyState, patient_id: str | None = None, limit: int = 100, offset: int = 0
 ) -> list[str]:
-    return [study.study_instance_uid for study in ledger.studies(states, patient_id, limit, offset)]
+    return [study.study_instance_uid for study in ledger.studies.find(states, patient_id, limit, offset)]
 
 
 def test_studies_come_most_recently_received_first_in_pages(ledger: SqlLedger) -> None:
     for number in range(5):
-        ledger.record_instance(make_instance(f"1.{number}", received_at=START + timedelta(seconds=number)))
+        ledger.arrivals.record(make_instance(f"1.{number}", received_at=START + timedelta(seconds=number)))
 
     assert uids(ledger) == ["1.4", "1.3", "1.2", "1.1", "1.0"]
     assert uids(ledger, limit=2) == ["1.4", "1.3"]
@@ -28,7 +28,7 @@ def test_studies_come_most_recently_received_first_in_pages(ledger: SqlLedger) -
 def test_studies_are_chosen_by_state_and_patient(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.FAILED, "1.1")
     bring_to(ledger, StudyState.REJECTED, "1.2")
-    ledger.record_instance(make_instance("1.3", patient_id="PAT-3"))
+    ledger.arrivals.record(make_instance("1.3", patient_id="PAT-3"))
 
     assert uids(ledger, StudyState.FAILED) == ["1.1"]
     assert uids(ledger, StudyState.FAILED, StudyState.REJECTED) == ["1.2", "1.1"]
@@ -37,15 +37,17 @@ def test_studies_are_chosen_by_state_and_patient(ledger: SqlLedger) -> None:
 
 
 def test_what_is_unknown_is_empty(ledger: SqlLedger) -> None:
-    assert ledger.revisions("9.9") == []
-    assert ledger.instances("9.9") == []
-    assert ledger.events(99) == []
-    assert ledger.results(99) == []
-    assert ledger.deliveries(99) == []
+    assert ledger.studies.revisions("9.9") == []
+    assert ledger.studies.instances("9.9") == []
+    assert ledger.studies.events(99) == []
+    assert ledger.studies.results(99) == []
+    assert ledger.studies.deliveries(99) == []
 
 
 def test_an_empty_ledger_counts_nothing(ledger: SqlLedger) -> None:
-    assert ledger.counts() == LedgerCounts(dict.fromkeys(StudyState, 0), dict.fromkeys(DeliveryState, 0), 0, None)
+    assert ledger.workload.counts() == LedgerCounts(
+        dict.fromkeys(StudyState, 0), dict.fromkeys(DeliveryState, 0), 0, None
+    )
 
 
 def test_everything_is_counted_and_the_oldest_unfinished_study_is_told(ledger: SqlLedger) -> None:
@@ -53,7 +55,7 @@ def test_everything_is_counted_and_the_oldest_unfinished_study_is_told(ledger: S
     bring_to(ledger, StudyState.ANALYSED, "1.2", START - timedelta(hours=1))
     bring_to(ledger, StudyState.RECEIVING, "1.3", START)
 
-    counts = ledger.counts()
+    counts = ledger.workload.counts()
 
     expected = {StudyState.RETURNED: 1, StudyState.ANALYSED: 1, StudyState.RECEIVING: 1}
     assert counts.studies_by_state == dict.fromkeys(StudyState, 0) | expected
@@ -68,7 +70,7 @@ def test_everything_is_counted_and_the_oldest_unfinished_study_is_told(ledger: S
 def test_the_events_tell_the_whole_way_of_a_study(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNED)
 
-    events = ledger.events(study.id)
+    events = ledger.studies.events(study.id)
 
     assert [event.event for event in events] == [
         StudyEvent.INSTANCE_ARRIVED,

@@ -14,7 +14,7 @@ from tests.support.studies import LEASE_S, OWNER, bring_to, newest_revision, onl
 def test_the_first_image_opens_a_study_that_shows_what_the_image_says(ledger: SqlLedger) -> None:
     instance = make_instance(patient_name="山田^太郎", priority=Priority.HIGH)
 
-    arrival = ledger.record_instance(instance)
+    arrival = ledger.arrivals.record(instance)
 
     study = only_revision(ledger)
     assert arrival is Arrival.OPENED_STUDY
@@ -28,9 +28,9 @@ def test_the_first_image_opens_a_study_that_shows_what_the_image_says(ledger: Sq
 def test_what_was_recorded_is_read_back_as_it_was(ledger: SqlLedger) -> None:
     instance = make_instance()
 
-    ledger.record_instance(instance)
+    ledger.arrivals.record(instance)
 
-    (record,) = ledger.instances("1.2.3")
+    (record,) = ledger.studies.instances("1.2.3")
     assert record.instance == instance
     assert (record.revision, record.own_result, record.image_reason) == (1, False, None)
 
@@ -38,23 +38,23 @@ def test_what_was_recorded_is_read_back_as_it_was(ledger: SqlLedger) -> None:
 def test_times_come_back_in_utc_whatever_zone_they_had(ledger: SqlLedger) -> None:
     tokyo = START.astimezone(timezone(timedelta(hours=9)))
 
-    ledger.record_instance(make_instance(received_at=tokyo))
+    ledger.arrivals.record(make_instance(received_at=tokyo))
 
-    (record,) = ledger.instances("1.2.3")
+    (record,) = ledger.studies.instances("1.2.3")
     assert record.instance.received_at == START
     assert record.instance.received_at.utcoffset() == timedelta(0)
 
 
 def test_a_time_without_a_zone_is_refused(ledger: SqlLedger) -> None:
     with pytest.raises(Exception, match="timezone-aware"):
-        ledger.close_quiet(START.replace(tzinfo=None), 1)
+        ledger.arrivals.close_quiet(START.replace(tzinfo=None), 1)
 
 
 def test_another_image_joins_the_study_and_raises_its_priority(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(number=1, priority=Priority.ROUTINE))
-    ledger.record_instance(make_instance(number=2, priority=Priority.STAT, received_at=START + timedelta(seconds=3)))
+    ledger.arrivals.record(make_instance(number=1, priority=Priority.ROUTINE))
+    ledger.arrivals.record(make_instance(number=2, priority=Priority.STAT, received_at=START + timedelta(seconds=3)))
 
-    arrival = ledger.record_instance(make_instance(number=3, priority=Priority.LOW))
+    arrival = ledger.arrivals.record(make_instance(number=3, priority=Priority.LOW))
 
     study = only_revision(ledger)
     assert arrival is Arrival.JOINED_STUDY
@@ -63,57 +63,57 @@ def test_another_image_joins_the_study_and_raises_its_priority(ledger: SqlLedger
 
 
 def test_what_the_first_image_left_empty_is_filled_by_a_later_one(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(number=1, patient_id="", patient_name=""))
+    ledger.arrivals.record(make_instance(number=1, patient_id="", patient_name=""))
 
-    ledger.record_instance(make_instance(number=2, patient_id="PAT-2", patient_name="Doe^John"))
+    ledger.arrivals.record(make_instance(number=2, patient_id="PAT-2", patient_name="Doe^John"))
 
     study = only_revision(ledger)
     assert (study.patient_id, study.patient_name) == ("PAT-2", "Doe^John")
 
 
 def test_images_of_two_patients_in_one_study_are_both_kept(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(number=1, patient_id="PAT-1"))
+    ledger.arrivals.record(make_instance(number=1, patient_id="PAT-1"))
 
-    ledger.record_instance(make_instance(number=2, patient_id="PAT-2"))
+    ledger.arrivals.record(make_instance(number=2, patient_id="PAT-2"))
 
-    assert [record.instance.header.patient_id for record in ledger.instances("1.2.3")] == ["PAT-1", "PAT-2"]
+    assert [record.instance.header.patient_id for record in ledger.studies.instances("1.2.3")] == ["PAT-1", "PAT-2"]
 
 
 def test_the_same_bytes_again_are_a_duplicate_and_change_nothing(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(sha256="a" * 64))
-    before, events = only_revision(ledger), ledger.events(1)
+    ledger.arrivals.record(make_instance(sha256="a" * 64))
+    before, events = only_revision(ledger), ledger.studies.events(1)
 
-    arrival = ledger.record_instance(make_instance(sha256="a" * 64, received_at=START + timedelta(seconds=9)))
+    arrival = ledger.arrivals.record(make_instance(sha256="a" * 64, received_at=START + timedelta(seconds=9)))
 
     assert arrival is Arrival.DUPLICATE
-    assert (only_revision(ledger), ledger.events(1)) == (before, events)
-    assert len(ledger.instances("1.2.3")) == 1
+    assert (only_revision(ledger), ledger.studies.events(1)) == (before, events)
+    assert len(ledger.studies.instances("1.2.3")) == 1
 
 
 def test_a_duplicate_of_a_returned_study_opens_no_revision(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RETURNED)
-    (known,) = ledger.instances("1.2.3")
+    (known,) = ledger.studies.instances("1.2.3")
 
-    arrival = ledger.record_instance(make_instance(sha256=known.instance.sha256))
+    arrival = ledger.arrivals.record(make_instance(sha256=known.instance.sha256))
 
     assert arrival is Arrival.DUPLICATE
     assert only_revision(ledger).state is StudyState.RETURNED
 
 
 def test_the_same_uid_with_other_bytes_is_a_new_image_of_the_same_number(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(sha256="a" * 64))
+    ledger.arrivals.record(make_instance(sha256="a" * 64))
 
-    arrival = ledger.record_instance(make_instance(sha256="b" * 64))
+    arrival = ledger.arrivals.record(make_instance(sha256="b" * 64))
 
     assert arrival is Arrival.JOINED_STUDY
     assert only_revision(ledger).instance_count == 1
-    assert [record.instance.sha256[0] for record in ledger.instances("1.2.3")] == ["a", "b"]
+    assert [record.instance.sha256[0] for record in ledger.studies.instances("1.2.3")] == ["a", "b"]
 
 
 def test_an_image_for_a_closed_study_that_nobody_has_looked_at_opens_it_again(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RECEIVED)
 
-    arrival = ledger.record_instance(make_instance(number=2))
+    arrival = ledger.arrivals.record(make_instance(number=2))
 
     assert arrival is Arrival.JOINED_STUDY
     assert only_revision(ledger).state is StudyState.RECEIVING
@@ -126,52 +126,55 @@ def test_an_image_for_a_closed_study_that_nobody_has_looked_at_opens_it_again(le
 def test_a_late_image_opens_the_next_revision_and_leaves_the_first_one_alone(ledger: SqlLedger, state: str) -> None:
     first = bring_to(ledger, StudyState(state))
 
-    arrival = ledger.record_instance(make_instance(number=2, received_at=START + timedelta(minutes=5)))
+    arrival = ledger.arrivals.record(make_instance(number=2, received_at=START + timedelta(minutes=5)))
 
-    before, opened = ledger.revisions("1.2.3")
+    before, opened = ledger.studies.revisions("1.2.3")
     assert arrival is Arrival.OPENED_REVISION
     assert before == first
     assert (opened.revision, opened.state, opened.instance_count) == (2, StudyState.RECEIVING, 2)
     assert opened.first_received_at == START + timedelta(minutes=5)
-    assert [record.revision for record in ledger.instances("1.2.3")] == [1, 2]
+    assert [record.revision for record in ledger.studies.instances("1.2.3")] == [1, 2]
 
 
 def test_an_issued_result_that_comes_back_is_kept_and_starts_nothing(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNED)
     (issued,) = result_uids(study)
 
-    arrival = ledger.record_instance(make_instance(sop_instance_uid=issued))
+    arrival = ledger.arrivals.record(make_instance(sop_instance_uid=issued))
 
     assert arrival is Arrival.OWN_RESULT
     assert only_revision(ledger) == study
-    assert [(record.own_result, record.revision) for record in ledger.instances("1.2.3")] == [(False, 1), (True, 0)]
+    assert [(record.own_result, record.revision) for record in ledger.studies.instances("1.2.3")] == [
+        (False, 1),
+        (True, 0),
+    ]
 
 
 def test_an_object_of_this_product_is_an_own_result_even_where_the_study_is_unknown(ledger: SqlLedger) -> None:
-    arrival = ledger.record_instance(make_instance(issued_by_product=True))
+    arrival = ledger.arrivals.record(make_instance(issued_by_product=True))
 
     assert arrival is Arrival.OWN_RESULT
-    assert ledger.revisions("1.2.3") == []
-    assert [record.own_result for record in ledger.instances("1.2.3")] == [True]
+    assert ledger.studies.revisions("1.2.3") == []
+    assert [record.own_result for record in ledger.studies.instances("1.2.3")] == [True]
 
 
 def test_an_own_result_does_not_keep_a_study_open(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
 
-    ledger.record_instance(make_instance(number=2, issued_by_product=True, received_at=START + timedelta(seconds=50)))
+    ledger.arrivals.record(make_instance(number=2, issued_by_product=True, received_at=START + timedelta(seconds=50)))
 
     assert only_revision(ledger).last_received_at == START
     assert only_revision(ledger).instance_count == 1
 
 
 def test_an_own_result_that_comes_twice_is_a_duplicate(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(issued_by_product=True, sha256="c" * 64))
+    ledger.arrivals.record(make_instance(issued_by_product=True, sha256="c" * 64))
 
-    assert ledger.record_instance(make_instance(issued_by_product=True, sha256="c" * 64)) is Arrival.DUPLICATE
+    assert ledger.arrivals.record(make_instance(issued_by_product=True, sha256="c" * 64)) is Arrival.DUPLICATE
 
 
 def test_text_that_no_database_can_keep_is_kept_as_far_as_it_can_be(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(patient_name="Doe\x00^J\udcffane", patient_id="🫁"))
+    ledger.arrivals.record(make_instance(patient_name="Doe\x00^J\udcffane", patient_id="🫁"))
 
     study = only_revision(ledger)
     assert study.patient_name == "Doe\ufffd^J\ufffdane"
@@ -179,14 +182,14 @@ def test_text_that_no_database_can_keep_is_kept_as_far_as_it_can_be(ledger: SqlL
 
 
 def test_only_studies_that_were_quiet_long_enough_are_closed(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance("1.1", received_at=START))
-    ledger.record_instance(make_instance("1.2", received_at=START + timedelta(seconds=1)))
+    ledger.arrivals.record(make_instance("1.1", received_at=START))
+    ledger.arrivals.record(make_instance("1.2", received_at=START + timedelta(seconds=1)))
 
-    closed = ledger.close_quiet(START + timedelta(seconds=5), 5)
+    closed = ledger.arrivals.close_quiet(START + timedelta(seconds=5), 5)
 
     assert [(study.study_instance_uid, study.state) for study in closed] == [("1.1", StudyState.RECEIVED)]
     assert only_revision(ledger, "1.2").state is StudyState.RECEIVING
-    assert [event.event for event in ledger.events(closed[0].id)] == [
+    assert [event.event for event in ledger.studies.events(closed[0].id)] == [
         StudyEvent.INSTANCE_ARRIVED,
         StudyEvent.WENT_QUIET,
     ]
@@ -195,17 +198,17 @@ def test_only_studies_that_were_quiet_long_enough_are_closed(ledger: SqlLedger) 
 def test_a_closed_study_is_closed_once(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RECEIVED)
 
-    assert ledger.close_quiet(START + timedelta(hours=1), 5) == []
+    assert ledger.arrivals.close_quiet(START + timedelta(hours=1), 5) == []
 
 
 def test_an_image_for_a_study_whose_worker_died_reopens_it(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.ANALYSING)
-    ledger.expire_leases(START + timedelta(seconds=LEASE_S))
+    ledger.leases.expire(START + timedelta(seconds=LEASE_S))
 
-    ledger.record_instance(make_instance(number=2))
-    ledger.close_quiet(START, 0)
+    ledger.arrivals.record(make_instance(number=2))
+    ledger.arrivals.close_quiet(START, 0)
 
-    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    leased = ledger.analyses.lease(START, OWNER, LEASE_S)
     assert leased is not None
     assert [record.instance.header.sop_instance_uid for record in leased.instances] == ["1.2.3.1.1", "1.2.3.1.2"]
     assert newest_revision(ledger).revision == 1

@@ -6,7 +6,7 @@ import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LostLeaseError
-from patchclip_node.domain.records import DeliveryState, Priority, ResultKind
+from patchclip_node.domain.records import DeliveryState, FinishedAnalysis, Priority, ResultKind
 from patchclip_node.domain.states import StudyEvent, StudyState
 from tests.support.fakes import START, make_instance, make_result
 from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, only_revision
@@ -14,28 +14,30 @@ from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, only_re
 
 def finished(ledger: SqlLedger, uid: str, destinations: dict[str, int], priority: Priority = Priority.ROUTINE) -> int:
     """Bring a study to ANALYSED with this many results for each destination."""
-    ledger.record_instance(make_instance(uid, priority=priority))
-    ledger.close_quiet(START, 0)
-    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    ledger.arrivals.record(make_instance(uid, priority=priority))
+    ledger.arrivals.close_quiet(START, 0)
+    leased = ledger.analyses.lease(START, OWNER, LEASE_S)
     assert leased is not None
     uids = [f"{uid}.9.{number}" for number in range(max(destinations.values()))]
     promised = {name: uids[:number] for name, number in destinations.items()}
-    ledger.finish_analysis(leased.study.id, OWNER, START, [make_result(one) for one in uids], promised, {}, "{}")
+    ledger.analyses.finish(
+        leased.study.id, OWNER, START, FinishedAnalysis([make_result(one) for one in uids], promised, {}, "{}")
+    )
     return leased.study.id
 
 
 def test_nothing_is_leased_while_nothing_is_to_be_sent(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.ANALYSING)
 
-    assert ledger.lease_delivery(START, OWNER, LEASE_S) is None
+    assert ledger.deliveries.lease(START, OWNER, LEASE_S) is None
 
 
 def test_a_lease_holds_all_results_of_a_study_for_one_destination(ledger: SqlLedger) -> None:
     study_id = finished(ledger, "1.1", {"pacs": 2, "research": 1})
 
-    first = ledger.lease_delivery(START, OWNER, LEASE_S)
-    second = ledger.lease_delivery(START, "another#1", LEASE_S)
-    third = ledger.lease_delivery(START, OWNER, LEASE_S)
+    first = ledger.deliveries.lease(START, OWNER, LEASE_S)
+    second = ledger.deliveries.lease(START, "another#1", LEASE_S)
+    third = ledger.deliveries.lease(START, OWNER, LEASE_S)
 
     assert first is not None
     assert second is not None
@@ -44,13 +46,13 @@ def test_a_lease_holds_all_results_of_a_study_for_one_destination(ledger: SqlLed
     assert third is None
     assert first.study.state is StudyState.RETURNING
     assert all(one.state is DeliveryState.SENDING and one.attempts == 1 for one in first.deliveries)
-    assert [event.event for event in ledger.events(study_id)].count(StudyEvent.DELIVERY_STARTED) == 1
+    assert [event.event for event in ledger.studies.events(study_id)].count(StudyEvent.DELIVERY_STARTED) == 1
 
 
 def test_pictures_are_planned_once_instead_of_what_a_destination_refuses(ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance("1.1"))
-    ledger.close_quiet(START, 0)
-    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    ledger.arrivals.record(make_instance("1.1"))
+    ledger.arrivals.close_quiet(START, 0)
+    leased = ledger.analyses.lease(START, OWNER, LEASE_S)
     assert leased is not None
     results = [
         make_result("1.1.9.1", ResultKind.SR),
@@ -58,40 +60,44 @@ def test_pictures_are_planned_once_instead_of_what_a_destination_refuses(ledger:
         make_result("1.1.9.3", ResultKind.SC),
         make_result("1.1.9.4", ResultKind.SC, variant="sc language=de"),  # another destination's pictures
     ]
-    ledger.finish_analysis(leased.study.id, OWNER, START, results, {"pacs": ["1.1.9.1", "1.1.9.2"]}, {}, "{}")
-    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    ledger.analyses.finish(
+        leased.study.id, OWNER, START, FinishedAnalysis(results, {"pacs": ["1.1.9.1", "1.1.9.2"]}, {}, "{}")
+    )
+    lease = ledger.deliveries.lease(START, OWNER, LEASE_S)
     assert lease is not None
 
-    replaced = [ledger.replace_delivery(one.id, OWNER, START, "refused", "sc") for one in lease.deliveries]
+    replaced = [ledger.deliveries.replace(one.id, OWNER, START, "refused", "sc") for one in lease.deliveries]
 
     assert replaced == [True, True]
-    assert [(one.result.result.kind, one.state, one.last_error) for one in ledger.deliveries(leased.study.id)] == [
+    assert [
+        (one.result.result.kind, one.state, one.last_error) for one in ledger.studies.deliveries(leased.study.id)
+    ] == [
         (ResultKind.SR, DeliveryState.REPLACED, "refused"),
         (ResultKind.GSPS, DeliveryState.REPLACED, "refused"),
         (ResultKind.SC, DeliveryState.PENDING, None),
     ]
-    second = ledger.lease_delivery(START, OWNER, LEASE_S)
+    second = ledger.deliveries.lease(START, OWNER, LEASE_S)
     assert second is not None
-    ledger.delivered(second.deliveries[0].id, OWNER, START)
+    ledger.deliveries.confirm(second.deliveries[0].id, OWNER, START)
     assert only_revision(ledger, "1.1").state is StudyState.RETURNED
 
 
 def test_without_pictures_nothing_is_replaced(ledger: SqlLedger) -> None:
     study_id = finished(ledger, "1.1", {"pacs": 1})
-    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    lease = ledger.deliveries.lease(START, OWNER, LEASE_S)
     assert lease is not None
 
-    assert ledger.replace_delivery(lease.deliveries[0].id, OWNER, START, "refused", "sc") is False
-    assert [one.state for one in ledger.deliveries(study_id)] == [DeliveryState.SENDING]
+    assert ledger.deliveries.replace(lease.deliveries[0].id, OWNER, START, "refused", "sc") is False
+    assert [one.state for one in ledger.studies.deliveries(study_id)] == [DeliveryState.SENDING]
     with pytest.raises(LostLeaseError):
-        ledger.replace_delivery(lease.deliveries[0].id, "another#1", START, "refused", "sc")
+        ledger.deliveries.replace(lease.deliveries[0].id, "another#1", START, "refused", "sc")
 
 
 def test_the_most_urgent_study_is_sent_first(ledger: SqlLedger) -> None:
     finished(ledger, "1.1", {"pacs": 1}, Priority.ROUTINE)
     finished(ledger, "1.2", {"pacs": 1}, Priority.STAT)
 
-    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    lease = ledger.deliveries.lease(START, OWNER, LEASE_S)
 
     assert lease is not None
     assert lease.study.study_instance_uid == "1.2"
@@ -101,19 +107,19 @@ def test_due_deliveries_of_one_study_to_one_destination_count_as_one(ledger: Sql
     finished(ledger, "1.1", {"pacs": 2, "research": 1})
     finished(ledger, "1.2", {"pacs": 1})
 
-    assert ledger.due_work(START) == (0, 3)
+    assert ledger.workload.due(START) == (0, 3)
 
 
 def test_the_study_is_returned_with_the_last_delivery(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNING, results=2)
-    first, second = ledger.deliveries(study.id)
+    first, second = ledger.studies.deliveries(study.id)
 
-    ledger.delivered(first.id, OWNER, START)
+    ledger.deliveries.confirm(first.id, OWNER, START)
     assert only_revision(ledger).state is StudyState.RETURNING
-    ledger.delivered(second.id, OWNER, START + timedelta(seconds=1))
+    ledger.deliveries.confirm(second.id, OWNER, START + timedelta(seconds=1))
 
     assert only_revision(ledger).state is StudyState.RETURNED
-    assert [(one.state, one.delivered_at) for one in ledger.deliveries(study.id)] == [
+    assert [(one.state, one.delivered_at) for one in ledger.studies.deliveries(study.id)] == [
         (DeliveryState.DELIVERED, START),
         (DeliveryState.DELIVERED, START + timedelta(seconds=1)),
     ]
@@ -122,15 +128,15 @@ def test_the_study_is_returned_with_the_last_delivery(ledger: SqlLedger) -> None
 @pytest.mark.parametrize("fails_last", [True, False])
 def test_a_study_with_a_failed_delivery_fails_once_nothing_is_open(ledger: SqlLedger, fails_last: bool) -> None:
     study = bring_to(ledger, StudyState.RETURNING, results=2)
-    good, bad = ledger.deliveries(study.id)
+    good, bad = ledger.studies.deliveries(study.id)
 
     if fails_last:
-        ledger.delivered(good.id, OWNER, START)
-        ledger.fail_delivery(bad.id, OWNER, START, "0xA900 refused")
+        ledger.deliveries.confirm(good.id, OWNER, START)
+        ledger.deliveries.fail(bad.id, OWNER, START, "0xA900 refused")
     else:
-        ledger.fail_delivery(bad.id, OWNER, START, "0xA900 refused")
+        ledger.deliveries.fail(bad.id, OWNER, START, "0xA900 refused")
         assert only_revision(ledger).state is StudyState.RETURNING
-        ledger.delivered(good.id, OWNER, START)
+        ledger.deliveries.confirm(good.id, OWNER, START)
 
     failed = only_revision(ledger)
     assert (failed.state, failed.error) == (StudyState.FAILED, "pacs: 0xA900 refused")
@@ -139,29 +145,29 @@ def test_a_study_with_a_failed_delivery_fails_once_nothing_is_open(ledger: SqlLe
 def test_a_postponed_delivery_is_due_at_its_time_and_holds_up_no_other_destination(ledger: SqlLedger) -> None:
     study_id = finished(ledger, "1.1", {"pacs": 1, "research": 1})
     later = START + timedelta(minutes=1)
-    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    lease = ledger.deliveries.lease(START, OWNER, LEASE_S)
     assert lease is not None
 
-    ledger.postpone_delivery(lease.deliveries[0].id, OWNER, START, "no association", later)
+    ledger.deliveries.postpone(lease.deliveries[0].id, OWNER, "no association", later)
 
-    waiting = ledger.deliveries(study_id)[0]
+    waiting = ledger.studies.deliveries(study_id)[0]
     assert (waiting.state, waiting.last_error, waiting.not_before) == (DeliveryState.PENDING, "no association", later)
-    other = ledger.lease_delivery(START, OWNER, LEASE_S)
+    other = ledger.deliveries.lease(START, OWNER, LEASE_S)
     assert other is not None
     assert other.destination == "research"
-    assert ledger.lease_delivery(later - timedelta(seconds=1), OWNER, LEASE_S) is None
-    again = ledger.lease_delivery(later, OWNER, LEASE_S)
+    assert ledger.deliveries.lease(later - timedelta(seconds=1), OWNER, LEASE_S) is None
+    again = ledger.deliveries.lease(later, OWNER, LEASE_S)
     assert again is not None
     assert [one.attempts for one in again.deliveries] == [2]
 
 
 def test_a_second_lease_holds_only_what_is_still_to_be_sent(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNING, results=2)
-    first, second = ledger.deliveries(study.id)
-    ledger.delivered(first.id, OWNER, START)
-    ledger.postpone_delivery(second.id, OWNER, START, "busy", START)
+    first, second = ledger.studies.deliveries(study.id)
+    ledger.deliveries.confirm(first.id, OWNER, START)
+    ledger.deliveries.postpone(second.id, OWNER, "busy", START)
 
-    lease = ledger.lease_delivery(START, OWNER, LEASE_S)
+    lease = ledger.deliveries.lease(START, OWNER, LEASE_S)
 
     assert lease is not None
     assert (lease.destination, [one.id for one in lease.deliveries]) == (DESTINATION, [second.id])
@@ -169,17 +175,17 @@ def test_a_second_lease_holds_only_what_is_still_to_be_sent(ledger: SqlLedger) -
 
 def test_only_the_owner_of_the_lease_settles_a_delivery_and_only_once(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNING)
-    (delivery,) = ledger.deliveries(study.id)
+    (delivery,) = ledger.studies.deliveries(study.id)
 
     for owner in ("another#1", OWNER):
         if owner == OWNER:
-            ledger.delivered(delivery.id, OWNER, START)
+            ledger.deliveries.confirm(delivery.id, OWNER, START)
         with pytest.raises(LostLeaseError):
-            ledger.delivered(delivery.id, owner, START)
+            ledger.deliveries.confirm(delivery.id, owner, START)
         with pytest.raises(LostLeaseError):
-            ledger.postpone_delivery(delivery.id, owner, START, "no", START)
+            ledger.deliveries.postpone(delivery.id, owner, "no", START)
         with pytest.raises(LostLeaseError):
-            ledger.fail_delivery(delivery.id, owner, START, "no")
+            ledger.deliveries.fail(delivery.id, owner, START, "no")
 
     assert only_revision(ledger).state is StudyState.RETURNED
-    assert ledger.deliveries(study.id)[0].last_error is None
+    assert ledger.studies.deliveries(study.id)[0].last_error is None

@@ -52,11 +52,11 @@ def test_the_migrations_make_the_checks_that_the_program_knows(empty_url: str) -
 def test_migrating_again_changes_nothing(empty_url: str) -> None:
     migrate(empty_url)
     ledger = SqlLedger(empty_url)
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
 
     migrate(empty_url)
 
-    assert len(ledger.studies()) == 1
+    assert len(ledger.studies.find()) == 1
     ledger.close()
 
 
@@ -67,7 +67,7 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
         list(processes.map(migrate, [empty_url] * 8))
 
     ledger = SqlLedger(empty_url)
-    assert ledger.studies() == []
+    assert ledger.studies.find() == []
     ledger.close()
 
 
@@ -111,8 +111,8 @@ def test_results_and_deliveries_of_the_first_ledger_are_kept(empty_url: str) -> 
     migrate(empty_url)
 
     ledger = SqlLedger(empty_url)
-    (study,) = ledger.revisions("1.2.3")
-    (delivery,) = ledger.deliveries(study.id)
+    (study,) = ledger.studies.revisions("1.2.3")
+    (delivery,) = ledger.studies.deliveries(study.id)
     assert (delivery.destination, delivery.state, delivery.attempts) == ("pacs", DeliveryState.PENDING, 3)
     assert (delivery.result.result.kind, delivery.result.result.variant) == (ResultKind.SEG, "seg")
     ledger.close()

@@ -68,7 +68,7 @@ def test_a_destination_that_refuses_what_a_shipped_profile_sends_gets_pictures(p
     )
 
     assert profile.pictures is not None
-    assert settings.kept_ready == (profile.pictures,)
+    assert settings.result_plan.kept_ready == (profile.pictures,)
 
 
 def test_a_profile_of_ones_own_takes_the_place_of_a_shipped_one(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, 
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, change_leased
+from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
 from patchclip_node.domain.errors import DefectError
 from patchclip_node.domain.records import (
     DeliveryState,
+    FinishedAnalysis,
     InstanceRecord,
     LeasedStudy,
     NewResult,
@@ -24,6 +26,72 @@ from patchclip_node.domain.records import (
 from patchclip_node.domain.states import StudyEvent, StudyState
 
 _BEFORE_ANALYSED = tuple(s.value for s in (StudyState.RECEIVING, StudyState.RECEIVED, StudyState.ANALYSING))
+
+
+class SqlAnalyses:
+    """The port `Analyses`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lease(self, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
+        """See the port."""
+        most_urgent = (studies.c.priority, studies.c.first_received_at, studies.c.id)
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(studies.c.id, studies.c.attempts).where(due_for_analysis(now)).order_by(*most_urgent).limit(1)
+            ).one_or_none()
+            if row is None:
+                return None
+            change(
+                connection,
+                row.id,
+                StudyState.RECEIVED,
+                StudyEvent.LEASED,
+                now,
+                owner,
+                attempts=row.attempts + 1,
+                not_before=None,
+                lease_owner=owner,
+                lease_expires_at=now + timedelta(seconds=lease_s),
+            )
+            study = rows.study(connection.execute(rows.select_studies().where(studies.c.id == row.id)).one())
+            return LeasedStudy(
+                study=study,
+                owner=owner,
+                instances=images_of(connection, study),
+                predecessors=_predecessors_of(connection, study),
+            )
+
+    def finish(self, study_id: int, owner: str, now: datetime, finished: FinishedAnalysis) -> None:
+        """See the port."""
+        detail = f"{len(finished.results)} results"
+        values = {"summary_json": finished.summary_json, "error": None}
+        with self._database.write() as connection:
+            change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, **values)
+            _keep_image_reasons(connection, study_id, finished.image_reasons)
+            ids = _insert_results(connection, study_id, now, finished.results)
+            if not _plan_deliveries(connection, study_id, finished.destinations, ids):
+                change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "no destinations")
+
+    def reject(self, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            change_leased(
+                connection, study_id, owner, StudyEvent.NOTHING_TO_ANALYSE, now, reason, reason=reason, error=None
+            )
+            _keep_image_reasons(connection, study_id, image_reasons)
+
+    def postpone(self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
+        """See the port."""
+        values = {"error": error, "not_before": not_before}
+        with self._database.write() as connection:
+            change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_POSTPONED, now, error, **values)
+
+    def fail(self, study_id: int, owner: str, now: datetime, error: str) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FAILED, now, error, error=error)
 
 
 def due_for_analysis(now: datetime) -> ColumnElement[bool]:
@@ -41,63 +109,29 @@ def due_for_analysis(now: datetime) -> ColumnElement[bool]:
     return (studies.c.state == StudyState.RECEIVED.value) & is_time & ~unfinished_earlier
 
 
-def lease_study(connection: Connection, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
-    """See the port."""
-    most_urgent = (studies.c.priority, studies.c.first_received_at, studies.c.id)
-    row = connection.execute(
-        select(studies.c.id, studies.c.attempts).where(due_for_analysis(now)).order_by(*most_urgent).limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
-    change(
-        connection,
-        row.id,
-        StudyState.RECEIVED,
-        StudyEvent.LEASED,
-        now,
-        owner,
-        attempts=row.attempts + 1,
-        not_before=None,
-        lease_owner=owner,
-        lease_expires_at=now + timedelta(seconds=lease_s),
-    )
-    study = rows.study(connection.execute(rows.select_studies().where(studies.c.id == row.id)).one())
-    return LeasedStudy(
-        study=study,
-        owner=owner,
-        instances=images_of(connection, study),
-        predecessors=_predecessors_of(connection, study),
-    )
-
-
 def images_of(connection: Connection, study: StudyRecord) -> tuple[InstanceRecord, ...]:
     """Return the images that a revision is about, oldest first: all that joined the study up to this revision."""
     up_to_revision = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision <= study.revision)
     return tuple(rows.instance(row) for row in connection.execute(rows.select_instances().where(up_to_revision)))
 
 
-def finish_analysis(
-    connection: Connection,
-    study_id: int,
-    owner: str,
-    now: datetime,
-    new_results: Sequence[NewResult],
-    destinations: Mapping[str, Sequence[str]],
-    image_reasons: Mapping[int, str],
-    summary_json: str,
-) -> None:
-    """See the port."""
-    detail = f"{len(new_results)} results"
-    change_leased(
-        connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, summary_json=summary_json, error=None
-    )
-    _keep_image_reasons(connection, study_id, image_reasons)
+def _insert_results(
+    connection: Connection, study_id: int, built_at: datetime, new_results: Sequence[NewResult]
+) -> dict[str, int]:
+    """Return the new rows' ids by SOP Instance UID."""
     ids: dict[str, int] = {}
     for result in new_results:
         values: dict[str, Any] = asdict(result) | {"kind": result.kind.value}
-        inserted = connection.execute(insert(results).values(study_id=study_id, built_at=now, **values))
+        inserted = connection.execute(insert(results).values(study_id=study_id, built_at=built_at, **values))
         assert inserted.inserted_primary_key is not None
         ids[result.sop_instance_uid] = int(inserted.inserted_primary_key[0])
+    return ids
+
+
+def _plan_deliveries(
+    connection: Connection, study_id: int, destinations: Mapping[str, Sequence[str]], ids: Mapping[str, int]
+) -> int:
+    """Plan each result for each destination that gets it; returns how many deliveries that are."""
     planned = [(name, uid) for name, uids in destinations.items() for uid in uids]
     unknown = sorted({uid for _, uid in planned if uid not in ids})
     if unknown:
@@ -108,16 +142,7 @@ def finish_analysis(
                 study_id=study_id, result_id=ids[uid], destination=name, state=DeliveryState.PENDING.value, attempts=0
             )
         )
-    if not planned:
-        change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "no destinations")
-
-
-def reject(
-    connection: Connection, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]
-) -> None:
-    """See the port."""
-    change_leased(connection, study_id, owner, StudyEvent.NOTHING_TO_ANALYSE, now, reason, reason=reason, error=None)
-    _keep_image_reasons(connection, study_id, image_reasons)
+    return len(planned)
 
 
 def _keep_image_reasons(connection: Connection, study_id: int, image_reasons: Mapping[int, str]) -> None:

@@ -6,53 +6,61 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, union, update
+from sqlalchemy import Table, select, union, update
 
 from patchclip_node.adapters.ledger.changes import change
+from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.returning import take_back
 from patchclip_node.adapters.ledger.schema import deliveries, studies
 from patchclip_node.domain.states import StudyEvent, StudyState
 
 
-def renew_leases(connection: Connection, owner: str, now: datetime, lease_s: float) -> int:
-    """See the port."""
-    expires_at = now + timedelta(seconds=lease_s)
-    return sum(
-        connection.execute(
-            update(table).where(table.c.lease_owner == owner).values(lease_expires_at=expires_at)
-        ).rowcount
-        for table in (studies, deliveries)
-    )
+class SqlLeases:
+    """The port `Leases`."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def lease_owners(connection: Connection) -> list[str]:
-    """See the port."""
-    owners = union(*(select(t.c.lease_owner).where(t.c.lease_owner.is_not(None)) for t in (studies, deliveries)))
-    return sorted(connection.execute(owners).scalars())
+    def renew(self, owner: str, now: datetime, lease_s: float) -> int:
+        """See the port."""
+        expires_at = now + timedelta(seconds=lease_s)
+        with self._database.write() as connection:
+            return sum(
+                connection.execute(
+                    update(table).where(table.c.lease_owner == owner).values(lease_expires_at=expires_at)
+                ).rowcount
+                for table in (studies, deliveries)
+            )
 
+    def owners(self) -> list[str]:
+        """See the port."""
+        owners = union(*(select(t.c.lease_owner).where(t.c.lease_owner.is_not(None)) for t in (studies, deliveries)))
+        with self._database.read() as connection:
+            return sorted(connection.execute(owners).scalars())
 
-def expire_leases(
-    connection: Connection,
-    now: datetime,
-    dead_owners: Sequence[str],
-    analysis_attempts: int | None,
-    delivery_attempts: int | None,
-) -> int:
-    """See the port."""
-    ended_studies = connection.execute(select(studies).where(_ended(studies, now, dead_owners))).all()
-    for row in ended_studies:
-        error = f"the worker {row.lease_owner} ended or hung during the analysis (attempt {row.attempts})"
-        if _exhausted(row.attempts, analysis_attempts):
-            error += "; this study is not tried again, since it may be what ends the workers"
-            event = StudyEvent.ANALYSIS_FAILED
-        else:
-            event = StudyEvent.LEASE_EXPIRED
-        change(connection, row.id, StudyState.ANALYSING, event, now, error, row.lease_owner, error=error)
-    ended_deliveries = connection.execute(select(deliveries).where(_ended(deliveries, now, dead_owners))).all()
-    for row in ended_deliveries:
-        error = f"the worker {row.lease_owner} ended or hung while it sent (attempt {row.attempts})"
-        take_back(connection, row, now, error, give_up=_exhausted(row.attempts, delivery_attempts))
-    return len(ended_studies) + len(ended_deliveries)
+    def expire(
+        self,
+        now: datetime,
+        dead_owners: Sequence[str] = (),
+        analysis_attempts: int | None = None,
+        delivery_attempts: int | None = None,
+    ) -> int:
+        """See the port."""
+        with self._database.write() as connection:
+            ended_studies = connection.execute(select(studies).where(_ended(studies, now, dead_owners))).all()
+            for row in ended_studies:
+                error = f"the worker {row.lease_owner} ended or hung during the analysis (attempt {row.attempts})"
+                if _exhausted(row.attempts, analysis_attempts):
+                    error += "; this study is not tried again, since it may be what ends the workers"
+                    event = StudyEvent.ANALYSIS_FAILED
+                else:
+                    event = StudyEvent.LEASE_EXPIRED
+                change(connection, row.id, StudyState.ANALYSING, event, now, error, row.lease_owner, error=error)
+            ended_deliveries = connection.execute(select(deliveries).where(_ended(deliveries, now, dead_owners))).all()
+            for row in ended_deliveries:
+                error = f"the worker {row.lease_owner} ended or hung while it sent (attempt {row.attempts})"
+                take_back(connection, row, now, error, give_up=_exhausted(row.attempts, delivery_attempts))
+            return len(ended_studies) + len(ended_deliveries)
 
 
 def _ended(table: Table, now: datetime, dead_owners: Sequence[str]) -> Any:

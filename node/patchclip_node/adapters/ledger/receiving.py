@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, exists, insert, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, open_revision
+from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import instances, results, studies
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
@@ -18,50 +19,59 @@ _DESCRIBING = ("patient_id", "patient_name", "accession_number", "study_descript
 """What a study is shown with: the first value that any of its instances had."""
 
 
-def record_instance(connection: Connection, instance: ReceivedInstance) -> Arrival:
-    """See the port."""
-    header = instance.header
-    same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & (instances.c.sha256 == instance.sha256)
-    if _there_is(connection, same_bytes):
-        return Arrival.DUPLICATE
-    if header.issued_by_product or _there_is(connection, results.c.sop_instance_uid == header.sop_instance_uid):
-        _insert(connection, instance, study_id=None)
-        return Arrival.OWN_RESULT
-    newest = newest_revision(connection, header.study_instance_uid)
-    is_new_image = not _there_is(
-        connection,
-        (instances.c.study_instance_uid == header.study_instance_uid)
-        & (instances.c.sop_instance_uid == header.sop_instance_uid)
-        & instances.c.study_id.is_not(None),
-    )
-    if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
-        study_id, arrival = newest.id, Arrival.JOINED_STUDY
-        _join(connection, newest, instance, is_new_image)
-    else:
-        study_id = _open(connection, newest, instance, is_new_image)
-        arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
-    _insert(connection, instance, study_id)
-    return arrival
+class SqlArrivals:
+    """The ports `Arrivals` and `QuietStudies`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, instance: ReceivedInstance) -> Arrival:
+        """See the port."""
+        with self._database.write() as connection:
+            header = instance.header
+            same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & (
+                instances.c.sha256 == instance.sha256
+            )
+            if _there_is(connection, same_bytes):
+                return Arrival.DUPLICATE
+            if header.issued_by_product or _there_is(connection, results.c.sop_instance_uid == header.sop_instance_uid):
+                _insert(connection, instance, study_id=None)
+                return Arrival.OWN_RESULT
+            newest = newest_revision(connection, header.study_instance_uid)
+            is_new_image = not _there_is(
+                connection,
+                (instances.c.study_instance_uid == header.study_instance_uid)
+                & (instances.c.sop_instance_uid == header.sop_instance_uid)
+                & instances.c.study_id.is_not(None),
+            )
+            if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
+                study_id, arrival = newest.id, Arrival.JOINED_STUDY
+                _join(connection, newest, instance, is_new_image)
+            else:
+                study_id = _open(connection, newest, instance, is_new_image)
+                arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
+            _insert(connection, instance, study_id)
+            return arrival
+
+    def close_quiet(self, now: datetime, quiet_s: float) -> list[StudyRecord]:
+        """See the port."""
+        with self._database.write() as connection:
+            quiet = (studies.c.state == StudyState.RECEIVING.value) & (
+                studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
+            )
+            ids = connection.execute(select(studies.c.id).where(quiet).order_by(studies.c.id)).scalars().all()
+            for study_id in ids:
+                change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
+            if not ids:
+                return []
+            closed = connection.execute(rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id))
+            return [rows.study(row) for row in closed]
 
 
 def newest_revision(connection: Connection, study_instance_uid: str) -> Row[Any] | None:
     """Return the newest revision's row, or None where the study is unknown."""
     of_study = rows.select_studies().where(studies.c.study_instance_uid == study_instance_uid)
     return connection.execute(of_study.order_by(studies.c.revision.desc()).limit(1)).one_or_none()
-
-
-def close_quiet(connection: Connection, now: datetime, quiet_s: float) -> list[StudyRecord]:
-    """See the port."""
-    quiet = (studies.c.state == StudyState.RECEIVING.value) & (
-        studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
-    )
-    ids = connection.execute(select(studies.c.id).where(quiet).order_by(studies.c.id)).scalars().all()
-    for study_id in ids:
-        change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
-    if not ids:
-        return []
-    closed = connection.execute(rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id))
-    return [rows.study(row) for row in closed]
 
 
 def _there_is(connection: Connection, condition: Any) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, exists, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, open_revision
+from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.receiving import newest_revision
 from patchclip_node.adapters.ledger.schema import deliveries, results, studies
 from patchclip_node.domain.records import DeliveryState, StudyRecord
@@ -28,26 +29,35 @@ _CARRIED = (
 """What a revision over the same instances takes from the one before."""
 
 
-def requeue(connection: Connection, study_instance_uid: str, now: datetime) -> StudyRecord:
-    """See the port."""
-    newest = newest_revision(connection, study_instance_uid)
-    if newest is None:
-        raise KeyError(study_instance_uid)
-    state = StudyState(newest.state)
-    study_id = newest.id
-    if state is StudyState.RETURNED:
-        carried: dict[str, Any] = {name: getattr(newest, name) for name in _CARRIED}
-        detail = f"as revision {newest.revision}, analysed again"
-        study_id = open_revision(connection, StudyEvent.REQUEUED, now, detail, revision=newest.revision + 1, **carried)
-    elif state is StudyState.FAILED and _has_results(connection, newest):
-        change(connection, study_id, state, StudyEvent.DELIVERY_REQUEUED, now, error=None)
-        failed = (deliveries.c.study_id == study_id) & (deliveries.c.state == DeliveryState.FAILED.value)
-        again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": None}
-        connection.execute(update(deliveries).where(failed).values(**again))
-    else:
-        fresh: dict[str, Any] = {"attempts": 0, "not_before": None, "reason": None, "error": None}
-        change(connection, study_id, state, StudyEvent.REQUEUED, now, **fresh)
-    return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
+class SqlRequeueing:
+    """The port `Requeueing`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
+        """See the port."""
+        with self._database.write() as connection:
+            newest = newest_revision(connection, study_instance_uid)
+            if newest is None:
+                raise KeyError(study_instance_uid)
+            state = StudyState(newest.state)
+            study_id = newest.id
+            if state is StudyState.RETURNED:
+                carried: dict[str, Any] = {name: getattr(newest, name) for name in _CARRIED}
+                detail = f"as revision {newest.revision}, analysed again"
+                study_id = open_revision(
+                    connection, StudyEvent.REQUEUED, now, detail, revision=newest.revision + 1, **carried
+                )
+            elif state is StudyState.FAILED and _has_results(connection, newest):
+                change(connection, study_id, state, StudyEvent.DELIVERY_REQUEUED, now, error=None)
+                failed = (deliveries.c.study_id == study_id) & (deliveries.c.state == DeliveryState.FAILED.value)
+                again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": None}
+                connection.execute(update(deliveries).where(failed).values(**again))
+            else:
+                fresh: dict[str, Any] = {"attempts": 0, "not_before": None, "reason": None, "error": None}
+                change(connection, study_id, state, StudyEvent.REQUEUED, now, **fresh)
+            return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
 
 
 def _has_results(connection: Connection, study: Row[Any]) -> bool:

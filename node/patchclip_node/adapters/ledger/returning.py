@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, state_of
+from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import deliveries, results, studies
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
@@ -18,47 +19,96 @@ from patchclip_node.domain.states import StudyEvent, StudyState
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
 
+class SqlDeliveries:
+    """The port `Deliveries`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lease(self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()) -> DeliveryLease | None:
+        """See the port."""
+        with self._database.write() as connection:
+            found = connection.execute(
+                select(deliveries.c.study_id, deliveries.c.destination)
+                .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
+                .where(due_for_delivery(now) & deliveries.c.destination.not_in(resting))
+                .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
+                .limit(1)
+            ).one_or_none()
+            if found is None:
+                return None
+            if state_of(connection, found.study_id) is StudyState.ANALYSED:
+                change(connection, found.study_id, StudyState.ANALYSED, StudyEvent.DELIVERY_STARTED, now, owner)
+            chosen = (deliveries.c.study_id == found.study_id) & (deliveries.c.destination == found.destination)
+            ids = connection.execute(select(deliveries.c.id).where(chosen & due_for_delivery(now))).scalars().all()
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id.in_(ids))
+                .values(
+                    state=DeliveryState.SENDING.value,
+                    attempts=deliveries.c.attempts + 1,
+                    not_before=None,
+                    lease_owner=owner,
+                    lease_expires_at=now + timedelta(seconds=lease_s),
+                )
+            )
+            study = connection.execute(rows.select_studies().where(studies.c.id == found.study_id)).one()
+            return DeliveryLease(
+                study=rows.study(study),
+                destination=found.destination,
+                owner=owner,
+                deliveries=tuple(record for record in deliveries_of(connection, found.study_id) if record.id in ids),
+            )
+
+    def confirm(self, delivery_id: int, owner: str, now: datetime) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            row = _leased(connection, delivery_id, owner)
+            _set(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
+            end_if_settled(connection, row.study_id, now)
+
+    def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            row = _leased(connection, delivery_id, owner)
+            _set(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
+
+    def replace(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
+        """See the port."""
+        with self._database.write() as connection:
+            row = _leased(connection, delivery_id, owner)
+            instead = (results.c.study_id == row.study_id) & (results.c.variant == variant)
+            ids = set(connection.execute(select(results.c.id).where(instead)).scalars())
+            if not ids:
+                return False
+            there = (deliveries.c.study_id == row.study_id) & (deliveries.c.destination == row.destination)
+            planned = set(connection.execute(select(deliveries.c.result_id).where(there)).scalars())
+            for result_id in sorted(ids - planned):
+                connection.execute(
+                    insert(deliveries).values(
+                        study_id=row.study_id,
+                        result_id=result_id,
+                        destination=row.destination,
+                        state=DeliveryState.PENDING.value,
+                        attempts=0,
+                    )
+                )
+            _set(connection, row.id, state=DeliveryState.REPLACED.value, last_error=error)
+            end_if_settled(connection, row.study_id, now)
+            return True
+
+    def fail(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            row = _leased(connection, delivery_id, owner)
+            _set(connection, row.id, state=DeliveryState.FAILED.value, last_error=error)
+            end_if_settled(connection, row.study_id, now)
+
+
 def due_for_delivery(now: datetime) -> ColumnElement[bool]:
     """Which deliveries can be leased."""
     is_time = deliveries.c.not_before.is_(None) | (deliveries.c.not_before <= now)
     return (deliveries.c.state == DeliveryState.PENDING.value) & is_time
-
-
-def lease_delivery(
-    connection: Connection, now: datetime, owner: str, lease_s: float, resting: Collection[str]
-) -> DeliveryLease | None:
-    """See the port."""
-    found = connection.execute(
-        select(deliveries.c.study_id, deliveries.c.destination)
-        .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
-        .where(due_for_delivery(now) & deliveries.c.destination.not_in(resting))
-        .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
-        .limit(1)
-    ).one_or_none()
-    if found is None:
-        return None
-    if state_of(connection, found.study_id) is StudyState.ANALYSED:
-        change(connection, found.study_id, StudyState.ANALYSED, StudyEvent.DELIVERY_STARTED, now, owner)
-    chosen = (deliveries.c.study_id == found.study_id) & (deliveries.c.destination == found.destination)
-    ids = connection.execute(select(deliveries.c.id).where(chosen & due_for_delivery(now))).scalars().all()
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(ids))
-        .values(
-            state=DeliveryState.SENDING.value,
-            attempts=deliveries.c.attempts + 1,
-            not_before=None,
-            lease_owner=owner,
-            lease_expires_at=now + timedelta(seconds=lease_s),
-        )
-    )
-    study = connection.execute(rows.select_studies().where(studies.c.id == found.study_id)).one()
-    return DeliveryLease(
-        study=rows.study(study),
-        destination=found.destination,
-        owner=owner,
-        deliveries=tuple(record for record in deliveries_of(connection, found.study_id) if record.id in ids),
-    )
 
 
 def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]:
@@ -69,52 +119,6 @@ def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]
     }
     found = connection.execute(rows.select_deliveries().where(deliveries.c.study_id == study_id))
     return [rows.delivery(row, built[row.result_id]) for row in found]
-
-
-def delivered(connection: Connection, delivery_id: int, owner: str, now: datetime) -> None:
-    """See the port."""
-    row = _leased(connection, delivery_id, owner)
-    _set(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
-    end_if_settled(connection, row.study_id, now)
-
-
-def postpone_delivery(connection: Connection, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
-    """See the port."""
-    row = _leased(connection, delivery_id, owner)
-    _set(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
-
-
-def replace_delivery(
-    connection: Connection, delivery_id: int, owner: str, now: datetime, error: str, variant: str
-) -> bool:
-    """See the port."""
-    row = _leased(connection, delivery_id, owner)
-    instead = (results.c.study_id == row.study_id) & (results.c.variant == variant)
-    ids = set(connection.execute(select(results.c.id).where(instead)).scalars())
-    if not ids:
-        return False
-    there = (deliveries.c.study_id == row.study_id) & (deliveries.c.destination == row.destination)
-    planned = set(connection.execute(select(deliveries.c.result_id).where(there)).scalars())
-    for result_id in sorted(ids - planned):
-        connection.execute(
-            insert(deliveries).values(
-                study_id=row.study_id,
-                result_id=result_id,
-                destination=row.destination,
-                state=DeliveryState.PENDING.value,
-                attempts=0,
-            )
-        )
-    _set(connection, row.id, state=DeliveryState.REPLACED.value, last_error=error)
-    end_if_settled(connection, row.study_id, now)
-    return True
-
-
-def fail_delivery(connection: Connection, delivery_id: int, owner: str, now: datetime, error: str) -> None:
-    """See the port."""
-    row = _leased(connection, delivery_id, owner)
-    _set(connection, row.id, state=DeliveryState.FAILED.value, last_error=error)
-    end_if_settled(connection, row.study_id, now)
 
 
 def take_back(connection: Connection, row: Row[Any], now: datetime, error: str, *, give_up: bool) -> None:

@@ -1,6 +1,11 @@
-"""Analyse a study: `analyse_instances` from files to results, `AnalysisService` under a lease of the ledger."""
+"""Analyse a study.
+
+`analyse_instances` goes from files to results, `StudyAnalysis` from spool to spool, `AnalysisService` works under a
+lease of the ledger.
+"""
 
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
+from patchclip_node.services.analyse.issuer import ResultIssuer
 from patchclip_node.services.analyse.outcome import (
     Analysed,
     AnalysedFile,
@@ -11,6 +16,7 @@ from patchclip_node.services.analyse.outcome import (
     StudyOutcome,
 )
 from patchclip_node.services.analyse.service import AnalysisService
+from patchclip_node.services.analyse.study import StudyAnalysis
 
 __all__ = [
     "Analysed",
@@ -18,8 +24,10 @@ __all__ = [
     "AnalysisService",
     "Decoder",
     "Rejected",
+    "ResultIssuer",
     "SkippedFile",
     "StepTimer",
+    "StudyAnalysis",
     "StudyImage",
     "StudyOutcome",
     "analyse_instances",

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import ResultVariant
+from patchclip_node.domain.records import FinishedAnalysis, ResultVariant
 from patchclip_node.results import AnalysedImage
 
 
@@ -49,7 +49,7 @@ class Analysed:
     """At least one image was analysed.
 
     results: the objects to return, in the order they were built.
-    seconds: step -> wall-clock seconds, in the order the steps began.
+    seconds: step -> wall-clock seconds, in the order in which the steps first ended.
     """
 
     images: tuple[AnalysedFile, ...]
@@ -67,6 +67,29 @@ class Rejected:
 
 
 StudyOutcome = Analysed | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStudy:
+    """A study whose results lie in the spool and wait to be committed.
+
+    spool_keys: of all that was written for it, results and overlays. images, skipped: how many were analysed, and how
+    many were not. seconds: step -> wall-clock seconds.
+    """
+
+    analysis: FinishedAnalysis
+    spool_keys: tuple[str, ...]
+    images: int
+    skipped: int
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedStudy:
+    """A study of which nothing can be analysed; image_reasons: by instance id, why not."""
+
+    reason: str
+    image_reasons: Mapping[int, str]
 
 
 class StepTimer:

@@ -58,20 +58,20 @@ def test_each_event_changes_exactly_the_states_that_the_table_lets_it(
     ledger: SqlLedger, database: Database, state: StudyState, event: StudyEvent
 ) -> None:
     study = bring_to(ledger, state)
-    events_before = ledger.events(study.id)
+    events_before = ledger.studies.events(study.id)
     after = TRANSITIONS.get((state, event))
 
     if after is None:
         with pytest.raises(ForbiddenTransitionError), database.write() as connection:
             change(connection, study.id, state, event, START)
         assert only_revision(ledger) == study
-        assert ledger.events(study.id) == events_before
+        assert ledger.studies.events(study.id) == events_before
         return
     values = {"reason": None} if state is StudyState.REJECTED else WITH.get(after, {})
     with database.write() as connection:
         assert change(connection, study.id, state, event, START, "why", **values)
     assert only_revision(ledger).state is after
-    (added,) = ledger.events(study.id)[len(events_before) :]
+    (added,) = ledger.studies.events(study.id)[len(events_before) :]
     assert (added.event, added.state_before, added.state_after, added.detail) == (event, state, after, "why")
 
 
@@ -81,13 +81,13 @@ def test_a_study_that_is_elsewhere_meanwhile_is_left_alone(
 ) -> None:
     elsewhere = StudyState.RETURNED
     study = bring_to(ledger, elsewhere)
-    events_before = ledger.events(study.id)
+    events_before = ledger.studies.events(study.id)
 
     with database.write() as connection:
         assert not change(connection, study.id, state, event, START)
 
     assert only_revision(ledger) == study
-    assert ledger.events(study.id) == events_before
+    assert ledger.studies.events(study.id) == events_before
 
 
 def test_a_lease_of_another_owner_is_left_alone(ledger: SqlLedger, database: Database) -> None:

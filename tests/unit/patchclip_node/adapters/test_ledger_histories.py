@@ -17,7 +17,15 @@ from sqlalchemy import select
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
 from patchclip_node.domain.errors import ForbiddenTransitionError, LostLeaseError
-from patchclip_node.domain.records import Arrival, DeliveryLease, DeliveryState, LeasedStudy, Priority, ResultKind
+from patchclip_node.domain.records import (
+    Arrival,
+    DeliveryLease,
+    DeliveryState,
+    FinishedAnalysis,
+    LeasedStudy,
+    Priority,
+    ResultKind,
+)
 from patchclip_node.domain.states import FINAL_STATES, INITIAL_STATES, TRANSITIONS, StudyState
 from tests.support.fakes import FakeClock, make_instance, make_ledger, make_result
 
@@ -58,7 +66,7 @@ class LedgerHistory(RuleBasedStateMachine):
     @rule(uid=st.sampled_from(STUDIES), number=st.integers(1, 4), priority=st.sampled_from(Priority))
     def an_image_arrives(self, uid: str, number: int, priority: Priority) -> None:
         instance = make_instance(uid, number, received_at=self.clock.now(), priority=priority)
-        arrival = self.ledger.record_instance(instance)
+        arrival = self.ledger.arrivals.record(instance)
         assert arrival in {Arrival.OPENED_STUDY, Arrival.JOINED_STUDY, Arrival.OPENED_REVISION}
         self.acknowledged.add((instance.header.sop_instance_uid, instance.sha256))
 
@@ -68,7 +76,7 @@ class LedgerHistory(RuleBasedStateMachine):
         sop_instance_uid, sha256 = data.draw(st.sampled_from(sorted(self.acknowledged)))
         uid = sop_instance_uid.rpartition(".1.")[0]
         again = make_instance(uid, sha256=sha256, sop_instance_uid=sop_instance_uid, received_at=self.clock.now())
-        assert self.ledger.record_instance(again) is Arrival.DUPLICATE
+        assert self.ledger.arrivals.record(again) is Arrival.DUPLICATE
 
     @rule(seconds=st.sampled_from([1.0, LEASE_S]))
     def time_passes(self, seconds: float) -> None:
@@ -77,19 +85,19 @@ class LedgerHistory(RuleBasedStateMachine):
     @rule()
     def studies_go_quiet(self) -> None:
         self.clock.advance(QUIET_S)
-        for study in self.ledger.close_quiet(self.clock.now(), QUIET_S):
+        for study in self.ledger.arrivals.close_quiet(self.clock.now(), QUIET_S):
             assert study.last_received_at <= self.clock.now() - timedelta(seconds=QUIET_S)
 
     @rule(destinations=st.integers(0, 2))
     def a_worker_analyses_a_study(self, destinations: int) -> None:
-        leased = self.ledger.lease_study(self.clock.now(), self._new_owner(), LEASE_S)
+        leased = self.ledger.analyses.lease(self.clock.now(), self._new_owner(), LEASE_S)
         if leased is not None:
             self._finish(leased, destinations)
 
     @rule()
     def a_worker_leases_a_study(self) -> None:
-        due, _ = self.ledger.due_work(self.clock.now())
-        leased = self.ledger.lease_study(self.clock.now(), self._new_owner(), LEASE_S)
+        due, _ = self.ledger.workload.due(self.clock.now())
+        leased = self.ledger.analyses.lease(self.clock.now(), self._new_owner(), LEASE_S)
         assert (leased is not None) is (due > 0)
         if leased is not None:
             assert leased.study.attempts <= ATTEMPTS
@@ -107,18 +115,18 @@ class LedgerHistory(RuleBasedStateMachine):
         leased = data.draw(st.sampled_from(self.analyses))
         self.analyses.remove(leased)
         study, owner, now = leased.study, leased.owner, self.clock.now()
-        current = next(one for one in self.ledger.revisions(study.study_instance_uid) if one.id == study.id)
+        current = next(one for one in self.ledger.studies.revisions(study.study_instance_uid) if one.id == study.id)
         holds_it = current.lease_owner == owner
         try:
             match outcome:
                 case "finish":
                     self._finish(leased, destinations)
                 case "reject":
-                    self.ledger.reject(study.id, owner, now, "a lateral view", {})
+                    self.ledger.analyses.reject(study.id, owner, now, "a lateral view", {})
                 case "postpone":
-                    self.ledger.postpone_analysis(study.id, owner, now, "no memory", now + timedelta(seconds=10))
+                    self.ledger.analyses.postpone(study.id, owner, now, "no memory", now + timedelta(seconds=10))
                 case _:
-                    self.ledger.fail_analysis(study.id, owner, now, "it broke")
+                    self.ledger.analyses.fail(study.id, owner, now, "it broke")
         except LostLeaseError:
             assert not holds_it
         else:
@@ -130,12 +138,14 @@ class LedgerHistory(RuleBasedStateMachine):
         results = [make_result(f"{uid}.{kind.value}", kind) for kind in ResultKind]
         uids = [result.sop_instance_uid for result in results]
         promised = {f"pacs-{number}": uids for number in range(destinations)}
-        self.ledger.finish_analysis(study.id, leased.owner, self.clock.now(), results, promised, {}, "{}")
+        self.ledger.analyses.finish(
+            study.id, leased.owner, self.clock.now(), FinishedAnalysis(results, promised, {}, "{}")
+        )
 
     @rule()
     def a_worker_leases_a_delivery(self) -> None:
-        _, due = self.ledger.due_work(self.clock.now())
-        lease = self.ledger.lease_delivery(self.clock.now(), self._new_owner(), LEASE_S)
+        _, due = self.ledger.workload.due(self.clock.now())
+        lease = self.ledger.deliveries.lease(self.clock.now(), self._new_owner(), LEASE_S)
         assert (lease is not None) is (due > 0)
         if lease is not None:
             assert lease.deliveries
@@ -152,14 +162,12 @@ class LedgerHistory(RuleBasedStateMachine):
             try:
                 match data.draw(st.sampled_from(["deliver", "postpone", "fail"])):
                     case "deliver":
-                        self.ledger.delivered(delivery.id, lease.owner, now)
+                        self.ledger.deliveries.confirm(delivery.id, lease.owner, now)
                         self.delivered[delivery.destination, delivery.result.result.sop_instance_uid] += 1
                     case "postpone" if delivery.attempts < ATTEMPTS:
-                        self.ledger.postpone_delivery(
-                            delivery.id, lease.owner, now, "busy", now + timedelta(seconds=10)
-                        )
+                        self.ledger.deliveries.postpone(delivery.id, lease.owner, "busy", now + timedelta(seconds=10))
                     case _:
-                        self.ledger.fail_delivery(delivery.id, lease.owner, now, "refused")
+                        self.ledger.deliveries.fail(delivery.id, lease.owner, now, "refused")
             except LostLeaseError:
                 continue
 
@@ -169,20 +177,20 @@ class LedgerHistory(RuleBasedStateMachine):
         owner = data.draw(
             st.sampled_from([*(one.owner for one in self.analyses), *(one.owner for one in self.sendings)])
         )
-        self.ledger.renew_leases(owner, self.clock.now(), LEASE_S)
+        self.ledger.leases.renew(owner, self.clock.now(), LEASE_S)
 
     @rule(data=st.data())
     def leases_are_taken_back(self, data: st.DataObject) -> None:
-        owners = self.ledger.lease_owners()
+        owners = self.ledger.leases.owners()
         dead = data.draw(st.lists(st.sampled_from(owners), unique=True)) if owners else []
-        self.ledger.expire_leases(self.clock.now(), dead, ATTEMPTS, ATTEMPTS)
-        assert not set(dead) & set(self.ledger.lease_owners())
+        self.ledger.leases.expire(self.clock.now(), dead, ATTEMPTS, ATTEMPTS)
+        assert not set(dead) & set(self.ledger.leases.owners())
 
     @rule(uid=st.sampled_from(STUDIES))
     def an_administrator_requeues(self, uid: str) -> None:
-        before = self.ledger.revisions(uid)
+        before = self.ledger.studies.revisions(uid)
         try:
-            requeued = self.ledger.requeue(uid, self.clock.now())
+            requeued = self.ledger.requeueing.requeue(uid, self.clock.now())
         except KeyError:
             assert not before
         except ForbiddenTransitionError:
@@ -196,16 +204,16 @@ class LedgerHistory(RuleBasedStateMachine):
         kept = {
             (record.instance.header.sop_instance_uid, record.instance.sha256)
             for uid in STUDIES
-            for record in self.ledger.instances(uid)
+            for record in self.ledger.studies.instances(uid)
         }
         assert kept == self.acknowledged
 
     @invariant()
     def each_change_has_its_event(self) -> None:
         for uid in STUDIES:
-            for study in self.ledger.revisions(uid):
+            for study in self.ledger.studies.revisions(uid):
                 state = None
-                for event in self.ledger.events(study.id):
+                for event in self.ledger.studies.events(study.id):
                     assert event.state_before == state
                     expected = INITIAL_STATES[event.event] if state is None else TRANSITIONS[state, event.event]
                     assert event.state_after == expected
@@ -215,15 +223,15 @@ class LedgerHistory(RuleBasedStateMachine):
     @invariant()
     def each_image_is_in_a_revision_that_is_still_to_be_analysed_or_was(self) -> None:
         for uid in STUDIES:
-            revisions = self.ledger.revisions(uid)
+            revisions = self.ledger.studies.revisions(uid)
             assert [study.revision for study in revisions] == list(range(1, len(revisions) + 1))
-            for record in self.ledger.instances(uid):
+            for record in self.ledger.studies.instances(uid):
                 assert 1 <= record.revision <= len(revisions)
 
     @invariant()
     def only_the_newest_revision_is_open_and_at_most_one_is_leased(self) -> None:
         for uid in STUDIES:
-            revisions = self.ledger.revisions(uid)
+            revisions = self.ledger.studies.revisions(uid)
             assert all(study.state is not StudyState.RECEIVING for study in revisions[:-1])
             assert sum(study.state is StudyState.ANALYSING for study in revisions) <= 1
 
@@ -231,8 +239,8 @@ class LedgerHistory(RuleBasedStateMachine):
     def a_study_is_settled_exactly_when_its_deliveries_are(self) -> None:
         is_open = {DeliveryState.PENDING, DeliveryState.SENDING}
         for uid in STUDIES:
-            for study in self.ledger.revisions(uid):
-                planned = {delivery.state for delivery in self.ledger.deliveries(study.id)}
+            for study in self.ledger.studies.revisions(uid):
+                planned = {delivery.state for delivery in self.ledger.studies.deliveries(study.id)}
                 match study.state:
                     case StudyState.ANALYSED:
                         assert planned == {DeliveryState.PENDING}
@@ -258,7 +266,7 @@ class LedgerHistory(RuleBasedStateMachine):
                 table.name: len(connection.execute(select(table.c.id)).all())
                 for table in (studies, instances, deliveries)
             }
-        counts = self.ledger.counts()
+        counts = self.ledger.workload.counts()
         assert sum(counts.studies_by_state.values()) == counted["studies"]
         assert sum(counts.deliveries_by_state.values()) == counted["deliveries"]
         assert counts.instances == counted["instances"]

@@ -54,12 +54,12 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
     ae = AE("MODALITY")
     ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
 
-    with build_receiver(settings, ledger, spool):
+    with build_receiver(settings, ledger.arrivals, spool):
         association = ae.associate("127.0.0.1", settings.port)
         status = association.send_c_store(dataset).Status
         association.release()
 
-    (record,) = ledger.instances(dataset.StudyInstanceUID)
+    (record,) = ledger.studies.instances(dataset.StudyInstanceUID)
     assert status == 0x0000
     assert record.instance.calling_ae_title == "MODALITY"
     with spool.local_path(record.instance.spool_key) as path:
@@ -67,7 +67,7 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
 
 
 def test_it_waits_for_a_port_that_is_about_to_be_left(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger, open_spool(settings))
+    scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
     stale = socket.create_server(("127.0.0.1", settings.port))
     leaving = threading.Timer(0.3, stale.close)
     leaving.start()
@@ -80,7 +80,7 @@ def test_it_waits_for_a_port_that_is_about_to_be_left(settings: NodeSettings, le
 
 
 def test_a_port_that_stays_taken_is_named(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger, open_spool(settings))
+    scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
 
     with (
         socket.create_server(("127.0.0.1", settings.port)),
@@ -90,7 +90,7 @@ def test_a_port_that_stays_taken_is_named(settings: NodeSettings, ledger: SqlLed
 
 
 def test_a_stop_while_waiting_for_the_port_ends_the_wait(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger, open_spool(settings))
+    scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
     stop = threading.Event()
     stop.set()
 

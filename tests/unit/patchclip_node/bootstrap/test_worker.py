@@ -58,7 +58,7 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
     with Archive() as archive:
         settings = settings_in(tmp_path, archive)
         ledger, spool = open_ledger(settings), open_spool(settings)
-        with build_receiver(settings, ledger, spool):
+        with build_receiver(settings, ledger.arrivals, spool):
             association = ae.associate("127.0.0.1", settings.port)
             association.send_c_store(dataset)
             association.release()
@@ -66,8 +66,8 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
         with build_worker(settings, lambda: False, load_bright) as worker:
             worker.sweep.run_once()
             worker.work_off(Work.ANALYSE)
-        (study,) = ledger.revisions(dataset.StudyInstanceUID)
-        with TestClient(build_web(settings, ledger, spool)) as browser:
+        (study,) = ledger.studies.revisions(dataset.StudyInstanceUID)
+        with TestClient(build_web(settings, ledger.studies, ledger.workload, spool)) as browser:
             page = browser.get(f"/studies/{dataset.StudyInstanceUID}")
         ledger.close()
 

@@ -75,7 +75,7 @@ def test_one_study_is_shown_with_events_results_and_deliveries(
 
 
 def test_hostile_names_are_printed_as_text(command: Command, config: Path, ledger: SqlLedger) -> None:
-    ledger.record_instance(make_instance(patient_name="[red]Evil[/red]"))
+    ledger.arrivals.record(make_instance(patient_name="[red]Evil[/red]"))
 
     assert "[red]Evil[/red]" in command("studies", "list", "--config", config).out
 
@@ -112,13 +112,13 @@ def test_all_failed_studies_can_be_requeued_at_once(command: Command, config: Pa
 
     command("studies", "requeue", "--all-failed", "--config", config)
 
-    assert len(ledger.studies((StudyState.RECEIVED,))) == 3
+    assert len(ledger.studies.find((StudyState.RECEIVED,))) == 3
     assert newest_revision(ledger, "1.2.9").state is StudyState.REJECTED
 
 
 def test_a_study_under_way_is_left_alone(command: Command, config: Path, ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RECEIVED)
-    assert ledger.lease_study(newest_revision(ledger).state_since, OWNER, LEASE_S) is not None
+    assert ledger.analyses.lease(newest_revision(ledger).state_since, OWNER, LEASE_S) is not None
 
     ended = command("studies", "requeue", "1.2.3", "--config", config)
 

@@ -148,16 +148,16 @@ def test_nothing_to_send_is_an_error(tmp_path: Path) -> None:
 
 def test_a_returned_study_with_all_its_objects_came_back(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNED)
-    uids = [item.result.sop_instance_uid for item in ledger.results(study.id)]
+    uids = [item.result.sop_instance_uid for item in ledger.studies.results(study.id)]
 
-    assert has_ended(ledger, STUDY)
-    assert outcome_of(ledger, STUDY, (), [returned(uid) for uid in uids]).problem is None
+    assert has_ended(ledger.studies, STUDY)
+    assert outcome_of(ledger.studies, STUDY, (), [returned(uid) for uid in uids]).problem is None
 
 
 def test_an_object_that_the_archive_lacks_is_a_problem(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RETURNED)
 
-    assert outcome_of(ledger, STUDY, (), [returned("1.1", "9.9")]).problem == "the archive lacks SR"
+    assert outcome_of(ledger.studies, STUDY, (), [returned("1.1", "9.9")]).problem == "the archive lacks SR"
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,15 @@ def test_an_object_that_the_archive_lacks_is_a_problem(ledger: SqlLedger) -> Non
 def test_a_study_that_did_not_come_back_says_why(ledger: SqlLedger, state: StudyState, problem: str) -> None:
     bring_to(ledger, state)
 
-    assert outcome_of(ledger, STUDY, (), ()).problem == problem
+    assert outcome_of(ledger.studies, STUDY, (), ()).problem == problem
 
 
 def test_a_study_that_was_refused_says_why(ledger: SqlLedger) -> None:
-    assert outcome_of(ledger, STUDY, ["one.dcm was not accepted: no"], ()).problem == "one.dcm was not accepted: no"
-    assert not has_ended(ledger, STUDY)
+    assert (
+        outcome_of(ledger.studies, STUDY, ["one.dcm was not accepted: no"], ()).problem
+        == "one.dcm was not accepted: no"
+    )
+    assert not has_ended(ledger.studies, STUDY)
 
 
 @pytest.mark.parametrize(

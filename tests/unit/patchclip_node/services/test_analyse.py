@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,18 @@ from PIL import Image
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError
-from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
 from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.results.wording import SIDE_NOT_STATED
-from patchclip_node.services.analyse import AnalysisService
+from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.study_summary import StudySummary
-from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings, RetrySettings
-from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
+from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings
+from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
-from tests.support.studies import LEASE_S, OWNER, newest_revision, only_revision
+from tests.support.studies import LEASE_S, OWNER, POLICY, newest_revision, only_revision
 
 PACS = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
 SEG_ONLY = DestinationSettings(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=105, objects=(ResultKind.SEG,))
@@ -51,23 +48,9 @@ class Bench:
 
     def run_one(self) -> bool:
         settings = NodeSettings(destinations=self.destinations, profiles=self.profiles)
-        service = AnalysisService(
-            ledger=self.ledger,
-            spool=self.spool,
-            queue=self.queue,
-            clock=self.clock,
-            uids=DerivedUidGenerator(),
-            decoder=self.decoder,
-            analyzer=self.analyzer,
-            definitions=load_findings(),
-            wordings=load_wordings(),
-            station_name="PATCHCLIP",
-            destinations={one.name: settings.variants_for(one) for one in settings.destinations},
-            kept_ready=settings.kept_ready,
-            retry=RetrySettings(analysis_attempts=self.attempts, backoff_s=10),
-            lease_s=LEASE_S,
-        )
-        return service.run_one(OWNER)
+        analysis = StudyAnalysis(self.spool, self.decoder, self.analyzer, result_issuer(), settings.result_plan)
+        policy = replace(POLICY, analysis_attempts=self.attempts, backoff_s=10)
+        return AnalysisService(self.ledger.analyses, analysis, self.queue, self.clock, policy).run_one(OWNER)
 
     def study(self) -> StudyRecord:
         return only_revision(self.ledger)
@@ -78,7 +61,7 @@ class Bench:
         received = receive(self.ledger, self.spool, path, self.clock.now())
         if name in self.decoder.troubles:
             self.decoder.troubles[received.spool_key] = self.decoder.troubles[name]
-        self.ledger.close_quiet(self.clock.now(), 0)
+        self.ledger.arrivals.close_quiet(self.clock.now(), 0)
         return received.header.sop_instance_uid
 
 
@@ -104,7 +87,7 @@ def test_a_study_with_a_present_finding_gets_a_report_and_a_segmentation(bench: 
     assert bench.run_one() is True
 
     study = bench.study()
-    results = [delivery.result for delivery in bench.ledger.deliveries(study.id)]
+    results = [delivery.result for delivery in bench.ledger.studies.deliveries(study.id)]
     assert study.state is StudyState.ANALYSED
     assert [record.result.kind for record in results] == [ResultKind.SR, ResultKind.SEG]
     for record in results:
@@ -123,7 +106,7 @@ def test_a_study_without_a_present_finding_gets_a_report_alone(bench: Bench) -> 
 
     bench.run_one()
 
-    deliveries = bench.ledger.deliveries(bench.study().id)
+    deliveries = bench.ledger.studies.deliveries(bench.study().id)
     assert [delivery.result.result.kind for delivery in deliveries] == [ResultKind.SR]
 
 
@@ -133,7 +116,7 @@ def test_each_destination_gets_the_objects_that_it_wants(bench: Bench) -> None:
 
     bench.run_one()
 
-    wanted = {(item.destination, item.result.result.kind) for item in bench.ledger.deliveries(bench.study().id)}
+    wanted = {(item.destination, item.result.result.kind) for item in bench.ledger.studies.deliveries(bench.study().id)}
     assert wanted == {("pacs", ResultKind.SR), ("pacs", ResultKind.SEG), ("viewer", ResultKind.SEG)}
     assert bench.queue.woken == [Work.DELIVER]
 
@@ -146,9 +129,9 @@ def test_every_plane_that_some_destination_wants_is_built_once(bench: Bench) -> 
     bench.run_one()
 
     study_id = bench.study().id
-    kinds = [record.result.kind for record in bench.ledger.results(study_id)]
+    kinds = [record.result.kind for record in bench.ledger.studies.results(study_id)]
     assert sorted(kinds) == [ResultKind.SC, ResultKind.SEG, ResultKind.SEG, ResultKind.SR]  # the picture is kept ready
-    sent = {item.destination: item.result.result.sop_instance_uid for item in bench.ledger.deliveries(study_id)}
+    sent = {item.destination: item.result.result.sop_instance_uid for item in bench.ledger.studies.deliveries(study_id)}
     assert len(sent) == 3
     assert sent["viewer"] != sent["flat"]
 
@@ -161,8 +144,8 @@ def test_a_picture_is_kept_ready_for_a_destination_that_falls_back(bench: Bench)
     bench.run_one()
 
     study_id = bench.study().id
-    assert [record.result.kind for record in bench.ledger.results(study_id)] == [ResultKind.SR, ResultKind.SC]
-    assert [item.result.result.kind for item in bench.ledger.deliveries(study_id)] == [ResultKind.SR]
+    assert [record.result.kind for record in bench.ledger.studies.results(study_id)] == [ResultKind.SR, ResultKind.SC]
+    assert [item.result.result.kind for item in bench.ledger.studies.deliveries(study_id)] == [ResultKind.SR]
 
 
 def test_the_pictures_that_are_kept_ready_are_those_of_each_destinations_own_profile(bench: Bench) -> None:
@@ -175,7 +158,7 @@ def test_the_pictures_that_are_kept_ready_are_those_of_each_destinations_own_pro
 
     bench.run_one()
 
-    kept = {record.result.variant for record in bench.ledger.results(bench.study().id)}
+    kept = {record.result.variant for record in bench.ledger.studies.results(bench.study().id)}
     assert kept == {"sr", "sr language=de", "sc", "sc drawing=heat_map language=de"}
 
 
@@ -245,7 +228,8 @@ def test_an_image_that_is_not_analysed_gets_its_reason_and_the_others_go_on(benc
     bench.run_one()
 
     reasons = {
-        record.instance.header.sop_instance_uid: record.image_reason for record in bench.ledger.instances("1.2.3")
+        record.instance.header.sop_instance_uid: record.image_reason
+        for record in bench.ledger.studies.instances("1.2.3")
     }
     assert bench.study().state is StudyState.ANALYSED
     assert reasons[broken] == "the pixel stream is cut off"
@@ -266,7 +250,7 @@ def test_a_study_of_which_no_image_remains_is_rejected_with_every_reason(bench: 
     assert study.reason.startswith("none of the 2 images can be analysed: ")
     assert "cut off" in study.reason
     assert "lateral" in study.reason
-    assert bench.ledger.results(study.id) == []
+    assert bench.ledger.studies.results(study.id) == []
 
 
 def test_a_study_of_two_patients_is_rejected_before_a_pixel_is_decoded(bench: Bench) -> None:
@@ -334,8 +318,8 @@ def test_after_its_attempts_a_study_fails_and_keeps_the_error(bench: Bench) -> N
 def test_a_study_that_kills_its_worker_is_not_tried_for_ever(bench: Bench) -> None:
     bench.arrive()
     for _ in range(bench.attempts):
-        assert bench.ledger.lease_study(bench.clock.now(), "dead", LEASE_S) is not None
-        bench.ledger.expire_leases(bench.clock.now(), ["dead"])
+        assert bench.ledger.analyses.lease(bench.clock.now(), "dead", LEASE_S) is not None
+        bench.ledger.leases.expire(bench.clock.now(), ["dead"])
 
     bench.run_one()
 
@@ -355,7 +339,7 @@ def test_a_full_spool_postpones_and_leaves_nothing_half_done(bench: Bench, monke
     bench.run_one()
 
     assert bench.study().state is StudyState.RECEIVED
-    assert bench.ledger.results(bench.study().id) == []
+    assert bench.ledger.studies.results(bench.study().id) == []
 
 
 def test_a_defect_fails_the_study_at_once_with_its_error(bench: Bench) -> None:
@@ -374,7 +358,7 @@ def test_a_lost_lease_drops_the_work_and_its_files(bench: Bench, monkeypatch: py
     analyse = bench.analyzer.analyze_batch
 
     def slowly(radiographs: object) -> object:
-        bench.ledger.expire_leases(bench.clock.now(), [OWNER])
+        bench.ledger.leases.expire(bench.clock.now(), [OWNER])
         return analyse(radiographs)  # type: ignore[arg-type]  # passed on as it came
 
     monkeypatch.setattr(bench.analyzer, "analyze_batch", slowly)
@@ -392,12 +376,12 @@ def test_a_ledger_that_goes_away_leaves_the_study_to_the_sweep(bench: Bench, mon
         raise LedgerUnavailableError("the ledger does not answer")
 
     with monkeypatch.context() as patched:
-        for method in ("finish_analysis", "postpone_analysis"):
-            patched.setattr(bench.ledger, method, down)
+        for method in ("finish", "postpone"):
+            patched.setattr(bench.ledger.analyses, method, down)
         assert bench.run_one() is True
 
     assert bench.study().state is StudyState.ANALYSING
-    bench.ledger.expire_leases(bench.clock.advance(LEASE_S + 1))
+    bench.ledger.leases.expire(bench.clock.advance(LEASE_S + 1))
     assert bench.run_one() is True
     assert bench.study().state is StudyState.ANALYSED
 
@@ -412,8 +396,8 @@ def test_a_second_revision_names_its_predecessors(bench: Bench) -> None:
 
     second = newest_revision(bench.ledger)
     assert second.revision == 2
-    (first,) = (study for study in bench.ledger.revisions("1.2.3") if study.revision == 1)
-    report = bench.ledger.results(second.id)[0].result
+    (first,) = (study for study in bench.ledger.studies.revisions("1.2.3") if study.revision == 1)
+    report = bench.ledger.studies.results(second.id)[0].result
     dataset = pydicom.dcmread(io.BytesIO(bench.spool.files[report.spool_key]))
     named = {
         item.ReferencedSOPInstanceUID
@@ -421,7 +405,7 @@ def test_a_second_revision_names_its_predecessors(bench: Bench) -> None:
         for series in study_item.ReferencedSeriesSequence
         for item in series.ReferencedSOPSequence
     }
-    assert bench.ledger.results(first.id)[0].result.sop_instance_uid in named
+    assert bench.ledger.studies.results(first.id)[0].result.sop_instance_uid in named
     assert len(summary_of(second).images) == 2
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,13 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import DeliveryState, ResultKind, ResultVariant
+from patchclip_node.domain.records import DeliveryState, FinishedAnalysis, ResultKind, ResultVariant
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.deliver import DeliveryService
-from patchclip_node.settings import RetrySettings
 from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
-from tests.support.studies import LEASE_S, OWNER, only_revision
+from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
 
 DESTINATIONS = [
     *(Destination(name, name.upper(), "127.0.0.1", 104) for name in ("pacs", "research")),
@@ -24,13 +24,7 @@ DESTINATIONS = [
 @pytest.fixture
 def service(spool: MemorySpool, ledger: SqlLedger, sender: FakeSender, clock: FakeClock) -> DeliveryService:
     return DeliveryService(
-        ledger=ledger,
-        spool=spool,
-        sender=sender,
-        clock=clock,
-        destinations=DESTINATIONS,
-        lease_s=LEASE_S,
-        retry=RetrySettings(delivery_attempts=3, backoff_s=10, backoff_max_s=15),
+        ledger.deliveries, spool, sender, clock, DESTINATIONS, replace(POLICY, delivery_attempts=3, backoff_max_s=15)
     )
 
 
@@ -41,21 +35,23 @@ def analysed(
     ledger: SqlLedger, spool: MemorySpool, *destinations: str, uid: str = "1.2.3", picture: bool = False
 ) -> int:
     """Finish a study whose SR is b"sr" and whose SEG is b"seg", for each destination; its picture is for nobody."""
-    ledger.record_instance(make_instance(uid))
-    ledger.close_quiet(START, 0)
-    leased = ledger.lease_study(START, OWNER, LEASE_S)
+    ledger.arrivals.record(make_instance(uid))
+    ledger.arrivals.close_quiet(START, 0)
+    leased = ledger.analyses.lease(START, OWNER, LEASE_S)
     assert leased is not None
     results = [
         make_result(f"{uid}.9.{kind.value}", kind, spool.write([kind.value.encode()]).key)
         for kind in (ResultKind.SR, ResultKind.SEG, *([ResultKind.SC] if picture else []))
     ]
     uids = [result.sop_instance_uid for result in results[:2]]
-    ledger.finish_analysis(leased.study.id, OWNER, START, results, dict.fromkeys(destinations, uids), {}, "{}")
+    ledger.analyses.finish(
+        leased.study.id, OWNER, START, FinishedAnalysis(results, dict.fromkeys(destinations, uids), {}, "{}")
+    )
     return leased.study.id
 
 
 def states(ledger: SqlLedger, study_id: int) -> list[DeliveryState]:
-    return [delivery.state for delivery in ledger.deliveries(study_id)]
+    return [delivery.state for delivery in ledger.studies.deliveries(study_id)]
 
 
 def test_nothing_due_is_no_work(service: DeliveryService, sender: FakeSender) -> None:
@@ -95,12 +91,12 @@ def test_a_destination_that_is_down_is_tried_again_later_and_later(
     sender.unreachable = {"pacs"}
 
     service.run_one(OWNER)
-    assert {one.not_before for one in ledger.deliveries(study_id)} == {START + timedelta(seconds=10)}
+    assert {one.not_before for one in ledger.studies.deliveries(study_id)} == {START + timedelta(seconds=10)}
     assert service.run_one(OWNER) is False
     clock.advance(10)
     service.run_one(OWNER)
 
-    waiting = ledger.deliveries(study_id)
+    waiting = ledger.studies.deliveries(study_id)
     assert {one.not_before for one in waiting} == {clock.now() + timedelta(seconds=15)}  # 20 s, cut at the maximum
     assert {one.last_error for one in waiting} == {"pacs does not answer"}
     sender.unreachable = set()
@@ -118,12 +114,16 @@ def test_a_destination_that_does_not_answer_rests_and_keeps_no_other_study_and_n
 
     assert [service.run_one(OWNER) for _ in range(4)] == [True, True, True, False]
 
-    attempts = {(one.destination, one.attempts) for study in ledger.studies() for one in ledger.deliveries(study.id)}
+    attempts = {
+        (one.destination, one.attempts)
+        for study in ledger.studies.find()
+        for one in ledger.studies.deliveries(study.id)
+    }
     assert attempts == {("pacs", 0), ("pacs", 1), ("research", 1)}, "one study has tried pacs, the other has waited"
     sender.unreachable = set()
     clock.advance(10)
     assert [service.run_one(OWNER) for _ in range(3)] == [True, True, False]
-    assert {study.state for study in ledger.studies()} == {StudyState.RETURNED}
+    assert {study.state for study in ledger.studies.find()} == {StudyState.RETURNED}
 
 
 def test_when_the_attempts_are_used_up_the_study_fails_with_the_error(
@@ -180,7 +180,7 @@ def test_pictures_go_instead_of_a_class_that_a_destination_refuses(
 
     assert sender.received == [("old", b"sc")]
     assert states(ledger, study_id) == [DeliveryState.REPLACED, DeliveryState.REPLACED, DeliveryState.DELIVERED]
-    assert ledger.deliveries(study_id)[0].last_error == "does not accept this class"
+    assert ledger.studies.deliveries(study_id)[0].last_error == "does not accept this class"
     assert only_revision(ledger).state is StudyState.RETURNED
 
 
@@ -231,7 +231,7 @@ def test_a_result_that_the_spool_lost_fails_and_the_rest_is_delivered(
     service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
-    spool.delete(ledger.results(study_id)[0].result.spool_key)
+    spool.delete(ledger.studies.results(study_id)[0].result.spool_key)
 
     service.run_one(OWNER)
 
@@ -256,7 +256,7 @@ def test_a_defect_of_the_sender_is_tried_again_and_logged(
         service.run_one(OWNER)
 
     assert states(ledger, study_id) == [DeliveryState.PENDING] * 2
-    assert {one.last_error for one in ledger.deliveries(study_id)} == {"ValueError: a defect"}
+    assert {one.last_error for one in ledger.studies.deliveries(study_id)} == {"ValueError: a defect"}
     assert logs[0]["event"] == "delivery_defect"
 
 
@@ -270,7 +270,7 @@ def test_who_lost_the_lease_meanwhile_settles_nothing(
     send = sender.send
 
     def slow(*arguments: object) -> list[SendOutcome]:
-        ledger.expire_leases(START, [OWNER])
+        ledger.leases.expire(START, [OWNER])
         return send(*arguments)  # type: ignore[arg-type]  # as wide as monkeypatch
 
     study_id = analysed(ledger, spool, "pacs")

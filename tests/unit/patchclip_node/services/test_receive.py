@@ -24,7 +24,7 @@ HEADER = make_instance(patient_id="SECRET-ID", patient_name="Secret^Name").heade
 
 @pytest.fixture
 def service(spool: MemorySpool, ledger: SqlLedger, clock: FakeClock) -> ReceiveService:
-    return ReceiveService(spool, ledger, clock, lambda _: HEADER, max_instance_bytes=100)
+    return ReceiveService(spool, ledger.arrivals, clock, lambda _: HEADER, max_instance_bytes=100)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_received_instance_is_in_the_spool_and_in_the_ledger(
 
     assert arrival is Arrival.OPENED_STUDY
     assert not path.exists()
-    (record,) = ledger.instances(HEADER.study_instance_uid)
+    (record,) = ledger.studies.instances(HEADER.study_instance_uid)
     assert spool.files == {record.instance.spool_key: b"bytes as they came"}
     assert record.instance.header == HEADER
     assert record.instance.received_at == clock.now()
@@ -73,20 +73,20 @@ def test_a_duplicate_is_acknowledged_and_leaves_one_file(
 
     assert arrival is Arrival.DUPLICATE
     assert spool.files == kept
-    assert ledger.instances(HEADER.study_instance_uid)[0].instance.spool_key in kept
+    assert ledger.studies.instances(HEADER.study_instance_uid)[0].instance.spool_key in kept
 
 
 def test_an_own_result_is_acknowledged_and_kept(
     spool: MemorySpool, ledger: SqlLedger, clock: FakeClock, incoming: Callable[[bytes], Path]
 ) -> None:
     header = make_instance(issued_by_product=True).header
-    service = ReceiveService(spool, ledger, clock, lambda _: header, 100)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
 
     arrival = receive(service, incoming(b"result"))
 
     assert arrival is Arrival.OWN_RESULT
     assert len(spool.files) == 1
-    assert ledger.revisions(header.study_instance_uid) == []
+    assert ledger.studies.revisions(header.study_instance_uid) == []
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_refused_and_gone(
     path = incoming(b"not DICOM")
 
     with pytest.raises(UnreadableInstanceError):
-        receive(ReceiveService(spool, ledger, clock, read_header, 100), path)
+        receive(ReceiveService(spool, ledger.arrivals, clock, read_header, 100), path)
 
     assert not path.exists()
     assert spool.files == {}
@@ -149,7 +149,7 @@ def test_a_full_spool_is_told_and_nothing_is_recorded(
         receive(service, path)
 
     assert not path.exists()
-    assert ledger.instances(HEADER.study_instance_uid) == []
+    assert ledger.studies.instances(HEADER.study_instance_uid) == []
 
 
 def test_when_the_ledger_does_not_answer_no_file_stays_behind(
@@ -162,7 +162,7 @@ def test_when_the_ledger_does_not_answer_no_file_stays_behind(
     def down(_: object) -> Arrival:
         raise LedgerUnavailableError("down")
 
-    monkeypatch.setattr(ledger, "record_instance", down)
+    monkeypatch.setattr(ledger.arrivals, "record", down)
 
     with pytest.raises(LedgerUnavailableError):
         receive(service, incoming(b"bytes"))
@@ -177,21 +177,21 @@ def test_when_the_commit_may_have_happened_the_file_stays_and_sending_again_is_s
     incoming: Callable[[bytes], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    record = ledger.record_instance
+    record = ledger.arrivals.record
 
     def lost_after_commit(instance: object) -> Arrival:
         record(instance)  # type: ignore[arg-type]  # as wide as monkeypatch
         raise LedgerCommitUnknownError("the connection was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "record_instance", lost_after_commit)
+        patch.setattr(ledger.arrivals, "record", lost_after_commit)
         with pytest.raises(LedgerCommitUnknownError):
             receive(service, incoming(b"bytes"))
 
     arrival = receive(service, incoming(b"bytes"))
 
     assert arrival is Arrival.DUPLICATE
-    (known,) = ledger.instances(HEADER.study_instance_uid)
+    (known,) = ledger.studies.instances(HEADER.study_instance_uid)
     assert spool.files == {known.instance.spool_key: b"bytes"}
 
 

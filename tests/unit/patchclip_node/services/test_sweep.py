@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,12 +13,14 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
+from patchclip_node.services.complete import CompleteService
 from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.services.leases import LeaseService
+from patchclip_node.services.remind import RemindService
 from patchclip_node.services.sweep import SweepService
-from patchclip_node.services.wake import REMIND_EVERY_S
-from patchclip_node.settings import RetrySettings
+from patchclip_node.services.wake import REMIND_EVERY_S, Waker
 from tests.support.fakes import START, FakeClock, FakeQueue, MemorySpool, make_instance
-from tests.support.studies import bring_to, only_revision
+from tests.support.studies import POLICY, bring_to, only_revision
 
 QUIET_S = 5.0
 LEASE_S = 60.0
@@ -28,17 +32,18 @@ class Sweeper:
     def __init__(self, ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: FakeClock) -> None:
         self.owner = LeaseOwner("here:1:1")
         self.dead: set[str] = set()
+        policy = replace(POLICY, lease_s=LEASE_S, analysis_attempts=2, delivery_attempts=2)
+        waker = Waker(queue, clock)
         self.service = SweepService(
-            ledger=ledger,
-            spool=spool,
-            queue=queue,
-            clock=clock,
-            owner=self.owner,
-            dead_owners=lambda owners: [owner for owner in owners if owner in self.dead],
-            quiet_s=QUIET_S,
-            lease_s=LEASE_S,
-            retry=RetrySettings(analysis_attempts=2, delivery_attempts=2),
+            LeaseService(ledger.leases, clock, self.owner, self.dead_among, policy),
+            CompleteService(ledger.arrivals, waker, clock, QUIET_S),
+            RemindService(ledger.workload, waker, clock, self.owner),
+            spool,
+            clock,
         )
+
+    def dead_among(self, owners: Sequence[str]) -> list[str]:
+        return [owner for owner in owners if owner in self.dead]
 
     def run(self) -> list[str]:
         """Sweep once; returns the names of what was logged."""
@@ -55,7 +60,7 @@ def sweeper(ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: Fake
 def test_a_quiet_study_is_closed_and_a_worker_is_woken(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
 
     clock.advance(QUIET_S - 1)
     sweeper.run()
@@ -72,7 +77,7 @@ def test_each_closed_study_wakes_a_worker_once(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
     for number in range(3):
-        ledger.record_instance(make_instance(f"1.{number}"))
+        ledger.arrivals.record(make_instance(f"1.{number}"))
     clock.advance(QUIET_S)
 
     sweeper.run()
@@ -101,12 +106,12 @@ def test_an_answered_call_is_followed_by_the_next_one_without_waiting(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
     for number in range(3):
-        ledger.record_instance(make_instance(f"1.{number}"))
-    ledger.close_quiet(START, 0)
+        ledger.arrivals.record(make_instance(f"1.{number}"))
+    ledger.arrivals.close_quiet(START, 0)
     for number in range(3):
         sweeper.run()
         with sweeper.owner.at_work() as owner:
-            assert ledger.lease_study(clock.now(), owner, LEASE_S) is not None
+            assert ledger.analyses.lease(clock.now(), owner, LEASE_S) is not None
         assert len(queue.woken) == number + 1
 
 
@@ -194,7 +199,7 @@ def test_a_study_that_ends_its_workers_fails_after_its_attempts(
 ) -> None:
     bring_to(ledger, StudyState.RECEIVED)
     for attempt in range(2):
-        ledger.lease_study(clock.now(), f"here:9:9#{attempt}", LEASE_S)
+        ledger.analyses.lease(clock.now(), f"here:9:9#{attempt}", LEASE_S)
         sweeper.dead = {f"here:9:9#{attempt}"}
         sweeper.run()
 
@@ -221,7 +226,7 @@ def test_a_broker_that_is_down_is_logged_once_and_woken_when_it_is_back(
 def test_a_study_is_closed_also_while_the_broker_is_down(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
     queue.down = True
     clock.advance(QUIET_S)
 
@@ -236,10 +241,10 @@ def test_a_ledger_that_is_down_is_logged_once_and_swept_when_it_is_back(
     def down() -> list[str]:
         raise LedgerUnavailableError("down")
 
-    ledger.record_instance(make_instance())
+    ledger.arrivals.record(make_instance())
     clock.advance(QUIET_S)
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "lease_owners", down)
+        patch.setattr(ledger.leases, "owners", down)
         logged = [name for _ in range(20) for name in sweeper.run()]
     assert logged == ["ledger_down"]
 

@@ -11,19 +11,17 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.wording import RESEARCH_STATEMENT, load_wordings
+from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.records import STANDARD_VARIANTS
 from patchclip_node.domain.states import StudyState
-from patchclip_node.services.analyse import AnalysisService
-from patchclip_node.settings import RetrySettings
+from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.web import create_app
-from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive
+from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
-from tests.support.studies import LEASE_S, OWNER, bring_to
+from tests.support.studies import OWNER, POLICY, bring_to
 from tests.support.synthetic import TRAINED
 
 
@@ -40,29 +38,19 @@ class Site:
     def analyse(self, analyzer: OpacityEverywhere | None = None, **attributes: Any) -> None:
         """Let one study arrive and be analysed."""
         receive(self.ledger, self.spool, radiograph_file(self.folder, "image.dcm", **attributes), self.clock.now())
-        self.ledger.close_quiet(self.clock.now(), 0)
-        service = AnalysisService(
-            ledger=self.ledger,
-            spool=self.spool,
-            queue=FakeQueue(),
-            clock=self.clock,
-            uids=DerivedUidGenerator(),
-            decoder=FakeDecoder(),
-            analyzer=analyzer or OpacityEverywhere(),
-            definitions=load_findings(),
-            wordings=load_wordings(),
-            station_name="PATCHCLIP",
-            destinations={"pacs": STANDARD_VARIANTS},
-            retry=RetrySettings(),
-            lease_s=LEASE_S,
-        )
+        self.ledger.arrivals.close_quiet(self.clock.now(), 0)
+        plan = ResultPlan({"pacs": STANDARD_VARIANTS})
+        analysis = StudyAnalysis(self.spool, FakeDecoder(), analyzer or OpacityEverywhere(), result_issuer(), plan)
+        service = AnalysisService(self.ledger.analyses, analysis, FakeQueue(), self.clock, POLICY)
         assert service.run_one(OWNER)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
-    with TestClient(create_app(ledger=ledger, spool=spool, clock=clock, ae_title="PATCHCLIP")) as browser:
+    with TestClient(
+        create_app(studies=ledger.studies, workload=ledger.workload, spool=spool, clock=clock, ae_title="PATCHCLIP")
+    ) as browser:
         yield Site(tmp_path, ledger, spool, clock, browser)
     ledger.close()
 
@@ -213,8 +201,8 @@ def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest
         raise LedgerUnavailableError("the database restarts")
 
     assert site.browser.get("/healthz").json()["status"] == "ok"
-    for method in ("counts", "studies"):
-        monkeypatch.setattr(site.ledger, method, down)
+    monkeypatch.setattr(site.ledger.workload, "counts", down)
+    monkeypatch.setattr(site.ledger.studies, "find", down)
 
     health, page = site.browser.get("/healthz"), site.browser.get("/")
 

@@ -1,0 +1,107 @@
+"""What the ledger knows of studies, and how much there is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Table, func, select
+
+from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.analysing import due_for_analysis
+from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.returning import deliveries_of, due_for_delivery
+from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
+from patchclip_node.domain.records import (
+    DeliveryRecord,
+    DeliveryState,
+    EventRecord,
+    InstanceRecord,
+    LedgerCounts,
+    ResultRecord,
+    StudyRecord,
+)
+from patchclip_node.domain.states import FINAL_STATES, StudyState
+
+
+class SqlStudies:
+    """The port `Studies`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(
+        self, states: Sequence[StudyState] = (), patient_id: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[StudyRecord]:
+        """See the port."""
+        query = rows.select_studies().order_by(studies.c.last_received_at.desc(), studies.c.id.desc())
+        if states:
+            query = query.where(studies.c.state.in_([state.value for state in states]))
+        if patient_id is not None:
+            query = query.where(studies.c.patient_id == patient_id)
+        with self._database.read() as connection:
+            return [rows.study(row) for row in connection.execute(query.limit(limit).offset(offset))]
+
+    def revisions(self, study_instance_uid: str) -> list[StudyRecord]:
+        """See the port."""
+        of_study = rows.select_studies().where(studies.c.study_instance_uid == study_instance_uid)
+        with self._database.read() as connection:
+            return [rows.study(row) for row in connection.execute(of_study.order_by(studies.c.revision))]
+
+    def instances(self, study_instance_uid: str) -> list[InstanceRecord]:
+        """See the port."""
+        of_study = rows.select_instances().where(instances.c.study_instance_uid == study_instance_uid)
+        with self._database.read() as connection:
+            return [rows.instance(row) for row in connection.execute(of_study)]
+
+    def events(self, study_id: int) -> list[EventRecord]:
+        """See the port."""
+        with self._database.read() as connection:
+            found = connection.execute(rows.select_events().where(events.c.study_id == study_id))
+            return [rows.event(row) for row in found]
+
+    def results(self, study_id: int) -> list[ResultRecord]:
+        """See the port."""
+        with self._database.read() as connection:
+            found = connection.execute(rows.select_results().where(results.c.study_id == study_id))
+            return [rows.result(row) for row in found]
+
+    def deliveries(self, study_id: int) -> list[DeliveryRecord]:
+        """See the port."""
+        with self._database.read() as connection:
+            return deliveries_of(connection, study_id)
+
+
+class SqlWorkload:
+    """The port `Workload`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, now: datetime) -> tuple[int, int]:
+        """See the port."""
+        analyses = select(func.count()).select_from(studies).where(due_for_analysis(now))
+        sendings = select(deliveries.c.study_id, deliveries.c.destination).where(due_for_delivery(now)).distinct()
+        with self._database.read() as connection:
+            return (
+                connection.execute(analyses).scalar_one(),
+                connection.execute(select(func.count()).select_from(sendings.subquery())).scalar_one(),
+            )
+
+    def counts(self) -> LedgerCounts:
+        """See the port."""
+        final = [state.value for state in FINAL_STATES]
+        oldest = select(func.min(studies.c.first_received_at)).where(studies.c.state.not_in(final))
+        with self._database.read() as connection:
+            in_studies, in_deliveries = _by_state(connection, studies), _by_state(connection, deliveries)
+            return LedgerCounts(
+                studies_by_state={state: in_studies.get(state.value, 0) for state in StudyState},
+                deliveries_by_state={state: in_deliveries.get(state.value, 0) for state in DeliveryState},
+                instances=connection.execute(select(func.count()).select_from(instances)).scalar_one(),
+                oldest_unfinished_at=connection.execute(oldest).scalar_one(),
+            )
+
+
+def _by_state(connection: Connection, table: Table) -> dict[str, int]:
+    counted = connection.execute(select(table.c.state, func.count().label("number")).group_by(table.c.state))
+    return {row.state: row.number for row in counted}

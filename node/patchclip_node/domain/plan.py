@@ -1,0 +1,35 @@
+"""Which results are built, and who gets which."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from patchclip_node.domain.records import STANDARD_VARIANTS, NewResult, ResultVariant
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPlan:
+    """What is built, and which destination gets what.
+
+    destinations: by name, what each gets. What any of them gets is built, once; without one, the standard results.
+    kept_ready: built as well, for destinations that turn out not to take what they should get.
+    """
+
+    destinations: Mapping[str, Collection[ResultVariant]]
+    kept_ready: Collection[ResultVariant] = ()
+
+    @property
+    def variants(self) -> tuple[ResultVariant, ...]:
+        """All that is built, each once."""
+        wanted = tuple(variant for variants in self.destinations.values() for variant in variants)
+        return tuple(dict.fromkeys((*(wanted or STANDARD_VARIANTS), *self.kept_ready)))
+
+    def promised(self, built: Iterable[tuple[ResultVariant, NewResult]]) -> dict[str, list[str]]:
+        """Return, for each destination that gets any, the SOP Instance UIDs of what it gets."""
+        results = list(built)
+        return {
+            name: wanted
+            for name, variants in self.destinations.items()
+            if (wanted := [result.sop_instance_uid for variant, result in results if variant in variants])
+        }

@@ -1,0 +1,27 @@
+"""How long work is leased, how often it is tried, and how long it waits between two tries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPolicy:
+    """Leases and retries, alike for analyses and deliveries but for the number of attempts.
+
+    lease_s: a worker that shows no sign of life for this long loses its work to another one.
+    analysis_attempts, delivery_attempts: from 1; after the last one the work has failed.
+    backoff_s, backoff_max_s: the wait after the first attempt, and the longest one.
+    """
+
+    lease_s: float
+    analysis_attempts: int
+    delivery_attempts: int
+    backoff_s: float
+    backoff_max_s: float
+
+    def due_again(self, attempts: int, now: datetime) -> datetime:
+        """Return when to try again after `attempts` (from 1): the wait doubles each time, up to its maximum."""
+        doublings = min(attempts - 1, 64)  # far beyond any backoff_max_s, and still a float
+        return now + timedelta(seconds=min(self.backoff_s * 2**doublings, self.backoff_max_s))

@@ -1,0 +1,90 @@
+"""One study from the spool to its results in the spool; what is said of it in the ledger is the caller's."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom import Dataset
+
+from patchclip_core.values.results import Analyzer
+from patchclip_node.domain.plan import ResultPlan
+from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult, ResultVariant
+from patchclip_node.ports.spool import Spool
+from patchclip_node.results import encode
+from patchclip_node.services.analyse.images import Decoder, analyse_instances
+from patchclip_node.services.analyse.issuer import ResultIssuer
+from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
+from patchclip_node.services.study_summary import summarise
+
+
+@dataclass(frozen=True, slots=True)
+class StudyAnalysis:
+    """Analyses studies, one at a time. It owns neither decoder nor model."""
+
+    spool: Spool
+    decoder: Decoder
+    analyzer: Analyzer
+    issuer: ResultIssuer
+    plan: ResultPlan
+
+    def run(self, leased: LeasedStudy, now: datetime) -> FinishedStudy | RejectedStudy:
+        """Analyse a study and keep what was made of it in the spool.
+
+        Raises what `analyse_instances` raises, `FileNotFoundError` for an image that the spool does not hold, and
+        `StorageFullError`.
+        """
+        timer = StepTimer()
+        with ExitStack() as files:
+            with timer.step("fetch"):
+                images = [_study_image(record, files, self.spool) for record in leased.instances]
+            context = self.issuer.context(leased, now)
+            outcome = analyse_instances(images, self.decoder, self.analyzer, context, self.plan.variants)
+        ids = {record.instance.header.sop_instance_uid: record.id for record in leased.instances}
+        reasons = {ids[file.image.sop_instance_uid]: file.reason for file in outcome.skipped}
+        if isinstance(outcome, Analysed):
+            return self._finished(outcome, reasons, timer)
+        return RejectedStudy(outcome.reason, reasons)
+
+    def discard(self, study: FinishedStudy) -> None:
+        """Delete what `run` kept: somebody else has the study now."""
+        for key in study.spool_keys:
+            self.spool.delete(key)
+
+    def _finished(self, outcome: Analysed, reasons: dict[int, str], timer: StepTimer) -> FinishedStudy:
+        with timer.step("store"):
+            stored = [(variant, self._write_result(variant, dataset)) for variant, dataset in outcome.results]
+            overlay_keys = {
+                file.image.sop_instance_uid: self.spool.write([file.overlay_png]).key for file in outcome.images
+            }
+        around = timer.seconds
+        seconds = {"fetch": around.pop("fetch"), **outcome.seconds, **around}
+        summary = summarise(outcome, overlay_keys, self.issuer.definitions, seconds)
+        results = tuple(result for _, result in stored)
+        return FinishedStudy(
+            analysis=FinishedAnalysis(results, self.plan.promised(stored), reasons, summary.to_json()),
+            spool_keys=(*(result.spool_key for result in results), *overlay_keys.values()),
+            images=len(outcome.images),
+            skipped=len(outcome.skipped),
+            seconds=summary.seconds,
+        )
+
+    def _write_result(self, variant: ResultVariant, dataset: Dataset) -> NewResult:
+        stored = self.spool.write([encode(dataset)])
+        return NewResult(
+            kind=variant.kind,
+            variant=variant.key,
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            series_instance_uid=str(dataset.SeriesInstanceUID),
+            spool_key=stored.key,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+        )
+
+
+def _study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> StudyImage:
+    path = files.enter_context(spool.local_path(record.instance.spool_key))
+    header = record.instance.header
+    return StudyImage(path, header.sop_class_uid, header.sop_instance_uid)
