@@ -8,11 +8,12 @@ from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from patchclip_node.domain.records import Arrival
-from patchclip_node.scp.storage_scp import StorageScp
+from patchclip_node.scp.storage_scp import Endpoint, StorageScp
 from patchclip_node.scu.sender import DicomResultSender
 from tests.peers import dcmtk
 from tests.peers.archive import COMPREHENSIVE_SR
 from tests.peers.radiographs import as_jpeg_2000, data_set_bytes, radiograph, write
+from tests.support.scp import OPEN
 
 pytestmark = pytest.mark.peer("dcmtk")
 
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Folder:
 def scp(tmp_path: Path, folder: Folder) -> Iterator[StorageScp]:
     incoming = tmp_path / "incoming"
     incoming.mkdir()
-    with StorageScp(folder, incoming, ae_title="PATCHCLIP", host="127.0.0.1", port=0) as scp:
+    with StorageScp(folder, incoming, Endpoint("PATCHCLIP", "127.0.0.1", 0), OPEN) as scp:
         yield scp
 
 

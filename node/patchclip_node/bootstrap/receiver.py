@@ -14,7 +14,7 @@ from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
-from patchclip_node.scp.storage_scp import StorageScp
+from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
 from patchclip_node.services.receive import ReceiveService
 from patchclip_node.settings import NodeSettings
 
@@ -24,18 +24,16 @@ PORT_PATIENCE_S = 30.0
 
 def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool) -> StorageScp:
     """Wire the receiver; it listens once it is started."""
-    service = ReceiveService(spool, arrivals, SystemClock(), read_header, settings.limits.max_instance_bytes)
-    return StorageScp(
-        service,
-        spool.incoming_dir(),
-        ae_title=settings.ae_title,
-        host=settings.host,
-        port=settings.port,
+    limits = settings.limits
+    service = ReceiveService(spool, arrivals, SystemClock(), read_header, limits.max_instance_bytes)
+    admission = Admission(
         calling_ae_titles=settings.calling_ae_titles,
         accept_any_called_ae_title=settings.accept_any_called_ae_title,
-        max_associations=settings.limits.max_associations,
-        max_instance_bytes=settings.limits.max_instance_bytes,
+        max_associations=limits.max_associations,
+        max_instance_bytes=limits.max_instance_bytes,
     )
+    endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
+    return StorageScp(service, spool.incoming_dir(), endpoint, admission)
 
 
 def run(settings: NodeSettings) -> None:

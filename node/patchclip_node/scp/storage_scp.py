@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -42,6 +43,30 @@ _SYNTAXES_NOT_SUPPORTED: Final = 0x04
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the SCP listens, and as whom; port 0 takes a free one."""
+
+    ae_title: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may send, and how much.
+
+    calling_ae_titles: who may associate; empty: everybody. accept_any_called_ae_title: False rejects associations that
+    call another AE title than the endpoint's. max_associations: at once. max_instance_bytes: a larger instance is
+    refused while it arrives.
+    """
+
+    calling_ae_titles: tuple[str, ...]
+    accept_any_called_ae_title: bool
+    max_associations: int
+    max_instance_bytes: int
+
+
 class InstanceReceiver(Protocol):
     """Makes a received instance durable: `services.receive.ReceiveService`."""
 
@@ -66,29 +91,23 @@ class StorageScp:
         self,
         receiver: InstanceReceiver,
         incoming_dir: Path,
-        *,
-        ae_title: str,
-        host: str,
-        port: int,
-        calling_ae_titles: tuple[str, ...] = (),
-        accept_any_called_ae_title: bool = True,
-        max_associations: int = 20,
-        max_instance_bytes: int = 512 * 1024**2,
+        endpoint: Endpoint,
+        admission: Admission,
     ) -> None:
-        """`port` 0 takes a free one; `incoming_dir` lies on the spool's file system. The rest: see `NodeSettings`."""
+        """`incoming_dir` lies on the spool's file system."""
         self._receiver = receiver
         self._incoming_dir = incoming_dir
-        self._address = (host, port)
-        self._max_instance_bytes = max_instance_bytes
+        self._address = (endpoint.host, endpoint.port)
+        self._max_instance_bytes = admission.max_instance_bytes
         self._server: ReceivingServer | None = None
         self._thread: threading.Thread | None = None
-        self._ae = AE(ae_title)
+        self._ae = AE(endpoint.ae_title)
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        self._ae.maximum_associations = max_associations
+        self._ae.maximum_associations = admission.max_associations
         self._ae.maximum_pdu_size = MAX_PDU_BYTES
-        self._ae.require_calling_aet = list(calling_ae_titles)
-        self._ae.require_called_aet = not accept_any_called_ae_title
+        self._ae.require_calling_aet = list(admission.calling_ae_titles)
+        self._ae.require_called_aet = not admission.accept_any_called_ae_title
         self._ae.acse_timeout = ACSE_TIMEOUT_S
         self._ae.network_timeout = NETWORK_TIMEOUT_S
         self._ae.supported_contexts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
 from typing import Final
@@ -23,11 +24,6 @@ from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
-CONNECT_TIMEOUT_S: Final = 10.0
-ACSE_TIMEOUT_S: Final = 30.0
-"""How long the peer may take to answer the association request."""
-RESPONSE_TIMEOUT_S: Final = 120.0
-"""How long the peer may take to store an object and answer."""
 MAX_PDU_BYTES: Final = 131_072
 """Maximum Length of what we receive; responses are far shorter."""
 _MAX_CONTEXTS: Final = 128
@@ -37,22 +33,30 @@ _UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a peer may take.
+
+    connect_s: to take the connection. acse_s: to answer the association request. response_s: to store an object and
+    answer.
+    """
+
+    connect_s: float = 10.0
+    acse_s: float = 30.0
+    response_s: float = 120.0
+
+
 class DicomResultSender:
     """Implements the port `ResultSender` with pynetdicom."""
 
     def __init__(
         self,
         ae_title: str,
-        *,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        acse_timeout_s: float = ACSE_TIMEOUT_S,
-        response_timeout_s: float = RESPONSE_TIMEOUT_S,
+        timeouts: Timeouts = Timeouts(),
     ) -> None:
         """`ae_title` is what we call ourselves; destinations may know us by it."""
         self._ae_title = ae_title
-        self._connect_timeout_s = connect_timeout_s
-        self._acse_timeout_s = acse_timeout_s
-        self._response_timeout_s = response_timeout_s
+        self._timeouts = timeouts
 
     def send(self, destination: Destination, paths: Sequence[Path]) -> list[SendOutcome]:
         """Send over one association; one outcome a file, in order. Raises `PeerError` when no association came about.
@@ -88,7 +92,7 @@ class DicomResultSender:
         finally:
             _end(association)
         if status is None:
-            raise PeerError(f"{_where(destination)} gave no answer to C-ECHO within {self._response_timeout_s:g} s")
+            raise PeerError(f"{_where(destination)} gave no answer to C-ECHO within {self._timeouts.response_s:g} s")
         if status != 0x0000:
             raise PeerError(f"{_where(destination)} answered C-ECHO with status 0x{status:04X}")
 
@@ -96,10 +100,10 @@ class DicomResultSender:
         ae = _SendingEntity(self._ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.connection_timeout = self._connect_timeout_s
-        ae.acse_timeout = self._acse_timeout_s
-        ae.dimse_timeout = self._response_timeout_s
-        ae.network_timeout = self._response_timeout_s
+        ae.connection_timeout = self._timeouts.connect_s
+        ae.acse_timeout = self._timeouts.acse_s
+        ae.dimse_timeout = self._timeouts.response_s
+        ae.network_timeout = self._timeouts.response_s
         try:
             association = ae.associate(
                 destination.host,
@@ -133,11 +137,11 @@ class DicomResultSender:
         if answered is not None:
             return f"{where} accepted the association but none of the objects' SOP classes: enable their storage there"
         try:
-            socket.create_connection((destination.host, destination.port), self._connect_timeout_s).close()
+            socket.create_connection((destination.host, destination.port), self._timeouts.connect_s).close()
         except ConnectionRefusedError:
             return f"{where} refused the connection: nothing listens there, or a firewall says no"
         except TimeoutError:
-            return f"{where} did not answer within {self._connect_timeout_s:g} s: check host, port and firewall"
+            return f"{where} did not answer within {self._timeouts.connect_s:g} s: check host, port and firewall"
         except OSError as error:
             return f"{where} can't be reached: {error.strerror or error}"
         return f"{where} takes connections but did not answer our association request: is this the DICOM port?"
@@ -164,7 +168,7 @@ class DicomResultSender:
             return SendOutcome(path, f"{where}: could not be sent: {error}", permanent=association.is_established)
         status = response.get("Status")
         if status is None:
-            return SendOutcome(path, f"{where} gave no answer within {self._response_timeout_s:g} s")
+            return SendOutcome(path, f"{where} gave no answer within {self._timeouts.response_s:g} s")
         verdict = answer(status)
         if verdict is Answer.STORED:
             if status != 0x0000:

@@ -19,7 +19,7 @@ from pydicom.uid import (
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.records import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination
-from patchclip_node.scu.sender import DicomResultSender
+from patchclip_node.scu.sender import DicomResultSender, Timeouts
 from patchclip_node.scu.statuses import Answer, answer, meaning
 from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION, Archive
 from tests.peers.radiographs import data_set_bytes, radiograph, write
@@ -27,7 +27,7 @@ from tests.peers.radiographs import data_set_bytes, radiograph, write
 
 @pytest.fixture
 def sender() -> DicomResultSender:
-    return DicomResultSender("NODE", connect_timeout_s=1, acse_timeout_s=1, response_timeout_s=1)
+    return DicomResultSender("NODE", Timeouts(connect_s=1, acse_s=1, response_s=1))
 
 
 @pytest.fixture
