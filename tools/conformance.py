@@ -7,9 +7,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from patchclip_node.dicom import statuses
 from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from patchclip_node.scp import statuses
 from patchclip_node.scp.storage_scp import ACSE_TIMEOUT_S, NETWORK_TIMEOUT_S, VERIFICATION_SYNTAXES
 from patchclip_node.scp.upper_layer import MAX_ANNOUNCED_PDU_BYTES, MAX_PDU_BYTES
 

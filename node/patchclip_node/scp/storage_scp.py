@@ -11,11 +11,12 @@ from typing import Any, Final, Protocol
 
 import structlog
 from pydicom import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
+from patchclip_node.dicom import statuses
 from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import (
     InstanceTooLargeError,
@@ -25,12 +26,12 @@ from patchclip_node.domain.errors import (
 )
 from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from patchclip_node.scp import statuses
 from patchclip_node.scp.incoming import IncomingDataSet
+from patchclip_node.scp.responses import response
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer, stop_serving
 
-VERIFICATION_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
-"""Explicit and Implicit VR Little Endian; a C-ECHO carries no data set."""
+VERIFICATION_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+"""A C-ECHO carries no data set."""
 
 ACSE_TIMEOUT_S: Final = 30.0
 """How long a connection may take to ask for an association (the ARTIM timer, PS3.8 9.1.5)."""
@@ -188,9 +189,9 @@ class StorageScp:
         finally:
             data_set.discard()
         if status == statuses.SUCCESS:
-            return statuses.response(status)
+            return response(status)
         bound.warning("instance_refused", status=f"0x{status:04X}", reason=comment)
-        return statuses.response(status, comment)
+        return response(status, comment)
 
     def _keep(
         self, event: evt.Event, data_set: IncomingDataSet, sop_class_uid: str, sop_instance_uid: str

@@ -26,8 +26,9 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dsutils import create_file_meta
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from patchclip_node.dicom.sockets import PromptSocket
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.incoming import IncomingDataSet
 
@@ -58,12 +59,11 @@ log = structlog.get_logger(__name__)
 Handler = tuple[evt.EventType, Callable[[evt.Event], Any]]
 
 
-class BoundedSocket(AssociationSocket):
+class BoundedSocket(PromptSocket):
     """Reads PDUs up to a length, and within a time."""
 
     def __init__(self, assoc: Association, client_socket: socket.socket) -> None:
-        super().__init__(assoc, client_socket=client_socket)
-        client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(assoc, client_socket)
         client_socket.settimeout(assoc.network_timeout)
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -87,12 +87,6 @@ class BoundedSocket(AssociationSocket):
                 count += arrived
         del received[count:]
         return received
-
-    def _shutdown_socket(self) -> None:
-        """Close the socket even where shutting it down fails because the peer was faster."""
-        super()._shutdown_socket()
-        if self.socket is not None:
-            self.socket.close()
 
 
 class SpoolingDimse(DIMSEServiceProvider):

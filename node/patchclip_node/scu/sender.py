@@ -19,6 +19,8 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
+from patchclip_node.dicom.sockets import PromptSocket
+from patchclip_node.dicom.statuses import SUCCESS
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -93,7 +95,7 @@ class DicomResultSender:
             _end(association)
         if status is None:
             raise PeerError(f"{_where(destination)} gave no answer to C-ECHO within {self._timeouts.response_s:g} s")
-        if status != 0x0000:
+        if status != SUCCESS:
             raise PeerError(f"{_where(destination)} answered C-ECHO with status 0x{status:04X}")
 
     def _associate(self, destination: Destination, contexts: list[PresentationContext]) -> Association:
@@ -171,7 +173,7 @@ class DicomResultSender:
             return SendOutcome(path, f"{where} gave no answer within {self._timeouts.response_s:g} s")
         verdict = answer(status)
         if verdict is Answer.STORED:
-            if status != 0x0000:
+            if status != SUCCESS:
                 log.warning("stored_with_warning", destination=destination.name, status=f"0x{status:04X}")
             return SendOutcome(path, None)
         comment = response.get("ErrorComment")
@@ -179,25 +181,11 @@ class DicomResultSender:
         return SendOutcome(path, words, permanent=verdict is Answer.REFUSED)
 
 
-class _SendingSocket(AssociationSocket):
-    def _create_socket(self, address: AddressInformation) -> socket.socket:
-        """Small PDUs must not wait for the acknowledgement of the one before (Nagle)."""
-        created = super()._create_socket(address)
-        created.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return created
-
-    def _shutdown_socket(self) -> None:
-        """Close the socket even where shutting it down fails, as it does when no connection came about."""
-        super()._shutdown_socket()
-        if self.socket is not None:
-            self.socket.close()
-
-
 class _SendingEntity(AE):
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
     ) -> AssociationSocket:
-        created = _SendingSocket(assoc, address=address)
+        created = PromptSocket(assoc, address=address)
         created.tls_args = tls_args
         return created
 

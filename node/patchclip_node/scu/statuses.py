@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
+from patchclip_node.dicom import statuses
+
 
 class Answer(Enum):
     """What to do after a response."""
@@ -14,22 +16,19 @@ class Answer(Enum):
     REFUSED = auto()
 
 
-_DUPLICATE_SOP_INSTANCE: Final = 0x0111
-"""The peer has it already, as after a connection that broke between its storing and its answer."""
-
 _REFUSALS: Final = {
-    0x0105: "no such attribute",
-    0x0106: "invalid attribute value",
-    0x0115: "invalid argument value",
-    0x0117: "invalid SOP instance UID",
-    0x0119: "class-instance conflict",
-    0x0120: "missing attribute",
-    0x0121: "missing attribute value",
-    0x0122: "SOP class not supported",
-    0x0124: "not authorised",
-    0x0210: "duplicate invocation",
-    0x0211: "unrecognised operation",
-    0x0212: "mistyped argument",
+    statuses.NO_SUCH_ATTRIBUTE: "no such attribute",
+    statuses.INVALID_ATTRIBUTE_VALUE: "invalid attribute value",
+    statuses.INVALID_ARGUMENT_VALUE: "invalid argument value",
+    statuses.INVALID_SOP_INSTANCE: "invalid SOP instance UID",
+    statuses.CLASS_INSTANCE_CONFLICT: "class-instance conflict",
+    statuses.MISSING_ATTRIBUTE: "missing attribute",
+    statuses.MISSING_ATTRIBUTE_VALUE: "missing attribute value",
+    statuses.SOP_CLASS_NOT_SUPPORTED: "SOP class not supported",
+    statuses.NOT_AUTHORIZED: "not authorised",
+    statuses.DUPLICATE_INVOCATION: "duplicate invocation",
+    statuses.UNRECOGNIZED_OPERATION: "unrecognised operation",
+    statuses.MISTYPED_ARGUMENT: "mistyped argument",
 }
 """General failures (PS3.7 annex C) that the same bytes would meet again."""
 
@@ -37,13 +36,14 @@ _REFUSALS: Final = {
 def answer(status: int) -> Answer:
     """Say what a status means.
 
-    Success (0000), a warning (Bxxx, and the general 0001, 0107, 0116) and "duplicate SOP instance" (0111): the peer has
-    the object. A9xx (data set does not match SOP class), Cxxx (cannot understand) and refusals for the class or the
-    sender: the same bytes will not get in. All else, A7xx (out of resources) above all, may pass.
+    Success, a warning, and a duplicate SOP instance, as after a connection that broke between the peer's storing and
+    its answer: the peer has the object. A data set that does not match its class, one that is not understood, and
+    refusals for the class or the sender: the same bytes will not get in. All else, out of resources above all, may
+    pass.
     """
-    if status in {0x0000, 0x0001, 0x0107, 0x0116, _DUPLICATE_SOP_INSTANCE} or status >> 12 == 0xB:
+    if status in {statuses.SUCCESS, statuses.DUPLICATE_SOP_INSTANCE} or statuses.is_warning(status):
         return Answer.STORED
-    if status in _REFUSALS or status >> 8 == 0xA9 or status >> 12 == 0xC:
+    if status in _REFUSALS or statuses.is_data_set_mismatch(status) or statuses.is_not_understood(status):
         return Answer.REFUSED
     return Answer.TRY_AGAIN
 
@@ -52,10 +52,10 @@ def meaning(status: int) -> str:
     """Return words for a failure status."""
     if status in _REFUSALS:
         return _REFUSALS[status]
-    if status >> 8 == 0xA7:
+    if statuses.is_out_of_resources(status):
         return "out of resources"
-    if status >> 8 == 0xA9:
+    if statuses.is_data_set_mismatch(status):
         return "data set does not match SOP class"
-    if status >> 12 == 0xC:
+    if statuses.is_not_understood(status):
         return "cannot understand"
     return "processing failure"
