@@ -21,6 +21,7 @@ import numpy as np
 
 from patchclip_core.errors import PatchClipError
 from patchclip_node.domain.errors import NodeError, PeerError
+from patchclip_node.domain.masking import masked_url
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.settings import NodeSettings
 
@@ -109,7 +110,6 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
     """The ledger answers and has the tables of this version."""
     from patchclip_node.adapters.ledger import SqlLedger
     from patchclip_node.adapters.ledger.migrate import is_current
-    from patchclip_node.cli.config import masked_url
 
     where = masked_url(settings.effective_ledger_url)
     if settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists():
@@ -133,8 +133,6 @@ def queue(settings: NodeSettings) -> Iterator[CheckResult]:
         yield CheckResult("queue", Status.OK, "embedded, in the data folder; no broker is needed")
         return
     from celery import Celery
-
-    from patchclip_node.cli.config import masked_url
 
     where = masked_url(settings.broker_url)
     try:

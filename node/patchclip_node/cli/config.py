@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, console, print_json
+from patchclip_node.domain.masking import masked_url
 from patchclip_node.settings import NodeSettings, read_settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Check and show the configuration.")
 
 SECRET_URLS = frozenset({"ledger_url", "broker_url"})
-
-_PASSWORD = re.compile(r"(://[^:@/;\s]*:)[^;\s]*@")
-_PASSWORD_PARAMETER = re.compile(r"([?&](?:password|sslpassword)=)[^&;\s]*")
 
 
 @app.command()
@@ -71,11 +68,6 @@ def effective_settings(
         for part in type(value).model_fields:
             from_environment = f"{variable}__{part.upper()}" in environment
             yield f"{name}.{part}", _plain(getattr(value, part)), _source(from_environment, part in section)
-
-
-def masked_url(url: str) -> str:
-    """Return the URL, or several joined by semicolons, with each password replaced by ***."""
-    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
 def _source(in_environment: bool, in_file: bool) -> str:

@@ -23,6 +23,7 @@ from patchclip_node.domain.errors import (
     LedgerCommitUnknownError,
     LedgerUnavailableError,
 )
+from patchclip_node.domain.masking import masked_url
 
 _WAIT_S = 30.0
 """How long a transaction waits for the writer before it before it gives up."""
@@ -103,7 +104,7 @@ class Database:
         return f"the ledger {self} does not answer: {detail}"
 
     def __str__(self) -> str:
-        return self._url.render_as_string(hide_password=True)
+        return masked_url(self._url.render_as_string(hide_password=False))
 
 
 def _parsed(url: str) -> URL:

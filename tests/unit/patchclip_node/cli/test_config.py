@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from patchclip_node.cli.config import masked_url
 from tests.unit.patchclip_node.cli.conftest import Command
 
 
@@ -67,18 +66,3 @@ def test_the_table_never_shows_a_password(command: Command, tmp_path: Path) -> N
 
     assert "hunter2" not in shown
     assert "postgresql://node:***@db/node" in shown
-
-
-@pytest.mark.parametrize(
-    ("url", "masked"),
-    [
-        ("sqlite:///var/ledger.sqlite", "sqlite:///var/ledger.sqlite"),
-        ("redis://host:6379/0", "redis://host:6379/0"),
-        ("redis://:s3cret@host/0", "redis://:***@host/0"),
-        ("postgresql://u:p@ss@db/n", "postgresql://u:***@db/n"),
-        ("sentinel://:a@h1;sentinel://:b@h2", "sentinel://:***@h1;sentinel://:***@h2"),
-        ("postgresql://db/n?user=u&password=p", "postgresql://db/n?user=u&password=***"),
-    ],
-)
-def test_passwords_in_urls_are_masked(url: str, masked: str) -> None:
-    assert masked_url(url) == masked
