@@ -45,17 +45,17 @@ def measure_ledger(ledger: SqlLedger) -> None:
     """Print the ledger's figures, one study with one image and one result at a time."""
     run = uuid.uuid4().int
     arriving = [instance(f"2.25.{run}.{number}") for number in range(2 * STUDIES)]
-    report("record_instance", STUDIES, lambda: [ledger.arrivals.record(one) for one in arriving[:STUDIES]])
+    report("arrivals.record", STUDIES, lambda: [ledger.arrivals.record(one) for one in arriving[:STUDIES]])
     with ThreadPoolExecutor(THREADS) as threads:
         report(
-            f"record_instance, {THREADS} threads",
+            f"arrivals.record, {THREADS} threads",
             STUDIES,
             lambda: list(threads.map(ledger.arrivals.record, arriving[STUDIES:])),
         )
     ledger.arrivals.close_quiet(datetime.now(UTC), 0)
-    report("lease_study + finish_analysis", STUDIES, lambda: analyse(ledger))
-    report("lease_delivery + delivered", STUDIES, lambda: deliver(ledger))
-    report("due_work", 200, lambda: [ledger.workload.due(datetime.now(UTC)) for _ in range(200)])
+    report("analyses.lease + finish", STUDIES, lambda: analyse(ledger))
+    report("deliveries.lease + confirm", STUDIES, lambda: deliver(ledger))
+    report("workload.due", 200, lambda: [ledger.workload.due(datetime.now(UTC)) for _ in range(200)])
 
 
 def analyse(ledger: SqlLedger) -> None:
