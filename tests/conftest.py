@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from patchclip_node.settings import TEST_VARIABLES
+
 VIEWERS = f"{sys.prefix}/share/viewers"
 
 PEERS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -30,8 +32,6 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     "dicomscope": (("dicomscope", "Xvfb", "javac"), "apt-get install dicomscope xvfb default-jdk-headless"),
 }
 """peer -> (its needs, how to get them). A need is a program or a file; `|` stands between those of which one does."""
-
-_OF_THE_TESTS = {"PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS", "PATCHCLIP_TEST_PICTURES"}
 
 REQUIRE_PEERS = os.environ.get("PATCHCLIP_REQUIRE_PEERS", "") not in {"", "0"}
 
@@ -96,7 +96,7 @@ def pictures_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own PATCHCLIP_ variables must not change what the tests see."""
     for name in list(os.environ):
-        if name.startswith("PATCHCLIP_") and name not in _OF_THE_TESTS:
+        if name.startswith("PATCHCLIP_") and name not in TEST_VARIABLES:
             monkeypatch.delenv(name)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
@@ -330,7 +330,10 @@ def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
         raise ConfigurationError(f"{path or 'settings'}:\n" + "\n".join(lines)) from error
 
 
-_ENVIRONMENT_NOT_SETTINGS = frozenset({"PATCHCLIP_CONFIG", "PATCHCLIP_TEST_DATA", "PATCHCLIP_REQUIRE_PEERS"})
+TEST_VARIABLES: Final = frozenset({"PATCHCLIP_TEST_DATA", "PATCHCLIP_TEST_PICTURES", "PATCHCLIP_REQUIRE_PEERS"})
+"""What only the tests read. A shell in which they run may start a node, too."""
+
+_ENVIRONMENT_NOT_SETTINGS: Final = TEST_VARIABLES | {"PATCHCLIP_CONFIG"}
 
 
 def _refuse_unknown_environment() -> None:

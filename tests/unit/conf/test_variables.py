@@ -1,0 +1,52 @@
+"""The PATCHCLIP_ variables that settings, tests and pages name are the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.settings import TEST_VARIABLES, NodeSettings, read_settings
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = {f"PATCHCLIP_{name.upper()}" for name in NodeSettings.model_fields}
+_NAME = re.compile(r"\bPATCHCLIP_[A-Z][A-Z0-9_]*[A-Z0-9]\b")
+
+
+def named_in(*paths: Path) -> set[str]:
+    """Return the variables that the files name; of a nested key, its section."""
+    texts = (path.read_text(encoding="utf-8") for path in paths)
+    return {name.split("__")[0] for text in texts for name in _NAME.findall(text)}
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def test_pages_and_the_run_of_all_checks_name_no_variable_that_the_node_refuses() -> None:
+    assert named_in(*PAGES, ROOT / ".ci" / "run") <= SETTINGS | TEST_VARIABLES | {"PATCHCLIP_CONFIG"}
+
+
+def test_what_the_tests_read_is_on_the_list_and_all_of_the_list_is_read() -> None:
+    read = re.compile(r"""environ(?:\.get\(|\[)\s*"(PATCHCLIP_\w+)""")
+    names = {name for path in ROOT.glob("tests/**/*.py") for name in read.findall(path.read_text(encoding="utf-8"))}
+
+    assert names == TEST_VARIABLES
+
+
+@pytest.mark.parametrize("name", sorted(TEST_VARIABLES))
+def test_a_variable_of_the_tests_stands_in_a_page_and_keeps_no_node_from_starting(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+
+    assert read_settings(None) == NodeSettings()
+    assert name in named_in(*PAGES)
+
+
+def test_a_misspelt_one_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHCLIP_TEST_PICTURE", "1")
+
+    with pytest.raises(ConfigurationError, match="PATCHCLIP_TEST_PICTURE names no setting"):
+        read_settings(None)
