@@ -1,0 +1,195 @@
+"""What is built of a study, and which destination gets it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pydicom
+import pytest
+from PIL import Image
+
+from patchclip_core.drawing import draw_overlay
+from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind
+from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.task_queue import Work
+from patchclip_node.results.wording import SIDE_NOT_STATED
+from patchclip_node.settings import ProfileSettings
+from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
+from tests.support.studies import newest_revision
+
+
+def test_with_nothing_due_nothing_is_done(bench: Bench) -> None:
+    assert bench.run_one() is False
+
+
+def test_a_study_with_a_present_finding_gets_a_report_and_a_segmentation(bench: Bench) -> None:
+    source_uid = bench.arrive()
+
+    assert bench.run_one() is True
+
+    study = bench.study()
+    results = [delivery.result for delivery in bench.ledger.studies.deliveries(study.id)]
+    assert study.state is StudyState.ANALYSED
+    assert [record.result.kind for record in results] == [ResultKind.SR, ResultKind.SEG]
+    for record in results:
+        dataset = pydicom.dcmread(io.BytesIO(bench.spool.files[record.result.spool_key]))
+        assert dataset.SOPInstanceUID == record.result.sop_instance_uid
+        assert dataset.SOPClassUID == record.result.sop_class_uid
+        assert dataset.StudyInstanceUID == "1.2.3"
+    (image,) = summary_of(study).images
+    assert image.sop_instance_uid == source_uid
+    assert (image.rows, image.columns) == (128, 96)
+
+
+def test_a_study_without_a_present_finding_gets_a_report_alone(bench: Bench) -> None:
+    bench.decoder.bright = False
+    bench.arrive()
+
+    bench.run_one()
+
+    deliveries = bench.ledger.studies.deliveries(bench.study().id)
+    assert [delivery.result.result.kind for delivery in deliveries] == [ResultKind.SR]
+
+
+def test_each_destination_gets_the_objects_that_it_wants(bench: Bench) -> None:
+    bench.destinations = (PACS, SEG_ONLY)
+    bench.arrive()
+
+    bench.run_one()
+
+    wanted = {(item.destination, item.result.result.kind) for item in bench.ledger.studies.deliveries(bench.study().id)}
+    assert wanted == {("pacs", ResultKind.SR), ("pacs", ResultKind.SEG), ("viewer", ResultKind.SEG)}
+    assert bench.queue.woken == [Work.DELIVER]
+
+
+def test_every_plane_that_some_destination_wants_is_built_once(bench: Bench) -> None:
+    bench.destinations = (PACS, SEG_ONLY, SEG_ONLY.model_copy(update={"name": "flat", "profile": "flat"}))
+    bench.profiles = (ProfileSettings(name="flat", objects=(ResultKind.SR,), geometry=PlaneGeometry.NONE),)
+    bench.arrive()
+
+    bench.run_one()
+
+    study_id = bench.study().id
+    kinds = [record.result.kind for record in bench.ledger.studies.results(study_id)]
+    assert sorted(kinds) == [ResultKind.SC, ResultKind.SEG, ResultKind.SEG, ResultKind.SR]  # the picture is kept ready
+    sent = {item.destination: item.result.result.sop_instance_uid for item in bench.ledger.studies.deliveries(study_id)}
+    assert len(sent) == 3
+    assert sent["viewer"] != sent["flat"]
+
+
+def test_a_picture_is_kept_ready_for_a_destination_that_falls_back(bench: Bench) -> None:
+    bench.destinations = (PACS.model_copy(update={"profile": "careful"}),)
+    bench.profiles = (ProfileSettings(name="careful", objects=(ResultKind.SR,), fallback=True),)
+    bench.arrive()
+
+    bench.run_one()
+
+    study_id = bench.study().id
+    assert [record.result.kind for record in bench.ledger.studies.results(study_id)] == [ResultKind.SR, ResultKind.SC]
+    assert [item.result.result.kind for item in bench.ledger.studies.deliveries(study_id)] == [ResultKind.SR]
+
+
+def test_the_pictures_that_are_kept_ready_are_those_of_each_destinations_own_profile(bench: Bench) -> None:
+    bench.destinations = tuple(PACS.model_copy(update={"name": name, "profile": name}) for name in ("one", "two"))
+    bench.profiles = (
+        ProfileSettings(name="one", objects=(ResultKind.SR,), fallback=True),
+        ProfileSettings(name="two", objects=(ResultKind.SR,), fallback=True, drawing=Drawing.HEAT_MAP, language="de"),
+    )
+    bench.arrive()
+
+    bench.run_one()
+
+    kept = {record.result.variant for record in bench.ledger.studies.results(bench.study().id)}
+    assert kept == {"sr", "sr language=de", "sc", "sc drawing=heat_map language=de"}
+
+
+def test_a_destination_that_wants_nothing_of_a_study_does_not_keep_it_open(bench: Bench) -> None:
+    bench.destinations = (SEG_ONLY,)
+    bench.decoder.bright = False
+    bench.arrive()
+
+    bench.run_one()
+
+    assert bench.study().state is StudyState.RETURNED
+    assert bench.queue.woken == []
+
+
+def test_a_broker_that_is_down_does_not_undo_an_analysis(bench: Bench) -> None:
+    bench.queue.down = True
+    bench.arrive()
+
+    bench.run_one()
+
+    assert bench.study().state is StudyState.ANALYSED
+
+
+def test_the_summary_names_the_model_the_findings_the_times_and_the_overlay(bench: Bench) -> None:
+    bench.arrive()
+
+    bench.run_one()
+
+    summary = summary_of(bench.study())
+    assert summary.model.weights_digest == bench.analyzer.identity.weights_digest
+    assert summary.model.trained is False
+    assert list(summary.seconds) == ["fetch", "select", "decode", "model", "overlay", "results", "store"]
+    (image,) = summary.images
+    opacity = next(finding for finding in image.findings if finding.key == "opacity")
+    assert (opacity.name, opacity.state, opacity.probability) == ("lung opacity", "present", 0.87)
+    assert len(opacity.regions) == 1
+    assert image.overlay_key is not None
+    picture = Image.open(io.BytesIO(bench.spool.files[image.overlay_key]))
+    assert picture.format == "PNG"
+
+
+def test_a_picture_says_of_its_image_what_a_report_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def spy(*arguments: Any, remarks: Iterable[str], **more: Any) -> Image.Image:
+        said.extend(remarks)
+        return draw_overlay(*arguments, **more)
+
+    monkeypatch.setattr("patchclip_node.services.analyse.images.draw_overlay", spy)
+    bench.arrive(PatientOrientation=["R", "F"])
+    bench.arrive("second.dcm", PatientOrientation="", BodyPartExamined="")
+
+    bench.run_one()
+
+    mirrored, unknown = "says that the image is mirrored.", "The body part is unknown:"
+    assert [remark for remark in said if mirrored in remark]
+    assert [remark for remark in said if unknown in remark]
+    assert said.count(SIDE_NOT_STATED) == 1
+
+
+def test_a_second_revision_names_its_predecessors(bench: Bench) -> None:
+    bench.arrive("one.dcm")
+    bench.run_one()
+    bench.clock.advance(60)
+    bench.arrive("two.dcm")
+
+    bench.run_one()
+
+    second = newest_revision(bench.ledger)
+    assert second.revision == 2
+    (first,) = (study for study in bench.ledger.studies.revisions("1.2.3") if study.revision == 1)
+    report = bench.ledger.studies.results(second.id)[0].result
+    dataset = pydicom.dcmread(io.BytesIO(bench.spool.files[report.spool_key]))
+    named = {
+        item.ReferencedSOPInstanceUID
+        for study_item in dataset.PredecessorDocumentsSequence
+        for series in study_item.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert bench.ledger.studies.results(first.id)[0].result.sop_instance_uid in named
+    assert len(summary_of(second).images) == 2
+
+
+def test_many_images_are_analysed_in_bounded_batches(bench: Bench) -> None:
+    for number in range(10):
+        bench.arrive(f"{number}.dcm")
+
+    bench.run_one()
+
+    assert bench.analyzer.batch_sizes == [8, 2]
+    assert len(summary_of(bench.study()).images) == 10

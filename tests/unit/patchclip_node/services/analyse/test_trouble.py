@@ -1,0 +1,115 @@
+"""Whatever goes wrong is settled in the ledger: tried again, failed with its error, or dropped."""
+
+from __future__ import annotations
+
+import pytest
+
+from patchclip_core.errors import DecoderTimeoutError
+from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
+from patchclip_node.domain.states import StudyState
+from tests.support.bench import Bench
+from tests.support.studies import LEASE_S, OWNER
+
+
+@pytest.mark.parametrize(
+    "trouble", [DecoderTimeoutError("decoding took longer than 60 s"), OSError(5, "Input/output error"), MemoryError()]
+)
+def test_trouble_that_may_pass_postpones_the_study(bench: Bench, trouble: Exception) -> None:
+    bench.decoder.trouble = trouble
+    bench.arrive()
+
+    bench.run_one()
+
+    study = bench.study()
+    assert study.state is StudyState.RECEIVED
+    assert study.not_before is not None
+    assert (study.not_before - bench.clock.now()).total_seconds() == 10
+    bench.decoder.trouble = None
+    assert bench.run_one() is False
+    bench.clock.advance(10)
+    assert bench.run_one() is True
+    assert bench.study().state is StudyState.ANALYSED
+
+
+def test_after_its_attempts_a_study_fails_and_keeps_the_error(bench: Bench) -> None:
+    bench.decoder.trouble = DecoderTimeoutError("decoding took longer than 60 s")
+    bench.arrive()
+
+    for _ in range(bench.attempts):
+        assert bench.run_one() is True
+        bench.clock.advance(3600)
+
+    assert bench.study().state is StudyState.FAILED
+    assert bench.study().error == "given up after attempt 3 of 3: DecoderTimeoutError: decoding took longer than 60 s"
+    assert bench.run_one() is False
+
+
+def test_a_study_that_kills_its_worker_is_not_tried_for_ever(bench: Bench) -> None:
+    bench.arrive()
+    for _ in range(bench.attempts):
+        assert bench.ledger.analyses.lease(bench.clock.now(), "dead", LEASE_S) is not None
+        bench.ledger.leases.expire(bench.clock.now(), ["dead"])
+
+    bench.run_one()
+
+    assert bench.study().state is StudyState.FAILED
+    assert "given up after attempt 3 of 3" in (bench.study().error or "")
+    assert bench.analyzer.batch_sizes == []
+
+
+def test_a_full_spool_postpones_and_leaves_nothing_half_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.arrive()
+
+    def full(chunks: object) -> None:
+        raise StorageFullError("no room in the spool")
+
+    monkeypatch.setattr(bench.spool, "write", full)
+
+    bench.run_one()
+
+    assert bench.study().state is StudyState.RECEIVED
+    assert bench.ledger.studies.results(bench.study().id) == []
+
+
+def test_a_defect_fails_the_study_at_once_with_its_error(bench: Bench) -> None:
+    bench.analyzer.trouble = ZeroDivisionError("division by zero")
+    bench.arrive()
+
+    bench.run_one()
+
+    assert bench.study().state is StudyState.FAILED
+    assert bench.study().error == "ZeroDivisionError: division by zero"
+
+
+def test_a_lost_lease_drops_the_work_and_its_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.arrive()
+    before = set(bench.spool.files)
+    analyse = bench.analyzer.analyze_batch
+
+    def slowly(radiographs: object) -> object:
+        bench.ledger.leases.expire(bench.clock.now(), [OWNER])
+        return analyse(radiographs)  # type: ignore[arg-type]  # passed on as it came
+
+    monkeypatch.setattr(bench.analyzer, "analyze_batch", slowly)
+
+    assert bench.run_one() is True
+
+    assert bench.study().state is StudyState.RECEIVED
+    assert set(bench.spool.files) == before
+
+
+def test_a_ledger_that_goes_away_leaves_the_study_to_the_sweep(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.arrive()
+
+    def down(*args: object) -> None:
+        raise LedgerUnavailableError("the ledger does not answer")
+
+    with monkeypatch.context() as patched:
+        for method in ("finish", "postpone"):
+            patched.setattr(bench.ledger.analyses, method, down)
+        assert bench.run_one() is True
+
+    assert bench.study().state is StudyState.ANALYSING
+    bench.ledger.leases.expire(bench.clock.advance(LEASE_S + 1))
+    assert bench.run_one() is True
+    assert bench.study().state is StudyState.ANALYSED
