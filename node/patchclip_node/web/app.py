@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -30,6 +30,9 @@ from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 50
+
+_SHARED = "drawing/templates"
+"""Where the core keeps what all pages have in common; read as files, since importing its drawing takes its time."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -93,7 +96,10 @@ class _Endpoints:
         self._spool = spool
         self._clock = clock
         self._templates = Environment(
-            loader=PackageLoader("patchclip_node.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=ChoiceLoader([PackageLoader("patchclip_node.web"), PackageLoader("patchclip_core", _SHARED)]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
         )
         self._templates.globals.update(
             outcome_line=outcome_line,
@@ -107,6 +113,7 @@ class _Endpoints:
         )
         folder = files("patchclip_node.web") / "static"
         self._static = {
+            "base.css": ((files("patchclip_core") / _SHARED / "base.css").read_bytes(), "text/css; charset=utf-8"),
             "style.css": ((folder / "style.css").read_bytes(), "text/css; charset=utf-8"),
             "icon.svg": ((folder / "icon.svg").read_bytes(), "image/svg+xml"),
         }
