@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from pydicom import dcmread
@@ -17,11 +16,10 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 from pynetdicom.status import code_to_category
-from pynetdicom.transport import ThreadedAssociationServer
 
+from patchclip_node.demo.loopback import LoopbackScp
 from patchclip_node.dicom.headers import read_header, tolerant_reading, transfer_syntax_uid
 from patchclip_node.domain.errors import PeerError
-from patchclip_node.scp.upper_layer import stop_serving
 
 AE_TITLE: Final = "ARCHIVE"
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -31,7 +29,6 @@ CANNOT_UNDERSTAND: Final = 0xC000
 OUT_OF_RESOURCES: Final = 0xA700
 _MAX_CONTEXTS: Final = 128
 _TIMEOUT_S: Final = 30.0
-_STOP_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class ReturnedObject:
     size_bytes: int
 
 
-class Archive:
+class Archive(LoopbackScp):
     """Listens on a free port of loopback while it is entered; `folder` receives what comes back."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,27 +53,11 @@ class Archive:
         for sop_class in (Verification, COMPREHENSIVE_SR, SEGMENTATION):
             self._ae.add_supported_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         self._ae.acse_timeout = self._ae.dimse_timeout = self._ae.network_timeout = _TIMEOUT_S
-        self._server: ThreadedAssociationServer | None = None
+        super().__init__(self._ae, self._keep)
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._server = self._ae.start_server(
-            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            stop_serving(self._server, _STOP_S)
-        self._server = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        assert self._server is not None, "the archive listens only while it is entered"
-        return int(self._server.server_address[1])
+        return super().__enter__()
 
     @property
     def returned(self) -> tuple[ReturnedObject, ...]:
