@@ -51,7 +51,7 @@ class Spool(Protocol):
     def discard_unfinished(self, before: datetime) -> int:
         """Delete what was left in `incoming_dir` and not touched since `before`; returns how many files that were.
 
-        They are what a killed process was receiving or writing; nobody was told that they are kept.
+        They are what a killed process was receiving or writing; no sender was told that they are kept.
         """
         ...
 

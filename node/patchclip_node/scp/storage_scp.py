@@ -127,7 +127,7 @@ class StorageScp:
         return 0 if self._server is None else len(self._server.active_associations)
 
     def start(self) -> None:
-        """Listen, in threads of its own. Raises `OSError` when the address is taken or is not this machine's."""
+        """Listen, in other threads. Raises `OSError` when the address is taken or is not this machine's."""
         handlers: list[Handler] = [
             (evt.EVT_C_ECHO, self._echo),
             (evt.EVT_C_STORE, self._store),

@@ -111,7 +111,7 @@ class SpoolingDimse(DIMSEServiceProvider):
             self.dul.event_queue.put(_ABORT_EVENT)
 
     def discard(self) -> None:
-        """Delete the files of all messages that nobody has served."""
+        """Delete the files of all messages that were not served."""
         if self._data_set is not None and self.message is not None:
             self._data_set.discard()
         while not self.msg_queue.empty():
@@ -174,7 +174,7 @@ class ReceivingAssociation(Association):
             waiting.put(None)  # what `receive_pdu` returns when nothing came
 
     def _bind_defaults(self) -> None:
-        """Bind the default answers, without what would describe each PDU and message for a log that nobody reads."""
+        """Bind the default answers, without what would describe each PDU and message for a log that is off."""
         for event in evt._INTERVENTION_EVENTS:  # noqa: SLF001 - there is no public list
             self.bind(event, evt.get_default_handler(event))
 

@@ -1,4 +1,4 @@
-"""Due work that nobody was woken for, or whose call was lost, is called for again."""
+"""A worker is woken for due work whose call was lost or never made."""
 
 from __future__ import annotations
 

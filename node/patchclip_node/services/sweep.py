@@ -18,7 +18,7 @@ from patchclip_node.services.remind import RemindService
 log = structlog.get_logger(__name__)
 
 UNFINISHED_FOR = timedelta(hours=1)
-"""A file in the spool's `incoming_dir` that nobody wrote to for this long was left by a process that is gone."""
+"""A file in the spool's `incoming_dir` that did not change for this long was left by a process that is gone."""
 
 
 class SweepService:

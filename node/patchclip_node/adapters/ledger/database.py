@@ -1,7 +1,7 @@
 """Connections and transactions, alike on SQLite and PostgreSQL.
 
 The ledger has one writer at a time: SQLite's own write lock, on PostgreSQL an advisory lock that lives as long as the
-transaction. A writing transaction therefore sees a ledger that nobody else changes under it, and the two databases
+transaction. A writing transaction therefore sees a ledger that stands still, and the two databases
 behave the same. A node writes a few dozen rows a second at most, far below what one writer can do.
 """
 
@@ -29,7 +29,7 @@ _WAIT_S = 30.0
 """How long a transaction waits for the writer before it before it gives up."""
 
 _WRITER_LOCK = 0x7061746368636C70
-"""Number of PostgreSQL's advisory lock; any number that nobody else uses in this database."""
+"""Number of PostgreSQL's advisory lock; any number that no other program uses in this database."""
 
 _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -63,7 +63,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Run a writing transaction; it is committed at the end of the context and nobody else writes meanwhile."""
+        """Run a writing transaction; it is committed at the end of the context and no other one writes meanwhile."""
         with self._translating(), self.engine.connect().execution_options(patchclip_writes=True) as connection:
             transaction = connection.begin()
             try:
@@ -111,7 +111,7 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise ConfigurationError(f"ledger_url is no URL of a database: {error}") from error
+        raise ConfigurationError(f"ledger_url is not the URL of a database: {error}") from error
     if parsed.drivername not in _DRIVERS:
         raise ConfigurationError(
             f"ledger_url: {parsed.drivername} is not supported; the ledger is kept in sqlite:///FILE or "

@@ -35,7 +35,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Refuse a time without a zone: nobody could say which moment it is."""
+        """Refuse a time without a zone: which moment it is cannot be known."""
         if value is None:
             return None
         if value.tzinfo is None:

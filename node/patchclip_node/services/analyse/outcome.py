@@ -48,7 +48,7 @@ class SkippedFile:
 class Analysed:
     """At least one image was analysed.
 
-    results: the objects to return, in the order they were built.
+    results: the objects in the order they were built, those that are only kept ready included.
     seconds: step -> wall-clock seconds, in the order in which the steps first ended.
     """
 

@@ -16,7 +16,7 @@ from patchclip_node.results import encode
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.issuer import ResultIssuer
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
-from patchclip_node.services.study_summary import summarise
+from patchclip_node.services.analyse.summary import summarise
 
 
 @dataclass(frozen=True, slots=True)

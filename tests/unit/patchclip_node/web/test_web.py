@@ -21,6 +21,7 @@ from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.web import create_app
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
+from tests.support.pages import loaded_by
 from tests.support.studies import OWNER, POLICY, bring_to
 from tests.support.synthetic import TRAINED
 
@@ -194,6 +195,15 @@ def test_metrics_name_every_state(site: Site) -> None:
     assert 'patchclip_studies{state="FAILED"} 1.0' in text
     assert 'patchclip_due_work{work="analyse"} 1.0' in text
     assert "patchclip_oldest_unfinished_seconds 30.0" in text
+
+
+def test_all_that_a_page_loads_is_served_here(site: Site) -> None:
+    site.analyse()
+
+    sources = [source for path in ("/", "/studies/1.2.3") for source in loaded_by(site.browser.get(path).text)]
+
+    assert {"/static/base.css", "/static/style.css"} <= set(sources)
+    assert {site.browser.get(source).status_code for source in sources} == {200}
 
 
 def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
