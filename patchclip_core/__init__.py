@@ -21,7 +21,7 @@ from patchclip_core.values.results import (
 )
 
 if TYPE_CHECKING:
-    from patchclip_core.checkpoints.checkpoint import load
+    from patchclip_core.notebook import load
 
 __all__ = [
     "Box",
@@ -41,7 +41,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Resolve `load` on first use, so that importing the package stays free of torch."""
     if name == "load":
-        from patchclip_core.checkpoints.checkpoint import load  # noqa: PLC0415 - this is what keeps torch out until it is asked for
+        from patchclip_core.notebook import load  # noqa: PLC0415 - this is what keeps torch out until a model is loaded
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,38 +1,126 @@
-"""What a person at a notebook asks of a model: to analyse one image, in whatever form it is at hand."""
+"""The library as a person at a notebook uses it: load a model, analyse one image in any form, plot what was found.
+
+Node and trainer use what is below: `checkpoints.checkpoint.load`, and analyzers that take batches of radiographs.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.drawing import draw_overlay
+from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.io import read_radiograph
-from patchclip_core.values.results import Findings, Radiograph
+from patchclip_core.values.definitions import FindingDefinition, load_findings
+from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from patchclip_core.inference.scales import TileSettings
 
 Image = Radiograph | str | Path | NDArray[Any]
 
 
-class AnalyzesImages:
-    """Adds `analyze` to what can analyse a batch of radiographs."""
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SeenFindings(Findings):
+    """Findings beside the radiograph that they are of, so that they can be shown in it."""
 
-    @abstractmethod
-    def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
-        """Analyse several radiographs at once."""
+    radiograph: Radiograph
 
-    def analyze(self, image: Image) -> Findings:
+    def plot(self, definitions: Iterable[FindingDefinition] = ()) -> Picture:
+        """Return a picture: the radiograph, what was found in it, and a legend of all findings.
+
+        definitions: names and colours of findings beyond the shipped ones, such as those asked by text. Raises
+        `ValueError` for a finding without a definition.
+        """
+        known = load_findings() | {definition.key: definition for definition in definitions}
+        if missing := [item.key for item in self.items if item.key not in known]:
+            raise ValueError(f"no name and colour for {', '.join(missing)}: pass their definitions to plot()")
+        return draw_overlay(self.radiograph, self, known)
+
+
+class Model:
+    """A model at a notebook: an `Analyzer` of any architecture that takes images in any form.
+
+    What else its analyzer has (`network`, `tokenizer`, `card`, ...) is here under the same name, so that saliency and
+    word maps take a model as it is. `analyzer` is the analyzer itself.
+    """
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        self.analyzer = analyzer
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "analyzer":  # a copy that is not filled in yet
+            raise AttributeError(name)
+        return getattr(self.analyzer, name)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name, version, digest and honesty statement."""
+        return self.analyzer.identity
+
+    @property
+    def finding_keys(self) -> tuple[str, ...]:
+        """The findings that the model can speak of."""
+        return self.analyzer.finding_keys
+
+    def analyze(self, image: Image) -> SeenFindings:
         """Analyse one image: a `Radiograph`, the path of a DICOM, PNG or JPEG file, or an array (see `as_radiograph`).
 
         The findings keep the radiograph, so that `findings.plot()` can show it. Raises `UnreadableImageError` and
         `UnsuitableImageError` for files, `ValueError` for arrays.
         """
         radiograph = as_radiograph(image)
-        (findings,) = self.analyze_batch([radiograph])
-        return replace(findings, radiograph=radiograph)
+        (found,) = self.analyze_batch([radiograph])
+        return SeenFindings(
+            items=found.items,
+            geometry=found.geometry,
+            model=found.model,
+            remarks=found.remarks,
+            radiograph=radiograph,
+        )
+
+    def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
+        """Analyse several radiographs at once; the results are in their order, and do not hold on to the pixels."""
+        return self.analyzer.analyze_batch(radiographs)
+
+    def asking(self, definitions: Iterable[FindingDefinition]) -> Model:
+        """Return a model that also looks for these findings, by their sentences alone (`NetworkAnalyzer.asking`).
+
+        Raises `TypeError` where the architecture does not read sentences.
+        """
+        return Model(self._network_analyzer().asking(definitions))
+
+    def looking_closer(self, tiles: TileSettings | None = None) -> Model:
+        """Return a model whose maps also come from tiles of the radiograph (`NetworkAnalyzer.looking_closer`).
+
+        Raises `TypeError` where the architecture does not take tiles.
+        """
+        return Model(self._network_analyzer().looking_closer(tiles))
+
+    def _network_analyzer(self) -> NetworkAnalyzer:
+        if not isinstance(self.analyzer, NetworkAnalyzer):
+            raise TypeError(
+                f"{self.identity.name} comes from a plug-in, which takes neither sentences nor tiles: use a checkpoint "
+                "of a built-in architecture"
+            )
+        return self.analyzer
+
+
+def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None = None) -> Model:
+    """Load a checkpoint: the name of one that the package ships, or a folder.
+
+    device: 'auto' takes a GPU where there is one; 'cpu', 'cuda'. input_px: height and width of the model's input, where
+    they are not to be those that it was trained with. Raises `CheckpointError`, which says what to do.
+    """
+    return Model(checkpoint.load(name_or_path, device, input_px=input_px))
 
 
 def as_radiograph(image: Image) -> Radiograph:

@@ -14,7 +14,6 @@ from patchclip_core.checkpoints.checkpoint import FindingCard, ModelCard
 from patchclip_core.inference.scales import TileSettings, cut, merge
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, answer_both_ways
 from patchclip_core.models.towers import Tokenizer, Tokens
-from patchclip_core.notebook import AnalyzesImages
 from patchclip_core.places.preprocess import preprocess
 from patchclip_core.places.regions import find_regions, smoothed
 from patchclip_core.values.calibration import Calibration
@@ -33,7 +32,7 @@ from patchclip_core.values.results import (
 _ABSENCE_BY_TEXT = "asked by text alone: that it was not found does not say that it is absent"
 
 
-class NetworkAnalyzer(AnalyzesImages):
+class NetworkAnalyzer:
     """Analyses batches; texts are embedded once. On a GPU: autocast, and smaller batches where memory runs out."""
 
     def __init__(

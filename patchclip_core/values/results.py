@@ -4,23 +4,18 @@ Coordinates are continuous and image-relative, in pixels: (0, 0) is the outer co
 (row r, column c) covers [c, c + 1) x [r, r + 1) and has its centre at (c + 0.5, r + 0.5). This is the convention of
 SCOORD (PS3.3 C.18.6.1.1) and of graphic annotations in PIXEL units (PS3.3 C.10.5): nothing is shifted on the way out.
 
-This module imports numpy alone; `Findings.plot` brings in what draws when it is called.
+Values alone: this module imports numpy, and nothing here reads, draws or computes with a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from patchclip_core.values.definitions import FindingDefinition
 
 FloatArray = NDArray[np.float32]
 
@@ -219,16 +214,12 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card.
-
-    radiograph: the image itself, where it was kept so that `plot` can show it.
-    """
+    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card."""
 
     items: tuple[Finding, ...]
     geometry: Geometry
     model: ModelIdentity
     remarks: tuple[str, ...] = ()
-    radiograph: Radiograph | None = None
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.items)
@@ -244,25 +235,6 @@ class Findings:
         """The findings that are present, most probable first."""
         found = [item for item in self.items if item.state is FindingState.PRESENT]
         return tuple(sorted(found, key=lambda item: -(item.probability or 0.0)))
-
-    def plot(self, definitions: Iterable[FindingDefinition] = ()) -> Image:
-        """Return a picture: the radiograph, what was found in it, and a legend of all findings.
-
-        definitions: names and colours of findings beyond the shipped ones, such as those asked by text. Raises
-        `ValueError` where the findings do not hold their radiograph (`analyze` keeps it, `analyze_batch` does not), and
-        for a finding without a definition.
-        """
-        from patchclip_core.drawing import draw_overlay  # noqa: PLC0415 - a picture needs what the values do not
-        from patchclip_core.values.definitions import load_findings  # noqa: PLC0415 - likewise
-
-        if self.radiograph is None:
-            raise ValueError(
-                "these findings do not hold their radiograph: use the model's analyze(), or draw_overlay()"
-            )
-        known = load_findings() | {definition.key: definition for definition in definitions}
-        if missing := [item.key for item in self.items if item.key not in known]:
-            raise ValueError(f"no name and colour for {', '.join(missing)}: pass their definitions to plot()")
-        return draw_overlay(self.radiograph, self, known)
 
 
 @runtime_checkable

@@ -17,7 +17,6 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
-from patchclip_core.notebook import AnalyzesImages
 from patchclip_core.places.preprocess import PreprocessSettings, fit
 from patchclip_core.places.regions import find_regions
 from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph
@@ -27,7 +26,7 @@ BRIGHT = 0.75
 """Displayed values from here on are bright."""
 
 
-class BrightPixels(AnalyzesImages):
+class BrightPixels:
     """The model: a patch's probability is the part of it that is bright."""
 
     def __init__(self, card: ModelCard, bright: float) -> None:

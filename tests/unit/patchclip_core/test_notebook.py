@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import patchclip_core
 from patchclip_core.checkpoints.checkpoint import load
+from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.notebook import as_radiograph
-from patchclip_core.values.results import Radiograph
+from patchclip_core.notebook import Model, SeenFindings, as_radiograph
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import Finding, Findings, FindingState, Radiograph
+from tests.support.synthetic import findings_for, source_image
+
+BRIGHT = Path(__file__).parents[2] / "plugins" / "bright_checkpoint"
+RADIOGRAPH = Radiograph(np.full((500, 400), 0.4, dtype=np.float32))
+FOUND = findings_for(source_image(), {"opacity": [(4, 4, 5, 5)]})
+
+
+def beside(radiograph: Radiograph, *more: Finding) -> SeenFindings:
+    return SeenFindings(items=(*FOUND.items, *more), geometry=FOUND.geometry, model=FOUND.model, radiograph=radiograph)
 
 
 def test_a_radiograph_is_taken_as_it_is() -> None:
@@ -55,13 +68,63 @@ def test_an_array_that_could_be_misread_is_refused(array: np.ndarray, reason: st
 
 
 def test_analyze_says_what_the_batch_says_and_keeps_the_radiograph() -> None:
-    model = load("untrained", device="cpu")
-    assert isinstance(model, NetworkAnalyzer)
+    model = patchclip_core.load("untrained", device="cpu")
     pixels = np.random.default_rng(0).random((300, 240))
 
     findings = model.analyze(pixels)
 
-    assert findings.radiograph is not None
     (of_batch,) = model.analyze_batch([findings.radiograph])
     assert [item.probability for item in findings] == [item.probability for item in of_batch]
-    assert of_batch.radiograph is None, "a node's batches do not hold on to pixels"
+    assert type(of_batch) is Findings, "batches do not hold on to pixels"
+
+
+def test_a_model_has_what_its_analyzer_has() -> None:
+    analyzer = load("untrained", device="cpu")
+    assert isinstance(analyzer, NetworkAnalyzer)
+
+    model = Model(analyzer)
+
+    assert (model.identity, model.finding_keys) == (analyzer.identity, analyzer.finding_keys)
+    assert model.network is analyzer.network
+    assert model.card is analyzer.card
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = model.no_such_thing
+    assert copy.copy(model).analyzer is analyzer
+
+
+def test_a_closer_look_can_be_plotted_too() -> None:
+    model = patchclip_core.load("untrained", device="cpu")
+
+    closer = model.looking_closer().analyze(RADIOGRAPH)
+
+    assert closer.geometry.grid.rows > model.analyze(RADIOGRAPH).geometry.grid.rows
+    assert closer.plot().mode == "RGB"
+
+
+def test_a_plug_ins_model_analyses_and_says_what_it_cannot_do() -> None:
+    model = patchclip_core.load(BRIGHT)
+
+    assert model.analyze(RADIOGRAPH).plot().mode == "RGB"
+    with pytest.raises(TypeError, match=r"bright-pixels comes from a plug-in.*built-in architecture"):
+        model.looking_closer()
+    with pytest.raises(TypeError, match="neither sentences nor tiles"):
+        model.asking(list(load_findings().values())[:1])
+
+
+def test_a_plot_is_the_overlay_of_the_radiograph_that_was_analysed() -> None:
+    picture = beside(RADIOGRAPH).plot()
+
+    assert picture.tobytes() == draw_overlay(RADIOGRAPH, FOUND, load_findings()).tobytes()
+
+
+def test_a_finding_by_text_is_drawn_with_its_own_definition() -> None:
+    found = beside(RADIOGRAPH, Finding("hernia", FindingState.PRESENT, 0.8, 0.5, experimental=True))
+    definition = load_findings()["opacity"].model_copy(
+        update={"key": "hernia", "name": "hiatal hernia", "colour": "#12ab34"}
+    )
+
+    with pytest.raises(ValueError, match=r"hernia.*definitions"):
+        found.plot()
+    picture = np.asarray(found.plot([definition]))
+
+    assert (picture == np.array(definition.colour_rgb)).all(axis=-1).any()

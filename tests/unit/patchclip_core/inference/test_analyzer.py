@@ -153,7 +153,7 @@ def test_smoothing_of_the_card_smooths_map_regions_and_mask_of_that_finding_alon
     rewrite(checkpoint, findings=findings)
     image = radiograph(rows=400)
 
-    plain = analyzer.analyze(image)
+    (plain,) = analyzer.analyze_batch([image])
     smooth = load(checkpoint, device="cpu").analyze_batch([image])[0]
 
     (before, unchanged_before), (after, unchanged) = plain.items[:2], smooth.items[:2]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.errors import CheckpointError
-from patchclip_core.notebook import AnalyzesImages
+from patchclip_core.notebook import Model
 from patchclip_core.values.results import Analyzer, FindingState, Radiograph
 from tests.support.checkpoints import CLIP, DINO, write_checkpoint
 
@@ -68,10 +68,9 @@ def test_every_finding_is_answered_in_order(model: Analyzer) -> None:
 
 
 def test_a_notebook_can_ask_it_about_one_image(model: Analyzer) -> None:
-    assert isinstance(model, AnalyzesImages)
     image = radiograph(4)
 
-    findings = model.analyze(image)
+    findings = Model(model).analyze(image)
 
     assert findings.radiograph is image
     assert [item.probability for item in findings] == [item.probability for item in model.analyze_batch([image])[0]]

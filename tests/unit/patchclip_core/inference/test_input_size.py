@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import patchclip_core
-from patchclip_core.checkpoints.checkpoint import digest_of
+from patchclip_core.checkpoints.checkpoint import digest_of, load
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.encoders import AnyImageTower
@@ -29,7 +28,7 @@ SHAPES = [(160, 160), (200, 120), (110, 190)]
 
 
 def opened(checkpoint: Path | str, input_px: int | None = None) -> NetworkAnalyzer:
-    model = patchclip_core.load(checkpoint, device="cpu", input_px=input_px)
+    model = load(checkpoint, device="cpu", input_px=input_px)
     assert isinstance(model, NetworkAnalyzer)
     return model
 
@@ -189,4 +188,4 @@ def test_a_size_that_cannot_be_is_refused_with_the_one_that_can(
     checkpoint: str | Path, input_px: int, reason: str
 ) -> None:
     with pytest.raises(CheckpointError, match=reason):
-        patchclip_core.load(checkpoint, device="cpu", input_px=input_px)
+        load(checkpoint, device="cpu", input_px=input_px)

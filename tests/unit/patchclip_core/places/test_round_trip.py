@@ -15,7 +15,6 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.io import read_radiograph
-from patchclip_core.notebook import AnalyzesImages
 from patchclip_core.values.results import Box, Findings
 
 BRIGHT = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
@@ -100,14 +99,14 @@ def write(picture: Picture, path: Path) -> None:
 def analysed(picture: Picture) -> Findings:
     """What the model for tests, which marks what is bright, says of the picture's file."""
     model = load(BRIGHT)
-    assert isinstance(model, AnalyzesImages)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.dcm"
         write(picture, path)
         radiograph = read_radiograph(path)
     high, wide = picture.height_to_width
     assert radiograph.pixel_aspect_ratio == pytest.approx(high / wide)
-    return model.analyze(radiograph)
+    (findings,) = model.analyze_batch([radiograph])
+    return findings
 
 
 def assert_found_in_its_place(picture: Picture) -> None:
