@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.inference.scales import LooksCloser, TileSettings
 from patchclip_core.io import read_radiograph
 from patchclip_core.values.definitions import FindingDefinition, load_findings
 from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-
-    from patchclip_core.inference.scales import TileSettings
 
 Image = Radiograph | str | Path | NDArray[Any]
 
@@ -96,22 +95,18 @@ class Model:
 
         Raises `TypeError` where the architecture does not read sentences.
         """
-        return Model(self._network_analyzer().asking(definitions))
+        if not isinstance(self.analyzer, NetworkAnalyzer):
+            raise TypeError(f"{self.identity.name} reads no sentences: use a checkpoint of a built-in architecture")
+        return Model(self.analyzer.asking(definitions))
 
     def looking_closer(self, tiles: TileSettings | None = None) -> Model:
         """Return a model whose maps also come from tiles of the radiograph (`NetworkAnalyzer.looking_closer`).
 
         Raises `TypeError` where the architecture does not take tiles.
         """
-        return Model(self._network_analyzer().looking_closer(tiles))
-
-    def _network_analyzer(self) -> NetworkAnalyzer:
-        if not isinstance(self.analyzer, NetworkAnalyzer):
-            raise TypeError(
-                f"{self.identity.name} comes from a plug-in, which takes neither sentences nor tiles: use a checkpoint "
-                "of a built-in architecture"
-            )
-        return self.analyzer
+        if not isinstance(self.analyzer, LooksCloser):
+            raise TypeError(f"{self.identity.name} cannot look at tiles: use a checkpoint of a built-in architecture")
+        return Model(self.analyzer.looking_closer(tiles or TileSettings()))
 
 
 def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None = None) -> Model:

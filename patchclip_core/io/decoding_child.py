@@ -6,39 +6,27 @@ A request is a line of JSON, {"path": ...}; an answer is a line of JSON, then th
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
+from patchclip_core.io import limited_child
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.reader import read_radiograph
 from patchclip_core.values.results import Radiograph
 
-ORPHAN_GRACE_S = 30
-"""The parent kills at the timeout; this much later the child ends by itself, in case the parent is gone."""
 
-
-def main(max_pixels: int, timeout_s: float, memory_bytes: int) -> None:
+def main(argv: Sequence[str]) -> None:
     """Serve until standard input ends."""
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # What decoders print must not get between the answers.
-    os.dup2(2, 1)
-    limits = DecodeLimits(max_pixels, timeout_s, memory_bytes)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Its default action ends the process, in the middle of native code too.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    limits, _, answers = limited_child.enter(argv)
     _answer(answers, {"ready": True})
-    for line in requests:
-        signal.alarm(int(timeout_s) + ORPHAN_GRACE_S)
-        _serve(Path(json.loads(line)["path"]), limits, answers)
-        signal.alarm(0)
+    for line in sys.stdin.buffer:
+        with limited_child.bounded(limits):
+            _serve(Path(json.loads(line)["path"]), limits, answers)
 
 
 def _serve(path: Path, limits: DecodeLimits, answers: BinaryIO) -> None:
@@ -73,4 +61,4 @@ def _answer(answers: BinaryIO, content: dict[str, Any], radiograph: Radiograph |
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv)

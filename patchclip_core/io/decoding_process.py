@@ -9,9 +9,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -21,13 +18,14 @@ from typing import Any, Self
 import numpy as np
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
+from patchclip_core.io import limited_child
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.values.results import Radiograph
 
 _START_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 2
-"""A child that died while decoding is replaced and asked again: the kernel may have taken it for another's hunger."""
+"""A child that died while decoding is replaced and asked again: the kernel may have ended it for others' memory."""
 
 
 class _ChildDiedError(Exception):
@@ -37,7 +35,7 @@ class _ChildDiedError(Exception):
 class DecodingProcess:
     """A long-lived child that decodes one file at a time; a context manager.
 
-    It is started as a fresh interpreter, so that it inherits neither threads nor a GPU context and never imports torch.
+    It is a `limited_child`, and never imports torch.
     """
 
     def __init__(self, limits: DecodeLimits | None = None) -> None:
@@ -92,20 +90,7 @@ class _Child:
     """One child process and the pipes to it."""
 
     def __init__(self, limits: DecodeLimits) -> None:
-        arguments = [str(limits.max_pixels), str(limits.timeout_s), str(limits.memory_bytes)]
-        # One thread for every library: their pools would count against the address space, and one image needs none.
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "patchclip_core.io.decoding_child", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
+        self._process = limited_child.start("patchclip_core.io.decoding_child", limits)
         self._ready = False
         self._buffer = bytearray()
 
@@ -143,7 +128,7 @@ class _Child:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise _ChildDiedError(self._how_it_ended()) from None
+            raise _ChildDiedError(limited_child.how_it_ended(self._process)) from None
 
     def _read_answer(self, deadline: float) -> Radiograph:
         answer = json.loads(self._read_line(deadline))
@@ -182,9 +167,5 @@ class _Child:
                 raise TimeoutError
         chunk = os.read(descriptor, size_bytes)
         if not chunk:
-            raise _ChildDiedError(self._how_it_ended())
+            raise _ChildDiedError(limited_child.how_it_ended(self._process))
         return chunk
-
-    def _how_it_ended(self) -> str:
-        code = self._process.wait()
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"

@@ -24,21 +24,13 @@ from patchclip_core.errors import PatchClipError, UnreadableImageError, Unsuitab
 from patchclip_core.io.display import DisplayPipeline, LookupTable, Stored, VoiFunction, Window, display
 from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.io.part10 import START_BYTES, has_prefix
 from patchclip_core.io.polarity import looks_inverted
 from patchclip_core.io.quality import quality_remarks
 from patchclip_core.values.results import FloatArray, Radiograph
 
-_PREAMBLE_BYTES = 128
 _ASPECT_RATIO_RANGE = (0.2, 5.0)
 _PIXEL_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-
-
-def is_dicom(start: bytes) -> bool:
-    """Tell from its first 132 bytes or more whether a file can be DICOM; the preamble (PS3.10 7.1) may be missing."""
-    if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM":
-        return True
-    group, element = int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little")
-    return len(start) >= 8 and group in {0x0002, 0x0008} and element <= 0x0018
 
 
 def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
@@ -88,8 +80,7 @@ def _translated(what: str) -> Iterator[None]:
 def _refuse_deflated(path: Path) -> None:
     """A deflated data set has to be inflated before its header is known, so no limit could hold."""
     with path.open("rb") as file:
-        file.seek(_PREAMBLE_BYTES)
-        if file.read(4) != b"DICM":
+        if not has_prefix(file.read(START_BYTES)):
             return
     if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise UnreadableImageError("Deflated Explicit VR Little Endian is not supported; store the file uncompressed")
@@ -266,4 +257,4 @@ def _number(value: Any) -> float | None:
     return number if np.isfinite(number) else None
 
 
-__all__ = ["Stored", "is_dicom", "read_dicom"]
+__all__ = ["Stored", "read_dicom"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from patchclip_core.errors import UnreadableImageError
-from patchclip_core.io.dicom import is_dicom, read_dicom
+from patchclip_core.io.dicom import read_dicom
 from patchclip_core.io.limits import DecodeLimits
+from patchclip_core.io.part10 import START_BYTES, is_dicom
 from patchclip_core.io.raster import is_raster, read_raster
 from patchclip_core.values.results import Radiograph
 
@@ -20,7 +21,7 @@ def read_radiograph(path: str | Path, limits: DecodeLimits | None = None) -> Rad
     path, limits = Path(path), limits or DecodeLimits()
     try:
         with path.open("rb") as file:
-            start = file.read(132)
+            start = file.read(START_BYTES)
     except OSError as error:
         raise UnreadableImageError(f"the file cannot be opened: {error.strerror}") from error
     if is_raster(start):

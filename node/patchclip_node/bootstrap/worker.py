@@ -16,7 +16,6 @@ from celery.worker import state as celery_state
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.warming import warm_up
-from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
@@ -25,6 +24,7 @@ from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.result_sender import Destination
@@ -68,17 +68,12 @@ def build_worker(
     analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
     warm_up_s = warm_up(analyzer)
     definitions, wordings = load_findings(settings.findings_file), load_wordings()
-    limits = DecodeLimits(
-        max_pixels=settings.limits.max_image_pixels,
-        timeout_s=settings.limits.decode_timeout_s,
-        memory_bytes=settings.limits.decode_memory_bytes,
-    )
     ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
     app = make_celery(settings.broker_url, settings.queue_dir)
     queue = CeleryTaskQueue(app)
     owner, policy = LeaseOwner(process_name()), settings.work_policy
     try:
-        with DecodingProcess(limits) as decoder:
+        with open_decoder(settings.limits) as decoder:
             issuer = ResultIssuer(DerivedUidGenerator(), settings.ae_title, definitions, wordings)
             study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan)
             analysis = AnalysisService(ledger.analyses, study_analysis, queue, clock, policy)

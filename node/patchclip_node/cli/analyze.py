@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from patchclip_node.results.findings_json import DocumentedImage
     from patchclip_node.services.analyse import StudyOutcome
 
-_PREAMBLE_BYTES = 128
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -100,10 +98,10 @@ def _analyse_all(
     studies: Sequence[Sequence[_Input]], settings: NodeSettings, profile: ProfileSettings, out: Path
 ) -> tuple[list[_Written], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
-    from patchclip_core.io import DecodeLimits, DecodingProcess
     from patchclip_core.values.definitions import load_findings
     from patchclip_core.values.wording import load_wordings
     from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+    from patchclip_node.bootstrap.decoding import open_decoder
     from patchclip_node.bootstrap.model import load_analyzer
     from patchclip_node.results import ResultContext
     from patchclip_node.services.analyse import Rejected, SkippedFile, StudyImage, analyse_instances
@@ -117,14 +115,11 @@ def _analyse_all(
         wordings=load_wordings(),
     )
     analyzer = load_analyzer(settings)
-    limits = DecodeLimits(
-        settings.limits.max_image_pixels, settings.limits.decode_timeout_s, settings.limits.decode_memory_bytes
-    )
     variants, overlay = profile.variants(), profile.variant(ResultKind.SC).picture
     assert overlay is not None
     written: list[_Written] = []
     timed_out = False
-    with DecodingProcess(limits) as decoder, progress("study", len(studies)) as done:
+    with open_decoder(settings.limits) as decoder, progress("study", len(studies)) as done:
         for files in studies:
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
             outcome: StudyOutcome
@@ -236,9 +231,10 @@ def _looks_like_dicom(path: Path) -> bool:
     """Tell by the prefix (PS3.10 7.1) or the name; a folder may hold other files, too."""
     if path.suffix.lower() in {".dcm", ".dicom"}:
         return True
+    from patchclip_core.io.part10 import START_BYTES, has_prefix
+
     with path.open("rb") as file:
-        file.seek(_PREAMBLE_BYTES)
-        return file.read(4) == b"DICM"
+        return has_prefix(file.read(START_BYTES))
 
 
 def _inputs(paths: Sequence[Path]) -> list[_Input]:

@@ -174,15 +174,12 @@ def model(settings: NodeSettings) -> Iterator[CheckResult]:
 
 def decoders(settings: NodeSettings) -> Iterator[CheckResult]:
     """Each transfer syntax that the node accepts is decoded, from a small image that comes with the program."""
-    from patchclip_core.io import DecodeLimits, DecodingProcess
+    from patchclip_node.bootstrap.decoding import open_decoder
     from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 
-    limits = DecodeLimits(
-        settings.limits.max_image_pixels, settings.limits.decode_timeout_s, settings.limits.decode_memory_bytes
-    )
     expected = np.tile(np.linspace(0.0, 1.0, 64, dtype=np.float32), (64, 1))
     troubles: list[str] = []
-    with as_file(files("patchclip_node.cli") / "streams") as folder, DecodingProcess(limits) as decoder:
+    with as_file(files("patchclip_node.cli") / "streams") as folder, open_decoder(settings.limits) as decoder:
         for uid, name in TRANSFER_SYNTAXES.items():
             try:
                 pixels = decoder.read(folder / f"{uid}.dcm").pixels

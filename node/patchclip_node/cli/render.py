@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -69,22 +67,19 @@ def render(
 
 def _drawn(object_file: Path, image: Path, target: Path, limits: LimitSettings, *, anyway: bool) -> dict[str, str]:
     """Have it drawn by a child process, which may be killed; returns its answer."""
-    numbers = (limits.max_image_pixels, limits.decode_timeout_s, limits.decode_memory_bytes)
-    program = [sys.executable, "-m", "patchclip_node.rendering", str(object_file), str(image), str(target)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    from patchclip_core.io import limited_child
+    from patchclip_node.bootstrap.decoding import decode_limits
+
+    arguments = (str(object_file), str(image), str(target), "anyway" if anyway else "related")
+    with limited_child.start("patchclip_node.rendering", decode_limits(limits), arguments) as process:
+        try:
+            said, _ = process.communicate(timeout=limits.decode_timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return {"error": f"drawing took longer than limits.decode_timeout_s ({limits.decode_timeout_s:g} s)"}
     try:
-        run = subprocess.run(
-            [*program, *map(str, numbers), "anyway" if anyway else "related"],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=limits.decode_timeout_s,
-            env=environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"drawing took longer than limits.decode_timeout_s ({limits.decode_timeout_s:g} s)"}
-    try:
-        answer: dict[str, str] = json.loads(run.stdout)
+        answer: dict[str, str] = json.loads(said)
     except ValueError:
-        return {"error": f"the process that drew it ended with status {run.returncode} and without an answer"}
+        how = limited_child.how_it_ended(process)
+        return {"error": f"the process that drew it ended without an answer ({how})"}
     return answer

@@ -105,9 +105,9 @@ def test_a_plug_ins_model_analyses_and_says_what_it_cannot_do() -> None:
     model = patchclip_core.load(BRIGHT)
 
     assert model.analyze(RADIOGRAPH).plot().mode == "RGB"
-    with pytest.raises(TypeError, match=r"bright-pixels comes from a plug-in.*built-in architecture"):
+    with pytest.raises(TypeError, match=r"bright-pixels cannot look at tiles: use .* built-in architecture"):
         model.looking_closer()
-    with pytest.raises(TypeError, match="neither sentences nor tiles"):
+    with pytest.raises(TypeError, match="bright-pixels reads no sentences: use"):
         model.asking(list(load_findings().values())[:1])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from patchclip_core.io.dicom import is_dicom
+from patchclip_core.io.part10 import START_BYTES, is_dicom
 from patchclip_trainer.data.adapters.adapter import OWN, Adapter
 from patchclip_trainer.data.adapters.folders import files
 from patchclip_trainer.data.listing import Listing, age_of
@@ -120,7 +120,7 @@ def _text(dataset: Any, keyword: str) -> str:
 
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
-        return is_dicom(file.read(132))
+        return is_dicom(file.read(START_BYTES))
 
 
 def _recognises(folder: Path) -> bool:
