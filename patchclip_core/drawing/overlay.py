@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patchclip_core.drawing.legend import BACKGROUND, Colour, Legend, drawable, font
+from patchclip_core.drawing.legend import Legend
+from patchclip_core.drawing.palette import BACKGROUND, BANNER, RIM, Colour
+from patchclip_core.drawing.text import drawable, font
 from patchclip_core.places.regions import Mask, probability_surface, region_mask
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Findings, FloatArray, Radiograph
@@ -27,7 +29,6 @@ _HEAT_OPACITY: Final = 0.6
 """How much of a heat map's colour covers the radiograph where the probability is 1."""
 _LABEL_FONT_PX: Final = 28
 _BANNER_PX: Final = 76
-_BANNER_COLOUR: Final = (190, 40, 28)
 _STRIP_ROWS: Final = 64
 
 Box = tuple[int, int, int, int]
@@ -129,7 +130,7 @@ def draw_contour(picture: Image.Image, mask: Mask, colour: Colour, scale: float 
     inside = np.asarray(shape.crop((left, top, box[2] + edge, box[3] + edge))) >= 128  # black beyond the picture
     around = _grown(~inside, line)  # all but what the line surrounds
     rim = _grown(inside, halo) & _grown(around, halo)
-    picture.paste((0, 0, 0), (left, top), Image.fromarray(rim.view(np.uint8) * np.uint8(128)))
+    picture.paste(RIM, (left, top), Image.fromarray(rim.view(np.uint8) * np.uint8(128)))
     picture.paste(colour, (left, top), Image.fromarray((inside & around).view(np.uint8) * np.uint8(255)))
 
 
@@ -229,7 +230,7 @@ def _composed(picture: Image.Image, legend: Legend) -> Image.Image:
     canvas.paste(picture, ((width - picture.width) // 2, banner + (height - picture.height) // 2))
     draw = ImageDraw.Draw(canvas)
     if banner:
-        draw.rectangle((0, 0, canvas.width, banner), fill=_BANNER_COLOUR)
+        draw.rectangle((0, 0, canvas.width, banner), fill=BANNER)
         draw.text(
             (canvas.width / 2, banner / 2),
             drawable(legend.wording.say("UNTRAINED MODEL: random weights, nothing here has a meaning")),

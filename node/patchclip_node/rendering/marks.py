@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from patchclip_core.drawing.legend import is_drawable
+from patchclip_core.drawing.text import is_drawable
 from patchclip_core.places.regions import Mask
 from patchclip_core.values.results import FloatArray
 from patchclip_node.dicom.headers import text

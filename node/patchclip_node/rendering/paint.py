@@ -8,20 +8,16 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchclip_core.drawing.legend import BACKGROUND, UNDRAWABLE, drawable, font, is_drawable, wrapped
 from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, Label, draw_contour, draw_heat, draw_labels, shown
+from patchclip_core.drawing.palette import BACKGROUND, BRIGHT, DIM, RIM, WARNING
+from patchclip_core.drawing.text import UNDRAWABLE, Column, drawable, font, is_drawable, wrapped
+from patchclip_core.drawing.text import Line as Row
 from patchclip_core.values.results import Radiograph
 from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks, Points, Shape, Spots, Words
 
-LEGEND_PX: Final = 540
-_MARGIN_PX: Final = 28
-_ROW_PX: Final = 26
-_TEXT_PX: Final = 19
+_LEGEND: Final = Column(width_px=540, margin_px=28, letters_px=19, line_px=26)
 _MAXIMUM_ROWS: Final = 90
 _WORDS_PX: Final = 24
-_BRIGHT: Final = (238, 240, 244)
-_DIM: Final = (150, 156, 166)
-_WARNING: Final = (255, 120, 96)
 
 
 def paint(marks: Marks, radiograph: Radiograph | None, title: str, warnings: tuple[str, ...] = ()) -> Image.Image:
@@ -91,7 +87,7 @@ def _draw(picture: Image.Image, shape: Shape, colour: Colour, place: _Place) -> 
 def _draw_line(picture: Image.Image, points: Points, colour: Colour) -> None:
     draw = ImageDraw.Draw(picture)
     path = [(float(x), float(y)) for x, y in points]
-    draw.line(path, fill=(0, 0, 0), width=LINE_PX + 2 * HALO_PX, joint="curve")
+    draw.line(path, fill=RIM, width=LINE_PX + 2 * HALO_PX, joint="curve")
     draw.line(path, fill=colour, width=LINE_PX, joint="curve")
 
 
@@ -106,7 +102,7 @@ def _draw_words(picture: Image.Image, words: Words, colour: Colour, place: _Plac
     y = min(y, picture.height - len(lines) * (_WORDS_PX + 6) - 12)
     for number, line in enumerate(lines):
         at = max(0.0, min(x, picture.width - room)), max(0.0, y) + number * (_WORDS_PX + 6)
-        draw.text(at, line, font=face, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0))
+        draw.text(at, line, font=face, fill=colour, stroke_width=2, stroke_fill=RIM)
 
 
 def _labels(marks: Marks, place: _Place) -> Iterator[Label]:
@@ -134,20 +130,21 @@ def _corner(mark: Mark, place: _Place) -> tuple[float, float] | None:
     return float(at[0]), float(at[1])
 
 
-def _rows(
-    marks: Marks, title: str, warnings: tuple[str, ...], remarks: tuple[str, ...]
-) -> Iterator[tuple[str, Colour]]:
+def _rows(marks: Marks, title: str, warnings: tuple[str, ...], remarks: tuple[str, ...]) -> Iterator[Row]:
     """Yield the legend's rows and their colours."""
-    for said, colour in (*((line, _WARNING) for line in warnings), (title, _BRIGHT)):
-        yield from ((line, colour) for line in _wrapped(said))
+    for warning in warnings:
+        yield from _LEGEND.lines(warning, WARNING)
+    yield from _LEGEND.lines(title, BRIGHT)
     for number, mark in enumerate(marks.marks, 1):
-        yield "", _DIM
-        yield from ((line, mark.colour) for line in _wrapped(f"{number} {mark.name}"))
-        yield from ((line, _DIM) for detail in mark.details for line in _wrapped(detail))
+        yield "", DIM
+        yield from _LEGEND.lines(f"{number} {mark.name}", mark.colour)
+        for detail in mark.details:
+            yield from _LEGEND.lines(detail, DIM)
     for notes in (marks.notes, remarks, tuple(_not_spelt(marks, title))):
         if notes:
-            yield "", _DIM
-        yield from ((line, _DIM) for note in notes for line in _wrapped(note))
+            yield "", DIM
+        for note in notes:
+            yield from _LEGEND.lines(note, DIM)
 
 
 def _not_spelt(marks: Marks, title: str) -> Iterator[str]:
@@ -159,18 +156,12 @@ def _not_spelt(marks: Marks, title: str) -> Iterator[str]:
         yield f"{UNDRAWABLE} stands for letters that this picture cannot show"
 
 
-def _wrapped(said: str) -> Iterator[str]:
-    return wrapped(drawable(said), _TEXT_PX, LEGEND_PX - 2 * _MARGIN_PX)
-
-
-def _with_legend(picture: Image.Image, rows: list[tuple[str, Colour]]) -> Image.Image:
+def _with_legend(picture: Image.Image, rows: list[Row]) -> Image.Image:
     if len(rows) > _MAXIMUM_ROWS:
-        rows = [*rows[:_MAXIMUM_ROWS], (f"and {len(rows) - _MAXIMUM_ROWS} more lines", _WARNING)]
-    height = max(picture.height, 2 * _MARGIN_PX + _ROW_PX * len(rows))
-    canvas = Image.new("RGB", (picture.width + LEGEND_PX, height), BACKGROUND)
+        rows = [*rows[:_MAXIMUM_ROWS], (f"and {len(rows) - _MAXIMUM_ROWS} more lines", WARNING)]
+    margin = _LEGEND.margin_px
+    height = max(picture.height, 2 * margin + _LEGEND.height_px(len(rows)))
+    canvas = Image.new("RGB", (picture.width + _LEGEND.width_px, height), BACKGROUND)
     canvas.paste(picture, (0, 0))
-    draw = ImageDraw.Draw(canvas)
-    for number, (line, colour) in enumerate(rows):
-        at = picture.width + _MARGIN_PX, _MARGIN_PX + number * _ROW_PX
-        draw.text(at, line, font=font(_TEXT_PX), fill=colour)
+    _LEGEND.draw(ImageDraw.Draw(canvas), picture.width + margin, margin, rows)
     return canvas

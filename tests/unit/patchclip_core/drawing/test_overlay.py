@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, UNDRAWABLE, Legend, drawable, font, wrapped
+from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend
 from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
+from patchclip_core.drawing.text import UNDRAWABLE, drawable, font, wrapped
 from patchclip_core.places.regions import region_mask
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Findings, Radiograph
@@ -145,7 +146,7 @@ def test_what_there_is_to_say_of_image_and_model_is_said_in_the_language_once() 
 
     legend = Legend.of(replace(findings(400, 400, {}), model=model), DEFINITIONS, remarks, load_wordings()["de"])
 
-    said = [" ".join(lines) for lines, _ in legend.notes]
+    said = [" ".join(line for line, _ in lines) for lines in legend.notes]
     assert (
         said[0] == "Die Projektion ist unbekannt: View Position fehlt. Das Bild wurde als frontale Aufnahme untersucht."
     )
