@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -28,6 +27,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from patchclip_core.typed_yaml import described, problems, read_yaml, unusable
 from patchclip_core.values.wording import languages
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.plan import ResultPlan
@@ -309,25 +309,14 @@ def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
     Relative folders in the file are taken relative to the current directory. Raises `ConfigurationError`, which names
     each key that is wrong and why.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigurationError(f"{path} must hold 'key: value' lines, it holds a {type(loaded).__name__}")
-        values = loaded or {}
+    what = "the configuration"
+    values = {} if path is None else read_yaml(path, ConfigurationError, what)
     _refuse_unknown_environment()
     try:
         return NodeSettings(**(values | overrides))
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
-        ]
-        raise ConfigurationError(f"{path or 'settings'}:\n" + "\n".join(lines)) from error
+        title = "the settings:" if path is None else unusable(path, what)
+        raise ConfigurationError(described(title, problems(NodeSettings, error, what))) from error
 
 
 TEST_VARIABLES: Final = frozenset({"PATCHCLIP_TEST_DATA", "PATCHCLIP_TEST_PICTURES", "PATCHCLIP_REQUIRE_PEERS"})

@@ -24,6 +24,7 @@ from patchclip_core.models.stored import StoredTextTower
 from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
 from patchclip_core.models.towers import Tokenizer
 from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.typed_yaml import checked
 
 VOCABULARY_FILE = "vocabulary.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -45,12 +46,8 @@ def load_lrclr(folder: Path, card: ModelCard, device: str, input_px: int | None 
 
 def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
     """Validate the architecture's part of a card. Raises `CheckpointError`."""
-    try:
-        return kind.model_validate(card.settings)
-    except ValidationError as error:
-        lines = [f"  settings.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        text = f"the card of {card.name} does not describe the architecture '{card.architecture}':\n"
-        raise CheckpointError(text + "\n".join(lines)) from error
+    title = f"the card of {card.name} does not describe the architecture '{card.architecture}':"
+    return checked(kind, card.settings, CheckpointError, "the architecture", title, under=("settings",))
 
 
 def fill_weights(network: torch.nn.Module, path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchclip_core.checkpoints.loading import TOKENIZER_FILE, VOCABULARY_FILE, read_tokenizer
@@ -50,6 +49,7 @@ from patchclip_core.models.pretrained import (
 from patchclip_core.models.tokenizer import WordTokenizer
 from patchclip_core.models.towers import ImageTower, Tokenizer, TrunkTower
 from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 
 _COMPACT_EMBEDDING = 64
@@ -165,18 +165,11 @@ def read_recipe(name_or_path: str | Path) -> ModelRecipe:
     Raises `CheckpointError`, which names each key that is wrong.
     """
     path = _recipe_folder() / f"{name_or_path}.yaml" if str(name_or_path) in recipes() else Path(name_or_path)
-    try:
-        return ModelRecipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
+    if not path.is_file():
         raise CheckpointError(
-            f"there is no recipe '{name_or_path}' ({error.strerror}): give a YAML file, or one of: "
-            + ", ".join(recipes())
-        ) from error
-    except yaml.YAMLError as error:
-        raise CheckpointError(f"the recipe {path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()]
-        raise CheckpointError(f"the recipe {path} has errors:\n" + "\n".join(lines)) from error
+            f"there is no recipe '{name_or_path}': give a YAML file, or one of: {', '.join(recipes())}"
+        )
+    return read_model(ModelRecipe, path, CheckpointError, "a recipe of a network")
 
 
 def recipes() -> list[str]:

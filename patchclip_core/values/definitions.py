@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from patchclip_core.errors import FindingsFileError
+from patchclip_core.typed_yaml import read_model
 
 NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -93,13 +93,5 @@ def load_findings(path: Path | None = None) -> dict[str, FindingDefinition]:
     Raises `FindingsFileError`, which names the entry and the key that are wrong.
     """
     path = path or conf_dir() / "findings.yaml"
-    try:
-        content = FindingsFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise FindingsFileError(f"cannot read the findings file {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise FindingsFileError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise FindingsFileError(f"{path}:\n" + "\n".join(lines)) from error
+    content = read_model(FindingsFile, path, FindingsFileError, "the findings file")
     return {finding.key: finding for finding in content.findings}

@@ -13,9 +13,10 @@ from pathlib import Path
 from string import Formatter
 from types import MappingProxyType
 
-import yaml
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from patchclip_core.errors import WordingFileError
+from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 from patchclip_core.values.results import ModelIdentity
 
@@ -77,29 +78,33 @@ def languages() -> tuple[str, ...]:
     return ("en", *sorted(path.stem for path in (conf_dir() / "wording").glob("*.yaml")))
 
 
+class _WordingFile(BaseModel):
+    """The content of a table. name: the language's English name. sentences: English sentence -> sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sentences: dict[str, str]
+
+    @field_validator("sentences")
+    @classmethod
+    def _names_are_the_same(cls, value: dict[str, str]) -> dict[str, str]:
+        for english, other in value.items():
+            if _names_in(english) != _names_in(other):
+                raise ValueError(f"the sentence {english!r} and its translation need the same {{names}}")
+        return value
+
+
 def _read(path: Path) -> Wording:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WordingFileError(f"cannot read the wording {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise WordingFileError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict) or set(content) != {"name", "sentences"} or not isinstance(content["name"], str):
-        raise WordingFileError(f"{path} must hold two keys: name, the language's English name, and sentences")
-    sentences = content["sentences"]
-    if not isinstance(sentences, dict):
-        raise WordingFileError(f"{path}: sentences must hold 'English sentence: sentence' lines")
-    for english, other in sentences.items():
-        if not isinstance(english, str) or not isinstance(other, str) or _names_in(english) != _names_in(other):
-            raise WordingFileError(f"{path}: the sentence {english!r} and its translation need the same {{names}}")
-    return Wording(path.stem, content["name"], MappingProxyType(sentences))
+    table = read_model(_WordingFile, path, WordingFileError, "a wording")
+    return Wording(path.stem, table.name, MappingProxyType(table.sentences))
 
 
 def _names_in(sentence: str) -> set[str]:
     try:
         return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
     except ValueError as error:
-        raise WordingFileError(f"the sentence {sentence!r} has an unmatched brace") from error
+        raise ValueError(f"the sentence {sentence!r} has an unmatched brace") from error
 
 
 def _pattern(sentence: str) -> re.Pattern[str]:

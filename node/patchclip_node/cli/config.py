@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
+from patchclip_core.typed_yaml import read_yaml
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, console, print_json
+from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.masking import masked_url
 from patchclip_node.settings import NodeSettings, read_settings
 
@@ -92,4 +94,4 @@ def _written(value: Any) -> str:
 
 def _file_values(config: Path | None) -> dict[str, Any]:
     """Return the keys that the file sets; `read_settings` has already found it to be valid."""
-    return yaml.safe_load(config.read_text(encoding="utf-8")) or {} if config else {}
+    return read_yaml(config, ConfigurationError, "the configuration") if config else {}

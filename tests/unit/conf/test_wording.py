@@ -226,8 +226,8 @@ def test_what_was_said_in_english_is_said_again_with_its_values() -> None:
     ("content", "words"),
     [
         ("name: [", "not valid YAML"),
-        ("sentences: {}", "two keys"),
-        ("name: X\nsentences: [a]", "must hold 'English sentence"),
+        ("sentences: {}", "name: a wording needs the key 'name'"),
+        ("name: X\nsentences: [a]", "sentences: must hold 'key: value' lines"),
         ("name: X\nsentences: {'a {b}': 'a {c}'}", "need the same {names}"),
         ("name: X\nsentences: {'a {b': 'a'}", "unmatched brace"),
     ],

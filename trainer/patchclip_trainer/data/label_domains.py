@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
@@ -126,15 +126,7 @@ class Disagreement:
 def load_label_domains(path: Path | None = None) -> LabelDomains:
     """Read a label domains file, by default the one in `conf/`. Raises `DataError`, which names what is wrong."""
     path = path or conf_dir() / "label_domains.yaml"
-    try:
-        return LabelDomains.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DataError(f"cannot read the label domains {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise DataError(f"{path}:\n" + "\n".join(lines)) from error
+    return read_model(LabelDomains, path, DataError, "the label domains")
 
 
 def label_of(

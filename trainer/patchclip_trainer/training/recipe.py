@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from patchclip_core.typed_yaml import Problem, described, parse, problems, read_yaml, unusable
 from patchclip_trainer.errors import RecipeError
 
 Objective = Literal["patchclip", "paper", "lrclr"]
@@ -165,48 +165,28 @@ def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ())
 
     Raises `RecipeError`, which names each key that is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a list of keys with values, such as `epochs: 30`")
+    what = f"a recipe of {kind.stage}"
+    content = read_yaml(path, RecipeError, what)
+    if not content:
+        raise RecipeError(f"{path} is empty: a recipe is a list of keys with values, such as `epochs: 30`")
     for change in changes:
         _apply(content, change)
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {_explained(kind, item, changes)}" for item in error.errors()]
-        title = f"{path}, a recipe of {kind.stage}, cannot be changed so:"
-        if not all(line.startswith("  --set ") for line in lines):
-            title = f"{path}, read as a recipe of {kind.stage}, cannot be used:"
-            lines.append("  `patchclip-trainer stage1` reads recipes of stage 1, all other commands those of stage 2")
-        raise RecipeError("\n".join([title, *lines])) from error
+        found = [_with_change(problem, changes) for problem in problems(kind, error, what)]
+        text = described(f"{path}, {what}, cannot be changed so:", found)
+        if not all(problem.place.startswith("--set ") for problem in found):
+            text = described(unusable(path, what), found)
+            text += "\n  `patchclip-trainer stage1` reads recipes of stage 1, all other commands those of stage 2"
+        raise RecipeError(text) from error
 
 
-def _explained(kind: type[RunRecipe], item: Mapping[str, Any], changes: Sequence[str]) -> str:
-    """Say what is wrong with a value: whether the file or a change has it, and which key may be meant."""
-    place = ".".join(map(str, item["loc"])) or "recipe"
-    said = str(item["msg"])
-    if item["type"] == "extra_forbidden":
-        *parts, key = map(str, item["loc"])
-        said = f"a recipe of {kind.stage} has no key '{place}'"
-        if near := get_close_matches(key, _keys_of(kind, parts), 1):
-            said += f"; '{'.'.join([*parts, *near])}' may be meant"
+def _with_change(problem: Problem, changes: Sequence[str]) -> Problem:
+    """Name the change instead of the key, where the value is from it and not from the file."""
     names = {change: change.partition("=")[0].strip() for change in changes}
-    origin = next((change for change, name in names.items() if f"{place}.".startswith(f"{name}.")), None)
-    return f"{place}: {said}" if origin is None else f"--set {origin}: {said}"
-
-
-def _keys_of(kind: type[BaseModel], parts: Sequence[str]) -> list[str]:
-    for part in parts:
-        inner = kind.model_fields[part].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+    origin = next((change for change, name in names.items() if f"{problem.place}.".startswith(f"{name}.")), None)
+    return problem if origin is None else problem._replace(place=f"--set {origin}")
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
@@ -219,7 +199,7 @@ def _apply(content: dict[str, Any], change: str) -> None:
         if not isinstance(content, dict):
             raise RecipeError(f"--set {change}: {part} has no keys of its own")
     try:
-        content[key] = yaml.safe_load(text)
+        content[key] = parse(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {change}: the value is not valid YAML ({error})") from error
     if isinstance(content[key], str):

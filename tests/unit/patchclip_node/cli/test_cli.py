@@ -66,7 +66,7 @@ def test_a_process_refuses_a_wrong_configuration_with_one_message(command: Comma
     ended = command(name, "--config", config)
 
     assert ended.status == 2
-    assert "prot: Extra inputs are not permitted" in ended.err
+    assert "prot: the configuration has no key 'prot'; 'port' may be meant" in ended.err
     assert "Traceback" not in ended.err
 
 
