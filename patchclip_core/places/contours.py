@@ -1,6 +1,7 @@
 """From a mask to the lines around it: closed polylines along the edges of pixels, with as few points as say the same.
 
-Coordinates are those of `patchclip_core.values.results`: the outer corner of the top-left pixel is (0, 0).
+Coordinates are those of `patchclip_core.values.results`: the outer corner of the top-left pixel is (0, 0). Why this is
+not scikit-image's: docs/decisions/contours.md.
 """
 
 from __future__ import annotations

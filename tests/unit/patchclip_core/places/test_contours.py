@@ -38,6 +38,15 @@ def test_a_rectangle_has_one_line_around_its_pixels() -> None:
     assert line.tolist() == [[4, 3], [9, 3], [9, 7], [4, 7], [4, 3]]
 
 
+def test_a_single_pixel_is_a_square_whatever_is_left_out() -> None:
+    mask = np.zeros((5, 5), dtype=bool)
+    mask[2, 1] = True
+
+    (line,) = outlines(mask, tolerance_px=1.0)
+
+    assert line.tolist() == [[1, 2], [2, 2], [2, 3], [1, 3], [1, 2]]
+
+
 def test_a_hole_has_a_line_of_its_own() -> None:
     mask = np.ones((9, 9), dtype=bool)
     mask[3:6, 3:6] = False
