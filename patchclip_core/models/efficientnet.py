@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.compact import transformer
+from patchclip_core.models.layers import transformer
 from patchclip_core.models.positions import interpolated
 from patchclip_core.models.towers import Features, ImageTokens, TrunkTower
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from patchclip_core.models.compact import transformer
+from patchclip_core.models.layers import transformer
 from patchclip_core.models.positions import interpolated
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from patchclip_core.models.compact import transformer
+from patchclip_core.models.layers import transformer
 
 SEQUENCES, TOKENS, WIDTH = 5, 6, 8
 
