@@ -34,11 +34,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, load, write_card
+from patchclip_core.checkpoints.checkpoint import digest_of, load, write_card
 from patchclip_core.checkpoints.loading import TOKENIZER_FILE
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.warming import warm_up
 from patchclip_core.io import read_radiograph
+from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.encoders import build_image_tower
 from patchclip_core.models.losses import summed_patch_loss

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, ModelCard
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.card import WEIGHTS_FILE, ModelCard
 from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactTextSettings
 from patchclip_core.models.encoders import AnyTextTower

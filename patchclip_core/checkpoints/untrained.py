@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, FindingCard, ModelCard, digest_of, write_card
+from patchclip_core.checkpoints.checkpoint import digest_of, write_card
 from patchclip_core.checkpoints.loading import VOCABULARY_FILE
+from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, SparseSettings

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from patchclip_core.checkpoints.checkpoint import FindingCard, ModelCard
 from patchclip_core.inference.scales import TileSettings, cut, merge
+from patchclip_core.models.card import FindingCard, ModelCard
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, answer_both_ways
 from patchclip_core.models.towers import Tokenizer, Tokens
 from patchclip_core.places.preprocess import preprocess

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from patchclip_core.checkpoints.checkpoint import FindingCard
+from patchclip_core.models.card import FindingCard
 from patchclip_core.values.calibration import fit_calibration
 
 Numbers = NDArray[np.float64]

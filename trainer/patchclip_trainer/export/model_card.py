@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patchclip_core.checkpoints.checkpoint import FindingCard, Interval, ModelCard
+from patchclip_core.models.card import FindingCard, Interval, ModelCard
 from patchclip_core.values.definitions import load_findings
 
 MODEL_CARD_FILE = "README.md"

@@ -10,16 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoints.checkpoint import (
-    Evidence,
-    FindingCard,
-    Interval,
-    ModelCard,
-    find,
-    read_card,
-    verify_weights,
-    write_card,
-)
+from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
+from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import coverage, mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 from transformers.utils import logging
 
-from patchclip_core.checkpoints.checkpoint import FindingCard, ModelCard, digest_of, load, write_card
+from patchclip_core.checkpoints.checkpoint import digest_of, load, write_card
 from patchclip_core.checkpoints.recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
 from patchclip_core.errors import CheckpointError
+from patchclip_core.models.card import FindingCard, ModelCard
 from patchclip_core.models.clip import ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings
 from patchclip_core.models.encoders import IMAGE_ENCODERS, TEXT_ENCODERS

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from patchclip_core.checkpoints.checkpoint import ModelCard, digest_of, find, load, read_card
+from patchclip_core.checkpoints.checkpoint import digest_of, find, load, read_card
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.card import ModelCard
 from patchclip_core.models.methods.patchclip import PatchClip
 from patchclip_core.models.network import is_symmetric
 from patchclip_core.places.preprocess import preprocess

@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from patchclip_core.checkpoints.checkpoint import (
-    FindingCard,
-    ModelCard,
-    TrainingCounts,
-    read_card,
-    verify_weights,
-    write_card,
-)
+from patchclip_core.checkpoints.checkpoint import read_card, verify_weights, write_card
 from patchclip_core.errors import CheckpointError
+from patchclip_core.models.card import FindingCard, ModelCard, TrainingCounts
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import read_mean_boxes

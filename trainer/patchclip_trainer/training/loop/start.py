@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from patchclip_core.checkpoints.checkpoint import CARD_FILE, WEIGHTS_FILE, find, read_card, verify_weights
+from patchclip_core.checkpoints.checkpoint import CARD_FILE, find, read_card, verify_weights
 from patchclip_core.checkpoints.loading import (
     TOKENIZER_FILE,
     VOCABULARY_FILE,
@@ -18,6 +18,7 @@ from patchclip_core.checkpoints.loading import (
     read_tokenizer,
 )
 from patchclip_core.checkpoints.recipe import read_encoders, read_recipe
+from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings

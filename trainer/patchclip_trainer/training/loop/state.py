@@ -15,14 +15,8 @@ import torch
 from safetensors.torch import save_file
 from tensorboardX import SummaryWriter
 
-from patchclip_core.checkpoints.checkpoint import (
-    WEIGHTS_FILE,
-    FindingCard,
-    ModelCard,
-    TrainingCounts,
-    digest_of,
-    write_card,
-)
+from patchclip_core.checkpoints.checkpoint import digest_of, write_card
+from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard, TrainingCounts
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.errors import RecipeError, TrainerError

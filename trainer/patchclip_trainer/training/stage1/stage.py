@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE
 from patchclip_core.checkpoints.loading import choose_device, fill_weights
+from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.methods.lrclr import Lrclr
 from patchclip_core.models.methods.patchclip import PatchClip
 from patchclip_core.models.network import FindingsNetwork

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoints.checkpoint import TrainingCounts
+from patchclip_core.models.card import TrainingCounts
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.places.targets import FindingLabel, Targets, make_targets
 from patchclip_core.values.definitions import FindingDefinition

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from patchclip_core.checkpoints.checkpoint import WEIGHTS_FILE, digest_of, read_card, write_card
+from patchclip_core.checkpoints.checkpoint import digest_of, read_card, write_card
 from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.efficientnet import EfficientNetImageSettings, EfficientNetImageTower, Reader
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.towers import Features, ImageTokens, TrunkTower

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from patchclip_core.checkpoints.checkpoint import TrainingCounts, read_card
+from patchclip_core.checkpoints.checkpoint import read_card
+from patchclip_core.models.card import TrainingCounts
 from patchclip_core.places.targets import FindingLabel
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.training.recipe import TrainingRecipe
