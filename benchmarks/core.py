@@ -35,15 +35,14 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from patchclip_core.checkpoints.checkpoint import digest_of, load, write_card
-from patchclip_core.checkpoints.loading import TOKENIZER_FILE
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.warming import warm_up
 from patchclip_core.io import read_radiograph
 from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
-from patchclip_core.models.encoders import build_image_tower
 from patchclip_core.models.losses import summed_patch_loss
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.models.tokenizer import TOKENIZER_FILE
 from patchclip_core.places.preprocess import PreprocessSettings, preprocess
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Radiograph
@@ -251,7 +250,7 @@ def print_peak_of(what: str) -> None:
     """Print the peak resident bytes while a checkpoint, or a bare tower, works; weights and libraries included."""
     run: Callable[[], object]
     if what == "tower":
-        tower, prepared = build_image_tower(VIT_L_14).eval(), torch.zeros(1, 3, 224, 224)
+        tower, prepared = VIT_L_14.build().eval(), torch.zeros(1, 3, 224, 224)
         run = functools.partial(tower, prepared)
     else:
         run = functools.partial(loaded(Path(what)).analyze_batch, radiographs(1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pkgutil
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,16 +18,14 @@ from pydantic import ValidationError
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import ModelCard
+from patchclip_core.models.methods import architectures
 from patchclip_core.values.results import Analyzer
 
 CARD_FILE = "card.json"
 PLUG_IN_GROUP = "patchclip.models"
 
 _PACKAGE_WEIGHTS = Path(__file__).parents[1] / "weights"
-_BUILT_IN = {
-    "patchclip": "patchclip_core.checkpoints.loading:load_patch_clip",
-    "lrclr": "patchclip_core.checkpoints.loading:load_lrclr",
-}
+_BUILT_IN_LOADER = "patchclip_core.checkpoints.loading:load_network"
 _CHUNK_BYTES = 1 << 20
 
 ArchitectureLoader = Callable[[Path, ModelCard, str], Analyzer]
@@ -47,7 +46,7 @@ def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None
     load_architecture = _architecture(card.architecture)
     if input_px is None:
         return load_architecture(folder, card, device)
-    if card.architecture not in _BUILT_IN:
+    if card.architecture not in architectures():
         raise CheckpointError(
             f"{card.name} can be opened at its own {card.preprocess.input_px} px only: the plug-in of "
             f"'{card.architecture}' takes no other input size"
@@ -120,12 +119,11 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 
 def _architecture(name: str) -> ArchitectureLoader:
-    built_in = _BUILT_IN.get(name)
-    if built_in is not None:
-        return cast(ArchitectureLoader, metadata.EntryPoint(name, built_in, PLUG_IN_GROUP).load())
+    if name in architectures():
+        return cast(ArchitectureLoader, pkgutil.resolve_name(_BUILT_IN_LOADER))
     plug_ins = {entry.name: entry for entry in metadata.entry_points(group=PLUG_IN_GROUP)}
     if name not in plug_ins:
-        known = ", ".join(sorted({*_BUILT_IN, *plug_ins}))
+        known = ", ".join(sorted({*architectures(), *plug_ins}))
         raise CheckpointError(
             f"the checkpoint needs the architecture '{name}', which is not installed here; installed are: {known}"
         )

@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from patchclip_core.errors import CheckpointError, PatchClipError
-from patchclip_core.models.pretrained import CLIP_MEAN, CLIP_STD
+from patchclip_core.models.clip import MEAN, STD
 
 Activation = Literal["quick_gelu", "gelu"]
 Tensors = Mapping[str, torch.Tensor]
@@ -168,7 +168,7 @@ def convert(source: Path, folder: Path, tokenizer: Path | None = None, activatio
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise CheckpointError(f"{source} is not a whole CLIP: it {', '.join(wrong[:5])}{more}")
     model.save_pretrained(folder)
-    normalisation = {"image_mean": CLIP_MEAN, "image_std": CLIP_STD}
+    normalisation = {"image_mean": MEAN, "image_std": STD}
     (folder / "preprocessor_config.json").write_text(json.dumps(normalisation, indent=2) + "\n", encoding="utf-8")
     if tokenizer is not None:
         file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer

@@ -13,35 +13,21 @@ from safetensors.torch import load_file
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.card import WEIGHTS_FILE, ModelCard
-from patchclip_core.models.clip import ClipTextSettings
-from patchclip_core.models.compact import CompactTextSettings
-from patchclip_core.models.encoders import AnyTextTower
-from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
-from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
-from patchclip_core.models.network import is_symmetric
+from patchclip_core.models.methods import settings_of
+from patchclip_core.models.network import FindingsNetwork, is_symmetric
 from patchclip_core.models.packing import unpack
 from patchclip_core.models.stored import StoredTextTower
-from patchclip_core.models.tokenizer import ClipTokenizer, WordTokenizer
-from patchclip_core.models.towers import Tokenizer
+from patchclip_core.models.towers import TextSettings, Tokenizer
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.typed_yaml import checked
-
-VOCABULARY_FILE = "vocabulary.json"
-TOKENIZER_FILE = "tokenizer.json"
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def load_patch_clip(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
-    """Load a Patch-CLIP, at its card's input size unless another is given. Raises `CheckpointError`."""
-    settings = read_settings(card, PatchClipSettings)
-    return _analyzer(PatchClip(settings), settings.text_tower, folder, card, device, input_px)
-
-
-def load_lrclr(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
-    """Load an LRCLR, likewise. Raises `CheckpointError`."""
-    settings = read_settings(card, LrclrSettings)
-    return _analyzer(Lrclr(settings), settings.text_tower, folder, card, device, input_px)
+def load_network(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
+    """Load a network of any method, at its card's input size unless another is given. Raises `CheckpointError`."""
+    network = read_settings(card, settings_of(card.architecture)).build()
+    return _analyzer(network, folder, card, device, input_px)
 
 
 def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
@@ -70,19 +56,15 @@ def fill_weights(network: torch.nn.Module, path: Path) -> None:
     network.load_state_dict(found)
 
 
-def read_tokenizer(folder: Path, text: AnyTextTower) -> Tokenizer:
+def read_tokenizer(folder: Path, text: TextSettings) -> Tokenizer:
     """Read the tokenizer that belongs to the text tower. Raises `CheckpointError`."""
-    path = folder / (VOCABULARY_FILE if isinstance(text, CompactTextSettings) else TOKENIZER_FILE)
+    path = folder / text.tokenizer_file
     try:
-        if not isinstance(text, CompactTextSettings):
-            length = text.max_position_embeddings if isinstance(text, ClipTextSettings) else text.tokens
-            return ClipTokenizer(path, length)
-        tokenizer = WordTokenizer.read(path, text.tokens)
+        return text.read_tokenizer(path)
+    except CheckpointError:
+        raise
     except Exception as error:  # `tokenizers` raises plain Exception
         raise CheckpointError(f"the tokenizer {path} cannot be read ({error}); copy the checkpoint again") from error
-    if len(tokenizer.vocabulary) > text.vocabulary:
-        raise CheckpointError(f"{path} holds {len(tokenizer.vocabulary)} entries, the network knows {text.vocabulary}")
-    return tokenizer
 
 
 def choose_device(name: str) -> torch.device:
@@ -95,7 +77,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _analyzer(
-    network: PatchClip | Lrclr, text: AnyTextTower, folder: Path, card: ModelCard, device: str, input_px: int | None
+    network: FindingsNetwork, folder: Path, card: ModelCard, device: str, input_px: int | None
 ) -> NetworkAnalyzer:
     if silent := [finding.key for finding in card.findings if not (finding.positive and finding.negative)]:
         raise CheckpointError(f"the card of {card.name} has no positive and negative sentences for {', '.join(silent)}")
@@ -112,13 +94,14 @@ def _analyzer(
         )
     if input_px is not None and input_px != network.input_px:
         card = _resized(network, card, input_px)
+    text = network.settings.text_tower
     analyzer = NetworkAnalyzer(network, read_tokenizer(folder, text), card, choose_device(device))
     # The findings' texts are embedded now. Sentences that are asked later have their tower read again.
     network.text_tower = StoredTextTower(text, (folder / WEIGHTS_FILE).absolute(), network.text_tower.width)
     return analyzer
 
 
-def _resized(network: PatchClip | Lrclr, card: ModelCard, input_px: int) -> ModelCard:
+def _resized(network: FindingsNetwork, card: ModelCard, input_px: int) -> ModelCard:
     """Let a network take images of another size; returns the card of what it then is."""
     before = card.preprocess
     try:

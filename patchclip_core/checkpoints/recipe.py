@@ -9,50 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from patchclip_core.checkpoints.loading import TOKENIZER_FILE, VOCABULARY_FILE, read_tokenizer
+from patchclip_core.checkpoints.loading import read_tokenizer
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.clip import ClipImageSettings
-from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
-from patchclip_core.models.downscaler import (
-    AnyDownscalerSettings,
-    DownscalerSettings,
-    LearnedDownscalerSettings,
-    build_downscaler,
-)
-from patchclip_core.models.efficientnet import EfficientNetImageSettings
-from patchclip_core.models.encoders import (
-    COMPACT,
-    IMAGE_ENCODERS,
-    TEXT_ENCODERS,
-    AnyImageTower,
-    AnyTextTower,
-    find_encoder,
-)
-from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
-from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings, SparseSettings
+from patchclip_core.models.downscaler import AnyDownscalerSettings
+from patchclip_core.models.encoders import IMAGE_FAMILIES, TEXT_FAMILIES
+from patchclip_core.models.methods import find_method
+from patchclip_core.models.methods.method import Method
+from patchclip_core.models.methods.patchclip import Mode, SparseSettings
+from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.packing import Packing
-from patchclip_core.models.pretrained import (
+from patchclip_core.models.towers import (
+    ImageSettings,
+    ImageTower,
     PretrainedImage,
     PretrainedText,
-    read_auto_image,
-    read_auto_text,
-    read_clip_image,
-    read_clip_text,
-    read_efficientnet_image,
+    TextSettings,
+    Tokenizer,
+    Wanted,
 )
-from patchclip_core.models.tokenizer import WordTokenizer
-from patchclip_core.models.towers import ImageTower, Tokenizer, TrunkTower
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 
-_COMPACT_EMBEDDING = 64
+_EMBEDDING = 64
 
 
 class ModelRecipe(BaseModel):
@@ -61,22 +46,19 @@ class ModelRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode = "default"
+    """Of a Patch-CLIP that is built without naming a method."""
     input_px: Annotated[int, Field(ge=16, le=8192)]
     """Height and width of what preprocessing makes of a radiograph."""
-    image: str = COMPACT
-    """Image encoder: a name of `IMAGE_ENCODERS`, or 'clip:SOURCE' or 'auto:SOURCE'."""
-    text: str = COMPACT
-    """Text encoder: a name of `TEXT_ENCODERS`, or 'clip:SOURCE' or 'auto:SOURCE'."""
+    image: str = "compact"
+    """Image encoder: a name of `IMAGE_FAMILIES`, or FAMILY:SOURCE."""
+    image_options: dict[str, JsonValue] = {}
+    """What the image encoder's family lets a recipe choose (`TowerSettings.choices`), such as {width: 64}."""
+    text: str = "compact"
+    """Text encoder: a name of `TEXT_FAMILIES`, or FAMILY:SOURCE."""
+    text_options: dict[str, JsonValue] = {}
+    """Likewise, such as {pooling: class}."""
     embedding: Annotated[int, Field(ge=2)] | None = None
     """Width of the space shared by image and text; left out, that of the image encoder's own projection, else 64."""
-    text_pooling: Literal["mean", "class"] = "mean"
-    """What speaks for a sentence, for text encoders of the family 'auto'."""
-    compact_image: CompactImageSettings = CompactImageSettings()
-    """The compact image tower; its input_px is set from what the downscaler leaves."""
-    efficientnet_image: EfficientNetImageSettings = EfficientNetImageSettings()
-    """The layers after an EfficientNet's fixed trunk, likewise."""
-    compact_text_width: Annotated[int, Field(ge=4)] = 64
-    compact_text_layers: Annotated[int, Field(ge=1)] = 2
     downscaler: AnyDownscalerSettings | None = None
     sparse: SparseSettings = SparseSettings()
     packing: dict[str, Packing] = {}
@@ -87,7 +69,7 @@ class ModelRecipe(BaseModel):
         """Height and width of what the image tower sees."""
         if self.downscaler is None:
             return self.input_px
-        return build_downscaler(self.downscaler).align(Alignment.of_input(self.input_px)).side
+        return self.downscaler.build().align(Alignment.of_input(self.input_px)).side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,67 +77,53 @@ class Encoders:
     """The two encoders of a recipe, with what they bring along."""
 
     recipe: ModelRecipe
-    image_tower: AnyImageTower
-    text_tower: AnyTextTower
     embedding: int
     tokenizer: Tokenizer
-    image: PretrainedImage | None
-    text: PretrainedText | None
+    image: PretrainedImage
+    text: PretrainedText
 
-    def patch_clip(self) -> PatchClip:
-        """Build a Patch-CLIP: towers with their weights, everything else new."""
-        recipe = self.recipe
-        network = PatchClip(
-            PatchClipSettings(
-                mode=recipe.mode,
-                input_px=recipe.input_px,
-                embedding=self.embedding,
-                image_tower=self.image_tower,
-                text_tower=self.text_tower,
-                downscaler=recipe.downscaler,
-                sparse=recipe.sparse,
-                packing=recipe.packing,
-            )
-        )
+    @property
+    def image_tower(self) -> ImageSettings:
+        """What the image tower is built from."""
+        return self.image.settings
+
+    @property
+    def text_tower(self) -> TextSettings:
+        """What the text tower is built from."""
+        return self.text.settings
+
+    def build(self, method: Method[Any] | None = None) -> FindingsNetwork:
+        """Build a method's network: towers with their weights, everything else new.
+
+        method: by default Patch-CLIP in the recipe's mode.
+        """
+        method = method or find_method("paper" if self.recipe.mode == "paper" else "patchclip")
+        chosen = {name: getattr(self.recipe, name) for name in type(self.recipe).model_fields}
+        towers = {"image_tower": self.image_tower, "text_tower": self.text_tower}
+        network = method.describe({**chosen, **towers, "embedding": self.embedding}).build()
         self._fill(network)
         return network
 
-    def lrclr(self) -> Lrclr:
-        """Build an LRCLR, likewise."""
-        network = Lrclr(
-            LrclrSettings(
-                input_px=self.recipe.input_px,
-                embedding=self.embedding,
-                image_tower=self.image_tower,
-                text_tower=self.text_tower,
-                downscaler=self.recipe.downscaler,
-                packing=self.recipe.packing,
-            )
-        )
-        self._fill(network)
-        return network
-
-    def preprocess(self, network: PatchClip | Lrclr) -> PreprocessSettings:
+    def preprocess(self, network: FindingsNetwork) -> PreprocessSettings:
         """Return what the network expects of its input, for its checkpoint's card."""
-        settings = PreprocessSettings(input_px=self.recipe.input_px, grid=network.grid)
-        if self.image is None:
-            channels = self.recipe.compact_image.channels
-            return settings.model_copy(update={"mean": settings.mean * channels, "std": settings.std * channels})
-        return settings.model_copy(update={"mean": self.image.mean, "std": self.image.std})
+        return PreprocessSettings(
+            input_px=self.recipe.input_px, grid=network.grid, mean=self.image.mean, std=self.image.std
+        )
 
-    def _fill(self, network: PatchClip | Lrclr) -> None:
+    def _fill(self, network: FindingsNetwork) -> None:
         """Copy the weights that the encoders bring; a projection only into a shared space of its own width."""
         with torch.no_grad():
-            if self.image is not None:
-                _fill_tower(network.image_tower, self.image.weights)
-                if self.image.projection is not None and len(self.image.projection) == self.embedding:
-                    network.visual_projection.weight.copy_(self.image.projection)
-                if self.image.logit_scale is not None:
-                    network.logit_scale.copy_(self.image.logit_scale)
-            if self.text is not None:
+            _fill_image_tower(network.image_tower, self.image)
+            if self.text.weights is not None:
                 network.text_tower.load_state_dict(self.text.weights)
-                if self.text.projection is not None and len(self.text.projection) == self.embedding:
-                    network.text_projection.weight.copy_(self.text.projection)
+            for layer, brought in (
+                (network.visual_projection, self.image.projection),
+                (network.text_projection, self.text.projection),
+            ):
+                if brought is not None and len(brought) == self.embedding:
+                    layer.weight.copy_(brought)
+            if self.image.logit_scale is not None:
+                network.logit_scale.copy_(self.image.logit_scale)
         network.round_packed()
 
 
@@ -182,78 +150,36 @@ def read_encoders(recipe: ModelRecipe, folder: Path, sentences: Iterable[str]) -
 
     sentences: what the compact text tower takes its vocabulary from. Raises `CheckpointError`.
     """
-    family, source = find_encoder(recipe.image, IMAGE_ENCODERS)
-    text_family, text_source = find_encoder(recipe.text, TEXT_ENCODERS)
-    image: PretrainedImage | None = None
-    image_tower: AnyImageTower = recipe.compact_image.model_copy(update={"input_px": recipe.tower_px})
-    if family != COMPACT:
-        image = _read_image(recipe, family, source)
-        image_tower = image.settings
-    _check_channels(recipe, image_tower)
+    image_family, image_source = IMAGE_FAMILIES.find(recipe.image)
+    text_family, text_source = TEXT_FAMILIES.find(recipe.text)
+    tower_px = recipe.tower_px  # once: it draws a downscaler's random weights, and what follows depends on the draw
+    image = image_family.from_recipe(Wanted(image_source, recipe.image_options, tower_px))
+    _check_channels(recipe, image.settings)
+    text = text_family.from_recipe(Wanted(text_source, recipe.text_options, tower_px, sentences))
     folder.mkdir(parents=True, exist_ok=True)
-    text: PretrainedText | None = None
-    if text_family == COMPACT:
-        vocabulary = WordTokenizer.vocabulary_of(sentences)
-        compact = CompactTextSettings(
-            vocabulary=len(vocabulary), width=recipe.compact_text_width, layers=recipe.compact_text_layers
-        )
-        text_tower: AnyTextTower = compact
-        WordTokenizer(vocabulary, compact.tokens).write(folder / VOCABULARY_FILE)
-    else:
-        text = (
-            read_clip_text(text_source) if text_family == "clip" else read_auto_text(text_source, recipe.text_pooling)
-        )
-        text_tower = text.settings
-        (folder / TOKENIZER_FILE).write_text(text.tokenizer, encoding="utf-8")
-    own = len(image.projection) if image is not None and image.projection is not None else _COMPACT_EMBEDDING
-    return Encoders(
-        recipe, image_tower, text_tower, recipe.embedding or own, read_tokenizer(folder, text_tower), image, text
-    )
+    (folder / text.settings.tokenizer_file).write_text(text.tokenizer, encoding="utf-8")
+    brought = len(image.projection) if image.projection is not None else _EMBEDDING
+    return Encoders(recipe, recipe.embedding or brought, read_tokenizer(folder, text.settings), image, text)
 
 
-def _read_image(recipe: ModelRecipe, family: str, source: str) -> PretrainedImage:
-    if family == "efficientnet":
-        try:
-            settings = EfficientNetImageSettings(
-                **(recipe.efficientnet_image.model_dump() | {"input_px": recipe.tower_px})
-            )
-        except ValidationError as error:
-            raise CheckpointError(
-                f"the trunk of '{recipe.image}' cannot see {recipe.tower_px} px: {error.errors()[0]['msg']}"
-            ) from error
-        return read_efficientnet_image(source, settings)
-    return read_clip_image(source) if family == "clip" else read_auto_image(source)
+def _fill_image_tower(tower: ImageTower, start: PretrainedImage) -> None:
+    """Fill what the settings call pretrained, whole; layers that the tower adds stay as they are."""
+    if start.weights is not None:
+        added = {
+            name: weight
+            for name, weight in tower.state_dict().items()
+            if not name.startswith(start.settings.pretrained)
+        }
+        tower.load_state_dict(start.weights | added)
 
 
-def _fill_tower(tower: ImageTower, weights: dict[str, torch.Tensor]) -> None:
-    """Fill a tower; of one with a trunk, the trunk, whole."""
-    own = tower.state_dict()
-    new = {name: weight for name, weight in own.items() if not name.startswith("model.")}
-    tower.load_state_dict(weights | new if isinstance(tower, TrunkTower) else weights)
-
-
-def _check_channels(recipe: ModelRecipe, tower: AnyImageTower) -> None:
-    ends: tuple[int, ...] = ()
-    if isinstance(recipe.downscaler, LearnedDownscalerSettings):
-        ends = (recipe.downscaler.channels,)
-    elif isinstance(recipe.downscaler, DownscalerSettings):
-        ends = (recipe.downscaler.channels[0], recipe.downscaler.channels[-1])
-    wanted = _channels(tower)
-    if any(channels != wanted for channels in ends):
+def _check_channels(recipe: ModelRecipe, tower: ImageSettings) -> None:
+    ends = recipe.downscaler.ends if recipe.downscaler is not None else ()
+    if any(channels != tower.input_channels for channels in ends):
         raise CheckpointError(
-            f"the image encoder '{recipe.image}' takes {wanted} channels: the downscaler must begin and end with them"
+            f"the image encoder '{recipe.image}' takes {tower.input_channels} channels: the downscaler must begin and "
+            "end with them"
         )
-
-
-def _channels(tower: AnyImageTower) -> int:
-    if isinstance(tower, CompactImageSettings):
-        return tower.channels
-    if isinstance(tower, EfficientNetImageSettings):
-        return 1
-    if isinstance(tower, ClipImageSettings):
-        return tower.num_channels
-    channels = tower.config.get("num_channels", 3)
-    return channels if isinstance(channels, int) else 3
 
 
 def _recipe_folder() -> Path:

@@ -18,9 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from patchclip_core.checkpoints.checkpoint import digest_of, write_card
-from patchclip_core.checkpoints.loading import VOCABULARY_FILE
 from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
-from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
+from patchclip_core.models.compact import VOCABULARY_FILE, CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.tokenizer import WordTokenizer

@@ -18,9 +18,7 @@ import torch
 from torch import nn
 
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.models.auto import AutoImageTower
-from patchclip_core.models.compact import CompactImageTower
-from patchclip_core.models.towers import Features, ImageTower, TrunkTower
+from patchclip_core.models.towers import Features, ImageTower
 from patchclip_core.places.preprocess import preprocess
 from patchclip_core.places.regions import smoothed
 from patchclip_core.values.results import FloatArray, Geometry, Radiograph
@@ -101,8 +99,7 @@ def attention_rollout(analyzer: NetworkAnalyzer, image: Radiograph | Sight, find
             reached = torch.stack(attention[layer::layers])  # (readers, T, T)
             flow = (reached + one) / 2 @ flow
         flow = flow.mean(dim=0)
-        pools = isinstance(tower, AutoImageTower) and tower.settings.pooling == "mean"
-        speaker = flow[-patches:].mean(dim=0) if pools else flow[0]
+        speaker = flow[-patches:].mean(dim=0) if tower.pools_patches else flow[0]
         return speaker[-patches:]  # patches come last, behind the class token and what else there is
 
     return _as_the_patch_map(analyzer, image, finding, flow_from, _rollout_covers(tower, layers))
@@ -249,6 +246,5 @@ def _scaled(values: torch.Tensor, geometry: Geometry) -> FloatArray:
 
 
 def _rollout_covers(tower: ImageTower, layers: int) -> str:
-    convolutional = isinstance(tower, CompactImageTower | TrunkTower)
     text = f"all {layers} transformer layers"
-    return f"{text}; the convolutions before them are not covered" if convolutional else text
+    return f"{text}; the convolutions before them are not covered" if tower.begins_with_convolutions else text

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.models.methods.lrclr import Lrclr
 from patchclip_core.models.towers import Tokens
 from patchclip_core.places.preprocess import preprocess
 from patchclip_core.values.results import FloatArray, Geometry, Radiograph
@@ -35,9 +34,6 @@ def word_maps(analyzer: NetworkAnalyzer, radiograph: Radiograph, sentence: str) 
     Words beyond the text tower's length are left out. Raises `ValueError` for a model without word maps, and for a
     sentence without words.
     """
-    network = analyzer.network
-    if not isinstance(network, Lrclr):
-        raise ValueError(f"the model {analyzer.identity.name} has no word maps: only the architecture 'lrclr' has them")
     spans = analyzer.tokenizer.spans(sentence)
     words = {found.span(): found.group() for found in _WORDS.finditer(sentence)}
     tokens_of = {
@@ -49,11 +45,14 @@ def word_maps(analyzer: NetworkAnalyzer, radiograph: Radiograph, sentence: str) 
     image, geometry = preprocess(radiograph, analyzer.card.preprocess)
     tokens = analyzer.tokenizer([sentence])
     with torch.inference_mode():
-        sentences = network.read(Tokens(tokens.ids.to(analyzer.device), tokens.mask.to(analyzer.device)))
-        regions = network.select(image[None].to(analyzer.device))
-        maps = network.word_maps(regions, sentences)[0, 0]  # (L, P)
-        attended = torch.nn.functional.normalize(maps @ regions.patches[0], dim=-1)
-        cosines = (attended * sentences.words[0]).sum(dim=-1)  # (L,)
+        asked = Tokens(tokens.ids.to(analyzer.device), tokens.mask.to(analyzer.device))
+        reading = analyzer.network.read_words(image[None].to(analyzer.device), asked)
+    if reading is None:
+        raise ValueError(
+            f"the model {analyzer.identity.name} has no word maps: its architecture '{analyzer.card.architecture}' "
+            "does not tell where words look, as 'lrclr' does"
+        )
+    maps, cosines = reading.maps[0, 0], reading.similarity[0, 0]  # (L, P), (L,)
     grid = geometry.grid
     found = [
         WordMap(

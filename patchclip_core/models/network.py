@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.auto import AutoImageSettings, AutoTextSettings
-from patchclip_core.models.downscaler import AnyDownscalerSettings, build_downscaler
-from patchclip_core.models.efficientnet import EfficientNetImageSettings
-from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings, build_image_tower, build_text_tower
+from patchclip_core.models.downscaler import AnyDownscalerSettings
+from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
 from patchclip_core.models.packing import Packing, pack, unpack
 from patchclip_core.models.towers import Features, ImageTokens, TextTower, Tokens, TrunkTower
 from patchclip_core.values.results import PatchGrid
@@ -27,50 +27,85 @@ class Answer:
     patches: torch.Tensor
 
 
-_PRETRAINED = ("text_tower.", "logit_scale")
+@dataclass(frozen=True, slots=True, eq=False)
+class WordReading:
+    """Where the words of N sentences, L tokens each, look in B images of P patches.
+
+    maps: (B, N, L, P), 0 at patches that were not selected, adding up to 1. similarity: (B, N, L), the cosine of each
+    token with the region that it looks at.
+    """
+
+    maps: torch.Tensor
+    similarity: torch.Tensor
+
 
 _SAME_PLACE_PX = 1e-3
-_NO_PROJECTION = (AutoImageSettings, EfficientNetImageSettings)
 
 Texts = tuple[torch.Tensor, ...]
 """Embedded sentences of the findings, as one network makes them for itself. They change with its weights alone."""
 
 
-class FindingsNetwork(nn.Module, ABC):
-    """An image tower, a text tower, perhaps a downscaler, and what compares their embeddings."""
+class NetworkSettings(BaseModel, ABC):
+    """Everything that a network is built from; part of its checkpoint's card. A method adds what is its own."""
 
-    def __init__(
-        self,
-        input_px: int,
-        image_tower: ImageTowerSettings,
-        text_tower: TextTowerSettings,
-        downscaler: AnyDownscalerSettings | None,
-        packing: Mapping[str, Packing],
-    ) -> None:
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_px: Annotated[int, Field(ge=16)]
+    embedding: Annotated[int, Field(ge=2)]
+    """Width of the space shared by image and text."""
+    image_tower: ImageTowerSettings
+    text_tower: TextTowerSettings
+    downscaler: AnyDownscalerSettings | None = None
+    packing: dict[str, Packing] = {}
+    """How weights are stored, by how their names begin; the others keep 32 bits. What is packed is not trained."""
+
+    @abstractmethod
+    def build(self) -> FindingsNetwork:
+        """Build the network, with random weights."""
+
+
+class FindingsNetwork(nn.Module, ABC):
+    """An image tower, a text tower, perhaps a downscaler, and what compares their embeddings.
+
+    logit_scale: of global cosines. visual_projection, text_projection: from the towers into the shared space.
+    """
+
+    text_side: ClassVar[tuple[str, ...]] = ("text_tower.", "text_projection.")
+    """How the names of the weights begin that only sentences pass through."""
+    logit_scale: nn.Parameter
+    visual_projection: nn.Linear
+    text_projection: nn.Linear
+
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.input_px = input_px
-        self._packing = packing
+        self.settings = settings
+        image, text = settings.image_tower, settings.text_tower
         self._pretrained = (
-            *_PRETRAINED,
-            "image_tower.model." if isinstance(image_tower, EfficientNetImageSettings) else "image_tower.",
-            *([] if isinstance(image_tower, _NO_PROJECTION) else ["visual_projection."]),
-            *([] if isinstance(text_tower, AutoTextSettings) else ["text_projection."]),
+            *("text_tower.", "logit_scale"),
+            *(f"image_tower.{start}" for start in image.pretrained),
+            *(["visual_projection."] if image.brings_projection else []),
+            *(["text_projection."] if text.brings_projection else []),
         )
-        self.downscaler = build_downscaler(downscaler) if downscaler is not None else None
-        self.image_tower = build_image_tower(image_tower)
-        self.text_tower: TextTower = build_text_tower(text_tower)
+        self.downscaler = settings.downscaler.build() if settings.downscaler is not None else None
+        self.image_tower = image.build()
+        self.text_tower: TextTower = text.build()
+
+    @property
+    def input_px(self) -> int:
+        """Height and width of the images."""
+        return self.settings.input_px
 
     def round_packed(self) -> None:
         """Round the weights that are stored packed, as if they had been stored and read, and let nothing train them."""
         self.load_state_dict(unpack(self.packed()))
         for name, weight in self.named_parameters():
-            if name.startswith(tuple(self._packing)):
+            if name.startswith(tuple(self.settings.packing)):
                 weight.requires_grad_(False)
 
     def packed(self) -> dict[str, torch.Tensor]:
         """Return the weights as they are stored; `unpack` makes them the network's again."""
         weights = {name: weight.detach().cpu().contiguous() for name, weight in self.state_dict().items()}
-        return pack(weights, self._packing)
+        return pack(weights, self.settings.packing)
 
     @property
     def grid(self) -> PatchGrid:
@@ -90,7 +125,7 @@ class FindingsNetwork(nn.Module, ABC):
         Towers interpolate their position embeddings as they run. A network that keeps anything else by the number of
         patches adapts it here, and its settings.
         """
-        self.input_px = input_px
+        self.settings = self.settings.model_copy(update={"input_px": input_px})
 
     @property
     def readers(self) -> int:
@@ -100,8 +135,7 @@ class FindingsNetwork(nn.Module, ABC):
     @property
     def trunk(self) -> TrunkTower | None:
         """The image tower, where it begins with a fixed trunk that sees the images as they are."""
-        tower = self.image_tower
-        return tower if self.downscaler is None and isinstance(tower, TrunkTower) else None
+        return self.image_tower.trunk if self.downscaler is None else None
 
     def look(self, seen: torch.Tensor | Features) -> ImageTokens:
         """Shrink and encode images (B, channels, input_px, input_px), or go on from what `trunk` made of them.
@@ -118,7 +152,7 @@ class FindingsNetwork(nn.Module, ABC):
     def new_parameters(self) -> dict[str, nn.Parameter]:
         """Return what is not part of a pretrained tower: the recipe's group with the high learning rate, by name.
 
-        A tower of the family 'auto' comes without a projection: that one is new.
+        A projection is new where the tower's family brings none.
         """
         return {name: weight for name, weight in self.named_parameters() if not name.startswith(self._pretrained)}
 
@@ -127,6 +161,19 @@ class FindingsNetwork(nn.Module, ABC):
         for name, weight in self.named_parameters():
             if name.startswith(("image_tower.", "text_tower.", "text_projection.")):
                 weight.requires_grad_(False)
+
+    @abstractmethod
+    def encode_image(self, images: torch.Tensor | Features) -> torch.Tensor:
+        """Return global image embeddings (B, D) of length 1, as stage 1 compares them with reports."""
+
+    @abstractmethod
+    def encode_text(self, tokens: Tokens) -> torch.Tensor:
+        """Return sentence embeddings (N, D) of length 1."""
+
+    def read_words(self, images: torch.Tensor, tokens: Tokens) -> WordReading | None:
+        """Return where the words of sentences look in images; None where the method has no such answer."""
+        del images, tokens
+        return None
 
     @abstractmethod
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:

@@ -1,4 +1,4 @@
-"""Towers with weights from a local folder or from the Hugging Face hub, read once: when a training starts.
+"""Weights as `transformers` has them, from a local folder or from the Hugging Face hub, read once: by a training.
 
 A source is a folder as `save_pretrained` writes it, or a hub id ("openai/clip-vit-base-patch16"), which `transformers`
 downloads unless HF_HUB_OFFLINE is set. Neither pickled code nor code that comes with weights is ever run: weights are
@@ -12,22 +12,12 @@ import json
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from patchclip_core.errors import CheckpointError
-from patchclip_core.models.auto import AutoImageSettings, AutoImageTower, AutoTextSettings
-from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
-from patchclip_core.models.efficientnet import MEAN as EFFICIENTNET_MEAN
-from patchclip_core.models.efficientnet import STD as EFFICIENTNET_STD
-from patchclip_core.models.efficientnet import EfficientNetImageSettings
-from patchclip_core.models.efficientnet_weights import read_efficientnet
-
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _SAME_AS = {"cxr-bert": "bert"}
 """Model types that come with code of their own, but whose encoder is one that `transformers` has."""
@@ -37,99 +27,8 @@ _NOT_ARCHITECTURE = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PretrainedImage:
-    """An image tower to start from.
-
-    weights: of the tower, by its own names; of a fixed trunk alone, where it has one. mean, std: of its input, one
-    number a channel. projection: (D, W) into the space it shared with text, where it had one; logit_scale: likewise.
-    """
-
-    settings: ClipImageSettings | AutoImageSettings | EfficientNetImageSettings
-    weights: dict[str, torch.Tensor]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    projection: torch.Tensor | None = None
-    logit_scale: torch.Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PretrainedText:
-    """A text tower to start from.
-
-    tokenizer: the content of its tokenizer.json. projection: (D, W), where it had one.
-    """
-
-    settings: ClipTextSettings | AutoTextSettings
-    weights: dict[str, torch.Tensor]
-    tokenizer: str
-    projection: torch.Tensor | None = None
-
-
-def read_clip_image(source: str | Path) -> PretrainedImage:
-    """Read the image half of a CLIP. Raises `CheckpointError`."""
-    from transformers import CLIPModel  # noqa: PLC0415 - seconds
-
-    model = _read(source, CLIPModel)
-    config = model.config.vision_config
-    settings = ClipImageSettings(**_fields(ClipImageSettings, config))
-    mean, std = _normalisation(source, config.num_channels, CLIP_MEAN, CLIP_STD)
-    return PretrainedImage(
-        settings,
-        _weights(getattr(model.vision_model, "vision_model", model.vision_model)),
-        mean,
-        std,
-        model.visual_projection.weight.detach().float(),
-        model.logit_scale.detach().float(),
-    )
-
-
-def read_clip_text(source: str | Path) -> PretrainedText:
-    """Read the text half of a CLIP, and its tokenizer. Raises `CheckpointError`."""
-    from transformers import CLIPModel  # noqa: PLC0415 - seconds
-
-    model = _read(source, CLIPModel)
-    values = _fields(ClipTextSettings, model.config.text_config)
-    if values["eos_token_id"] == 2:  # what OpenAI's configurations say by mistake
-        values["eos_token_id"] = values["vocab_size"] - 1
-    core = getattr(model.text_model, "text_model", model.text_model)
-    projection = model.text_projection.weight.detach().float()
-    return PretrainedText(ClipTextSettings(**values), _weights(core), _tokenizer(source, "clip"), projection)
-
-
-def read_efficientnet_image(source: str, settings: EfficientNetImageSettings) -> PretrainedImage:
-    """Read the trunk; the layers after it are new. Raises `CheckpointError`."""
-    weights = {f"model.{name}": weight for name, weight in read_efficientnet(Path(source)).items()}
-    return PretrainedImage(settings, weights, (EFFICIENTNET_MEAN,), (EFFICIENTNET_STD,))
-
-
-def read_auto_image(source: str | Path) -> PretrainedImage:
-    """Read any vision transformer with patch tokens. Raises `CheckpointError`."""
-    model, config = _read_auto(source, "vision_config")
-    settings = AutoImageSettings(config=config)
-    tower = AutoImageTower(settings)
-    weights = _weights(model)
-    tower.load_state_dict(weights)
-    if not tower.has_class_token():
-        settings = AutoImageSettings(config=config, pooling="mean")
-    mean, std = _normalisation(source, tower.channels, _IMAGENET_MEAN, _IMAGENET_STD)
-    return PretrainedImage(settings, weights, mean, std)
-
-
-def read_auto_text(source: str | Path, pooling: Literal["mean", "class"] = "mean", tokens: int = 128) -> PretrainedText:
-    """Read any text encoder and its tokenizer. Raises `CheckpointError`.
-
-    tokens: longest sentence; less where the encoder knows fewer positions.
-    """
-    model, config = _read_auto(source, "text_config")
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int):
-        tokens = min(tokens, positions)
-    settings = AutoTextSettings(config=config, pooling=pooling, tokens=tokens)
-    return PretrainedText(settings, _weights(model), _tokenizer(source, str(config["model_type"])))
-
-
-def _read(source: str | Path, kind: Any, **options: Any) -> Any:
+def read_model(source: str | Path, kind: Any, **options: Any) -> Any:
+    """Read a model of a class of `transformers`, for use. Raises `CheckpointError` where its weights do not fill it."""
     with _explained(source), _without_bar(source):
         model, info = kind.from_pretrained(source, output_loading_info=True, **options)
     missing = [name for name in info["missing_keys"] if not name.startswith("pooler.")]
@@ -142,7 +41,11 @@ def _read(source: str | Path, kind: Any, **options: Any) -> Any:
     return model.eval()
 
 
-def _read_auto(source: str | Path, part: str) -> tuple[Any, dict[str, Any]]:
+def read_auto(source: str | Path, part: str) -> tuple[Any, dict[str, Any]]:
+    """Read any model that `transformers` holds, and its configuration as JSON values. Raises `CheckpointError`.
+
+    part: name of the part of the configuration that is wanted, where it has parts.
+    """
     from transformers import AutoConfig, AutoModel, PretrainedConfig  # noqa: PLC0415 - seconds
 
     with _explained(source):
@@ -151,24 +54,22 @@ def _read_auto(source: str | Path, part: str) -> tuple[Any, dict[str, Any]]:
         model_type = str(content.pop("model_type", None))
         config: Any = AutoConfig.for_model(_SAME_AS.get(model_type, model_type), **content)
     config = getattr(config, part, config)
-    model = _read(source, AutoModel, config=config, trust_remote_code=False)
+    model = read_model(source, AutoModel, config=config, trust_remote_code=False)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     values = {name: value for name, value in config.to_dict().items() if name not in _NOT_ARCHITECTURE}
     return model, json.loads(json.dumps(values))
 
 
-def _weights(core: Any) -> dict[str, torch.Tensor]:
+def weights_of(core: Any) -> dict[str, torch.Tensor]:
+    """Return a model's weights in float32, by their names in a tower that holds it as `model`."""
     return {f"model.{name}": weight.detach().float() for name, weight in core.state_dict().items()}
 
 
-def _fields(kind: type[ClipImageSettings | ClipTextSettings], config: Any) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in kind.model_fields if name != "kind"}
-
-
-def _normalisation(
+def normalisation_of(
     source: str | Path, channels: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of the input, a number a channel; those given where the source has none."""
     path = _file(source, "preprocessor_config.json")
     values = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
     mean, std = tuple(values.get("image_mean", mean)), tuple(values.get("image_std", std))
@@ -177,7 +78,8 @@ def _normalisation(
     return mean * (channels // len(mean)), std * (channels // len(std))
 
 
-def _tokenizer(source: str | Path, model_type: str) -> str:
+def tokenizer_of(source: str | Path, model_type: str) -> str:
+    """Return the content of the encoder's tokenizer.json. Raises `CheckpointError` where it has no tokenizer."""
     path = _file(source, "tokenizer.json")
     if path is not None:
         return path.read_text(encoding="utf-8")

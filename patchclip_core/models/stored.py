@@ -7,9 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from patchclip_core.errors import CheckpointError
-from patchclip_core.models.encoders import AnyTextTower, build_text_tower
 from patchclip_core.models.packing import unpack
-from patchclip_core.models.towers import TextTokens, TextTower, Tokens
+from patchclip_core.models.towers import TextSettings, TextTokens, TextTower, Tokens
 
 _PREFIX = "text_tower."
 
@@ -20,7 +19,7 @@ class StoredTextTower(TextTower):
     CLIP's text tower is a third of a ViT-L/14; held in memory it would be that for nothing.
     """
 
-    def __init__(self, settings: AnyTextTower, weights: Path, width: int) -> None:
+    def __init__(self, settings: TextSettings, weights: Path, width: int) -> None:
         super().__init__()
         self.width = width
         self._settings = settings
@@ -31,7 +30,7 @@ class StoredTextTower(TextTower):
         """Encode. Raises `CheckpointError` where the file was exchanged or removed since the model was loaded."""
         if _stamp(self._weights) != self._seen:
             raise CheckpointError(f"{self._weights} has changed since the model was loaded; load the model again")
-        tower = build_text_tower(self._settings)
+        tower = self._settings.build()
         try:
             with safe_open(self._weights, framework="pt") as stored:
                 names = [name for name in stored.keys() if name.startswith(_PREFIX)]  # noqa: SIM118 - no mapping

@@ -12,6 +12,9 @@ import torch
 
 from patchclip_core.models.towers import Tokens
 
+TOKENIZER_FILE = "tokenizer.json"
+"""Of a `tokenizers` tokenizer, in a checkpoint."""
+
 _PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]")
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,;:()/%+-'"
 
@@ -40,9 +43,14 @@ class WordTokenizer:
         """Read a vocabulary file."""
         return WordTokenizer(json.loads(path.read_text(encoding="utf-8")), length)
 
+    @property
+    def content(self) -> str:
+        """What the vocabulary file holds: the same for the same vocabulary."""
+        return json.dumps(self.vocabulary, ensure_ascii=False, indent=0) + "\n"
+
     def write(self, path: Path) -> None:
-        """Write the vocabulary file, in the same bytes for the same vocabulary."""
-        path.write_text(json.dumps(self.vocabulary, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+        """Write the vocabulary file."""
+        path.write_text(self.content, encoding="utf-8")
 
     def __call__(self, sentences: Sequence[str]) -> Tokens:
         """Tokenize, cut, and pad to the longest."""

@@ -8,15 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from patchclip_core.checkpoints.checkpoint import digest_of, write_card
-from patchclip_core.checkpoints.loading import VOCABULARY_FILE
 from patchclip_core.models.auto import AutoImageSettings
 from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
 from patchclip_core.models.clip import ClipImageSettings
-from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
-from patchclip_core.models.encoders import AnyImageTower
+from patchclip_core.models.compact import VOCABULARY_FILE, CompactImageSettings, CompactTextSettings
 from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.tokenizer import WordTokenizer
+from patchclip_core.models.towers import ImageSettings
 from patchclip_core.places.preprocess import PreprocessSettings
 
 FINDINGS = (
@@ -52,7 +51,7 @@ DINO = AutoImageSettings(
 def write_checkpoint(
     folder: Path,
     architecture: str,
-    image_tower: AnyImageTower = COMPACT,
+    image_tower: ImageSettings = COMPACT,
     seed: int = 0,
 ) -> Path:
     """Write a checkpoint of 'patchclip' or 'lrclr' with a compact text tower; returns the folder."""
@@ -86,7 +85,7 @@ def write_checkpoint(
 
 def _network(
     architecture: str,
-    image_tower: AnyImageTower,
+    image_tower: ImageSettings,
     text_tower: CompactTextSettings,
 ) -> PatchClip | Lrclr:
     if architecture == "lrclr":

@@ -17,9 +17,8 @@ SIDE, SQUARE = 32, 12
 MODEL = """
 input_px: 32
 embedding: 16
-compact_image: {channels: 1, widths: [16], strides: [4], layers: 1, attention_heads: 2}
-compact_text_width: 16
-compact_text_layers: 1
+image_options: {channels: 1, widths: [16], strides: [4], layers: 1, attention_heads: 2}
+text_options: {width: 16, layers: 1}
 sparse: {hidden: 16, patches: 4, layers: 1, attention_heads: 2}
 """
 

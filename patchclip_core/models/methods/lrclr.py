@@ -24,37 +24,36 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from patchclip_core.models.downscaler import AnyDownscalerSettings
-from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
-from patchclip_core.models.network import Answer, FindingsNetwork, Texts, mean_of_readers, membership
-from patchclip_core.models.packing import Packing
+from patchclip_core.models.network import (
+    Answer,
+    FindingsNetwork,
+    NetworkSettings,
+    Texts,
+    WordReading,
+    mean_of_readers,
+    membership,
+)
 from patchclip_core.models.towers import Features, ImageTokens, Tokens
 
 _INITIAL_SCALE = math.log(1 / 0.07)  # CLIP's
 _NOTHING = 1e-6
 
 
-class LrclrSettings(BaseModel):
-    """Everything that an LRCLR is built from; part of its checkpoint's card."""
+class LrclrSettings(NetworkSettings):
+    """What an LRCLR is built from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input_px: Annotated[int, Field(ge=16)]
-    embedding: Annotated[int, Field(ge=2)]
-    """Width of the space shared by image and text."""
-    image_tower: ImageTowerSettings
-    text_tower: TextTowerSettings
-    downscaler: AnyDownscalerSettings | None = None
-    packing: dict[str, Packing] = {}
-    """How weights are stored, by how their names begin; the others keep 32 bits. What is packed is not trained."""
     selected: Annotated[int, Field(ge=1)] = 32
     """Patches that words can attend to."""
     expected_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the patches that the prior expects to be significant; significance starts there."""
+
+    def build(self) -> Lrclr:
+        """Build the network."""
+        return Lrclr(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,11 +141,11 @@ class WordAttention(nn.Module):
 class Lrclr(FindingsNetwork):
     """Selected regions against words, and images against sentences."""
 
+    settings: LrclrSettings
+    text_side = (*FindingsNetwork.text_side, "word_projection.")
+
     def __init__(self, settings: LrclrSettings) -> None:
-        super().__init__(
-            settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler, settings.packing
-        )
-        self.settings = settings
+        super().__init__(settings)
         width = self.image_tower.width
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)
         self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)
@@ -165,7 +164,7 @@ class Lrclr(FindingsNetwork):
         super().resize(input_px)
         share = self.grid.rows * self.grid.columns / (before.rows * before.columns)
         selected = max(1, round(self.settings.selected * share))
-        self.settings = self.settings.model_copy(update={"input_px": input_px, "selected": selected})
+        self.settings = self.settings.model_copy(update={"selected": selected})
 
     def select(self, images: torch.Tensor | Features) -> Regions:
         """Encode images (B, channels, input_px, input_px), or their features, and select their significant patches."""
@@ -195,12 +194,24 @@ class Lrclr(FindingsNetwork):
 
     def local_similarity(self, regions: Regions, sentences: Sentences) -> torch.Tensor:
         """Return (B, N) cosines of words with the regions that they attend to, averaged over each sentence."""
-        maps = self.word_maps(regions, sentences)  # (B, N, L, P)
-        attended = functional.normalize(torch.einsum("bnlp,bpd->bnld", maps, regions.patches), dim=-1)
-        cosines = torch.einsum("bnld,nld->bnl", attended, sentences.words)
+        cosines = _word_cosines(self.word_maps(regions, sentences), regions, sentences)
         weights = sentences.mask.to(cosines.dtype)
         averaged: torch.Tensor = (cosines * weights).sum(dim=-1) / weights.sum(dim=-1).clamp(min=1)
         return averaged
+
+    def encode_image(self, images: torch.Tensor | Features) -> torch.Tensor:
+        """Return global image embeddings (B, D) of length 1."""
+        return self.select(images).overall
+
+    def encode_text(self, tokens: Tokens) -> torch.Tensor:
+        """Return sentence embeddings (N, D) of length 1."""
+        return self.read(tokens).overall
+
+    def read_words(self, images: torch.Tensor, tokens: Tokens) -> WordReading:
+        """Return each word's map, and its cosine with the region that it attends to."""
+        sentences, regions = self.read(tokens), self.select(images)
+        maps = self.word_maps(regions, sentences)
+        return WordReading(maps, _word_cosines(maps, regions, sentences))
 
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
         """Return: findings' sentence embeddings (F, 2, D), words (S, L, D), mask (S, L), who belongs where (2F, S)."""
@@ -227,6 +238,13 @@ class Lrclr(FindingsNetwork):
         """Compare; nothing here could be left out."""
         output: LrclrOutput = self(images, texts)
         return mean_of_readers(Answer(output.image, output.patches), self.readers)
+
+
+def _word_cosines(maps: torch.Tensor, regions: Regions, sentences: Sentences) -> torch.Tensor:
+    """Return (B, N, L): cosines of words with the regions that they attend to."""
+    attended = functional.normalize(torch.einsum("bnlp,bpd->bnld", maps, regions.patches), dim=-1)
+    cosines: torch.Tensor = torch.einsum("bnld,nld->bnl", attended, sentences.words)
+    return cosines
 
 
 def straight_through_gates(significance: torch.Tensor, selected: int) -> torch.Tensor:

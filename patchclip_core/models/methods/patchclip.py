@@ -30,11 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
-from patchclip_core.models.downscaler import AnyDownscalerSettings, DownscalerSettings
-from patchclip_core.models.encoders import ImageTowerSettings, TextTowerSettings
+from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
-from patchclip_core.models.network import Answer, FindingsNetwork, Texts, mean_of_readers, membership
-from patchclip_core.models.packing import Packing
+from patchclip_core.models.network import Answer, FindingsNetwork, NetworkSettings, Texts, mean_of_readers, membership
 from patchclip_core.models.towers import Features, Tokens
 
 Mode = Literal["default", "paper"]
@@ -55,28 +53,31 @@ class SparseSettings(BaseModel):
     """The default mode's k."""
 
 
-class PatchClipSettings(BaseModel):
-    """Everything that a Patch-CLIP is built from; part of its checkpoint's card."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _ModeFirst(BaseModel):
+    """Cards begin with the mode: fields stand in the order of the base classes, the last one's first."""
 
     mode: Mode = "default"
-    input_px: Annotated[int, Field(ge=16)]
-    embedding: Annotated[int, Field(ge=2)]
-    """Width of the space shared by image and text."""
-    image_tower: ImageTowerSettings
-    text_tower: TextTowerSettings
-    downscaler: AnyDownscalerSettings | None = None
-    packing: dict[str, Packing] = {}
-    """How weights are stored, by how their names begin; the others keep 32 bits. What is packed is not trained."""
+
+
+class PatchClipSettings(NetworkSettings, _ModeFirst):
+    """What a Patch-CLIP is built from."""
+
     sparse: SparseSettings = SparseSettings()
 
     @model_validator(mode="after")
     def _mode_and_downscaler_agree(self) -> Self:
-        paper = self.mode == "paper"
-        if isinstance(self.downscaler, DownscalerSettings) and self.downscaler.last_relu != paper:
+        if self.downscaler is not None and self.downscaler != self.downscaler.with_last_relu(self.paper):
             raise ValueError("the downscaler's last_relu belongs to mode 'paper', and only to it")
         return self
+
+    @property
+    def paper(self) -> bool:
+        """Whether the mode is the published formulation."""
+        return self.mode == "paper"
+
+    def build(self) -> PatchClip:
+        """Build the network."""
+        return PatchClip(self)
 
 
 def paper_settings() -> PatchClipSettings:
@@ -121,12 +122,11 @@ class _Reading:
 class PatchClip(FindingsNetwork):
     """Image and text towers, and the heads that compare them."""
 
+    settings: PatchClipSettings
+
     def __init__(self, settings: PatchClipSettings) -> None:
-        super().__init__(
-            settings.input_px, settings.image_tower, settings.text_tower, settings.downscaler, settings.packing
-        )
-        self.settings = settings
-        paper = settings.mode == "paper"
+        super().__init__(settings)
+        paper = settings.paper
         width, sparse = self.image_tower.width, settings.sparse
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)
         self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)
@@ -141,7 +141,6 @@ class PatchClip(FindingsNetwork):
     def resize(self, input_px: int) -> None:
         """Take images of another size; the pooled-patch head weighs the same places."""
         super().resize(input_px)
-        self.settings = self.settings.model_copy(update={"input_px": input_px})
         self.pooled_head.resize(self.grid.rows, self.grid.columns)
 
     def encode_text(self, tokens: Tokens) -> torch.Tensor:
@@ -182,7 +181,7 @@ class PatchClip(FindingsNetwork):
 
     def _read(self, images: torch.Tensor | Features, texts: torch.Tensor) -> _Reading:
         tokens = self.look(images)
-        patches = tokens.patches if self.settings.mode == "paper" else self.image_tower.final_norm(tokens.patches)
+        patches = tokens.patches if self.settings.paper else self.image_tower.final_norm(tokens.patches)
         direction = texts[:, 0] - texts[:, 1]  # (F, D)
         scale = self.logit_scale.exp()
         return _Reading(
@@ -193,7 +192,7 @@ class PatchClip(FindingsNetwork):
         )
 
     def _image(self, read: _Reading) -> torch.Tensor:
-        return read.overall if self.settings.mode == "paper" else (read.overall + read.pooled) / 2
+        return read.overall if self.settings.paper else (read.overall + read.pooled) / 2
 
     def _overall(self, pooled: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self.visual_projection(pooled), dim=-1)
@@ -204,7 +203,7 @@ class PatchClip(FindingsNetwork):
         """Run the sparse head once for each image and finding: (B, P, W), (B, F, P) -> (B, F, W)."""
         images, findings, count = patch_logits.shape
         selected: torch.Tensor | None = None
-        if self.settings.mode == "paper":
+        if self.settings.paper:
             selected = patch_logits > _logit(_PAPER_SELECTION)
             if self.training and labelled is not None:
                 selected = labelled.repeat(self.readers, 1, 1)

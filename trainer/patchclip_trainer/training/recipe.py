@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from patchclip_core.models.methods import known_method
 from patchclip_core.typed_yaml import Problem, described, parse, problems, read_yaml, unusable
 from patchclip_trainer.errors import RecipeError
 
-Objective = Literal["patchclip", "paper", "lrclr"]
+Objective = Annotated[str, AfterValidator(known_method)]
+"""A method's name, see `patchclip_core.models.methods`."""
 
 
 class _Part(BaseModel):

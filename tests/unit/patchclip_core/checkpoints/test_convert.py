@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from patchclip_core.checkpoints.convert import main
 from patchclip_core.checkpoints.recipe import Encoders, ModelRecipe, read_encoders
-from patchclip_core.models.pretrained import CLIP_MEAN, CLIP_STD
+from patchclip_core.models.clip import MEAN as CLIP_MEAN
+from patchclip_core.models.clip import STD as CLIP_STD
 from tests.support import tiny_encoders
 
 WIDTH, TEXT_WIDTH, SHARED, PATCH, SIDE, LAYERS, LENGTH = 128, 64, 24, 8, 4, 2, 12
@@ -122,7 +123,7 @@ def test_a_converted_clip_says_what_the_original_says(
     assert status == 0
     assert "ViT of 2 layers, width 128, patches of 8 px at 32 px; shared space of 24" in capsys.readouterr().out
     encoders = started(tmp_path / "out", tmp_path / "checkpoint")
-    network = encoders.patch_clip().eval()
+    network = encoders.build().eval()
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(6))
     tokens = encoders.tokenizer(["no pleural effusion", "the heart is enlarged"])
     with torch.no_grad():

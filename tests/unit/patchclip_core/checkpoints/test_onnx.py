@@ -12,7 +12,7 @@ import pytest
 from patchclip_core.checkpoints.checkpoint import load, read_card, write_card
 from patchclip_core.checkpoints.onnx import OnnxExportError, export_onnx
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.models.encoders import AnyImageTower
+from patchclip_core.models.towers import ImageSettings
 from patchclip_core.places.preprocess import preprocess
 from patchclip_core.values.results import Radiograph
 from tests.support.checkpoints import CLIP, COMPACT, DINO, write_checkpoint
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[4]
     ids=["patchclip-compact", "patchclip-clip", "lrclr-compact", "lrclr-dino"],
 )
 def test_the_exported_graph_gives_the_same_probabilities_and_maps(
-    architecture: str, tower: AnyImageTower, tmp_path: Path
+    architecture: str, tower: ImageSettings, tmp_path: Path
 ) -> None:
     model = load(write_checkpoint(tmp_path / "checkpoint", architecture, tower), device="cpu")
     assert isinstance(model, NetworkAnalyzer)

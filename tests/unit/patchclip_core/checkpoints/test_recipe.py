@@ -16,17 +16,18 @@ from patchclip_core.checkpoints.checkpoint import digest_of, load, write_card
 from patchclip_core.checkpoints.recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import FindingCard, ModelCard
-from patchclip_core.models.clip import ClipTextSettings
+from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings
-from patchclip_core.models.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from patchclip_core.models.encoders import IMAGE_FAMILIES, TEXT_FAMILIES
+from patchclip_core.models.methods import find_method
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
-from patchclip_core.models.pretrained import read_clip_image
+from patchclip_core.models.towers import Wanted
 from patchclip_core.values.results import Radiograph
 from tests.support import tiny_encoders
 from tests.support.tiny_encoders import VISION
 
 SENTENCES = ["no pleural effusion", "the heart is enlarged"]
-TINY = {"widths": (8, 16), "strides": (4, 2), "layers": 1}
+TINY = {"widths": [8, 16], "strides": [4, 2], "layers": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def normalised(side: int, channels: int = 3) -> torch.Tensor:
 def test_a_network_that_starts_from_a_clip_says_what_the_clip_says(tmp_path: Path) -> None:
     clip = tiny_encoders.write_clip(tmp_path / "clip")
     encoders = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}")
-    network = encoders.patch_clip().eval()
+    network = encoders.build().eval()
     tokens = encoders.tokenizer(SENTENCES)
 
     with torch.no_grad():
@@ -73,7 +74,7 @@ def test_the_end_of_text_that_openai_s_configurations_get_wrong_is_set_right(tmp
 @pytest.mark.parametrize("side", [32, 48, 64])
 def test_a_clip_starts_at_any_size(tmp_path: Path, side: int) -> None:
     clip = tiny_encoders.write_clip(tmp_path / "clip")
-    network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", input_px=side).patch_clip().eval()
+    network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", input_px=side).build().eval()
 
     with torch.no_grad():
         expected = clip.vision_model(normalised(side), interpolate_pos_encoding=True).pooler_output
@@ -88,7 +89,7 @@ def test_a_clip_starts_at_any_size(tmp_path: Path, side: int) -> None:
 def test_behind_a_learned_downscaler_a_clip_starts_with_what_it_says_of_the_resized_image(tmp_path: Path) -> None:
     clip = tiny_encoders.write_clip(tmp_path / "clip")
     downscaler = {"kind": "learned", "factor": 3, "channels": 3}
-    network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", input_px=96, downscaler=downscaler).patch_clip()
+    network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", input_px=96, downscaler=downscaler).build()
     resized = torch.nn.functional.interpolate(normalised(96), size=(32, 32), mode="bilinear", antialias=True)
 
     with torch.no_grad():
@@ -111,7 +112,7 @@ def test_behind_a_learned_downscaler_a_clip_starts_with_what_it_says_of_the_resi
 def test_a_network_starts_from_any_vision_transformer(tmp_path: Path, model_type: str, values: dict[str, Any]) -> None:
     model = tiny_encoders.write_auto(tmp_path / "encoder", model_type, **values)
     encoders = started(tmp_path, image=f"auto:{tmp_path / 'encoder'}", embedding=12)
-    network = encoders.patch_clip().eval()
+    network = encoders.build().eval()
 
     with torch.no_grad():
         states = model(pixel_values=normalised(32)).last_hidden_state
@@ -128,8 +129,8 @@ def test_the_projections_of_encoders_that_had_none_are_new(tmp_path: Path) -> No
     tiny_encoders.write_auto(tmp_path / "vit", "vit", **VISION)
     tiny_encoders.write_bert(tmp_path / "bert")
 
-    with_clip = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}").patch_clip()
-    without = started(tmp_path, image=f"auto:{tmp_path / 'vit'}", text=f"auto:{tmp_path / 'bert'}").patch_clip()
+    with_clip = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}").build()
+    without = started(tmp_path, image=f"auto:{tmp_path / 'vit'}", text=f"auto:{tmp_path / 'bert'}").build()
 
     projections = {"visual_projection.weight", "text_projection.weight"}
     assert projections.isdisjoint(with_clip.new_parameters())
@@ -138,7 +139,7 @@ def test_the_projections_of_encoders_that_had_none_are_new(tmp_path: Path) -> No
 
 def test_a_vision_tower_without_class_token_speaks_by_the_mean_of_its_patches(tmp_path: Path) -> None:
     tiny_encoders.write_auto(tmp_path / "encoder", "siglip_vision_model", **VISION)
-    network = started(tmp_path, image=f"auto:{tmp_path / 'encoder'}").patch_clip().eval()
+    network = started(tmp_path, image=f"auto:{tmp_path / 'encoder'}").build().eval()
 
     tokens = network.image_tower(normalised(32))
 
@@ -148,8 +149,8 @@ def test_a_vision_tower_without_class_token_speaks_by_the_mean_of_its_patches(tm
 @pytest.mark.parametrize("pooling", ["mean", "class"])
 def test_a_network_starts_from_any_text_encoder(tmp_path: Path, pooling: str) -> None:
     model = tiny_encoders.write_bert(tmp_path / "bert")
-    encoders = started(tmp_path, text=f"auto:{tmp_path / 'bert'}", text_pooling=pooling)
-    network, tokens = encoders.patch_clip().eval(), encoders.tokenizer(SENTENCES[:1])
+    encoders = started(tmp_path, text=f"auto:{tmp_path / 'bert'}", text_options={"pooling": pooling})
+    network, tokens = encoders.build().eval(), encoders.tokenizer(SENTENCES[:1])
 
     with torch.no_grad():
         states = model(input_ids=tokens.ids, attention_mask=tokens.mask.long()).last_hidden_state
@@ -177,7 +178,7 @@ def test_what_a_recipe_built_is_built_again_from_its_settings_alone(
     tiny_encoders.write_bert(tmp_path / "bert")
     network = started(
         tmp_path, image=f"auto:{tmp_path / 'encoder'}", text=f"auto:{tmp_path / 'bert'}", input_px=48
-    ).patch_clip()
+    ).build()
     card = network.settings.model_dump_json()
     for path in sorted(tmp_path.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -209,7 +210,7 @@ def test_a_checkpoint_of_borrowed_encoders_is_loaded_and_analyses(tmp_path: Path
         input_px=96,
         downscaler={"kind": "learned", "factor": 2, "channels": 3},
     )
-    folder, network = tmp_path / "checkpoint", begun.patch_clip()
+    folder, network = tmp_path / "checkpoint", begun.build()
     save_file(network.state_dict(), folder / "weights.safetensors")
     files = ("weights.safetensors", "tokenizer.json")
     card = ModelCard(
@@ -244,15 +245,16 @@ def test_a_checkpoint_of_borrowed_encoders_is_loaded_and_analyses(tmp_path: Path
 
 def test_lrclr_starts_from_the_same_encoders(tmp_path: Path) -> None:
     clip = tiny_encoders.write_clip(tmp_path / "clip")
-    network = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}").lrclr()
+    encoders = started(tmp_path, image=f"clip:{tmp_path / 'clip'}", text=f"clip:{tmp_path / 'clip'}")
+    network = encoders.build(find_method("lrclr"))
 
     torch.testing.assert_close(network.visual_projection.weight, clip.visual_projection.weight)
     torch.testing.assert_close(network.text_projection.weight, clip.text_projection.weight)
 
 
 def test_a_compact_network_needs_no_source(tmp_path: Path) -> None:
-    encoders = started(tmp_path, input_px=64, compact_image=TINY, downscaler={"kind": "learned", "factor": 2})
-    network = encoders.patch_clip()
+    encoders = started(tmp_path, input_px=64, image_options=TINY, downscaler={"kind": "learned", "factor": 2})
+    network = encoders.build()
 
     assert isinstance(encoders.image_tower, CompactImageSettings)
     assert encoders.image_tower.input_px == 32
@@ -337,7 +339,9 @@ def test_every_shipped_recipe_is_read(name: str) -> None:
 def test_the_document_names_every_recipe_and_every_encoder() -> None:
     text = (Path(__file__).parents[4] / "docs" / "encoders.md").read_text(encoding="utf-8")
 
-    missing = [name for name in {*recipes(), *IMAGE_ENCODERS, *TEXT_ENCODERS} if f"`{name}`" not in text]
+    missing = [
+        name for name in {*recipes(), *IMAGE_FAMILIES.names(), *TEXT_FAMILIES.names()} if f"`{name}`" not in text
+    ]
 
     assert missing == []
 
@@ -362,7 +366,7 @@ def test_there_is_a_recipe_for_the_paper() -> None:
 
 @pytest.mark.parametrize("name", ["compact-224", "compact-448"])
 def test_compact_recipes_have_a_grid_of_14_patches(tmp_path: Path, name: str) -> None:
-    grid = read_encoders(read_recipe(name), tmp_path, SENTENCES).patch_clip().grid
+    grid = read_encoders(read_recipe(name), tmp_path, SENTENCES).build().grid
 
     assert (grid.rows, grid.columns) == (14, 14)
 
@@ -385,7 +389,7 @@ def test_weights_of_a_folder_are_read_without_a_bar_and_bars_stay_on(
     tiny_encoders.write_clip(tmp_path / "clip")
     capfd.readouterr()
 
-    read_clip_image(tmp_path / "clip")
+    ClipImageSettings.from_recipe(Wanted(str(tmp_path / "clip"), {}, 32))
 
     assert "Loading weights" not in capfd.readouterr().err
     assert logging.is_progress_bar_enabled()

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from patchclip_core.checkpoints.checkpoint import digest_of, load
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.models.encoders import AnyImageTower
 from patchclip_core.models.heads import PooledPatchHead
 from patchclip_core.models.losses import balanced_patch_loss, masked_cross_entropy
 from patchclip_core.models.methods.lrclr import Lrclr
 from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.towers import ImageSettings
 from patchclip_core.places.preprocess import preprocess
 from patchclip_core.places.targets import box_coverage
 from patchclip_core.values.results import Box, Radiograph
@@ -108,7 +108,7 @@ def test_what_a_trained_model_sees_stays_where_it_is_at_every_input_size(trained
 
 @pytest.mark.parametrize("architecture", ["patchclip", "lrclr"])
 @pytest.mark.parametrize("tower", [COMPACT, CLIP, DINO], ids=["compact", "clip", "dino"])
-def test_every_stored_model_opens_at_another_size(architecture: str, tower: AnyImageTower, tmp_path: Path) -> None:
+def test_every_stored_model_opens_at_another_size(architecture: str, tower: ImageSettings, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, architecture, tower)
     own = opened(folder)
 

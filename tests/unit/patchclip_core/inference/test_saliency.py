@@ -20,17 +20,16 @@ from patchclip_core.inference.saliency import (
 )
 from patchclip_core.models.auto import AutoImageSettings
 from patchclip_core.models.efficientnet import EfficientNetImageSettings
-from patchclip_core.models.encoders import AnyImageTower
-from patchclip_core.models.towers import Features
+from patchclip_core.models.towers import Features, ImageSettings
 from patchclip_core.places.regions import smoothed
 from patchclip_core.values.results import Radiograph
 from tests.support.checkpoints import CLIP, COMPACT, DINO, write_checkpoint
 
-TOWERS: dict[str, AnyImageTower] = {"compact": COMPACT, "clip": CLIP, "dino": DINO}
+TOWERS: dict[str, ImageSettings] = {"compact": COMPACT, "clip": CLIP, "dino": DINO}
 LAYERS = {"compact": 2, "clip": 3, "dino": 2}
 
 
-def analyzer(folder: Path, tower: AnyImageTower, architecture: str = "patchclip") -> NetworkAnalyzer:
+def analyzer(folder: Path, tower: ImageSettings, architecture: str = "patchclip") -> NetworkAnalyzer:
     loaded = load(write_checkpoint(folder, architecture, tower), device="cpu")
     assert isinstance(loaded, NetworkAnalyzer)
     return loaded

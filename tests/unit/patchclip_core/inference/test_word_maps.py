@@ -32,7 +32,7 @@ def test_every_word_has_a_map_over_the_selected_patches(tmp_path: Path) -> None:
 
 
 def test_a_model_without_word_maps_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only the architecture 'lrclr'"):
+    with pytest.raises(ValueError, match="its architecture 'patchclip' does not tell where words look"):
         word_maps(analyzer(tmp_path, "patchclip"), IMAGE, "opacity")
 
 

@@ -17,7 +17,6 @@ from patchclip_core.models.downscaler import (
     LearnedDownscaler,
     LearnedDownscalerSettings,
     ResizeSettings,
-    build_downscaler,
 )
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 
@@ -52,7 +51,7 @@ def settings_of(kind: str, factor: int) -> AnyDownscalerSettings:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_learned_downscaler_starts_as_the_anti_aliased_resize(factor: int, channels: int) -> None:
     images = radiograph_like(channels)
-    downscaler = build_downscaler(LearnedDownscalerSettings(factor=factor, channels=channels))
+    downscaler = LearnedDownscalerSettings(factor=factor, channels=channels).build()
 
     shrunk = downscaler(images)
 
@@ -64,7 +63,7 @@ def test_a_learned_downscaler_starts_as_the_anti_aliased_resize(factor: int, cha
 def test_the_bilinear_downscaler_is_the_anti_aliased_resize(factor: int) -> None:
     images = radiograph_like()
 
-    shrunk = build_downscaler(ResizeSettings(kind="bilinear", factor=factor))(images)
+    shrunk = ResizeSettings(kind="bilinear", factor=factor).build()(images)
 
     torch.testing.assert_close(shrunk, plain_resize(images, factor), rtol=0, atol=1e-5)
 
@@ -72,7 +71,7 @@ def test_the_bilinear_downscaler_is_the_anti_aliased_resize(factor: int) -> None
 @pytest.mark.parametrize("factor", FACTORS)
 def test_mixed_precision_changes_no_brightness(factor: int) -> None:
     flat = torch.full((1, 1, SIDE, SIDE), 0.75)
-    downscaler = build_downscaler(LearnedDownscalerSettings(factor=factor))
+    downscaler = LearnedDownscalerSettings(factor=factor).build()
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         shrunk = downscaler(flat)
@@ -84,7 +83,7 @@ def test_mixed_precision_changes_no_brightness(factor: int) -> None:
 def test_the_area_downscaler_is_the_mean_of_each_cell(factor: int) -> None:
     images = radiograph_like()
 
-    shrunk = build_downscaler(ResizeSettings(kind="area", factor=factor))(images)
+    shrunk = ResizeSettings(kind="area", factor=factor).build()(images)
 
     expected = torch.nn.functional.interpolate(images, scale_factor=1 / factor, mode="area")
     torch.testing.assert_close(shrunk, expected, rtol=0, atol=1e-5)
@@ -92,7 +91,7 @@ def test_the_area_downscaler_is_the_mean_of_each_cell(factor: int) -> None:
 
 @pytest.mark.parametrize("kind", ["bilinear", "area"])
 def test_a_resize_has_nothing_to_learn_and_nothing_to_save(kind: str) -> None:
-    downscaler = build_downscaler(settings_of(kind, 2))
+    downscaler = settings_of(kind, 2).build()
 
     assert list(downscaler.parameters()) == []
     assert downscaler.state_dict() == {}
@@ -154,7 +153,7 @@ def centre_of_mass(image: torch.Tensor, first: float, pitch: float) -> tuple[flo
 @pytest.mark.parametrize("kind", ["learned", "bilinear"])
 @pytest.mark.parametrize(("x", "y"), [(50, 61), (57, 48), (60, 60)])
 def test_a_bright_pixel_comes_back_where_it_was(kind: str, factor: int, x: int, y: int) -> None:
-    downscaler = build_downscaler(settings_of(kind, factor))
+    downscaler = settings_of(kind, factor).build()
 
     assert drift(downscaler, square(x, y, 1)) == pytest.approx((0, 0), abs=0.1)
 
@@ -165,7 +164,7 @@ def test_a_bright_pixel_comes_back_where_it_was(kind: str, factor: int, x: int, 
 def test_a_bright_square_as_large_as_an_output_pixel_comes_back_where_it_was(
     kind: str, factor: int, x: int, y: int
 ) -> None:
-    downscaler = build_downscaler(settings_of(kind, factor))
+    downscaler = settings_of(kind, factor).build()
 
     assert drift(downscaler, square(x, y, factor)) == pytest.approx((0, 0), abs=0.1)
 
@@ -195,7 +194,7 @@ def test_the_paper_s_convolutions_take_900_to_224_with_centres_at_4i_plus_3() ->
 @pytest.mark.parametrize("kind", ["learned", "bilinear", "area"])
 @pytest.mark.parametrize("side", [120, 121, 127])
 def test_centres_are_a_plain_resize_s(kind: str, factor: int, side: int) -> None:
-    downscaler = build_downscaler(settings_of(kind, factor))
+    downscaler = settings_of(kind, factor).build()
 
     grid = downscaler.align(Alignment.of_input(side)).grid
 

@@ -7,14 +7,15 @@ import torch
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
+from patchclip_core.models.clip import ClipImageSettings
 from patchclip_core.models.efficientnet import (
     STAGES,
     EfficientNetImageSettings,
     EfficientNetImageTower,
     EfficientNetLite,
+    read_efficientnet,
 )
-from patchclip_core.models.efficientnet_weights import read_efficientnet
-from patchclip_core.models.encoders import IMAGE_ENCODERS, find_encoder
+from patchclip_core.models.encoders import IMAGE_FAMILIES
 from patchclip_core.models.packaged import find_source
 from patchclip_core.values.results import PatchGrid
 
@@ -165,4 +166,4 @@ def test_a_package_without_such_a_file_is_named() -> None:
 
 
 def test_sources_that_are_no_packages_stay_as_they_are() -> None:
-    assert find_encoder("clip-vit-b-16", IMAGE_ENCODERS) == ("clip", "openai/clip-vit-base-patch16")
+    assert IMAGE_FAMILIES.find("clip-vit-b-16") == (ClipImageSettings, "openai/clip-vit-base-patch16")

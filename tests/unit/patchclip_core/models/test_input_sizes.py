@@ -10,8 +10,8 @@ import torch
 from pydantic import TypeAdapter
 
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.encoders import AnyImageTower, ImageTowerSettings, build_image_tower
-from patchclip_core.models.towers import ImageTower
+from patchclip_core.models.encoders import ImageTowerSettings
+from patchclip_core.models.towers import ImageSettings, ImageTower
 
 SIDES = (224, 336, 448, 518)
 SMALL: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -45,9 +45,9 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def tower(name: str) -> ImageTower:
-    adapter: TypeAdapter[AnyImageTower] = TypeAdapter(ImageTowerSettings)
+    adapter: TypeAdapter[ImageSettings] = TypeAdapter(ImageTowerSettings)
     torch.manual_seed(0)
-    return build_image_tower(adapter.validate_python(SHAPES[name])).eval()
+    return adapter.validate_python(SHAPES[name]).build().eval()
 
 
 def images(name: str, side: int) -> torch.Tensor:

@@ -9,15 +9,11 @@ from pydantic import TypeAdapter
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.encoders import (
-    AnyImageTower,
-    AnyTextTower,
     ImageTowerSettings,
     TextTowerSettings,
-    build_image_tower,
-    build_text_tower,
 )
 from patchclip_core.models.positions import interpolated, sine_cosine
-from patchclip_core.models.towers import ImageTower, TextTokens, TextTower, Tokens
+from patchclip_core.models.towers import ImageSettings, ImageTower, TextSettings, TextTokens, TextTower, Tokens
 
 VIT: dict[str, Any] = {
     "hidden_size": 16,
@@ -56,20 +52,20 @@ TEXT_TOWERS: dict[str, dict[str, Any]] = {
 
 
 def image_tower(name: str, **config: Any) -> ImageTower:
-    adapter: TypeAdapter[AnyImageTower] = TypeAdapter(ImageTowerSettings)
+    adapter: TypeAdapter[ImageSettings] = TypeAdapter(ImageTowerSettings)
     settings = dict(IMAGE_TOWERS[name])
     if "config" in settings:
         settings["config"] = settings["config"] | config
     else:
         settings |= config
     torch.manual_seed(0)
-    return build_image_tower(adapter.validate_python(settings)).eval()
+    return adapter.validate_python(settings).build().eval()
 
 
 def text_tower(name: str) -> TextTower:
-    adapter: TypeAdapter[AnyTextTower] = TypeAdapter(TextTowerSettings)
+    adapter: TypeAdapter[TextSettings] = TypeAdapter(TextTowerSettings)
     torch.manual_seed(0)
-    return build_text_tower(adapter.validate_python(TEXT_TOWERS[name])).eval()
+    return adapter.validate_python(TEXT_TOWERS[name]).build().eval()
 
 
 def images(side: int) -> torch.Tensor:
@@ -186,35 +182,35 @@ def test_fixed_positions_tell_every_patch_apart(width: int) -> None:
     ],
 )
 def test_what_cannot_be_an_image_tower_says_so(config: dict[str, Any], message: str) -> None:
-    adapter: TypeAdapter[AnyImageTower] = TypeAdapter(ImageTowerSettings)
+    adapter: TypeAdapter[ImageSettings] = TypeAdapter(ImageTowerSettings)
 
     with pytest.raises(CheckpointError, match=message):
-        build_image_tower(adapter.validate_python({"kind": "auto", "config": config}))
+        adapter.validate_python({"kind": "auto", "config": config}).build()
 
 
 def test_a_tower_that_hides_patches_is_refused() -> None:
-    adapter: TypeAdapter[AnyImageTower] = TypeAdapter(ImageTowerSettings)
+    adapter: TypeAdapter[ImageSettings] = TypeAdapter(ImageTowerSettings)
     config = {"model_type": "vit_mae", **VIT, "decoder_hidden_size": 8, "decoder_num_attention_heads": 2}
-    tower = build_image_tower(adapter.validate_python({"kind": "auto", "config": config}))
+    tower = adapter.validate_python({"kind": "auto", "config": config}).build()
 
     with pytest.raises(CheckpointError, match="one token a patch"):
         tower(images(32))
 
 
 def test_a_tower_without_class_token_asks_for_the_mean() -> None:
-    adapter: TypeAdapter[AnyImageTower] = TypeAdapter(ImageTowerSettings)
-    tower = build_image_tower(adapter.validate_python(IMAGE_TOWERS["siglip"] | {"pooling": "class"}))
+    adapter: TypeAdapter[ImageSettings] = TypeAdapter(ImageTowerSettings)
+    tower = adapter.validate_python(IMAGE_TOWERS["siglip"] | {"pooling": "class"}).build()
 
     with pytest.raises(CheckpointError, match="set pooling to 'mean'"):
         tower(images(32))
 
 
 def test_code_that_comes_with_weights_is_never_run() -> None:
-    adapter: TypeAdapter[AnyImageTower] = TypeAdapter(ImageTowerSettings)
+    adapter: TypeAdapter[ImageSettings] = TypeAdapter(ImageTowerSettings)
     config = {"model_type": "evil", "auto_map": {"AutoModel": "modeling_evil.Evil"}}
 
     with pytest.raises(CheckpointError, match="never run"):
-        build_image_tower(adapter.validate_python({"kind": "auto", "config": config}))
+        adapter.validate_python({"kind": "auto", "config": config}).build()
 
 
 @pytest.mark.parametrize("name", TEXT_TOWERS)
@@ -246,11 +242,11 @@ def test_pooling_is_the_mean_of_the_words_or_the_first() -> None:
 
 
 def test_an_encoder_decoder_is_no_text_tower() -> None:
-    adapter: TypeAdapter[AnyTextTower] = TypeAdapter(TextTowerSettings)
+    adapter: TypeAdapter[TextSettings] = TypeAdapter(TextTowerSettings)
     config = {"model_type": "t5", "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "vocab_size": 9}
 
     with pytest.raises(CheckpointError, match="an encoder such as BERT is needed"):
-        build_text_tower(adapter.validate_python({"kind": "auto", "config": config}))
+        adapter.validate_python({"kind": "auto", "config": config}).build()
 
 
 class _Counting(TextTower):

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchclip_core.models.methods.lrclr import Lrclr
-from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.network import FindingsNetwork
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.loop.memory import keep_freed_memory
 from patchclip_trainer.training.loop.optimize import RunningMean, make_optimizer, rate_factor
@@ -38,7 +37,7 @@ from patchclip_trainer.training.loop.processes import (
 from patchclip_trainer.training.loop.state import CHECKPOINT, STATE, Log, read_state, save_state
 from patchclip_trainer.training.recipe import RunRecipe
 
-Network = PatchClip | Lrclr
+Network = FindingsNetwork
 _TIMED_STEPS = 3
 
 

@@ -10,34 +10,23 @@ from pathlib import Path
 import torch
 
 from patchclip_core.checkpoints.checkpoint import CARD_FILE, find, read_card, verify_weights
-from patchclip_core.checkpoints.loading import (
-    TOKENIZER_FILE,
-    VOCABULARY_FILE,
-    fill_weights,
-    read_settings,
-    read_tokenizer,
-)
+from patchclip_core.checkpoints.loading import fill_weights, read_settings, read_tokenizer
 from patchclip_core.checkpoints.recipe import read_encoders, read_recipe
 from patchclip_core.models.card import WEIGHTS_FILE
-from patchclip_core.models.downscaler import DownscalerSettings
-from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
-from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
+from patchclip_core.models.methods import METHODS, find_method
+from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.towers import Tokenizer
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.recipe import Objective, RunRecipe
 
-_ARCHITECTURES = {"patchclip": "patchclip", "paper": "patchclip", "lrclr": "lrclr"}
-TEXT_SIDE = ("text_tower.", "text_projection.", "word_projection.")
-"""How the names of a network's weights begin that only sentences pass through."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """A network before its first step, with the settings that go into its checkpoint's card."""
 
-    network: PatchClip | Lrclr
+    network: FindingsNetwork
     tokenizer: Tokenizer
     tokenizer_folder: Path
     preprocess: PreprocessSettings
@@ -62,39 +51,29 @@ def sentences_of(definitions: Iterable[FindingDefinition]) -> tuple[str, ...]:
 
 
 def _from_model(recipe: RunRecipe, objective: Objective, folder: Path, sentences: Sequence[str]) -> Start:
-    model = read_recipe(str(recipe.model))
-    paper = objective == "paper"
-    downscaler = model.downscaler
-    if isinstance(downscaler, DownscalerSettings):
-        downscaler = downscaler.model_copy(update={"last_relu": paper})
-    model = model.model_copy(update={"mode": "paper" if paper else "default", "downscaler": downscaler})
-    encoders = read_encoders(model, folder, sentences)
-    network = encoders.lrclr() if objective == "lrclr" else encoders.patch_clip()
-    return Start(network, encoders.tokenizer, folder, encoders.preprocess(network), _ARCHITECTURES[objective])
+    encoders = read_encoders(read_recipe(str(recipe.model)), folder, sentences)
+    network = encoders.build(find_method(objective))
+    preprocess = encoders.preprocess(network)
+    return Start(network, encoders.tokenizer, folder, preprocess, METHODS[objective].architecture)
 
 
 def _from_checkpoint(recipe: RunRecipe, objective: Objective, folder: Path) -> Start:
     source = find(str(recipe.start))
     card = read_card(source)
     verify_weights(source, card)
-    wanted = _ARCHITECTURES[objective]
-    if card.architecture != wanted:
-        raise RecipeError(f"{source / CARD_FILE}: the objective {objective} needs '{wanted}', this is another")
-    network: PatchClip | Lrclr
-    if wanted == "lrclr":
-        network = Lrclr(read_settings(card, LrclrSettings))
-    else:
-        mode = "paper" if objective == "paper" else "default"
-        settings = read_settings(card, PatchClipSettings)
-        if settings.mode != mode:
-            raise RecipeError(
-                f"{source} was built for mode '{settings.mode}', the objective {objective} needs '{mode}': "
-                "start from another checkpoint, or build a network by `model`"
-            )
-        network = PatchClip(settings)
+    method, architecture = find_method(objective), METHODS[objective].architecture
+    if card.architecture != architecture:
+        raise RecipeError(f"{source / CARD_FILE}: the objective {objective} needs '{architecture}', this is another")
+    settings = read_settings(card, method.settings)
+    if objection := method.objection(settings):
+        raise RecipeError(
+            f"{source} does not suit the objective {objective}: {objection}; start from another checkpoint, or build a "
+            "network by `model`"
+        )
+    network = settings.build()
     fill_weights(network, source / WEIGHTS_FILE)
     network.round_packed()
-    for name in (VOCABULARY_FILE, TOKENIZER_FILE):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-    return Start(network, read_tokenizer(folder, network.settings.text_tower), folder, card.preprocess, wanted)
+    text = settings.text_tower
+    tokenizer = read_tokenizer(source, text)
+    shutil.copyfile(source / text.tokenizer_file, folder / text.tokenizer_file)
+    return Start(network, tokenizer, folder, card.preprocess, architecture)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from patchclip_core.models.losses import Bank, bounded_scale, report_contrastive_loss
-from patchclip_core.models.methods.lrclr import Lrclr, Regions, Sentences
-from patchclip_core.models.methods.lrclr_losses import lrclr_report_loss
-from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.losses import Bank
+from patchclip_core.models.methods.method import Method
+from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.towers import Features, Tokens
 from patchclip_trainer.training.loop.gather import rows_of_all
 from patchclip_trainer.training.loop.processes import ALONE, Processes
@@ -56,7 +54,8 @@ class ReportLoss:
 
 
 def report_loss(
-    network: PatchClip | Lrclr,
+    method: Method[Any],
+    network: FindingsNetwork,
     seen: torch.Tensor | Features,
     tokens: Tokens,
     positives: torch.Tensor,
@@ -67,26 +66,19 @@ def report_loss(
 ) -> ReportLoss:
     """Return the loss of B images against N texts; positives: (B, N) bool, which text holds for which image.
 
-    seen: normalised images, or what the network's fixed trunk made of them. bank: of Patch-CLIP only. processes: each
-    gives its own images and texts, positives and bank are of all, in the order of `rows_of_all`. The loss is then this
-    process's share.
+    seen: normalised images, or what the network's fixed trunk made of them. bank: only of a method that takes one.
+    processes: each gives its own images and texts, positives and bank are of all, in the order of `rows_of_all`. The
+    loss is then this process's share.
     """
-    gather = partial(rows_of_all, processes=processes)
     values, wrap = (seen.values, Features) if isinstance(seen, Features) else (seen, _as_it_is)
-    if isinstance(network, Lrclr):
-        selected = in_chunks(partial(_select, network, wrap), [values], chunk)
-        words = in_chunks(partial(_read, network), [tokens.ids, tokens.mask], chunk)
-        regions, reports = Regions(*map(gather, selected)), Sentences(*map(gather, words))
-        found = lrclr_report_loss(network, regions, reports, positives)
-        parts = {"overall": found.overall, "local": found.local, "sparsity": found.sparsity}
-        return _share(found.total, parts, regions.overall, reports.overall, processes)
-    (of_images,) = in_chunks(lambda part: (network.encode_image(wrap(part)),), [values], chunk)
-    (of_reports,) = in_chunks(
-        lambda ids, mask: (network.encode_text(Tokens(ids, mask)),), [tokens.ids, tokens.mask], chunk
+    of_images = in_chunks(lambda part: method.image_rows(network, wrap(part)), [values], chunk)
+    of_reports = in_chunks(
+        lambda ids, mask: method.report_rows(network, Tokens(ids, mask)), [tokens.ids, tokens.mask], chunk
     )
-    of_images, of_reports = gather(of_images), gather(of_reports)
-    loss = report_contrastive_loss(of_images, of_reports, bounded_scale(network.logit_scale), positives, bank)
-    return _share(loss, {"contrast": loss}, of_images, of_reports, processes)
+    images, reports = (tuple(rows_of_all(part, processes) for part in parts) for parts in (of_images, of_reports))
+    found = method.report_loss(network, images, reports, positives, bank)
+    shares = {name: part / processes.count for name, part in found.parts.items()}
+    return ReportLoss(found.total / processes.count, shares, images[0], reports[0])
 
 
 class MemoryBank:
@@ -137,17 +129,6 @@ class MemoryBank:
         self._texts = [self._drawn(owner, epoch) for owner, epoch in self._report_of]
 
 
-def _share(
-    loss: torch.Tensor,
-    parts: dict[str, torch.Tensor],
-    images: torch.Tensor,
-    reports: torch.Tensor,
-    processes: Processes,
-) -> ReportLoss:
-    shares = {name: part / processes.count for name, part in parts.items()}
-    return ReportLoss(loss / processes.count, shares, images, reports)
-
-
 def _latest(held: torch.Tensor, new: torch.Tensor, size: int) -> torch.Tensor:
     new = new.detach().float()
     return (torch.cat([held, new]) if len(held) else new)[-size:].clone()
@@ -155,15 +136,3 @@ def _latest(held: torch.Tensor, new: torch.Tensor, size: int) -> torch.Tensor:
 
 def _as_it_is(values: torch.Tensor) -> torch.Tensor:
     return values
-
-
-def _select(
-    network: Lrclr, wrap: Callable[[torch.Tensor], torch.Tensor | Features], part: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    regions = network.select(wrap(part))
-    return regions.overall, regions.patches, regions.significance, regions.gates
-
-
-def _read(network: Lrclr, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    reports = network.read(Tokens(ids, mask))
-    return reports.overall, reports.words, reports.mask

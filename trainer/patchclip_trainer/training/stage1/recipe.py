@@ -6,25 +6,13 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from patchclip_core.models.methods import find_method
 from patchclip_trainer.training.recipe import Objective, RunRecipe
 from patchclip_trainer.training.stage1.pairs import TextSource
 
 Trained = Literal["downscaler", "image_tower", "text_tower", "projections"]
 
-_PARTS: Final[dict[Trained, tuple[str, ...]]] = {
-    "downscaler": ("downscaler.",),
-    "image_tower": ("image_tower.",),
-    "text_tower": ("text_tower.",),
-    "projections": (
-        "visual_projection.",
-        "text_projection.",
-        "patch_projection.",
-        "word_projection.",
-        "selector.",
-        "attention.",
-    ),
-}
-_SCALES: Final = ("logit_scale", "local_scale")
+_PARTS: Final[tuple[Trained, ...]] = ("downscaler", "image_tower", "text_tower", "projections")
 
 
 class Stage1Recipe(RunRecipe):
@@ -44,13 +32,15 @@ class Stage1Recipe(RunRecipe):
     """Images, and texts, whose activations are in memory at a time: exact, for another forward pass; null: all."""
     bank: Annotated[int, Field(ge=0)] = 0
     """Images and texts of earlier steps that are negatives too: nearly free, but as the towers were then."""
-    train: Annotated[tuple[Trained, ...], Field(min_length=1)] = tuple(_PARTS)
+    train: Annotated[tuple[Trained, ...], Field(min_length=1)] = _PARTS
     """What learns. The scale of the similarities always does; what only stage 2 looks at never does."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        if self.objective == "lrclr" and self.bank:
-            raise ValueError("bank: lrclr compares words with regions, which a bank does not hold; use chunk")
+        if self.bank and not find_method(self.objective).takes_bank:
+            raise ValueError(
+                f"bank: {self.objective} compares more than the global embeddings that a bank holds; use chunk"
+            )
         if self.text == "reports" and self.augment.mirror:
             raise ValueError("augment.mirror: reports name sides, which a mirrored image swaps; set it to 0")
         if self.augment.simulate:
@@ -59,4 +49,6 @@ class Stage1Recipe(RunRecipe):
 
     def trains(self, weight: str) -> bool:
         """Tell whether a weight of the network, by its name, learns."""
-        return weight.startswith((*_SCALES, *(prefix for part in self.train for prefix in _PARTS[part])))
+        method = find_method(self.objective)
+        parts = [method.projections if part == "projections" else (f"{part}.",) for part in self.train]
+        return weight.startswith((*method.scales, *(prefix for part in parts for prefix in part)))

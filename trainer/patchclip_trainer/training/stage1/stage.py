@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.loading import choose_device, fill_weights
 from patchclip_core.models.card import WEIGHTS_FILE
-from patchclip_core.models.methods.lrclr import Lrclr
-from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.methods import find_method
 from patchclip_core.models.network import FindingsNetwork
-from patchclip_core.models.towers import Features, Tokens
+from patchclip_core.models.towers import Tokens
 from patchclip_core.values.definitions import FindingDefinition, load_findings
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
@@ -71,7 +70,8 @@ class Stage1:
         self.recipe, self._processes = recipe, processes
         self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains, recipe.licence_classes)
         self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
-        _check_readers(self.start.network)
+        self._method = find_method(recipe.objective)
+        _check_readers(self.start.network, recipe)
         check_fit(data, self.start.preprocess)
         self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
@@ -117,6 +117,7 @@ class Stage1:
         own = torch.from_numpy(parts[self._processes.number]).to(self.device)
         batch = batch.in_order(np.concatenate(parts))
         found = report_loss(
+            self._method,
             network,
             self.sight.see(indices, self.recipe.augment.view_of(epoch))[0],
             Tokens(tokens.ids[own], tokens.mask[own]),
@@ -146,9 +147,7 @@ class Stage1:
         if not len(indices):
             return None
         # Another network than the run's: that one may be in shards.
-        network: Network = (
-            Lrclr(self.network.settings) if isinstance(self.network, Lrclr) else PatchClip(self.network.settings)
-        )
+        network = self.network.settings.build()
         fill_weights(network, checkpoint / WEIGHTS_FILE)
         network.to(self.device).eval()
         embedded = self.embed(network, indices)
@@ -168,9 +167,9 @@ class Stage1:
         texts, own = different_texts(self.pairs, indices)
         size = self.recipe.chunk or self.recipe.batch
         with torch.no_grad():
-            images = [_embed_images(network, self.sight.see(part, 0)[0]) for part in _pieces(indices, size)]
+            images = [network.encode_image(self.sight.see(part, 0)[0]) for part in _pieces(indices, size)]
             reports = [
-                _embed_texts(network, self._tokens([texts[int(place)].words for place in part]))
+                network.encode_text(self._tokens([texts[int(place)].words for place in part]))
                 for part in _pieces(np.arange(len(texts)), size)
             ]
             groups = [group for finding in self._definitions for group in (finding.positive, finding.negative)]
@@ -241,11 +240,11 @@ def _folds(recipe: Stage1Recipe) -> Folds:
     return Folds(recipe.folds, recipe.held_out_fold, recipe.left_out_fold)
 
 
-def _check_readers(network: Network) -> None:
-    if isinstance(network, Lrclr) and network.readers > 1:
+def _check_readers(network: Network, recipe: Stage1Recipe) -> None:
+    if find_method(recipe.objective).one_reader_alone and network.readers > 1:
         raise RecipeError(
-            f"model: lrclr compares words with the regions of one reader, and the image tower has {network.readers}: "
-            "set its readers to 1 (conf/models/demo-one-reader.yaml is the demo model with one)"
+            f"model: {recipe.objective} learns from one reader of each image, and the image tower has "
+            f"{network.readers}: set its readers to 1 (conf/models/demo-one-reader.yaml is the demo model with one)"
         )
 
 
@@ -254,14 +253,6 @@ def _freeze(network: FindingsNetwork, recipe: Stage1Recipe) -> None:
         weight.requires_grad_(weight.requires_grad and recipe.trains(name))
     if not any(weight.requires_grad for weight in network.parameters() if weight.ndim):
         raise RecipeError(f"train: this network has no weights in {', '.join(recipe.train)}")
-
-
-def _embed_images(network: Network, seen: torch.Tensor | Features) -> torch.Tensor:
-    return network.select(seen).overall if isinstance(network, Lrclr) else network.encode_image(seen)
-
-
-def _embed_texts(network: Network, tokens: Tokens) -> torch.Tensor:
-    return network.read(tokens).overall if isinstance(network, Lrclr) else network.encode_text(tokens)
 
 
 def _pieces(indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from patchclip_core.models.losses import LossWeights, Total, own, patch_clip_loss
-from patchclip_core.models.methods.lrclr import Lrclr
-from patchclip_core.models.methods.lrclr_losses import lrclr_findings_loss
-from patchclip_core.models.methods.patchclip import PatchClip
+from patchclip_core.models.losses import LossWeights, Total, own
+from patchclip_core.models.methods import find_method
 from patchclip_core.models.network import FindingsNetwork, Texts
 from patchclip_core.models.towers import Features, Tokenizer, Tokens
 from patchclip_core.places.targets import Targets
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_trainer.training.loop.start import TEXT_SIDE
 from patchclip_trainer.training.recipe import Objective, PartsRecipe
 
 
@@ -40,7 +37,7 @@ class FindingsObjective:
     ) -> None:
         groups = [group for finding in findings for group in (finding.positive, finding.negative)]
         tokens = tokenizer([sentence for group in groups for sentence in group])
-        self._objective = objective
+        self._method = find_method(objective)
         self._weights = LossWeights(**parts.model_dump())
         self._tokens = Tokens(tokens.ids.to(device), tokens.mask.to(device))
         self._counts = [len(group) for group in groups]
@@ -51,35 +48,16 @@ class FindingsObjective:
         if self._frozen is not None:
             return self._frozen
         texts = network.embed_findings(self._tokens, self._counts)
-        if not any(weight.requires_grad for name, weight in network.named_parameters() if name.startswith(TEXT_SIDE)):
+        if not any(
+            weight.requires_grad for name, weight in network.named_parameters() if name.startswith(network.text_side)
+        ):
             self._frozen = tuple(part.detach() for part in texts)
         return texts
 
     def loss(
-        self, network: PatchClip | Lrclr, batch: Batch, total: Total = own
+        self, network: FindingsNetwork, batch: Batch, total: Total = own
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss, which is differentiated, and its parts before weighting. total: see `losses.Total`."""
         texts = self.embed(network)
-        # Each reader of the images learns all targets for itself.
-        targets = Targets.joined([batch.targets] * network.readers) if network.readers > 1 else batch.targets
-        if isinstance(network, Lrclr):
-            found = lrclr_findings_loss(
-                network(batch.seen, texts), targets, network.settings.expected_share, total=total
-            )
-            return found.total, {
-                "overall": found.overall,
-                "local": found.local,
-                "patches": found.patches,
-                "sparsity": found.sparsity,
-            }
-        paper = self._objective == "paper"
-        labelled = (batch.targets.patches >= 0.5) & batch.targets.patches_known if paper else None
-        output = network(batch.seen, texts[0], labelled)
-        loss = patch_clip_loss(output, targets, "paper" if paper else "default", self._weights, total=total)
-        return loss.total, {
-            "overall": loss.overall,
-            "pooled": loss.pooled,
-            "patches": loss.patches,
-            "sparse": loss.sparse,
-            "bags": loss.bags,
-        }
+        found = self._method.findings_loss(network, batch.seen, texts, batch.targets, self._weights, total)
+        return found.total, found.parts

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from patchclip_core.checkpoints.loading import choose_device
+from patchclip_core.models.methods import find_method
 from patchclip_core.models.network import FindingsNetwork, Texts, with_mirror_image
 from patchclip_core.places.regions import smoothed
 from patchclip_core.places.targets import Targets
@@ -28,7 +29,7 @@ from patchclip_trainer.training.inputs.input_source import Sight
 from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View, Views
 from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.loop.run import Network, batches_of, precision
-from patchclip_trainer.training.loop.start import TEXT_SIDE, build, sentences_of
+from patchclip_trainer.training.loop.start import build, sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
 from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.stage2.held_out_loss import mean_froc
@@ -134,7 +135,8 @@ class Stage2:
 
     def _targets_of(self, indices: NDArray[np.int64], view: int, views: Sequence[View]) -> Targets:
         """Views that come again have the same targets again."""
-        hard, grid = self.recipe.hard_targets or self.recipe.objective == "paper", self.start.preprocess.grid
+        whole_patches = find_method(self.recipe.objective).whole_patches
+        hard, grid = self.recipe.hard_targets or whole_patches, self.start.preprocess.grid
         if self.recipe.augment.views is None and view:
             return targets_of(self.samples, indices, views, grid, hard).to(self.device)
         keys = [(int(index), view) for index in indices]
@@ -223,5 +225,5 @@ def _freeze(network: Network, recipe: TrainingRecipe) -> None:
         network.freeze_for_stage_2()
     elif recipe.train == "image":
         for name, weight in network.named_parameters():
-            if name.startswith(TEXT_SIDE):
+            if name.startswith(network.text_side):
                 weight.requires_grad_(False)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
+from patchclip_core.models.methods import find_method
 from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.towers import Tokens
@@ -48,7 +49,8 @@ def batch_of(images: int, texts: int) -> tuple[torch.Tensor, Tokens, torch.Tenso
 def gradients(network: PatchClip | Lrclr, chunk: int | None) -> tuple[float, dict[str, torch.Tensor]]:
     network.zero_grad(set_to_none=True)
     images, tokens, positives = batch_of(11, 9)
-    loss = report_loss(network, images.double(), tokens, positives, chunk=chunk).total
+    method = find_method("lrclr" if isinstance(network, Lrclr) else "patchclip")
+    loss = report_loss(method, network, images.double(), tokens, positives, chunk=chunk).total
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     found = {name: weight.grad.clone() for name, weight in network.named_parameters() if weight.grad is not None}
     return loss.item(), found
@@ -155,10 +157,10 @@ def test_a_bank_changes_the_loss_and_lets_gradients_reach_the_batch_alone(pairs:
     batch = pairs.batch(pairs.train[:8], [pairs.drawn(int(index), 1, (0, 0)) for index in pairs.train[:8]])
     images, tokens, _ = batch_of(8, len(batch.texts))
     positives = torch.from_numpy(batch.positives)
-    first = report_loss(network, images, tokens, positives)
+    first = report_loss(find_method("patchclip"), network, images, tokens, positives)
     bank.add(batch, 0, first.images, first.reports)
 
-    second = report_loss(network, images, tokens, positives, bank=bank.against(batch))
+    second = report_loss(find_method("patchclip"), network, images, tokens, positives, bank=bank.against(batch))
     second.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     assert second.total.item() > first.total.item()

@@ -1,0 +1,77 @@
+"""Patch-CLIP as methods: the default formulation, and the published one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from patchclip_core.models.losses import (
+    Bank,
+    LossWeights,
+    Total,
+    bounded_scale,
+    own,
+    patch_clip_loss,
+    report_contrastive_loss,
+)
+from patchclip_core.models.methods.method import Loss, Method, Rows, of_all_readers
+from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings
+from patchclip_core.models.network import NetworkSettings, Texts
+from patchclip_core.models.towers import Features
+from patchclip_core.places.targets import Targets
+
+
+@dataclass(frozen=True)
+class PatchClipMethod(Method[PatchClip]):
+    """Patches against the sentences of findings, in one of the two modes."""
+
+    mode: Mode
+
+    settings = PatchClipSettings
+    takes_bank = True
+
+    @property
+    def whole_patches(self) -> bool:
+        """As published: a patch has a label or has none."""
+        return self.mode == "paper"
+
+    def describe(self, chosen: Mapping[str, Any]) -> NetworkSettings:
+        """Return settings of the mode; the downscaler ends as the mode has it."""
+        downscaler = chosen.get("downscaler")
+        if downscaler is not None:
+            downscaler = downscaler.with_last_relu(self.mode == "paper")
+        return super().describe({**chosen, "mode": self.mode, "downscaler": downscaler})
+
+    def objection(self, settings: NetworkSettings) -> str:
+        """Object to a network of the other mode."""
+        mode = settings.model_dump(include={"mode"})["mode"]
+        return "" if mode == self.mode else f"it was built for mode '{mode}', this one needs '{self.mode}'"
+
+    def report_loss(
+        self, network: PatchClip, images: Rows, reports: Rows, positives: torch.Tensor, bank: Bank | None = None
+    ) -> Loss:
+        """Return the contrast of global embeddings."""
+        scale = bounded_scale(network.logit_scale)
+        contrast = report_contrastive_loss(images[0], reports[0], scale, positives, bank)
+        return Loss(contrast, {"contrast": contrast})
+
+    def findings_loss(
+        self,
+        network: PatchClip,
+        seen: torch.Tensor | Features,
+        texts: Texts,
+        targets: Targets,
+        weights: LossWeights,
+        total: Total = own,
+    ) -> Loss:
+        """Return the weighted cross-entropies of image, patches and sparse head."""
+        labelled = (targets.patches >= 0.5) & targets.patches_known if self.mode == "paper" else None
+        output = network(seen, texts[0], labelled)
+        return Loss.of(patch_clip_loss(output, of_all_readers(targets, network), self.mode, weights, total=total))
+
+
+PATCH_CLIP = PatchClipMethod("default")
+PAPER = PatchClipMethod("paper")
