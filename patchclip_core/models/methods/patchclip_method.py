@@ -34,15 +34,20 @@ class PatchClipMethod(Method[PatchClip]):
     takes_bank = True
 
     @property
+    def paper(self) -> bool:
+        """Whether this is the published formulation."""
+        return self.mode == "paper"
+
+    @property
     def whole_patches(self) -> bool:
         """As published: a patch has a label or has none."""
-        return self.mode == "paper"
+        return self.paper
 
     def describe(self, chosen: Mapping[str, Any]) -> NetworkSettings:
         """Return settings of the mode; the downscaler ends as the mode has it."""
         downscaler = chosen.get("downscaler")
         if downscaler is not None:
-            downscaler = downscaler.with_last_relu(self.mode == "paper")
+            downscaler = downscaler.with_last_relu(self.paper)
         return super().describe({**chosen, "mode": self.mode, "downscaler": downscaler})
 
     def objection(self, settings: NetworkSettings) -> str:
@@ -68,7 +73,7 @@ class PatchClipMethod(Method[PatchClip]):
         total: Total = own,
     ) -> Loss:
         """Return the weighted cross-entropies of image, patches and sparse head."""
-        labelled = (targets.patches >= 0.5) & targets.patches_known if self.mode == "paper" else None
+        labelled = (targets.patches >= 0.5) & targets.patches_known if self.paper else None
         output = network(seen, texts[0], labelled)
         return Loss.of(patch_clip_loss(output, of_all_readers(targets, network), self.mode, weights, total=total))
 

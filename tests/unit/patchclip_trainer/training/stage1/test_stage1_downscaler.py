@@ -19,7 +19,7 @@ MODEL = """
 input_px: 48
 embedding: 16
 image_options: {{channels: 1, widths: [16], strides: [4], layers: 1, attention_heads: 2}}
-text_options: {width: 16, layers: 1}
+text_options: {{width: 16, layers: 1}}
 downscaler: {{kind: {kind}, factor: 2}}
 sparse: {{hidden: 16, patches: 4, layers: 1, attention_heads: 2}}
 """
