@@ -16,7 +16,7 @@ from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
-from patchclip_trainer.data.names import plain
+from patchclip_trainer.data.names import NO_FINDING, plain
 from patchclip_trainer.errors import DataError
 
 
@@ -56,6 +56,8 @@ class SourceLabels(_Part):
 
     by: Literal["text", "readers", "nobody"] = "text"
     looked_for: tuple[str, ...] = ()
+    nothing_found_holds_in: tuple[Literal["AP", "PA"], ...] | None = None
+    """Views in which the words that nothing was found make negatives; None: in every view, also where none is given."""
 
 
 class Contradiction(_Part):
@@ -80,6 +82,7 @@ class LabelDomains(_Part):
     findings: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
     reads: dict[str, Read] = {}
     labels: dict[str, SourceLabels] = {}
+    mark_some: tuple[str, ...] = ()
     same_lesion_iou: Annotated[float, Field(ge=0, lt=1)] = 0.3
     contradictions: tuple[Contradiction, ...] = ()
     image_labels: ImageLabels = ImageLabels()
@@ -99,6 +102,14 @@ class LabelDomains(_Part):
     def names(self, finding: str) -> frozenset[str]:
         """Return the plain names that sources have for a finding; a finding that is not listed has its key alone."""
         return frozenset(plain(name) for name in self.findings.get(finding, (finding,)))
+
+    def labels_of(self, source: str) -> SourceLabels:
+        """Return what a source's labels are worth; of a source that is not listed they are text-mined positives."""
+        return self.labels.get(source, SourceLabels())
+
+    def marks_some(self, source: str) -> bool:
+        """Tell whether a source of boxes is a list that says nothing of what lies outside of them."""
+        return any(source.startswith(beginning) for beginning in self.mark_some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +162,35 @@ def label_of(
 def text_label_of(row: ImageRow, finding_key: str, domains: LabelDomains | None = None) -> LabelState:
     """Return what the text-mined labels alone say of a finding: text-mined positive, negative, or unknown."""
     domains = domains or _shipped()
-    labels = domains.labels.get(row.source, SourceLabels())
+    labels, said = domains.labels_of(row.source), _plain(row.labels)
     if labels.by != "text":
         return LabelState.UNKNOWN
     names = domains.names(finding_key)
-    if names & _plain(row.labels):
+    if names & said:
         return LabelState.TEXT_POSITIVE
-    if names & _plain(row.uncertain):
+    if names & _plain(row.uncertain) or finding_key not in labels.looked_for or not said:
         return LabelState.UNKNOWN
-    return LabelState.TEXT_NEGATIVE if finding_key in labels.looked_for and row.labels else LabelState.UNKNOWN
+    views = labels.nothing_found_holds_in
+    if said & NO_FINDING and views is not None and view_of(row) not in views:
+        return LabelState.UNKNOWN
+    return LabelState.TEXT_NEGATIVE
+
+
+def normal_by_words(row: ImageRow, finding_key: str, domains: LabelDomains | None = None) -> bool:
+    """Tell whether words alone say that nothing was found, in a view in which that is known to hold for a finding."""
+    domains = domains or _shipped()
+    holds = domains.labels_of(row.source).nothing_found_holds_in is not None and _plain(row.labels) & NO_FINDING
+    return bool(holds) and text_label_of(row, finding_key, domains) is LabelState.TEXT_NEGATIVE
+
+
+def rest_known(row: ImageRow, boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> bool:
+    """Tell whether a finding that has boxes in an image is known to be absent outside of them.
+
+    It is where somebody looked for it in the whole image: a read, or a source of boxes that marks all it sees.
+    """
+    domains = domains or _shipped()
+    positive, negative = readers_of(row, boxes, finding_key, domains)
+    return any(not domains.marks_some(source) for source in (*positive, *negative))
 
 
 def readers_of(
@@ -179,7 +210,7 @@ def readers_of(
             positive.add(name)
         elif said - {""} and finding_key in read.looked_for:
             negative.add(name)
-    labels = domains.labels.get(row.source, SourceLabels())
+    labels = domains.labels_of(row.source)
     if labels.by == "readers":
         if names & _plain(row.labels):
             positive.add(row.source)
@@ -218,6 +249,11 @@ def disagreements(
                 left_out = _contradicts(positive, negative, finding, domains)
                 found.append(Disagreement(row.image, finding, positive, negative, left_out))
     return tuple(found)
+
+
+def view_of(row: ImageRow) -> str:
+    """Return AP or PA, whatever else the view says; empty where it is not given."""
+    return row.view.split(" ")[0]
 
 
 def reason_to_leave_out(row: ImageRow, domains: LabelDomains) -> str | None:

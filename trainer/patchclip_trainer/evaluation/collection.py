@@ -15,7 +15,7 @@ from patchclip_core.io import read_radiograph
 from patchclip_core.values.results import Radiograph
 from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.boxes import check_boxes
-from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
+from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out, view_of
 from patchclip_trainer.data.listing import part_named, read_table
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Place, Problem
 from patchclip_trainer.data.shards import DESCRIPTION, PROBLEMS, PreparedData, SourceSize, open_prepared
@@ -91,11 +91,6 @@ def open_collection(folder: Path) -> Collection:
     """Open a folder of either layout. Raises `DataError`."""
     found = _prepared(open_prepared(folder)) if (folder / DESCRIPTION).is_file() else _listed(folder)
     return replace(found, problems=tuple(item for item in found.problems if item.kind not in _OF_TRAINING_ALONE))
-
-
-def view_of(row: ImageRow) -> str:
-    """Return AP or PA, whatever else the view says; empty where it is not given."""
-    return row.view.split(" ")[0]
 
 
 def _listed(folder: Path) -> Collection:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_trainer.data.label_domains import LabelDomains, disagreements
+from patchclip_trainer.data.label_domains import LabelDomains, disagreements, view_of
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.against import Opponent, compare_images, compare_labels
 from patchclip_trainer.evaluation.baselines import MapSystem
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
-from patchclip_trainer.evaluation.collection import Collection, Part, view_of
+from patchclip_trainer.evaluation.collection import Collection, Part
 from patchclip_trainer.evaluation.measure_table import (
     PATCH_MAP,
     PlacedMaps,

@@ -12,7 +12,9 @@ from patchclip_trainer.data.label_domains import (
     label_of,
     lesions_of,
     load_label_domains,
+    normal_by_words,
     reason_to_leave_out,
+    rest_known,
     text_label_of,
 )
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
@@ -174,7 +176,7 @@ def test_a_typing_error_in_the_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_nine_images_contradict_themselves_and_378_were_read_for_opacity(real_data_dir: Path) -> None:
+def test_45_images_contradict_themselves_for_opacity_and_are_left_out(real_data_dir: Path) -> None:
     from patchclip_trainer.data.adapters.generic import GENERIC
 
     manifest = GENERIC.read(real_data_dir)
@@ -184,9 +186,12 @@ def test_nine_images_contradict_themselves_and_378_were_read_for_opacity(real_da
     states = [label_of(row, boxes[row.image], "opacity") for row in nih]
     left_out = [item for item in disagreements(nih, boxes) if item.left_out]
 
-    assert len(left_out) == 9
-    assert sum(state.read for state in states) == 378 - 9
-    assert states.count(LabelState.POSITIVE) == 179 - 9
+    listed = [row for row, state in zip(nih, states, strict=True) if row.image in {item.image for item in left_out}]
+    assert len(left_out) == len(listed) == 45
+    assert all(label_of(row, boxes[row.image], "opacity") is LabelState.UNKNOWN for row in listed)
+    assert all(row.rsna_class in {"Normal", "No Lung Opacity / Not Normal"} for row in listed)
+    assert states.count(LabelState.POSITIVE) == 384
+    assert states.count(LabelState.READER_NEGATIVE) == 514
 
 
 def test_what_a_source_calls_possible_is_neither_positive_nor_negative() -> None:
@@ -202,3 +207,139 @@ def test_readers_who_are_not_sure_are_no_negative() -> None:
 
     assert label_of(row, (), "edema") is LabelState.UNKNOWN
     assert label_of(row, (), "pneumothorax") is LabelState.READER_NEGATIVE
+
+
+READ_FOR_OPACITY = {"rsna": {"rsna_class": "Lung Opacity"}, "chestx-det": {"chestxdet": ("Consolidation",)}}
+
+
+@pytest.mark.parametrize(
+    ("finding", "name"),
+    [
+        ("opacity", "Pneumonia"),
+        ("nodule_mass", "Mass"),
+        ("cardiomegaly", "Cardiomegaly"),
+        ("pneumothorax", "Pneumothorax"),
+    ],
+)
+def test_outside_of_the_boxes_of_nih_s_list_a_finding_is_unknown(finding: str, name: str) -> None:
+    assert not rest_known(_row(labels=(name,)), [_box(name, NIH_BOXES)], finding)
+
+
+@pytest.mark.parametrize("read", READ_FOR_OPACITY.values(), ids=READ_FOR_OPACITY.keys())
+def test_a_read_of_the_image_knows_the_rest_also_where_the_list_has_a_box(read: dict[str, object]) -> None:
+    assert rest_known(_row(**read), [_box("Pneumonia", NIH_BOXES)], "opacity")
+
+
+def test_a_read_knows_the_rest_of_what_it_looked_for_alone() -> None:
+    row = _row(rsna_class="No Lung Opacity / Not Normal")
+
+    assert not rest_known(row, [_box("Mass", NIH_BOXES)], "nodule_mass")
+    assert rest_known(_row(chestxdet=("Effusion",)), [_box("Mass", NIH_BOXES)], "nodule_mass")
+
+
+def test_a_list_box_that_chestxdet_did_not_name_stays_and_the_rest_is_absent() -> None:
+    row, boxes = _row(chestxdet=("Effusion",)), [_box("Atelectasis", NIH_BOXES)]
+
+    assert label_of(row, boxes, "atelectasis") is LabelState.POSITIVE
+    assert rest_known(row, boxes, "atelectasis")
+
+
+@pytest.mark.parametrize("source", [RSNA_BOXES, "ChestX-Det (radiologists; Apache-2.0 repo)", "our readers", ""])
+def test_other_sources_of_boxes_mark_all_that_they_see(source: str) -> None:
+    assert rest_known(_row(), [_box("Lung Opacity", source)], "opacity")
+
+
+def test_boxes_of_a_list_and_of_a_read_know_the_rest_together() -> None:
+    boxes = [_box("Pneumonia", NIH_BOXES), _box("Lung Opacity", RSNA_BOXES)]
+
+    assert rest_known(_row(), boxes, "opacity")
+
+
+@pytest.mark.parametrize(
+    ("view", "state"),
+    [
+        ("PA", LabelState.TEXT_NEGATIVE),
+        ("AP", LabelState.UNKNOWN),
+        ("AP supine", LabelState.UNKNOWN),
+        ("", LabelState.UNKNOWN),
+    ],
+)
+def test_no_finding_is_a_negative_on_pa_films_and_unknown_on_others(view: str, state: LabelState) -> None:
+    row = _row(labels=("No Finding",), view=view)
+
+    for finding in (
+        "opacity",
+        "pleural_effusion",
+        "cardiomegaly",
+        "pneumothorax",
+        "atelectasis",
+        "edema",
+        "nodule_mass",
+    ):
+        assert label_of(row, (), finding) is state
+        assert normal_by_words(row, finding) is (view == "PA")
+    assert label_of(row, (), "fracture") is LabelState.UNKNOWN
+    assert label_of(row, (), "no_finding") is LabelState.TEXT_POSITIVE
+
+
+def test_an_ap_film_on_which_something_was_found_lacks_the_rest() -> None:
+    row = _row(labels=("Effusion",), view="AP")
+
+    assert label_of(row, (), "cardiomegaly") is LabelState.TEXT_NEGATIVE
+    assert not normal_by_words(row, "cardiomegaly")
+
+
+def test_a_reader_outweighs_no_finding_in_either_view() -> None:
+    for view in ("PA", "AP"):
+        row = _row(labels=("No Finding",), view=view, chestxdet=("no abnormality boxed",))
+        assert label_of(row, (), "pneumothorax") is LabelState.READER_NEGATIVE
+        boxed = _row(labels=("No Finding",), view=view)
+        assert label_of(boxed, [_box("Lung Opacity", RSNA_BOXES)], "opacity") is LabelState.POSITIVE
+
+
+def test_no_finding_of_a_source_without_the_rule_is_a_negative_in_every_view_and_no_proof() -> None:
+    row = _row(source="MIMIC-CXR", labels=("No Finding",), view="AP")
+
+    assert label_of(row, (), "edema") is LabelState.TEXT_NEGATIVE
+    assert not normal_by_words(row, "edema")
+
+
+def test_three_boxes_in_a_chain_are_one_lesion_whatever_their_names() -> None:
+    boxes = [
+        _box("Pneumonia", NIH_BOXES, Box(0, 0, 30, 30)),
+        _box("Lung Opacity", RSNA_BOXES, Box(12, 0, 30, 30)),
+        _box("Consolidation", "ChestX-Det", Box(24, 0, 30, 30)),
+    ]
+
+    assert intersection_over_union(boxes[0].box, boxes[2].box) < 0.3
+    assert [len(lesion.boxes) for lesion in lesions_of(boxes, "opacity")] == [3]
+
+
+@pytest.mark.real_data
+def test_of_the_list_s_boxes_those_on_read_images_alone_know_the_rest(real_data_dir: Path) -> None:
+    from patchclip_trainer.data.adapters.generic import GENERIC
+
+    manifest = GENERIC.read(real_data_dir)
+    boxes = {row.image: [box for box in manifest.boxes if box.image == row.image] for row in manifest.images}
+
+    for finding, name in (
+        ("cardiomegaly", "Cardiomegaly"),
+        ("pneumothorax", "Pneumothorax"),
+        ("atelectasis", "Atelectasis"),
+    ):
+        for row in manifest.images:
+            drawn = {box.source for box in boxes[row.image] if box.finding == name}
+            if drawn:
+                assert rest_known(row, boxes[row.image], finding) is bool(row.chestxdet)
+
+
+@pytest.mark.real_data
+def test_the_normal_images_that_words_speak_of_are_pa(real_data_dir: Path) -> None:
+    from patchclip_trainer.data.adapters.generic import GENERIC
+
+    rows = GENERIC.read(real_data_dir).images
+    called = [row for row in rows if row.source == NIH and row.labels == ("No Finding",)]
+    normal = [row for row in rows if normal_by_words(row, "pneumothorax")]
+
+    assert {row.view for row in normal} == {"PA"}
+    assert len(normal) == sum(row.view == "PA" for row in called) == 926
