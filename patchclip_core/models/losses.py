@@ -70,7 +70,7 @@ def patch_clip_loss(
         for logits in (output.overall, output.pooled, output.sparse)
     )
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
-    patches = patch_loss(output.patches, targets.patches, targets.patches_known, total)
+    patches = patch_loss(output.patches, targets.patches, targets.patches_known, total, targets.weights)
     in_bags = output.patches if weights.bags else output.patches.detach()  # only told: nothing to differentiate
     bags = bag_loss(in_bags, targets.bags, weights.bag_patches, total)
     summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
@@ -86,35 +86,54 @@ def masked_cross_entropy(
 
 
 def summed_patch_loss(
-    logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, total: Total = own
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    known: torch.Tensor,
+    total: Total = own,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the published patch term: summed over patches and findings, divided by the batch. Arguments (B, F, P)."""
+    """Return the published patch term: summed over patches and findings, divided by the batch. Arguments (B, F, P).
+
+    weights: (B, F), how much the patches of an image count; None: all alike.
+    """
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
-    return (losses * known).sum() / total(torch.tensor(len(logits), device=logits.device))
+    return (losses * _counted(known, weights)).sum() / total(torch.tensor(len(logits), device=logits.device))
 
 
 def balanced_patch_loss(
-    logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, total: Total = own
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    known: torch.Tensor,
+    total: Total = own,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the mean over findings of: half the mean loss of positive plus half that of negative patches.
 
     A patch that is covered by 30 % counts as 0.3 of a positive and 0.7 of a negative one. A finding with one side
     only takes that side whole; one without any known patch does not count. Arguments (B, F, P).
+
+    weights: (B, F), above 0 where a patch is known, how much the patches of an image count; None: all alike. A side's
+    mean is weighted, and counts as much as its patches do on average, each by its weight: what counts little counts
+    little also in a batch that has nothing else.
     """
-    logits, targets = logits.float(), targets.float()
+    logits, targets, counted = logits.float(), targets.float(), _counted(known, weights)
     sides = []
-    for weight, losses in (
-        (targets * known, functional.softplus(-logits)),
-        ((1.0 - targets) * known, functional.softplus(logits)),
-    ):
+    for share, losses in ((targets, functional.softplus(-logits)), (1.0 - targets, functional.softplus(logits))):
+        weight = share * counted
         patches = total(weight.sum(dim=(0, 2)))  # (F,)
-        sides.append(((weight * losses).sum(dim=(0, 2)) / patches.clamp(min=1e-6), patches > 0))
+        counts_as = 1.0 if weights is None else total((weight * counted).sum(dim=(0, 2))) / patches.clamp(min=1e-6)
+        sides.append((counts_as * (weight * losses).sum(dim=(0, 2)) / patches.clamp(min=1e-6), patches > 0))
     (positive, has_positive), (negative, has_negative) = sides
     of_finding = (positive * has_positive + negative * has_negative) / (has_positive.float() + has_negative).clamp(
         min=1
     )
     counted = has_positive | has_negative
     return of_finding.sum() / counted.sum().clamp(min=1)
+
+
+def _counted(known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Return how much each patch counts, 0 where it is unknown: (B, F, P) float."""
+    return known.float() if weights is None else known * weights[..., None]
 
 
 def bag_loss(logits: torch.Tensor, bags: torch.Tensor, highest: int, total: Total = own) -> torch.Tensor:

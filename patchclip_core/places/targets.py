@@ -23,11 +23,14 @@ class FindingLabel:
 
     present: True, False, or None where nobody looked for it: it then enters neither loss nor measure.
     boxes: where it is, in source pixels. Empty for a present finding means "somewhere": its patches are unknown, not
-    negative.
+    negative. rest_known: whether it is known to be absent outside of the boxes; False where who drew them marked some
+    lesions alone. weight: how much the known patches count beside those of other images, above 0.
     """
 
     present: bool | None
     boxes: tuple[Box, ...] = ()
+    rest_known: bool = True
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +39,7 @@ class Targets:
 
     image: (B, F) float, 1 present, 0 absent. image_known: (B, F) bool.
     patches: (B, F, P) float in [0, 1], covered part of the patch. patches_known: (B, F, P) bool.
+    weights: (B, F) float above 0, how much the known patches of an image count.
     bags: (B, F, P) bool, all patches of the image where the finding is known to be present and nobody has said where.
     """
 
@@ -43,6 +47,7 @@ class Targets:
     image_known: torch.Tensor
     patches: torch.Tensor
     patches_known: torch.Tensor
+    weights: torch.Tensor
     bags: torch.Tensor
 
     @classmethod
@@ -53,6 +58,7 @@ class Targets:
             torch.cat([part.image_known for part in parts]),
             torch.cat([part.patches for part in parts]),
             torch.cat([part.patches_known for part in parts]),
+            torch.cat([part.weights for part in parts]),
             torch.cat([part.bags for part in parts]),
         )
 
@@ -63,6 +69,7 @@ class Targets:
             self.image_known.to(device),
             self.patches.to(device),
             self.patches_known.to(device),
+            self.weights.to(device),
             self.bags.to(device),
         )
 
@@ -102,18 +109,21 @@ def inside_image(geometry: Geometry) -> NDArray[np.bool_]:
 def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[Geometry]) -> Targets:
     """Return the targets of a batch; `labels[b][f]` is what is known of finding f in image b.
 
-    Absent: all patches of the image are known negatives. Present with boxes: known, by covered area. Present without
+    Absent: all patches of the image are known negatives. Present with boxes: known, by covered area; where the rest is
+    unknown, those alone that a box covers, whole or in part: its edge says where the lesion ends. Present without
     boxes: no patch is known, and all are a bag. Unknown: no patch is known. Patches in the padding are never known, and
     in no bag.
     """
     image, image_known, patches, patches_known, bags = [], [], [], [], []
+    weights = [[label.weight for label in row] for row in labels]
     for row, geometry in zip(labels, geometries, strict=True):
         inside, edges = inside_image(geometry), _patch_edges(geometry)
         image.append([float(label.present is True) for label in row])
         image_known.append([label.present is not None for label in row])
-        patches.append(np.stack([_coverage(label.boxes, geometry, *edges).ravel() for label in row]))
-        placed = [label.present is False or (label.present is True and len(label.boxes) > 0) for label in row]
-        patches_known.append(np.stack([(inside & known).ravel() for known in placed]))
+        covered = [_coverage(label.boxes, geometry, *edges) for label in row]
+        patches.append(np.stack([part.ravel() for part in covered]))
+        known = [_patches_known(label, part) for label, part in zip(row, covered, strict=True)]
+        patches_known.append(np.stack([(inside & part).ravel() for part in known]))
         somewhere = [label.present is True and not label.boxes for label in row]
         bags.append(np.stack([(inside & bag).ravel() for bag in somewhere]))
     return Targets(
@@ -121,8 +131,17 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
         torch.tensor(image_known, dtype=torch.bool),
         torch.from_numpy(np.stack(patches)),
         torch.from_numpy(np.stack(patches_known)),
+        torch.tensor(weights, dtype=torch.float32),
         torch.from_numpy(np.stack(bags)),
     )
+
+
+def _patches_known(label: FindingLabel, covered: FloatArray) -> NDArray[np.bool_]:
+    """Tell of which patches something is known, wherever they lie: (grid rows, grid columns)."""
+    if label.present is True and label.boxes and not label.rest_known:
+        return covered > 0
+    whole = label.present is False or (label.present is True and len(label.boxes) > 0)
+    return np.full(covered.shape, whole)
 
 
 def _patch_edges(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

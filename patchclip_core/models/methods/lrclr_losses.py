@@ -75,7 +75,7 @@ def lrclr_findings_loss(
         masked_cross_entropy(logits, targets.image, targets.image_known, total)
         for logits in (output.overall, output.local)
     )
-    patches = balanced_patch_loss(output.patches, targets.patches, targets.patches_known, total)
+    patches = balanced_patch_loss(output.patches, targets.patches, targets.patches_known, total, targets.weights)
     sparsity = sparsity_prior(output.significance, expected_share, total)
     summed = weights.overall * overall + weights.local * local + weights.patches * patches + weights.sparsity * sparsity
     return LrclrLoss(summed, overall, local, patches, sparsity)

@@ -16,7 +16,7 @@ WIDTH = 128
 
 @dataclass(frozen=True, slots=True)
 class HeadRecipe:
-    """How a head is trained; cross-entropy over all patches that are known, each with the same weight."""
+    """How a head is trained; cross-entropy over all patches that are known, by the weight of their image."""
 
     epochs: int = 8
     batch: int = 16
@@ -61,9 +61,11 @@ def train_head(
         for batch in np.array_split(order.permutation(len(images)), -(-len(images) // recipe.batch)):
             of_batch = images[batch]
             mask = targets.patches_known[of_batch]
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                head(seen[batch])[mask], targets.patches[of_batch][mask]
+            counted = targets.weights[of_batch][..., None].expand_as(mask)[mask]
+            losses = nn.functional.binary_cross_entropy_with_logits(
+                head(seen[batch])[mask], targets.patches[of_batch][mask], counted, reduction="sum"
             )
+            loss = losses / counted.sum().clamp(min=1e-6)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()

@@ -55,7 +55,8 @@ def random_targets(seed: int) -> Targets:
     image = (torch.rand(IMAGES, FINDINGS, generator=torch.Generator().manual_seed(seed)) > 0.5).float()
     bags = torch.zeros_like(patches_known)
     image[2, 1], patches_known[2, 1], bags[2, 1, :4] = 1, False, True
-    return Targets(image, torch.ones(IMAGES, FINDINGS, dtype=torch.bool), patches, patches_known, bags)
+    known, alike = torch.ones(IMAGES, FINDINGS, dtype=torch.bool), torch.ones(IMAGES, FINDINGS)
+    return Targets(image, known, patches, patches_known, alike, bags)
 
 
 @given(st.integers(0, 2**31))
@@ -292,3 +293,42 @@ def test_a_paper_sized_batch_takes_milliseconds() -> None:
         durations_s.append(time.perf_counter() - started)
 
     assert min(durations_s) < 0.5  # nested loops over these 229,376 patches take tens of seconds
+
+
+def test_weights_of_one_change_nothing() -> None:
+    logits, targets, known = random_case(5)
+    alike = torch.ones(IMAGES, FINDINGS)
+
+    for loss in (balanced_patch_loss, summed_patch_loss):
+        torch.testing.assert_close(loss(logits, targets, known, weights=alike), loss(logits, targets, known))
+
+
+def test_among_negatives_each_image_counts_by_its_weight() -> None:
+    logits = torch.tensor([[[3.0, 3.0]], [[-1.0, -1.0]]])
+    targets, known = torch.zeros(2, 1, 2), torch.ones(2, 1, 2, dtype=torch.bool)
+    of_light, of_heavy = cross_entropy(3, 0), cross_entropy(-1, 0)
+
+    loss = balanced_patch_loss(logits, targets, known, weights=torch.tensor([[0.1], [1.0]]))
+
+    counts_as = (0.01 + 1) / 1.1
+    assert float(loss) == pytest.approx(counts_as * (0.1 * of_light + of_heavy) / 1.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [balanced_patch_loss, summed_patch_loss])
+def test_what_counts_little_counts_little_also_alone_in_a_batch(loss: Callable[..., torch.Tensor]) -> None:
+    logits, targets = torch.full((2, 1, 3), 2.0), torch.zeros(2, 1, 3)
+    known = torch.ones(2, 1, 3, dtype=torch.bool)
+
+    light, whole = loss(logits, targets, known, weights=torch.full((2, 1), 0.1)), loss(logits, targets, known)
+
+    assert float(light) == pytest.approx(0.1 * float(whole), rel=1e-5)
+
+
+def test_a_loss_of_what_is_unknown_beyond_a_box_moves_no_patch_there() -> None:
+    logits = torch.zeros(1, 1, 4, requires_grad=True)
+    known = torch.tensor([[[True, True, False, False]]])
+
+    torch.autograd.backward(balanced_patch_loss(logits, torch.tensor([[[1.0, 0.5, 0.0, 0.0]]]), known))
+
+    assert logits.grad is not None
+    assert logits.grad[0, 0].ne(0).tolist() == [True, True, False, False]

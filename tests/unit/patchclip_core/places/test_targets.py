@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from patchclip_core.places.preprocess import PreprocessSettings, letterbox
 from patchclip_core.places.regions import find_regions
-from patchclip_core.places.targets import FindingLabel, box_coverage, inside_image, make_targets
+from patchclip_core.places.targets import FindingLabel, Targets, box_coverage, inside_image, make_targets
 from patchclip_core.values.results import Box, PatchGrid
 
 SETTINGS = PreprocessSettings(input_px=448, grid=PatchGrid(14, 14, 32.0, 16.0))
@@ -111,3 +111,33 @@ def test_what_is_known_follows_the_label() -> None:
     assert not targets.bags[0, [0, 2, 3]].any()
     assert targets.patches[0, 0].max() == 1.0
     assert not targets.patches[0, 1:].any()
+
+
+def test_where_some_lesions_alone_are_marked_what_no_box_touches_is_unknown() -> None:
+    boxes = (Box(32, 0, 64, 64),)  # half of the first patch, half of the second
+
+    labels = [FindingLabel(True, boxes, rest_known=False), FindingLabel(True, boxes)]
+    rest_unknown, rest_known = make_targets([labels], [SQUARE]).patches_known[0]
+
+    assert rest_unknown.nonzero().flatten().tolist() == [0, 1]
+    assert rest_known.all()
+
+
+def test_a_marked_box_outside_of_the_image_s_part_of_the_grid_makes_nothing_known_there() -> None:
+    geometry = letterbox(800, 400, 1.0, SETTINGS)
+
+    targets = make_targets([[FindingLabel(True, (Box(-50, 0, 200, 200),), rest_known=False)]], [geometry])
+
+    inside = torch.from_numpy(inside_image(geometry).ravel())
+    known = targets.patches_known[0, 0]
+    assert known.any()
+    assert not known[~inside].any()
+    assert torch.equal(known, (targets.patches[0, 0] > 0) & inside)
+
+
+def test_an_image_s_weight_is_kept_when_batches_are_joined() -> None:
+    one = make_targets([[FindingLabel(False, weight=0.25)]], [SQUARE])
+
+    joined = Targets.joined([one, make_targets([[FindingLabel(False)]], [SQUARE])])
+
+    assert joined.weights.tolist() == [[0.25], [1.0]]

@@ -111,7 +111,14 @@ def test_patches_of_which_nothing_is_known_teach_a_head_nothing() -> None:
     patches = torch.from_numpy((features.reshape(12, 3, 4)[:, :1] > 0).astype(np.float32))
     known = torch.ones(12, 1, 4, dtype=torch.bool)
     known[6:] = False
-    targets = Targets(torch.ones(12, 1), torch.ones(12, 1, dtype=torch.bool), patches, known, torch.zeros_like(known))
+    targets = Targets(
+        torch.ones(12, 1),
+        torch.ones(12, 1, dtype=torch.bool),
+        patches,
+        known,
+        torch.ones(12, 1),
+        torch.zeros_like(known),
+    )
     wrong = replace(targets, patches=torch.where(known, patches, 1 - patches))
 
     heads = [train_head(features, each, np.arange(12), HeadRecipe(epochs=2)) for each in (targets, wrong)]
@@ -127,7 +134,14 @@ def test_a_head_learns_what_single_patches_show() -> None:
     shown = features[:, :1].reshape(64, 1, 16) > 2
     patches = torch.from_numpy(shown.astype(np.float32))
     known = torch.ones(64, 1, 16, dtype=torch.bool)
-    targets = Targets(torch.ones(64, 1), torch.ones(64, 1, dtype=torch.bool), patches, known, torch.zeros_like(known))
+    targets = Targets(
+        torch.ones(64, 1),
+        torch.ones(64, 1, dtype=torch.bool),
+        patches,
+        known,
+        torch.ones(64, 1),
+        torch.zeros_like(known),
+    )
 
     head = train_head(features, targets, np.arange(48), HeadRecipe(epochs=30))
 
