@@ -69,7 +69,7 @@ def place_maps(
     candidates = [candidates_of(grids[index], sizes_px[index]) for index in chosen]
     sizes = {index: (int(sizes_px[index][0]), int(sizes_px[index][1])) for index in boxed}
     return PlacedMaps(
-        froc_cases(candidates, lesions),
+        froc_cases(candidates, lesions, [truth.rest_known[index] for index in chosen]),
         np.array([bool(drawn) for drawn in lesions], dtype=bool),
         np.array([points_at(grids[index], truth.lesions[index], *sizes[index]) for index in boxed], dtype=np.float64),
         np.array([contrast_to_noise(grids[index], truth.lesions[index], *sizes[index]) for index in boxed]),

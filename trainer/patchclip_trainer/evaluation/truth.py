@@ -15,6 +15,7 @@ from patchclip_trainer.data.label_domains import (
     Lesion,
     label_of,
     lesions_of,
+    rest_known,
     text_label_of,
 )
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
@@ -25,11 +26,13 @@ class FindingTruth:
     """What is known of one finding in each of N images.
 
     states: readers first, then text. text: the text-mined labels alone. lesions: of positive images, where boxes are.
+    rest_known: whether the finding is known to be absent outside of an image's lesions.
     """
 
     states: tuple[LabelState, ...]
     text: tuple[LabelState, ...]
     lesions: tuple[tuple[Lesion, ...], ...]
+    rest_known: tuple[bool, ...]
 
     @property
     def placed(self) -> NDArray[np.bool_]:
@@ -46,6 +49,11 @@ class FindingTruth:
     def boxed(self) -> NDArray[np.bool_]:
         """Images with a lesion. (N,)."""
         return np.array([bool(drawn) for drawn in self.lesions], dtype=bool)
+
+    @property
+    def has_froc(self) -> bool:
+        """Whether a lesion is to be found, and an image is there whose false positives count."""
+        return bool(self.boxed.any() and (self.placed & np.array(self.rest_known, dtype=bool)).any())
 
     @property
     def read(self) -> NDArray[np.bool_]:
@@ -86,6 +94,7 @@ def truth_of(
             lesions_of(boxes.get(row.image, ()), finding, domains) if state is LabelState.POSITIVE else ()
             for row, state in zip(rows, states, strict=True)
         ),
+        tuple(rest_known(row, boxes.get(row.image, ()), finding, domains) for row in rows),
     )
 
 

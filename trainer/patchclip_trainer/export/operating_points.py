@@ -110,14 +110,15 @@ class RegionPoint:
     """From which patch probability on a place belongs to a region.
 
     found: (L,) lesions of images, whether they are found; lesion_image: (L,). wrong: (N,) false positives of each
-    image. overlap: (N,) of its regions with its boxes, intersection over union; NaN where it has no box or shows no
-    region. All by thresholds of the other folds.
+    image; whole: (N,), where they are known. overlap: (N,) of its regions with its boxes, intersection over union; NaN
+    where it has no box or shows no region. All by thresholds of the other folds.
     """
 
     threshold: float
     found: Numbers
     lesion_image: NDArray[np.intp]
     wrong: Numbers
+    whole: Mask
     overlap: Numbers
 
 
@@ -129,20 +130,21 @@ def choose_regions(
     false_positives: float,
     maps: NDArray[np.floating],
     covered: NDArray[np.floating],
+    rest_known: Sequence[bool] | None = None,
 ) -> RegionPoint:
     """Choose the threshold at which regions overlap boxes best, among those with at most so many false positives.
 
     candidates, lesions: of N images in which place is judged. called: (N,); an image that is not called present shows
     no region. fold_of: (N,). false_positives: an image. maps, covered: (N, rows, columns), patch probabilities on the
-    one grid, and the part of each cell that boxes cover.
+    one grid, and the part of each cell that boxes cover. rest_known: see `froc_cases`; false positives are counted
+    where it holds, overlap everywhere.
     """
     shown = [found if is_called else () for found, is_called in zip(candidates, called, strict=True)]
-    cases = froc_cases(shown, lesions)
-
+    cases = froc_cases(shown, lesions, rest_known)
     told = called & (covered > 0).any(axis=(1, 2))
 
     def cut(images: Mask) -> float:
-        least = _cut(cases.false_score[images[cases.false_image]], int(images.sum()), false_positives)
+        least = _cut(cases.false_score[images[cases.false_image]], int((images & cases.whole).sum()), false_positives)
         known = images & told
         if not known.any():
             return least
@@ -157,7 +159,7 @@ def choose_regions(
         found[of_fold] = cases.lesion_score[of_fold] >= at
         np.add.at(wrong, cases.false_image[own[cases.false_image] & (cases.false_score >= at)], 1.0)
         overlap[own & told] = _overlap(maps[own & told], covered[own & told], at)
-    return RegionPoint(cut(np.ones(len(lesions), dtype=bool)), found, cases.lesion_image, wrong, overlap)
+    return RegionPoint(cut(np.ones(len(lesions), dtype=bool)), found, cases.lesion_image, wrong, cases.whole, overlap)
 
 
 def _overlap(maps: NDArray[np.floating], covered: NDArray[np.floating], at: float) -> Numbers:

@@ -221,6 +221,7 @@ def _with_place(
     assert finding.evidence is not None
     candidates = [candidates_of(grids[index], measured.predictions.sizes_px[index]) for index in images]
     lesions = [judged.truth.lesions[index] for index in images]
+    rest_known = [judged.truth.rest_known[index] for index in images]
     drawn = judged.resamples.of(judged.truth.placed)
     sizes = measured.predictions.sizes_px[images]
     covered = np.stack([coverage(of_image, *size) for of_image, size in zip(lesions, sizes.tolist(), strict=True)])
@@ -232,13 +233,14 @@ def _with_place(
         settings.region_false_positives,
         grids[images],
         covered,
+        rest_known,
     )
     told = np.isfinite(point.overlap)
     place = {
         "lesions": len(point.found),
-        "mean_sensitivity": _measured(mean_sensitivity(froc_cases(candidates, lesions)), drawn),
+        "mean_sensitivity": _measured(mean_sensitivity(froc_cases(candidates, lesions, rest_known)), drawn),
         "region_sensitivity": _measured(mean_of(point.found), Resamples(drawn.weights[:, point.lesion_image])),
-        "region_false_positives": _measured(mean_of(point.wrong), drawn),
+        "region_false_positives": _measured(mean_of(point.wrong[point.whole]), drawn.of(point.whole)),
         "region_overlap": _measured(mean_of(point.overlap[told]), drawn.of(told)),
     }
     return finding.model_copy(

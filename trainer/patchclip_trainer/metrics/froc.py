@@ -1,8 +1,10 @@
 """FROC: sensitivity over lesions against false positives an image.
 
 A candidate hits where its point lies in a lesion's box. A lesion counts once, with its best candidate; a second hit is
-neither true nor false. What hits nothing is a false positive. Between thresholds the curve is linear, as in
-`monai.metrics.compute_froc_score`; unlike there, the lowest threshold is a point of the curve as well.
+neither true nor false. What hits nothing is a false positive. Where readers marked some lesions alone, it is unknown:
+such an image has lesions to find, and is none of those that false positives are counted over.
+Between thresholds the curve is linear, as in `monai.metrics.compute_froc_score`; unlike there, the lowest threshold is
+a point of the curve as well.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ PRIMARY_RATES = (0.125, 0.25, 0.5, 1.0, 2.0)
 SECONDARY_RATES = (4.0, 8.0)
 
 Denominator = Literal["image", "normal image"]
-"""Which images' false positives are counted: all, or those whose readers did not see the finding."""
+"""Which images' false positives are counted: all that are known beyond their lesions, or those without any."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +33,8 @@ class FrocCases:
     """Lesions and false positives of N images.
 
     lesion_image, lesion_score: (L,), the image of a lesion and its best candidate's score, -inf where nothing hit it.
-    false_image, false_score: (K,). normal: (N,), images without a lesion.
+    false_image, false_score: (K,). normal: (N,), images without a lesion. whole: (N,), images in which the finding is
+    known to be absent outside of the lesions; no other has false candidates.
     """
 
     lesion_image: NDArray[np.intp]
@@ -39,6 +42,7 @@ class FrocCases:
     false_image: NDArray[np.intp]
     false_score: Numbers
     normal: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,13 +53,22 @@ class FrocCurve:
     sensitivities: Numbers
 
 
-def froc_cases(candidates: Sequence[Sequence[Candidate]], lesions: Sequence[Sequence[Lesion]]) -> FrocCases:
-    """Match the candidates of each image with its lesions."""
+def froc_cases(
+    candidates: Sequence[Sequence[Candidate]],
+    lesions: Sequence[Sequence[Lesion]],
+    rest_known: Sequence[bool] | None = None,
+) -> FrocCases:
+    """Match the candidates of each image with its lesions.
+
+    rest_known: of each image, whether the finding is known to be absent outside of them; None: of all.
+    """
+    whole = np.array([True] * len(lesions) if rest_known is None else list(rest_known), dtype=bool)
     hits: list[tuple[int, float]] = []
     misses: list[tuple[int, float]] = []
     for image, (proposed, drawn) in enumerate(zip(candidates, lesions, strict=True)):
         inside = [[lesion.contains(item.x, item.y) for lesion in drawn] for item in proposed]
-        misses += [(image, item.score) for item, hit in zip(proposed, inside, strict=True) if not any(hit)]
+        if whole[image]:
+            misses += [(image, item.score) for item, hit in zip(proposed, inside, strict=True) if not any(hit)]
         for index in range(len(drawn)):
             scores = [item.score for item, hit in zip(proposed, inside, strict=True) if hit[index]]
             hits.append((image, max(scores, default=-np.inf)))
@@ -65,12 +78,13 @@ def froc_cases(candidates: Sequence[Sequence[Candidate]], lesions: Sequence[Sequ
         false_image=np.array([image for image, _ in misses], dtype=np.intp),
         false_score=np.array([score for _, score in misses], dtype=np.float64),
         normal=np.array([not drawn for drawn in lesions], dtype=bool),
+        whole=whole,
     )
 
 
 def froc_curve(cases: FrocCases, weights: Numbers, per: Denominator = "image") -> FrocCurve:
     """Return the curves of B samples. weights: (B, N). NaN where a sample has no lesion, or no image to count over."""
-    counted = cases.normal if per == "normal image" else np.ones_like(cases.normal)
+    counted = cases.normal & cases.whole if per == "normal image" else cases.whole
     scores = np.concatenate([cases.lesion_score, cases.false_score])
     of_lesions = weights[:, cases.lesion_image]
     of_misses = weights[:, cases.false_image] * counted[cases.false_image]

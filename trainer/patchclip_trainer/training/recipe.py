@@ -146,6 +146,12 @@ class TrainingRecipe(RunRecipe):
     """Patches count as whole from half coverage on; always so with the objective `paper`."""
     text_mined: bool = True
     """Text-mined labels count for the image as a whole; for patches they never do."""
+    normal_patches: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much the patches of an image count that words alone call normal, beside those of images that were read. Only
+    where the label domains say that such words hold (NIH's PA films); 0: they teach no patch."""
+    balance: Annotated[float, Field(ge=1)] | None = None
+    """How often an epoch shows an image at most, so that findings and, within each, views come equally often; null:
+    once each."""
     stop_on: Literal["froc", "loss"] = "froc"
     """What early stopping looks at: how well lesions are found, where any is held out; or the loss."""
     findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None

@@ -108,3 +108,15 @@ def test_images_that_are_not_called_show_no_region() -> None:
 
     assert point.found.tolist() == [1.0, 0.0, 1.0, 0.0]
     assert point.wrong.tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_false_regions_are_counted_where_readers_looked_at_the_rest() -> None:
+    box = Lesion((Box(0, 0, 10, 10),))
+    candidates = [[Candidate(5, 5, 0.9), Candidate(50, 50, 0.8)]] * 4
+    everywhere, folds, blank = np.ones(4, dtype=bool), np.arange(4) % 2, np.zeros((4, 4, 4))
+
+    point = choose_regions(candidates, [[box]] * 4, everywhere, folds, 0.5, blank, blank, [True, True, False, False])
+
+    assert point.whole.tolist() == [True, True, False, False]
+    assert point.threshold > 0.8, "one of the two images that count, not two of four, may have a false one"
+    assert point.wrong[2:].tolist() == [0.0, 0.0]

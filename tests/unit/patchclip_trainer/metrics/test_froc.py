@@ -109,6 +109,7 @@ def _random_cases(seed: int) -> FrocCases:
         false_image=generator.integers(0, images, false + 1),
         false_score=np.append(generator.random(false) * 0.9 + 0.01, 0.0),
         normal=np.zeros(images, dtype=bool),
+        whole=np.ones(images, dtype=bool),
     )
 
 
@@ -124,3 +125,29 @@ def test_it_agrees_with_monai_on_shared_cases(seed: int) -> None:
     for wanted in (PRIMARY_RATES, SECONDARY_RATES):
         expected = compute_froc_score(rates, found, wanted)
         assert mean_sensitivity(cases, wanted)(_ones(cases))[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_where_some_lesions_alone_are_marked_what_hits_nothing_is_unknown() -> None:
+    candidates = [[Candidate(5, 5, 0.9), Candidate(30, 5, 0.8)], [Candidate(55, 5, 0.6), Candidate(30, 5, 0.7)], []]
+    cases = froc_cases(candidates, [[LEFT], [RIGHT], []], [False, True, True])
+
+    curve = froc_curve(cases, _ones(cases))
+
+    assert cases.false_score.tolist() == [0.7]
+    assert cases.lesion_score.tolist() == [0.9, 0.6]
+    np.testing.assert_allclose(curve.rates[0], [0, 0, 1 / 2, 1 / 2])  # of two images, not of three
+    np.testing.assert_allclose(curve.sensitivities[0], [0, 0.5, 0.5, 1])
+
+
+def test_a_normal_image_counts_alike_beside_images_that_are_marked_in_part() -> None:
+    cases = froc_cases([[Candidate(5, 5, 0.9)], [Candidate(30, 5, 0.95)]], [[LEFT], []], [False, True])
+
+    for per in ("image", "normal image"):
+        assert false_positives_at(cases, 1.0, per)(_ones(cases))[0] == 1.0
+
+
+def test_without_an_image_that_is_known_beyond_its_lesions_there_is_no_rate() -> None:
+    cases = froc_cases([[Candidate(5, 5, 0.9)]], [[LEFT]], [False])
+
+    assert np.isnan(mean_sensitivity(cases)(_ones(cases))).all()
+    assert unreached_rates(cases) == PRIMARY_RATES

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,23 +17,36 @@ from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.places.targets import FindingLabel, Targets, make_targets
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import PatchGrid
-from patchclip_trainer.data.label_domains import LabelDomains, LabelState, label_of, lesions_of, reason_to_leave_out
+from patchclip_trainer.data.label_domains import (
+    LabelDomains,
+    LabelState,
+    label_of,
+    lesions_of,
+    normal_by_words,
+    reason_to_leave_out,
+    rest_known,
+    view_of,
+)
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.views import View
 from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.sampling import drawn, shares
 
+_BALANCED = 1
+"""Sets the draw of an epoch's images apart from that of their order."""
 _TEXT = {LabelState.TEXT_POSITIVE: True, LabelState.TEXT_NEGATIVE: False}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """The images that a run uses, and what is known of them.
 
     labels[i][f]: of image i of the prepared data and finding f. text_mined: (N, F) bool, where only a text says it.
     train, held_out: indices into the prepared data. left_out: how many images of the split say nothing, or are listed.
+    balance: see the recipe.
     """
 
     data: PreparedData
@@ -42,6 +56,20 @@ class Samples:
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
     left_out: int
+    balance: float | None = None
+
+    def epoch(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Return the images of an epoch: as many as there are training images, each once, or balanced."""
+        if self.balance is None:
+            return self.train
+        return self.train[drawn(self._shares, np.random.default_rng((seed, epoch, _BALANCED)))]
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        known = [[label.present for label in self.labels[int(index)]] for index in self.train]
+        present = np.array([[-1 if said is None else int(said) for said in row] for row in known], dtype=np.int8)
+        assert self.balance is not None
+        return shares(present, [view_of(self.data.rows[int(index)]) for index in self.train], self.balance)
 
     def counts(self) -> dict[str, TrainingCounts]:
         """Count, for each finding, positive and negative training images, and boxes."""
@@ -102,6 +130,7 @@ def collect(
         train=np.array(train, dtype=np.int64),
         held_out=np.array([index for index in used if folds[index] == recipe.held_out_fold], dtype=np.int64),
         left_out=len(own) - len(used),
+        balance=recipe.balance,
     )
 
 
@@ -120,7 +149,8 @@ def targets_of(
 ) -> Targets:
     """Return the targets of images that are seen like this, on a network's patches.
 
-    What only a text says teaches no single patch. A finding of the image as a whole has no place, so no bag.
+    What only a text says teaches no single patch, unless the recipe gives the patches of normal images a weight. A
+    finding of the image as a whole has no place, so no bag.
     """
     keys = [finding.key for finding in samples.findings]
     labels = [view.labels(keys, samples.labels[int(index)]) for index, view in zip(indices, views, strict=True)]
@@ -149,14 +179,16 @@ def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
 def _label(
     data: PreparedData, index: int, key: str, recipe: TrainingRecipe, domains: LabelDomains
 ) -> tuple[FindingLabel, bool]:
-    """What is known of a finding in an image, and whether only a text says it."""
+    """What is known of a finding in an image, and whether only a text says it, of the image as a whole."""
     row, boxes = data.rows[index], data.boxes_of(index)
     state = label_of(row, boxes, key, domains)
     if state is LabelState.POSITIVE:
         drawn = tuple(box for lesion in lesions_of(boxes, key, domains) for box in lesion.boxes)
-        return FindingLabel(True, drawn), False
+        return FindingLabel(True, drawn, rest_known(row, boxes, key, domains)), False
     if state is LabelState.READER_NEGATIVE:
         return FindingLabel(False), False
+    if recipe.text_mined and recipe.normal_patches and normal_by_words(row, key, domains):
+        return FindingLabel(False, weight=recipe.normal_patches), False
     if recipe.text_mined and state in _TEXT:
         return FindingLabel(_TEXT[state]), True
     return FindingLabel(None), False

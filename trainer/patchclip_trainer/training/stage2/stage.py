@@ -73,8 +73,8 @@ class Stage2:
 
     @property
     def items(self) -> NDArray[np.int64]:
-        """Training images."""
-        return self.samples.train
+        """Places in what an epoch shows of the training images, see `Samples.epoch`."""
+        return np.arange(len(self.samples.train), dtype=np.int64)
 
     @property
     def watched(self) -> str | None:
@@ -93,8 +93,9 @@ class Stage2:
         self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of these images, as this epoch shows them."""
+        images = self.samples.epoch(self.recipe.seed, epoch)[indices]
         return self.objective.loss(
-            network, self.batch(indices, self.recipe.augment.view_of(epoch)), self._processes.total
+            network, self.batch(images, self.recipe.augment.view_of(epoch)), self._processes.total
         )
 
     def validate(self, network: Network) -> Mapping[str, float]:
@@ -117,7 +118,7 @@ class Stage2:
         rows = [data.rows[int(index)] for index in held_out]
         boxes = {data.rows[int(index)].image: data.boxes_of(int(index)) for index in held_out}
         found = {item.key: truth_of(rows, boxes, item.key, self._domains) for item in self.samples.findings}
-        marked = any(found[item.key].boxed.any() for item in self.samples.findings if item.extent == "localised")
+        marked = any(found[item.key].has_froc for item in self.samples.findings if item.extent == "localised")
         return found if marked and self.recipe.stop_on == "froc" else {}
 
     def fill(self, progress: Progress) -> None:

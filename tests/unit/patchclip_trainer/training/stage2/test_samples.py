@@ -84,3 +84,95 @@ def test_a_weight_for_bags_teaches_from_images_without_boxes(
     (without, bags), (with_bags, same) = losses[0.0], losses[0.3]
     assert bags == same > 0
     assert np.isclose(with_bags, without + 0.3 * bags)
+
+
+NIH, NIH_BOXES = "NIH ChestX-ray14", "NIH BBox_List_2017 (radiologist)"
+
+
+def _as_listed_by_nih(squares: PreparedData) -> PreparedData:
+    """The squares as NIH's list has them: boxed, but not read; what has no square is a PA film without a finding."""
+    rows = tuple(
+        replace(
+            row,
+            source=NIH,
+            view="PA",
+            chestxdet=(),
+            labels=("Pneumothorax",) if row.chestxdet[0] == "Pneumothorax" else ("No Finding",),
+        )
+        for row in squares.rows
+    )
+    return replace(squares, rows=rows, boxes=tuple(replace(box, source=NIH_BOXES) for box in squares.boxes))
+
+
+def test_around_the_boxes_of_nih_s_list_no_patch_is_learned(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    listed = Stage2(make_recipe(), _as_listed_by_nih(squares), tmp_path / "t1")
+    read = Stage2(make_recipe(), squares, tmp_path / "t2")
+    boxed = np.array([index for index in listed.samples.train if index % 2 == 0])
+
+    in_part, whole = listed.batch(boxed, 0).targets, read.batch(boxed, 0).targets
+
+    assert torch.equal(in_part.patches, whole.patches)
+    assert bool(whole.patches_known.all())
+    assert torch.equal(in_part.patches_known, whole.patches > 0)
+
+
+def test_words_of_a_normal_pa_film_teach_patches_by_the_recipe_s_weight_alone(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    listed = _as_listed_by_nih(squares)
+    normal = np.array([index for index in range(8) if index % 2])
+    found = {}
+    for weight in (0.0, 0.25):
+        stage = Stage2(make_recipe(normal_patches=weight, held_out_fold=None), listed, tmp_path / f"t{weight}")
+        found[weight] = stage.batch(normal, 0).targets
+
+    assert bool(found[0.0].image_known.all() and found[0.25].image_known.all())
+    assert not bool(found[0.0].patches_known.any())
+    assert bool(found[0.25].patches_known.all())
+    assert bool((found[0.25].weights == 0.25).all())
+    assert not bool(found[0.25].patches.any())
+
+
+def test_a_balanced_epoch_shows_each_finding_and_view_more_evenly_and_the_same_again(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    # Three quarters of what is there are AP, three quarters of what is not are PA.
+    views = ["AP" if (number % 8 in {0, 2, 4, 7}) else "PA" for number in range(32)]
+    rows = tuple(replace(row, view=view) for row, view in zip(squares.rows, views, strict=True))
+    samples = Stage2(make_recipe(balance=4.0, held_out_fold=None), replace(squares, rows=rows), tmp_path / "t").samples
+
+    epochs = [samples.epoch(0, epoch) for epoch in range(20)]
+
+    shown = np.concatenate(epochs)
+    ap = np.array([views[index] == "AP" for index in shown])
+    assert all(len(epoch) == len(samples.train) for epoch in epochs)
+    assert abs(ap[shown % 2 == 0].mean() - 0.5) < 0.06
+    assert abs(ap[shown % 2 == 1].mean() - 0.5) < 0.06
+    assert np.array_equal(samples.epoch(0, 3), epochs[3])
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_without_balance_an_epoch_shows_each_image_once(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    stage = Stage2(make_recipe(), squares, tmp_path / "t")
+
+    assert np.array_equal(stage.samples.epoch(0, 5), stage.samples.train)
+    assert len(stage.items) == len(stage.samples.train)
+
+
+def test_where_no_held_out_image_is_known_beyond_its_boxes_the_loss_is_watched(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    stage = Stage2(make_recipe(), _as_listed_by_nih(squares), tmp_path / "t1")
+    read = tuple(
+        replace(row, chestxdet=before.chestxdet) if before.chestxdet[0] != "Pneumothorax" else row
+        for row, before in zip(_as_listed_by_nih(squares).rows, squares.rows, strict=True)
+    )
+    with_normal = Stage2(make_recipe(), replace(_as_listed_by_nih(squares), rows=read), tmp_path / "t2")
+
+    assert stage.watched == "-held_out_loss"
+    assert with_normal.watched == "held_out_froc"
+    assert np.isfinite(with_normal.validate(with_normal.network)["held_out_froc"])
