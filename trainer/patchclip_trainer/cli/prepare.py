@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_trainer.cli.options import out_folder
+from patchclip_trainer.cli.options import LabelDomainsFile, out_folder
 from patchclip_trainer.cli.terminal import EXIT_INTERRUPTED, complain, console, progress
 
 _SHOWN_A_KIND = 5
@@ -51,6 +51,7 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=256, help="Decoders at work; default: one a processor.")
     ] = None,
+    label_domains: LabelDomainsFile = None,
 ) -> None:
     """Check a data set, decode it once, and describe it.
 
@@ -63,12 +64,13 @@ def prepare(
     Stopped with Ctrl-C, the same command goes on where it was.
     """
     from patchclip_trainer.data.adapters import adapter_for, adapter_named
+    from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.prepare import prepare as run
     from patchclip_trainer.data.prepare import prepare_settings
     from patchclip_trainer.data.splits import SplitShares
     from patchclip_trainer.errors import DataError
 
-    shares = SplitShares.parse(split)
+    shares, domains = SplitShares.parse(split), load_label_domains(label_domains)
     recognised = adapter_for(source) if adapter is None else adapter_named(adapter)
     if out.resolve() == source.resolve():
         raise DataError(f"{out}: prepared data need a folder of their own, not the source's")
@@ -83,6 +85,7 @@ def prepare(
                 key_file=key_file,
                 shares=shares,
                 workers=workers or os.cpu_count() or 1,
+                domains=domains,
                 progress=advance,
             )
     except KeyboardInterrupt:

@@ -7,12 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from patchclip_trainer.data.duplicates import NearDuplicate
+from patchclip_trainer.data.knowledge import as_lines, knowledge
+from patchclip_trainer.data.label_domains import LabelDomains
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Problem
 from patchclip_trainer.data.reports import sections, sentences
 from patchclip_trainer.data.splits import PARTS
 
 _SHOWN_PROBLEMS = 20
 _SHOWN_PAIRS = 50
+_KNOWN_MEANS = (
+    "Images, by `conf/label_domains.yaml`. read: the whole image was looked at for the finding (of labels: they say "
+    "something of it). boxed in part: outside of the boxes it is unknown, not absent. lesions: boxes; all together, "
+    "those of several sources that overlap are one. all together: what training and evaluation go by.",
+)
 
 
 def data_sheet(
@@ -21,8 +28,12 @@ def data_sheet(
     problems: Sequence[Problem],
     duplicates: Sequence[NearDuplicate],
     about: Mapping[str, Any],
+    domains: LabelDomains,
 ) -> dict[str, Any]:
     """Return the sheet as JSON values; the tables count images (or boxes) by split."""
+    boxes_of: dict[str, list[BoxRow]] = defaultdict(list)
+    for box in boxes:
+        boxes_of[box.image].append(box)
     patients: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         patients[row.patient_id].add(row.split)
@@ -41,6 +52,7 @@ def data_sheet(
         "by_uncertain_label": _by_split((label, row.split) for row in rows for label in row.uncertain),
         "boxes_by_finding": _by_split((box.finding, split_of[box.image]) for box in boxes),
         "boxes_by_source": _by_split((box.source or "not said", split_of[box.image]) for box in boxes),
+        "known_by_finding": knowledge(rows, boxes_of, domains),
         "images_with_boxes": len({box.image for box in boxes if box.kind == "finding"}),
         "reports": _reports(rows),
         "problems": dict(Counter(problem.kind for problem in problems).most_common()),
@@ -77,6 +89,8 @@ def as_markdown(sheet: Mapping[str, Any], problems: Sequence[Problem]) -> str:
     ):
         lines += [f"## {title}", "", *(_table("", sheet[key]) if sheet[key] else ["none", ""])]
     reports = sheet["reports"]
+    lines += ["## What is known of each finding, and by whom", "", *_KNOWN_MEANS, ""]
+    lines += as_lines(sheet["known_by_finding"])
     lines += [
         "## Reports",
         "",

@@ -24,6 +24,7 @@ from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.data_sheet import as_markdown, data_sheet
 from patchclip_trainer.data.duplicates import near_duplicates
+from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Problem
 from patchclip_trainer.data.pseudonyms import PUBLIC_KEY, pseudonymised, secret_key
 from patchclip_trainer.data.shards import (
@@ -68,12 +69,14 @@ def prepare(
     shares: SplitShares = SplitShares(),  # noqa: B008 - a frozen value
     workers: int = 2,
     limits: DecodeLimits | None = None,
+    domains: LabelDomains | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Prepared:
     """Prepare a source into a folder; stopped and started again, it goes on after the last shard it had written.
 
     key_file: holds the secret that patients are hashed under; made where it is missing. Without one, published data
     sets are hashed under a public key, and others under a key in the folder `OUT.private` beside the result.
+    domains: who looked for what, for the data sheet alone; default: those shipped.
     progress: called with (images done, images in all). Raises `DataError`.
     """
     listed = adapter.read(source)
@@ -100,7 +103,7 @@ def prepare(
         }
         writer.finish(kept, boxes, settings, about)
         pairs = near_duplicates(open_prepared(out).images)
-        sheet = data_sheet(kept, boxes, problems, pairs, about)
+        sheet = data_sheet(kept, boxes, problems, pairs, about, domains or load_label_domains())
         write_atomically(out / "data_sheet.json", json.dumps(sheet, indent=2, ensure_ascii=False) + "\n")
         write_atomically(out / "data_sheet.md", as_markdown(sheet, problems))
         write_atomically(out / PROBLEMS, _problems_csv(problems))
