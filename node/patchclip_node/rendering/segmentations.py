@@ -13,6 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pixel_array
 from scipy import ndimage
 
+from patchclip_core.io.spacing import pixel_spacing_mm
 from patchclip_core.values.results import FloatArray
 from patchclip_node.dicom.headers import referred_to, text, tolerant_reading
 from patchclip_node.rendering.marks import (
@@ -159,8 +160,4 @@ def _laid_over(values: FloatArray, shared: Dataset, own: Dataset, image: Dataset
 
 
 def _image_spacing_mm(image: Dataset) -> tuple[float, float]:
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        parts = text(image, keyword).split("\\")
-        if len(parts) == 2 and all(float(part or 0) > 0 for part in parts):
-            return float(parts[0]), float(parts[1])
-    return 1.0, 1.0
+    return pixel_spacing_mm(text(image, "PixelSpacing"), text(image, "ImagerPixelSpacing")) or (1.0, 1.0)

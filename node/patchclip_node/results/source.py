@@ -15,6 +15,7 @@ from pydicom.config import IGNORE, RAISE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.valuerep import validate_value
 
+from patchclip_core.io import spacing
 from patchclip_node.dicom.headers import text
 
 _IDENTITY: Final = (
@@ -137,15 +138,7 @@ def requests(source: Dataset) -> list[Dataset]:
 
 def pixel_spacing_mm(source: Dataset) -> tuple[float, float] | None:
     """Return the distance of rows and of columns, in mm; None where the source states none that is positive."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        parts = text(source, keyword).split("\\")
-        try:
-            rows_mm, columns_mm = (float(part) for part in parts)
-        except ValueError:
-            continue
-        if rows_mm > 0 and columns_mm > 0:
-            return rows_mm, columns_mm
-    return None
+    return spacing.pixel_spacing_mm(text(source, "PixelSpacing"), text(source, "ImagerPixelSpacing"))
 
 
 def patient_orientation(source: Dataset) -> tuple[str, str] | None:

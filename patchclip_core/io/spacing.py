@@ -1,0 +1,27 @@
+"""Pixel spacing as headers write it: one rule of what counts, for whatever reads it."""
+
+from __future__ import annotations
+
+import math
+
+
+def positive_pair(value: str) -> tuple[float, float] | None:
+    """Return the two numbers of an attribute such as Pixel Spacing (0028,0030): of rows, of columns.
+
+    value: as text, a backslash between the two. None where they are not two numbers, or one of them is not finite or
+    not above 0, which says nothing of an image.
+    """
+    try:
+        vertical, horizontal = (float(part) for part in value.split("\\"))
+    except ValueError:
+        return None
+    return (vertical, horizontal) if 0 < vertical < math.inf and 0 < horizontal < math.inf else None
+
+
+def pixel_spacing_mm(pixel_spacing: str, imager_pixel_spacing: str) -> tuple[float, float] | None:
+    """Return the distance of rows and of columns in mm, from what an image's header says; None where neither counts.
+
+    pixel_spacing, imager_pixel_spacing: (0028,0030) and (0018,1164) as text, '' where missing. The first is preferred:
+    it may be calibrated to the patient (PS3.3 10.7.1.3), the second is that of the detector.
+    """
+    return positive_pair(pixel_spacing) or positive_pair(imager_pixel_spacing)
