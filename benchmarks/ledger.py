@@ -20,7 +20,8 @@ from pathlib import Path
 
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
-from patchclip_node.domain.records import FinishedAnalysis, InstanceHeader, NewResult, ReceivedInstance, ResultKind
+from patchclip_node.domain.records import FinishedAnalysis, InstanceHeader, NewResult, ReceivedInstance
+from patchclip_node.domain.variants import ResultKind
 
 STUDIES = 200
 FILES = 20

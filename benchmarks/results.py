@@ -25,14 +25,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.values.results import Findings, Radiograph
-from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PictureStyle, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Picture, ResultContext, build_results, encode
 from tests.support.synthetic import DX, findings_for, result_context, source_image
 
 ROWS, COLUMNS = 2500, 2000
 PRESENT = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 OPT_IN = frozenset({ResultKind.FRACTIONAL_SEG, ResultKind.PARAMETRIC_MAP})
-VARIANTS = [ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None) for kind in ResultKind]
+VARIANTS = [ResultVariant.usual(kind) for kind in ResultKind]
 RUNS = 15
 PNG_LEVEL = 2
 """As the worker writes its pictures."""

@@ -32,14 +32,7 @@ from patchclip_core.values.wording import languages
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import WorkPolicy
-from patchclip_node.domain.records import (
-    LONGEST_SIDE_PX,
-    WITH_GEOMETRY,
-    Drawing,
-    PlaneGeometry,
-    ResultKind,
-    ResultVariant,
-)
+from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
@@ -94,12 +87,11 @@ class ProfileSettings(_Section):
 
     def variant(self, kind: ResultKind) -> ResultVariant:
         """Return one kind of object as this profile has it."""
-        picture = kind is ResultKind.SC
         return ResultVariant(
             kind,
-            geometry=self.geometry if kind in WITH_GEOMETRY else None,
-            drawing=self.drawing if picture else Drawing.CONTOUR,
-            longest_side_px=self.longest_side_px if picture else LONGEST_SIDE_PX,
+            geometry=self.geometry if kind.has_geometry else None,
+            drawing=self.drawing if kind.is_picture else Drawing.CONTOUR,
+            longest_side_px=self.longest_side_px if kind.is_picture else LONGEST_SIDE_PX,
             language=self.language,
             series_number=self.series_numbers.get(kind),
             series_description=self.series_descriptions.get(kind, ""),

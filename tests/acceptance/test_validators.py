@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from patchclip_core.values.wording import languages
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
-from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
 from tests.peers.validators import DICOM3TOOLS, dcentvfy_errors, dciodvfy_errors, sr_template_errors, sr_text
 from tests.support.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
@@ -28,8 +28,8 @@ LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3
 LATERAL = SkippedImage(CR, "1.2.826.0.1.3680043.2.1143.1.5", "the view is lateral (LL)")
 
 EVERYTHING = (
-    *(ResultVariant(kind) for kind in ResultKind if kind not in WITH_GEOMETRY),
-    *(ResultVariant(kind, geometry) for kind in WITH_GEOMETRY for geometry in PlaneGeometry),
+    *(ResultVariant(kind) for kind in ResultKind if not kind.has_geometry),
+    *(ResultVariant(kind, geometry) for kind in ResultKind if kind.has_geometry for geometry in PlaneGeometry),
 )
 OTHERS = [language for language in languages() if language != "en"]
 MEASUREMENT_REPORT, PAGE = "TID_1500 (MeasurementReport)", "TID_2000 (BasicDiagnosticImagingReport)"

@@ -20,7 +20,7 @@ from pydicom.uid import JPEG2000, JPEGLSLossless, JPEGLSNearLossless
 
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
-from patchclip_node.domain.records import ResultKind
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.results.wording import state_line
 from tests.peers.browser import chromium, page_of
 from tests.peers.dwv import Dwv, dwv_site

@@ -13,7 +13,7 @@ from pydicom import dcmread
 
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
-from patchclip_node.domain.records import ResultKind
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.results.wording import state_line
 from tests.peers import dicomscope
 from tests.peers.validators import report_text

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from patchclip_node.domain.records import STANDARD_VARIANTS, DeliveryState, FinishedAnalysis, ResultKind, ResultVariant
+from patchclip_node.domain.records import DeliveryState, FinishedAnalysis
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, ResultVariant
 from patchclip_node.results import build_results, encode
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.deliver import DeliveryService

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import ResultKind, StudyRecord
+from patchclip_node.domain.records import StudyRecord
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.study_summary import StudySummary
 from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings

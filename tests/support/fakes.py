@@ -15,13 +15,8 @@ from pathlib import Path
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.domain.errors import PeerError, RetryableError, StorageFullError
-from patchclip_node.domain.records import (
-    InstanceHeader,
-    NewResult,
-    Priority,
-    ReceivedInstance,
-    ResultKind,
-)
+from patchclip_node.domain.records import InstanceHeader, NewResult, Priority, ReceivedInstance
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.ports.spool import StoredFile
 from patchclip_node.ports.task_queue import Work

@@ -17,7 +17,7 @@ from patchclip_core.io import read_radiograph
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.dicom.headers import read_header
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import encode
 from patchclip_node.services.analyse import Analysed, StudyImage, analyse_instances
 from tests.support.pictures import Box

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.policy import WorkPolicy
-from patchclip_node.domain.records import FinishedAnalysis, ResultKind, StudyRecord
+from patchclip_node.domain.records import FinishedAnalysis, StudyRecord
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import START, make_instance, make_result
 
 OWNER = "host:1:1#1"

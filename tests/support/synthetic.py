@@ -24,7 +24,7 @@ from patchclip_core.values.results import (
     Radiograph,
 )
 from patchclip_core.values.wording import load_wordings
-from patchclip_node.domain.records import Drawing, PictureStyle
+from patchclip_node.domain.variants import Drawing, PictureStyle
 from patchclip_node.results.context import AnalysedImage, Picture, Predecessor, ResultContext
 
 CR = "1.2.840.10008.5.1.4.1.1.1"

@@ -18,7 +18,8 @@ from rich.text import Text
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, ConfigOption, complain, console, progress
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.records import OF_STUDY, InstanceHeader, ResultKind
+from patchclip_node.domain.records import InstanceHeader
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, ProfileSettings, read_settings
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _
     if isinstance(outcome, Analysed):
         names = {file.header.sop_instance_uid: file.name for file in files}
         for variant, dataset in outcome.results:
-            uid = None if variant.kind in OF_STUDY else next(iter(referred_to(dataset) & names.keys()))
+            uid = None if variant.kind.of_study else next(iter(referred_to(dataset) & names.keys()))
             name = f"{files[0].name if uid is None else names[uid]}-{variant.kind.value}.dcm"
             (out / name).write_bytes(encode(dataset))
             (of_study if uid is None else of_image[uid]).append(name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from patchclip_node.domain.records import STANDARD_VARIANTS, NewResult, ResultVariant
+from patchclip_node.domain.records import NewResult
+from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultVariant
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.variants import ResultKind
 
 
 class Priority(IntEnum):
@@ -130,109 +131,6 @@ class LeasedStudy:
     owner: str
     instances: tuple[InstanceRecord, ...]
     predecessors: tuple[ResultRecord, ...]
-
-
-class ResultKind(StrEnum):
-    """The kinds of objects that are returned."""
-
-    SR = "sr"
-    SEG = "seg"
-    SC = "sc"
-    GSPS = "gsps"
-    TEXT_SR = "text_sr"
-    KO = "ko"
-    FRACTIONAL_SEG = "fractional_seg"
-    PARAMETRIC_MAP = "parametric_map"
-
-
-class PlaneGeometry(StrEnum):
-    """What a segmentation says of its plane. A projection has none, and viewers differ in what they need to draw one.
-
-    IDENTITY: a frame of reference of its own, the plane at its origin; what most viewers draw.
-    ORIENTATION_ONLY: rows along x and columns along y, no position, no frame of reference.
-    NONE: nothing, as a projection is.
-    """
-
-    IDENTITY = "identity"
-    ORIENTATION_ONLY = "orientation_only"
-    NONE = "none"
-
-
-WITH_GEOMETRY = frozenset({ResultKind.SEG, ResultKind.FRACTIONAL_SEG})
-"""The kinds whose plane is a matter of choice."""
-
-OF_STUDY = frozenset({ResultKind.SR, ResultKind.TEXT_SR, ResultKind.KO})
-"""The kinds of which a study has one for all of its images."""
-
-
-class Drawing(StrEnum):
-    """How a picture shows a place: its outline, or the model's map in the finding's colour."""
-
-    CONTOUR = "contour"
-    HEAT_MAP = "heat_map"
-
-
-LONGEST_SIDE_PX = 1600
-"""A picture is at most this high or wide, unless a profile says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class PictureStyle:
-    """What a picture of findings looks like; `longest_side_px` bounds its height and its width."""
-
-    drawing: Drawing = Drawing.CONTOUR
-    language: str = "en"
-    longest_side_px: int = LONGEST_SIDE_PX
-
-
-@dataclass(frozen=True, slots=True)
-class ResultVariant:
-    """A kind of result as a destination wants it: another plane, drawing or language is another object.
-
-    geometry: of a segmentation, and only there. drawing, longest_side_px: of a picture (SC). language: RFC 5646 tag of
-    all that is said in words. series_number: the first of the numbers that its series get, None for the kind's own.
-    series_description: what its series are called, before what is always added about the model; '' for the kind's own.
-    """
-
-    kind: ResultKind
-    geometry: PlaneGeometry | None = None
-    drawing: Drawing = Drawing.CONTOUR
-    longest_side_px: int = LONGEST_SIDE_PX
-    language: str = "en"
-    series_number: int | None = None
-    series_description: str = ""
-
-    def __post_init__(self) -> None:
-        if (self.kind in WITH_GEOMETRY) != (self.geometry is not None):
-            raise ValueError(f"a segmentation has a geometry and no other result has one, not {self.kind}")
-        drawn = self.drawing is not Drawing.CONTOUR or self.longest_side_px != LONGEST_SIDE_PX
-        if drawn and self.kind is not ResultKind.SC:
-            raise ValueError(f"a picture has a drawing and a size and no other result has them, not {self.kind}")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What tells this variant from the usual one of its kind; its UIDs derive from it, too."""
-        usual = ResultVariant(self.kind, PlaneGeometry.IDENTITY if self.geometry else None)
-        return tuple(
-            f"{field.name}={getattr(self, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(usual, field.name)
-        )
-
-    @property
-    def key(self) -> str:
-        """The variant in one line, as the ledger remembers it."""
-        return " ".join((self.kind.value, *self.names))
-
-    @property
-    def picture(self) -> PictureStyle | None:
-        """The picture that the result is made of; None for one that is made of none."""
-        is_picture = self.kind is ResultKind.SC
-        return PictureStyle(self.drawing, self.language, self.longest_side_px) if is_picture else None
-
-
-STANDARD_VARIANTS = (ResultVariant(ResultKind.SR), ResultVariant(ResultKind.SEG, PlaneGeometry.IDENTITY))
-"""What is built where no destination says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

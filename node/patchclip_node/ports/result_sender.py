@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from patchclip_node.domain.records import ResultVariant
+from patchclip_node.domain.variants import ResultVariant
 
 
 @dataclass(frozen=True, slots=True)

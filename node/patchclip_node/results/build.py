@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import STANDARD_VARIANTS, ResultKind, ResultVariant
+from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage, numbered
 from patchclip_node.results.gsps import build_gsps
 from patchclip_node.results.key_objects import build_ko

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Findings
 from patchclip_core.values.wording import ENGLISH, Wording
-from patchclip_node.domain.records import PictureStyle
+from patchclip_node.domain.variants import PictureStyle
 from patchclip_node.ports.uid_generator import UidGenerator
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from patchclip_node.domain.records import ResultVariant
+from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import names_of_study, new_instance

@@ -18,7 +18,7 @@ from patchclip_core.places.regions import region_mask
 from patchclip_core.values.results import Finding, FindingState, Region
 from patchclip_core.values.wording import percent
 from patchclip_node.dicom.headers import text
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.grayscale import grayscale_transforms

@@ -6,7 +6,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from patchclip_node.domain.records import ResultVariant
+from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.source import valid_text
 

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from patchclip_node.dicom import codes
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.document import new_document, unname_images
 from patchclip_node.results.sr_content import observing_device

@@ -18,7 +18,7 @@ from pydicom.uid import UID, ParametricMapStorage
 
 from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import (

@@ -10,7 +10,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from patchclip_node.dicom import codes
 from patchclip_node.dicom.headers import text
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, Picture, ResultContext
 from patchclip_node.results.equipment import finish
 from patchclip_node.results.instance import (

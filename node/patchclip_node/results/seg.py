@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from patchclip_core.places.regions import probability_surface, region_mask
 from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.equipment import finish

@@ -2,40 +2,10 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Final
-
 from patchclip_core.values.results import ModelIdentity
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext
 from patchclip_node.results.wording import image_prefix
-
-FIRST_NUMBERS: Final = MappingProxyType(
-    {
-        ResultKind.SR: 8000,
-        ResultKind.TEXT_SR: 8200,
-        ResultKind.KO: 8400,
-        ResultKind.SEG: 9000,
-        ResultKind.GSPS: 10_000,
-        ResultKind.SC: 20_000,
-        ResultKind.FRACTIONAL_SEG: 30_000,
-        ResultKind.PARAMETRIC_MAP: 40_000,
-    }
-)
-"""What the Series Numbers of a kind begin at, unless a profile says otherwise."""
-
-_DESCRIPTIONS: Final = MappingProxyType(
-    {
-        ResultKind.SR: "AI findings",
-        ResultKind.TEXT_SR: "AI findings as text",
-        ResultKind.KO: "AI key images",
-        ResultKind.SEG: "AI regions",
-        ResultKind.GSPS: "AI annotations",
-        ResultKind.SC: "AI overlay",
-        ResultKind.FRACTIONAL_SEG: "AI probability maps",
-        ResultKind.PARAMETRIC_MAP: "AI patch probabilities",
-    }
-)
 
 
 def series_number(variant: ResultVariant, context: ResultContext, image: AnalysedImage | None = None) -> int:
@@ -43,7 +13,7 @@ def series_number(variant: ResultVariant, context: ResultContext, image: Analyse
 
     image: None for a result of the whole study.
     """
-    first = FIRST_NUMBERS[variant.kind] if variant.series_number is None else variant.series_number
+    first = variant.kind.series_number if variant.series_number is None else variant.series_number
     return first + context.revision if image is None else first + 100 * context.revision + (image.number or 1)
 
 
@@ -52,7 +22,7 @@ def series_description(
 ) -> str:
     """Return a Series Description, which always says which image is meant and what may be expected of the model."""
     wording, which = context.wording, "" if image is None else image_prefix(image, context.wording)
-    what = variant.series_description or wording.say(_DESCRIPTIONS[variant.kind])
+    what = variant.series_description or wording.say(variant.kind.series_description)
     kind_of_model = "{what} (research)" if model.trained else "{what}, UNTRAINED MODEL"
     room = 64 - len(which + wording.say(kind_of_model, what=""))  # of an LO (PS3.5 6.2)
     return which + wording.say(kind_of_model, what=what[:room])

@@ -12,7 +12,7 @@ from highdicom.sr import ContainerContentItem
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
 from patchclip_node.results.document import new_report
 from patchclip_node.results.sr_content import algorithm, evaluations, report_content

@@ -23,7 +23,7 @@ from pydicom.uid import EnhancedSRStorage
 
 from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage
 from patchclip_node.results.document import new_report, unname_images
 from patchclip_node.results.measurement_groups import laterality

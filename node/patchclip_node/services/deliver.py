@@ -11,7 +11,7 @@ import structlog
 
 from patchclip_node.domain.errors import LostLeaseError, PeerError
 from patchclip_node.domain.policy import WorkPolicy
-from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, ResultKind
+from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Deliveries
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
@@ -110,7 +110,7 @@ class DeliveryService:
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
         """Let pictures go to the destination instead, where it wants that, there are any, and this is none itself."""
         pictures = self._destinations[lease.destination].fallback
-        if delivery.result.result.kind is ResultKind.SC or pictures is None:
+        if delivery.result.result.kind.is_picture or pictures is None:
             return False
         return self._deliveries.replace(delivery.id, lease.owner, now, error, pictures.key)
 

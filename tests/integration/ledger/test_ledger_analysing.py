@@ -6,8 +6,9 @@ import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import DefectError, ForbiddenTransitionError, LostLeaseError
-from patchclip_node.domain.records import DeliveryState, FinishedAnalysis, Priority, ResultKind
+from patchclip_node.domain.records import DeliveryState, FinishedAnalysis, Priority
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import START, make_instance, make_result
 from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision, only_revision, result_uids
 

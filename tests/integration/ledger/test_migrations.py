@@ -14,7 +14,8 @@ from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.records import DeliveryState, ResultKind
+from patchclip_node.domain.records import DeliveryState
+from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import make_instance
 
 

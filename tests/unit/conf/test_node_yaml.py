@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.settings import SHIPPED_PROFILES, DestinationSettings, NodeSettings, ProfileSettings, read_settings
 
 FILE = Path(__file__).parents[3] / "conf" / "node.yaml"

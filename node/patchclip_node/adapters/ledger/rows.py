@@ -16,11 +16,11 @@ from patchclip_node.domain.records import (
     NewResult,
     Priority,
     ReceivedInstance,
-    ResultKind,
     ResultRecord,
     StudyRecord,
 )
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.variants import ResultKind
 
 
 def select_studies() -> Select[Any]:

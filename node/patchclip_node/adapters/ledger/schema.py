@@ -24,8 +24,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from patchclip_node.domain.records import DeliveryState, ResultKind
+from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.variants import ResultKind
 
 
 class UtcDateTime(TypeDecorator[datetime]):

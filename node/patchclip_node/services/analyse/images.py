@@ -21,7 +21,7 @@ from patchclip_core.values.wording import ENGLISH
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.records import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
+from patchclip_node.domain.variants import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
 from patchclip_node.results import AnalysedImage, Picture, ResultContext, SkippedImage, build_results
 from patchclip_node.results.wording import remarks
 from patchclip_node.services.analyse.outcome import (

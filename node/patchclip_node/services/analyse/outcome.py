@@ -10,7 +10,8 @@ from time import perf_counter
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import FinishedAnalysis, ResultVariant
+from patchclip_node.domain.records import FinishedAnalysis
+from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.results import AnalysedImage
 
 

@@ -10,7 +10,8 @@ from pydicom import Dataset
 
 from patchclip_core.values.results import Analyzer
 from patchclip_node.domain.plan import ResultPlan
-from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult, ResultVariant
+from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
+from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.ports.spool import Spool
 from patchclip_node.results import encode
 from patchclip_node.services.analyse.images import Decoder, analyse_instances

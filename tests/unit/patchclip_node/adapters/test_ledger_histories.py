@@ -17,16 +17,9 @@ from sqlalchemy import select
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
 from patchclip_node.domain.errors import ForbiddenTransitionError, LostLeaseError
-from patchclip_node.domain.records import (
-    Arrival,
-    DeliveryLease,
-    DeliveryState,
-    FinishedAnalysis,
-    LeasedStudy,
-    Priority,
-    ResultKind,
-)
+from patchclip_node.domain.records import Arrival, DeliveryLease, DeliveryState, FinishedAnalysis, LeasedStudy, Priority
 from patchclip_node.domain.states import FINAL_STATES, INITIAL_STATES, TRANSITIONS, StudyState
+from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import FakeClock, make_instance, make_ledger, make_result
 
 STUDIES = ["1.1", "1.2", "1.3"]

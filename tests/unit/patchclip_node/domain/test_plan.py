@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from patchclip_node.domain.plan import ResultPlan
-from patchclip_node.domain.records import STANDARD_VARIANTS, ResultKind, ResultVariant
+from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, ResultVariant
 from tests.support.fakes import make_result
 
 SR, TEXT, PICTURE = (ResultVariant(kind) for kind in (ResultKind.SR, ResultKind.TEXT_SR, ResultKind.SC))

@@ -19,7 +19,7 @@ from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.io import DecodeLimits, read_radiograph
 from patchclip_core.values.results import Radiograph, Region
 from patchclip_node.domain.errors import NodeError
-from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.rendering.annotations import read_presentation_state
 from patchclip_node.rendering.marks import Mark, Marks
 from patchclip_node.rendering.paint import _rows
@@ -54,7 +54,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> dict[ResultKind | str, Pa
     folder = tmp_path_factory.mktemp("render")
     dataset = radiograph(bright=True, rows=ROWS, columns=COLUMNS)
     files: dict[ResultKind | str, Path] = {"image": write(dataset, folder / "image.dcm")}
-    variants = [ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None) for kind in ResultKind]
+    variants = [ResultVariant.usual(kind) for kind in ResultKind]
     checkpoint = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
     image = StudyImage(files["image"], str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
     outcome = analyse_instances([image], Files(), load(checkpoint, "cpu"), result_context(), variants)

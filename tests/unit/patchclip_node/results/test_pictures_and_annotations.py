@@ -12,7 +12,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PictureStyle, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import (
     Picture,
     SkippedImage,
@@ -309,8 +309,7 @@ def test_each_geometry_is_an_instance_of_its_own() -> None:
 
 def test_every_object_is_built_once_and_the_same_each_time() -> None:
     everything = [
-        *(ResultVariant(kind) for kind in ResultKind if kind not in WITH_GEOMETRY),
-        *(ResultVariant(kind, PlaneGeometry.IDENTITY) for kind in WITH_GEOMETRY),
+        *map(ResultVariant.usual, ResultKind),
         ResultVariant(ResultKind.SEG, PlaneGeometry.NONE),
         ResultVariant(ResultKind.SR),
     ]
@@ -328,7 +327,7 @@ def test_every_object_is_built_once_and_the_same_each_time() -> None:
 def test_the_conformance_statement_names_every_class_that_is_returned() -> None:
     statement = (Path(__file__).parents[4] / "docs" / "conformance.md").read_text(encoding="utf-8")
     section = statement.split("## What is returned, as SCU")[1].split("\n## ")[0]
-    variants = [ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None) for kind in ResultKind]
+    variants = [ResultVariant.usual(kind) for kind in ResultKind]
 
     results = build_results([with_overlay(analysed(LUNGS))], [], result_context(), variants)
 

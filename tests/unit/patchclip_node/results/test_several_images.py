@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_node.domain.records import WITH_GEOMETRY, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results import AnalysedImage, DocumentedImage, build_results, findings_document, numbered
 from tests.support.content import items
 from tests.support.synthetic import TRAINED, UNTRAINED, analysed, result_context, with_overlay
@@ -35,7 +35,7 @@ def two_images() -> list[AnalysedImage]:
 
 
 def built(kind: ResultKind, images: list[AnalysedImage], language: str = "en") -> list[Dataset]:
-    variant = ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None, language=language)
+    variant = ResultVariant.usual(kind, language)
     drawn = [with_overlay(image) for image in images] if kind is ResultKind.SC else images
     return [dataset for _, dataset in build_results(drawn, [], result_context(), [variant])]
 

@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from patchclip_node.dicom.headers import issued_by_product
-from patchclip_node.domain.records import WITH_GEOMETRY, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PictureStyle, ResultKind, ResultVariant
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID
 from patchclip_node.results import AnalysedImage, SkippedImage, build_results, build_sr, encode
 from tests.support.content import items
@@ -149,10 +149,7 @@ def test_what_a_result_says_itself_never_goes_out_in_bytes_that_its_character_se
     character_set: str | list[str] | None, language: str
 ) -> None:
     image = with_overlay(analysed(LUNGS, SpecificCharacterSet=character_set), PictureStyle(language=language))
-    variants = [
-        ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None, language=language)
-        for kind in ResultKind
-    ]
+    variants = [ResultVariant.usual(kind, language) for kind in ResultKind]
 
     for variant, dataset in build_results([image], [], result_context(), variants):
         texts = [str(element.value) for element in dataset.iterall() if element.VR in CUSTOMIZABLE_CHARSET_VR]

@@ -11,7 +11,7 @@ from pydicom.uid import ComprehensiveSRStorage
 
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Finding, Findings, FindingState
-from patchclip_node.domain.records import PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results import (
     AnalysedImage,

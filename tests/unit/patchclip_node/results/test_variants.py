@@ -14,14 +14,7 @@ from patchclip_core.places.regions import probability_surface
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.dicom.select import select
-from patchclip_node.domain.records import (
-    WITH_GEOMETRY,
-    Drawing,
-    PictureStyle,
-    PlaneGeometry,
-    ResultKind,
-    ResultVariant,
-)
+from patchclip_node.domain.variants import Drawing, PictureStyle, ResultKind, ResultVariant
 from patchclip_node.results import (
     SkippedImage,
     build_fractional_seg,
@@ -39,7 +32,7 @@ STYLES.append(PictureStyle(longest_side_px=800))
 
 
 def of_kind(kind: ResultKind, language: str = "en") -> ResultVariant:
-    return ResultVariant(kind, PlaneGeometry.IDENTITY if kind in WITH_GEOMETRY else None, language=language)
+    return ResultVariant.usual(kind, language)
 
 
 def built(variant: ResultVariant, calibrated: bool = True) -> Dataset:

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from patchclip_node.domain.errors import PeerError
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu.sender import DicomResultSender, Timeouts
 from patchclip_node.scu.statuses import Answer, answer, meaning

@@ -8,8 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import DeliveryState, FinishedAnalysis, ResultKind, ResultVariant
+from patchclip_node.domain.records import DeliveryState, FinishedAnalysis
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.deliver import DeliveryService
 from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result

@@ -15,8 +15,8 @@ from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
-from patchclip_node.domain.records import STANDARD_VARIANTS
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.web import create_app
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer

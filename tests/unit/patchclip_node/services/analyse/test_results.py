@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from patchclip_core.drawing import draw_overlay
-from patchclip_node.domain.records import Drawing, PlaneGeometry, ResultKind
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.results.wording import SIDE_NOT_STATED
 from patchclip_node.settings import ProfileSettings
