@@ -26,7 +26,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.values.results import Findings, Radiograph
 from patchclip_node.domain.variants import PictureStyle, ResultKind, ResultVariant
-from patchclip_node.results import AnalysedImage, Picture, ResultContext, build_results, encode
+from patchclip_node.results import ResultContext, build_results, encode
+from patchclip_node.results.facts import AnalysedImage, Picture
+from patchclip_node.results.source import read_facts
 from tests.support.synthetic import DX, findings_for, result_context, source_image
 
 ROWS, COLUMNS = 2500, 2000
@@ -64,7 +66,7 @@ class Study:
         usual, definitions = PictureStyle(), self.context.definitions
         drawn = draw_overlay(self.radiograph, self.findings, definitions, longest_side_px=usual.longest_side_px)
         picture = Picture(drawn.height, drawn.width, drawn.tobytes())
-        return drawn, AnalysedImage(self.header, self.findings, (), {usual: picture})
+        return drawn, AnalysedImage(read_facts(self.header), self.findings, (), {usual: picture})
 
     def objects(self, image: AnalysedImage, variants: list[ResultVariant]) -> list[bytes]:
         """Build and encode objects."""

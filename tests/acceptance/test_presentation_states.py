@@ -11,9 +11,11 @@ from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from patchclip_node.results import AnalysedImage, build_gsps, encode
+from patchclip_node.domain.variants import ResultKind
+from patchclip_node.results import encode
 from tests.peers.dcmtk import presented
-from tests.support.synthetic import findings_for, result_context, source_image
+from tests.support.objects import object_of
+from tests.support.synthetic import analysed_source, source_image
 
 CENTRE, WIDTH = 1500, 2000
 RAMP = np.linspace(0, 4095, 500).astype("<u2")
@@ -37,8 +39,7 @@ def _shown(photometric: str, folder: Path) -> NDArray[np.int_]:
     source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image, state = folder / "image.dcm", folder / "state.dcm"
     source.save_as(image, enforce_file_format=True)
-    built = build_gsps(AnalysedImage(source, findings_for(source, {"opacity": [(3, 3, 3, 3)]})), result_context())
-    assert built is not None
-    state.write_bytes(encode(built))
+    made = object_of(ResultKind.GSPS, analysed_source(source, {"opacity": [(3, 3, 3, 3)]}))
+    state.write_bytes(encode(made))
     with Image.open(presented(image, state, folder / "shown.pgm")) as picture:
         return np.asarray(picture).astype(int)

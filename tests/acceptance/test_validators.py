@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from itertools import product
@@ -15,13 +15,27 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from patchclip_core.values.results import ModelIdentity
 from patchclip_core.values.wording import languages
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
-from patchclip_node.results import AnalysedImage, Predecessor, SkippedImage, build_results, build_sr, encode
+from patchclip_node.results import Predecessor, build_results, encode
+from patchclip_node.results.facts import AnalysedImage, SkippedImage, SourceFacts
 from tests.peers.validators import DICOM3TOOLS, dcentvfy_errors, dciodvfy_errors, sr_template_errors, sr_text
-from tests.support.synthetic import CR, DX, SC, UNTRAINED, analysed, findings_for, result_context, with_overlay
+from tests.support.objects import object_of
+from tests.support.synthetic import (
+    CR,
+    DX,
+    SC,
+    TRAINED,
+    UNTRAINED,
+    analysed,
+    analysed_source,
+    result_context,
+    source_image,
+    with_overlay,
+)
 
 PLACE = {"opacity": [(3, 3, 3, 3)]}
 LUNGS = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
@@ -39,37 +53,56 @@ TEMPLATES = {
     ResultKind.KO: "TID_2010 (KeyObjectSelection)",
 }
 
+SOURCES: dict[SourceFacts, Dataset] = {}
+"""The data set that the facts of each image of `STUDIES` were read from."""
+
+
+def _of(
+    source: Dataset,
+    present: Mapping[str, Sequence[tuple[int, int, int, int]]],
+    model: ModelIdentity = TRAINED,
+    remarks: tuple[str, ...] = (),
+) -> AnalysedImage:
+    image = analysed_source(source, present, model, remarks)
+    SOURCES[image.facts] = source
+    return image
+
+
 STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
-    "CR with findings": ([analysed(LUNGS)], [], 1),
+    "CR with findings": ([_of(source_image(), LUNGS)], [], 1),
     "DX, MONOCHROME1, landscape, 8 bit, without spacing": (
         [
-            analysed(
+            _of(
+                source_image(
+                    SOPClassUID=DX,
+                    Modality="DX",
+                    ViewPosition="AP",
+                    PhotometricInterpretation="MONOCHROME1",
+                    BitsAllocated=8,
+                    BitsStored=8,
+                    HighBit=7,
+                    Rows=400,
+                    Columns=500,
+                    PixelSpacing=None,
+                    ImagerPixelSpacing=None,
+                ),
                 PLACE,
-                SOPClassUID=DX,
-                Modality="DX",
-                ViewPosition="AP",
-                PhotometricInterpretation="MONOCHROME1",
-                BitsAllocated=8,
-                BitsStored=8,
-                HighBit=7,
-                Rows=400,
-                Columns=500,
-                PixelSpacing=None,
-                ImagerPixelSpacing=None,
             )
         ],
         [],
         1,
     ),
-    "nothing present": ([analysed({}, remarks=("The view is unknown.",))], [], 1),
-    "present without a place, untrained": ([analysed({"edema": [], "cardiomegaly": []}, UNTRAINED)], [], 1),
+    "nothing present": ([_of(source_image(), {}, remarks=("The view is unknown.",))], [], 1),
+    "present without a place, untrained": ([_of(source_image(), {"edema": [], "cardiomegaly": []}, UNTRAINED)], [], 1),
     "two images, a skipped one, a second revision": (
         [
-            analysed(PLACE),
-            analysed(
+            _of(source_image(), PLACE),
+            _of(
+                source_image(
+                    SOPInstanceUID="1.2.826.0.1.3680043.2.1143.1.6",
+                    PatientOrientation=["R", "F"],
+                ),
                 {"cardiomegaly": [(7, 5, 4, 5)]},
-                SOPInstanceUID="1.2.826.0.1.3680043.2.1143.1.6",
-                PatientOrientation=["R", "F"],
             ),
         ],
         [LATERAL],
@@ -77,12 +110,14 @@ STUDIES: dict[str, tuple[list[AnalysedImage], list[SkippedImage], int]] = {
     ),
     "Japanese name, 16 bit": (
         [
-            analysed(
+            _of(
+                source_image(
+                    SpecificCharacterSet=["", "ISO 2022 IR 87"],
+                    PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
+                    BitsStored=16,
+                    HighBit=15,
+                ),
                 PLACE,
-                SpecificCharacterSet=["", "ISO 2022 IR 87"],
-                PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
-                BitsStored=16,
-                HighBit=15,
             )
         ],
         [],
@@ -115,7 +150,7 @@ def _broken_source() -> Dataset:
 
 
 for _name, _source in (("hardly an attribute", _bare_source()), ("values that break their VR", _broken_source())):
-    STUDIES[_name] = ([AnalysedImage(_source, findings_for(_source, PLACE, UNTRAINED), select(_source).remarks)], [], 1)
+    STUDIES[_name] = ([_of(_source, PLACE, UNTRAINED, select(_source).remarks)], [], 1)
 
 
 CHARACTER_SETS: dict[str, tuple[str | list[str] | None, str]] = {
@@ -152,7 +187,7 @@ def _write(
 
 
 def _reports_before(images: list[AnalysedImage], skipped: list[SkippedImage], revision: int) -> list[Dataset]:
-    return [build_sr(images, skipped, result_context(number)) for number in range(1, revision)]
+    return [object_of(ResultKind.SR, images, skipped, result_context(number)) for number in range(1, revision)]
 
 
 def _predecessor(report: Dataset) -> Predecessor:
@@ -185,7 +220,7 @@ def built_of_real(tmp_path_factory: pytest.TempPathFactory) -> Built:
     results: Built = {}
     for path in sorted(Path(data, "dicom").glob("*.dcm")) if data else ():
         source = read_dataset(path)
-        image = AnalysedImage(source, findings_for(source, PLACE, UNTRAINED), select(source).remarks)
+        image = analysed_source(source, PLACE, UNTRAINED, select(source).remarks)
         results[path.name] = _write(folder, path.stem, [image], [], 1)
     return results
 
@@ -193,7 +228,7 @@ def built_of_real(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="session")
 def miscoded_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report that breaks TID 1500: the procedure that it reports is not in CID 100."""
-    report = build_sr([analysed(PLACE)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(PLACE)])
     procedure = next(
         item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Procedure reported"
     )
@@ -281,7 +316,7 @@ def test_results_agree_with_their_source_about_patient_and_study(
 ) -> None:
     sources = []
     for number, image in enumerate(STUDIES[name][0]):
-        source = copy.deepcopy(image.source)
+        source = copy.deepcopy(SOURCES[image.facts])
         source.file_meta = FileMetaDataset()
         source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         path = tmp_path / f"{number}.dcm"
@@ -333,7 +368,7 @@ def test_the_template_checker_finds_no_error_in_the_documents_of_real_files(
 
 @pytest.mark.peer("dciodvfy")
 def test_dciodvfy_would_find_a_missing_attribute(tmp_path: Path) -> None:
-    report = build_sr([analysed(PLACE)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(PLACE)])
     del report.CompletionFlag
     path = tmp_path / "report.dcm"
     path.write_bytes(encode(report))

@@ -19,9 +19,8 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000, JPEGLSLossless, JPEGLSNearLossless
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.wording import load_wordings
 from patchclip_node.domain.variants import ResultKind
-from patchclip_node.results.wording import state_line
+from patchclip_node.results.phrases import Phrases
 from tests.peers.browser import chromium, page_of
 from tests.peers.dwv import Dwv, dwv_site
 from tests.peers.ohif import Ohif, ohif_site
@@ -345,7 +344,7 @@ def test_ohif_shows_a_report_without_a_region_as_a_page(
 
     Image.fromarray(seen).save(pictures_dir / f"ohif {name}.png".replace(" ", "-"))
     for finding in study.findings:
-        line = state_line(load_findings()[finding.key].name, finding, load_wordings()["en"])
+        line = Phrases(definitions=load_findings()).state_line(finding)
         assert ohif.text.count(line) == 2
     assert ohif.errors == []
     assert ResultKind.SEG not in study.objects

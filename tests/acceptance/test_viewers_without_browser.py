@@ -12,9 +12,8 @@ from PIL import Image
 from pydicom import dcmread
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.wording import load_wordings
 from patchclip_node.domain.variants import ResultKind
-from patchclip_node.results.wording import state_line
+from patchclip_node.results.phrases import Phrases
 from tests.peers import dicomscope
 from tests.peers.validators import report_text
 from tests.support.marked import MarkedStudy, Says, analysed_study, radiograph_with_rectangle
@@ -92,7 +91,7 @@ def test_dcmtk_and_pixelmed_tell_every_finding_of_a_report(
     told = report_text(report)
 
     for finding in study.findings:
-        line = state_line(load_findings()[finding.key].name, finding, load_wordings()["en"])
+        line = Phrases(definitions=load_findings()).state_line(finding)
         assert line in dumped
         assert line in told
     assert (ResultKind.SEG in study.objects) == ("opacity" in present)

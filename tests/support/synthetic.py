@@ -25,7 +25,9 @@ from patchclip_core.values.results import (
 )
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.domain.variants import Drawing, PictureStyle
-from patchclip_node.results.context import AnalysedImage, Picture, Predecessor, ResultContext
+from patchclip_node.results import Predecessor, ResultContext
+from patchclip_node.results.facts import AnalysedImage, Picture
+from patchclip_node.results.source import read_facts
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -164,7 +166,17 @@ def analysed(
 ) -> AnalysedImage:
     """An analysed image of `source_image(**attributes)`."""
     source = source_image(**attributes)
-    return AnalysedImage(source, findings_for(source, present, model), remarks)
+    return analysed_source(source, present, model, remarks)
+
+
+def analysed_source(
+    source: Dataset,
+    present: Mapping[str, Sequence[tuple[int, int, int, int]]] | None = None,
+    model: ModelIdentity = TRAINED,
+    remarks: tuple[str, ...] = (),
+) -> AnalysedImage:
+    """An analysed image of a data set."""
+    return AnalysedImage(read_facts(source), findings_for(source, present, model), remarks)
 
 
 def with_overlay(image: AnalysedImage, *styles: PictureStyle) -> AnalysedImage:
@@ -174,7 +186,7 @@ def with_overlay(image: AnalysedImage, *styles: PictureStyle) -> AnalysedImage:
         np.linspace(0, 1, form.source_rows, dtype=np.float32)[:, np.newaxis], form.source_columns, axis=1
     )
     for style in styles or (PictureStyle(),):
-        spoken = result_context().in_language(style.language)
+        spoken = result_context().phrases(style.language)
         picture = draw_overlay(
             Radiograph(pixels),
             image.findings,

@@ -155,7 +155,7 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _
             uid = picture.image.sop_instance_uid
             (out / f"{names[uid]}.png").write_bytes(picture.overlay_png)
             of_image[uid].append(f"{names[uid]}.png")
-        analysed = {image.sop_instance_uid: image for image in numbered([file.result for file in outcome.images])}
+        analysed = {image.facts.sop_instance_uid: image for image in numbered([file.result for file in outcome.images])}
     reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}
     images = [
         DocumentedImage(
@@ -188,7 +188,7 @@ def _write_document(written: Sequence[_Written], identity: ModelIdentity, settin
 def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
     from patchclip_core.values.definitions import load_findings
     from patchclip_core.values.wording import model_line, percent
-    from patchclip_node.results.wording import honesty
+    from patchclip_node.results.phrases import Phrases
 
     names = {key: definition.name for key, definition in load_findings(settings.findings_file).items()}
     table = Table()
@@ -207,7 +207,7 @@ def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeS
             table.add_row("", Text("of the whole study", style="dim"), Text("\n".join(study.objects)))
     terminal = console()
     terminal.print(table)
-    terminal.print(Text(f"model {model_line(identity)}. " + " ".join(honesty(identity)), style="bold yellow"))
+    terminal.print(Text(f"model {model_line(identity)}. " + " ".join(Phrases().honesty(identity)), style="bold yellow"))
     terminal.print(Text(f"everything in numbers: {out / 'findings.json'}"))
 
 

@@ -12,7 +12,7 @@ from patchclip_node.demo.studies import SentStudy
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.ports.ledger import Studies
-from patchclip_node.results.wording import image_side
+from patchclip_node.results.geometry import image_side
 from patchclip_node.services.study_summary import RegionSummary, StudySummary, read_summary
 
 _THIRDS: Final = ("upper", "middle", "lower")

@@ -23,6 +23,7 @@ SUMMARY_SECTION: Final = Code("121111", "DCM", "Summary")
 SUMMARY: Final = Code("121111", "DCM", "Summary")
 FINDINGS_SECTION: Final = Code("121070", "DCM", "Findings")
 FINDING: Final = Code("121071", "DCM", "Finding")
+DEVICE: Final = Code("121007", "DCM", "Device")
 OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")
 SOURCE_OF_PROCESSING: Final = Code("121322", "DCM", "Source of Image Processing Operation")
 

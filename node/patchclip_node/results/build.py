@@ -1,20 +1,73 @@
-"""The results of a study revision: each variant that some destination wants, built once."""
+"""The results of a study revision: each variant that some destination wants, built once, and written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from types import MappingProxyType
+from typing import Final
 
 from pydicom import Dataset
+from pydicom.uid import (
+    UID,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
+from patchclip_core.values.results import Findings
 from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, ResultVariant
-from patchclip_node.results.context import AnalysedImage, ResultContext, SkippedImage, numbered
-from patchclip_node.results.gsps import build_gsps
-from patchclip_node.results.key_objects import build_ko
-from patchclip_node.results.parametric_map import build_parametric_map
-from patchclip_node.results.sc import build_sc
-from patchclip_node.results.seg import build_fractional_seg, build_seg
-from patchclip_node.results.sr import build_sr
-from patchclip_node.results.text_sr import build_text_sr
+from patchclip_node.results.context import ResultContext, Subject, numbered
+from patchclip_node.results.envelope import enveloped
+from patchclip_node.results.facts import AnalysedImage, SkippedImage
+from patchclip_node.results.images.overlay import overlay
+from patchclip_node.results.images.parametric_map import evaluated, parametric_map
+from patchclip_node.results.images.presentation import is_annotated, presentation_state
+from patchclip_node.results.images.segmentation import fractional_segmentation, mapped, placed, segmentation
+from patchclip_node.results.reports.findings import findings_report
+from patchclip_node.results.reports.key_objects import is_key_image, key_objects
+from patchclip_node.results.reports.text import text_report
+
+
+def _always(_findings: Findings) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """How a kind of result is built.
+
+    content: makes what is its own; the envelope adds the rest. shows: whether it shows an image with these findings;
+    where it shows none there is no object.
+    """
+
+    sop_class_uid: UID
+    modality: str
+    content: Callable[[Subject], Dataset]
+    shows: Callable[[Findings], object] = _always
+
+
+BUILDERS: Final[Mapping[ResultKind, Builder]] = MappingProxyType(
+    {
+        ResultKind.SR: Builder(ComprehensiveSRStorage, "SR", findings_report),
+        ResultKind.TEXT_SR: Builder(EnhancedSRStorage, "SR", text_report),
+        ResultKind.KO: Builder(KeyObjectSelectionDocumentStorage, "KO", key_objects, is_key_image),
+        ResultKind.SEG: Builder(SegmentationStorage, "SEG", segmentation, placed),
+        ResultKind.FRACTIONAL_SEG: Builder(SegmentationStorage, "SEG", fractional_segmentation, mapped),
+        ResultKind.PARAMETRIC_MAP: Builder(ParametricMapStorage, "OT", parametric_map, evaluated),
+        ResultKind.SC: Builder(SecondaryCaptureImageStorage, "OT", overlay),
+        ResultKind.GSPS: Builder(GrayscaleSoftcopyPresentationStateStorage, "PR", presentation_state, is_annotated),
+    }
+)
+"""The builder of each kind; what else is told of a kind is its row in `domain/variants.py`."""
+
+if _unbuilt := sorted(set(ResultKind) - set(BUILDERS)):
+    raise TypeError(f"results/build.py has no builder for {', '.join(_unbuilt)}: every ResultKind needs one")
 
 
 def build_results(
@@ -23,39 +76,39 @@ def build_results(
     context: ResultContext,
     variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
 ) -> list[tuple[ResultVariant, Dataset]]:
-    """Return the objects of each variant, in the order of `variants`; `images` holds at least one.
+    """Return the objects of each variant, in the order of `variants`.
 
-    A study has one report, text report and selection of key objects, an image one of each other kind. Those that would
-    say nothing are left out: a segmentation without a region, a presentation state or a selection without a present
-    finding. A picture needs all images drawn in its style, and its language among the context's wordings.
+    images: at least one, of one study and analysed by one model. skipped: named in the reports with their reasons.
+    A picture needs all images drawn in its style, and its language among the context's wordings. An object that would
+    say nothing is left out: a segmentation without a region, a presentation state without a present finding.
     """
-    images = numbered(images)
+    if not images:
+        raise ValueError("results need at least one analysed image; a study without one is rejected, not reported")
+    study = tuple(numbered(images))
     return [
-        (variant, dataset)
+        (variant, enveloped(builder.content(subject), subject, builder.sop_class_uid, builder.modality))
         for variant in dict.fromkeys(variants)
-        for dataset in _build(variant, images, skipped, context)
-        if dataset is not None
+        for builder in (BUILDERS[variant.kind],)
+        for subject in _subjects(variant, builder, study, tuple(skipped), context)
     ]
 
 
-def _build(
-    variant: ResultVariant, images: Sequence[AnalysedImage], skipped: Sequence[SkippedImage], context: ResultContext
-) -> Iterator[Dataset | None]:
-    context = context.in_language(variant.language)
-    match variant.kind:
-        case ResultKind.SR:
-            yield build_sr(images, skipped, context, variant)
-        case ResultKind.TEXT_SR:
-            yield build_text_sr(images, skipped, context, variant)
-        case ResultKind.KO:
-            yield build_ko(images, context, variant)
-        case ResultKind.SEG:
-            yield from (build_seg(image, context, variant) for image in images)
-        case ResultKind.FRACTIONAL_SEG:
-            yield from (build_fractional_seg(image, context, variant) for image in images)
-        case ResultKind.PARAMETRIC_MAP:
-            yield from (build_parametric_map(image, context, variant) for image in images)
-        case ResultKind.SC:
-            yield from (build_sc(image, context, variant) for image in images)
-        case ResultKind.GSPS:
-            yield from (build_gsps(image, context, variant) for image in images)
+def _subjects(
+    variant: ResultVariant,
+    builder: Builder,
+    study: tuple[AnalysedImage, ...],
+    skipped: tuple[SkippedImage, ...],
+    context: ResultContext,
+) -> Iterator[Subject]:
+    """Yield what each object of a variant is about: all images that it shows, or one of them."""
+    shown = tuple(image for image in study if builder.shows(image.findings))
+    if shown:
+        of_all = Subject(variant, context, context.phrases(variant.language), shown, study, skipped)
+        yield from (of_all,) if variant.kind.of_study else of_all.one_by_one()
+
+
+def encode(dataset: Dataset) -> bytes:
+    """Return a complete DICOM file with preamble and File Meta Information. The same dataset gives the same bytes."""
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

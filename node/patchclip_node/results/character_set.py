@@ -7,7 +7,7 @@ know better; a text of the result's own never goes out in such bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from pydicom import DataElement, Dataset
@@ -22,31 +22,29 @@ _DEFAULT_REPERTOIRE: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 """The terms of ASCII. pydicom reads and writes Latin-1 there, other programs refuse bytes above 127."""
 
 
-def set_character_set(dataset: Dataset, source: Dataset) -> None:
-    """Set the character set of a complete result."""
-    value = source.get("SpecificCharacterSet")
-    terms = [str(term) for term in value] if isinstance(value, (list, tuple, MultiValue)) else [str(value or "")]
+def set_character_set(dataset: Dataset, terms: Sequence[str], foreign_texts: Collection[str]) -> None:
+    """Set the character set of a complete result.
+
+    terms: the source's. foreign_texts: every value of the source beyond ASCII, which may have come in other bytes.
+    """
     dataset.pop("SpecificCharacterSet", None)
-    if all(term in python_encoding for term in terms) and _fit(dataset, source, terms):
+    if all(term in python_encoding for term in terms) and _fit(dataset, terms, foreign_texts):
         if any(terms):
-            dataset.SpecificCharacterSet = terms if len(terms) > 1 else terms[0]
+            dataset.SpecificCharacterSet = list(terms) if len(terms) > 1 else terms[0]
         return
     if terms[0] in _DEFAULT_REPERTOIRE:
         _read_again(dataset)
     dataset.SpecificCharacterSet = UTF_8
 
 
-def _fit(dataset: Dataset, source: Dataset, terms: list[str]) -> bool:
+def _fit(dataset: Dataset, terms: Sequence[str], foreign_texts: Collection[str]) -> bool:
     """Tell whether every text of a result can be written in these character sets."""
     beyond_ascii = [each for element in _text_elements(dataset) for each in _values(element) if not _is_ascii(each)]
-    if not beyond_ascii:
-        return True
-    taken_over = {str(each).strip() for element in _text_elements(source) for each in _values(element)}
     with tolerant_reading():
-        return all(_survives(each, terms, as_declared=str(each) not in taken_over) for each in beyond_ascii)
+        return all(_survives(each, terms, as_declared=str(each) not in foreign_texts) for each in beyond_ascii)
 
 
-def _survives(value: str | PersonName, terms: list[str], *, as_declared: bool) -> bool:
+def _survives(value: str | PersonName, terms: Sequence[str], *, as_declared: bool) -> bool:
     """Tell whether a text survives the way into these character sets and back.
 
     as_declared: for a reader to whom the default repertoire is ASCII, not for one who takes its bytes as they are.

@@ -1,4 +1,4 @@
-"""What the builders of results are given: images with findings, and everything that varies from run to run."""
+"""What builders are given: everything that varies from run to run, and what the one object is about."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from pydicom import Dataset
-
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Findings
+from patchclip_core.values.results import ModelIdentity
 from patchclip_core.values.wording import ENGLISH, Wording
-from patchclip_node.domain.variants import PictureStyle
+from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.ports.uid_generator import UidGenerator
+from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
+from patchclip_node.results.facts import AnalysedImage, SkippedImage, SourceFacts
+from patchclip_node.results.phrases import Phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class ResultContext:
         is one, in its own time zone otherwise.
     definitions: key -> definition, for each finding that an image may have.
     predecessors: the results of earlier revisions; a report names the one of its own variant, which went the same way.
-    wordings: language -> how to speak it, for every language that a variant names. wording: the one that is spoken.
+    wordings: language -> how to speak it, for every language that a variant names.
     """
 
     revision: int
@@ -45,48 +46,79 @@ class ResultContext:
     definitions: Mapping[str, FindingDefinition]
     predecessors: tuple[Predecessor, ...] = ()
     wordings: Mapping[str, Wording] = field(default_factory=lambda: MappingProxyType({"en": ENGLISH}))
-    wording: Wording = ENGLISH
 
-    def in_language(self, language: str) -> ResultContext:
-        """Return the context in which a language is spoken: its sentences and its names of findings."""
-        wording = self.wordings[language]
+    def phrases(self, language: str) -> Phrases:
+        """Return a language to speak: its sentences and its names of findings."""
         names = {key: definition.in_language(language) for key, definition in self.definitions.items()}
-        return replace(self, wording=wording, definitions=names)
+        return Phrases(self.wordings[language], names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A picture in colour. rgb: red, green and blue of each pixel, a byte each, row by row from the top."""
+class Subject:
+    """What one object is about: all that its builder is given.
 
-    rows: int
-    columns: int
-    rgb: bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnalysedImage:
-    """A source image, as `dicom.headers.read_dataset` gives it, and what the model says of it.
-
-    remarks: what the reader should know of the image, from its selection; the findings bring their own.
-    pictures: the image as the model saw it, with what was found drawn into it, in each style that is asked for.
-    number: what results call the image, from 1, where its study has several; None for the only one.
+    images: those that the object shows and refers to, at least one: of the study, or the one that it is of.
+    study: all analysed images of the study. skipped: those that were not analysed.
     """
 
-    source: Dataset
-    findings: Findings
-    remarks: tuple[str, ...] = ()
-    pictures: Mapping[PictureStyle, Picture] = field(default_factory=lambda: MappingProxyType({}))
-    number: int | None = None
+    variant: ResultVariant
+    context: ResultContext
+    phrases: Phrases
+    images: tuple[AnalysedImage, ...]
+    study: tuple[AnalysedImage, ...]
+    skipped: tuple[SkippedImage, ...]
 
     @property
-    def sop_class_uid(self) -> str:
-        """SOP Class UID of the source."""
-        return str(self.source.SOPClassUID)
+    def image(self) -> AnalysedImage:
+        """The image that the object is of; of several the first, which stands for the study."""
+        return self.images[0]
 
     @property
-    def sop_instance_uid(self) -> str:
-        """SOP Instance UID of the source."""
-        return str(self.source.SOPInstanceUID)
+    def facts(self) -> SourceFacts:
+        """The facts of `image`."""
+        return self.image.facts
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The model that found what is shown."""
+        return self.image.findings.model
+
+    @property
+    def device_uid(self) -> str:
+        """Device UID (0018,1002): the same product with other weights is another device."""
+        return self.context.uids.uid("device", PRODUCT_NAME, PRODUCT_VERSION, self.model.weights_digest)
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Frame of Reference UID of all that is made of `image`, in every revision."""
+        return self.context.uids.uid("frame of reference", self.facts.sop_instance_uid)
+
+    @property
+    def moment(self) -> tuple[str, str]:
+        """When the object is made, as DA and TM, in the time zone of its source."""
+        moment = self.facts.local_time(self.context.now)
+        return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
+
+    def one_by_one(self) -> tuple[Subject, ...]:
+        """Return the subject narrowed to each of its images."""
+        return tuple(replace(self, images=(image,)) for image in self.images)
+
+    def uid(self, role: str) -> str:
+        """Return a UID of this object, such as that of its instance, which derives from all that makes it another."""
+        kind = self.variant.kind
+        whole = self.facts.study_instance_uid if kind.of_study else self.facts.sop_instance_uid
+        revision, digest = str(self.context.revision), self.model.weights_digest
+        return self.context.uids.uid(role, kind.value, whole, revision, digest, *self.variant.names)
+
+    def tracking(self, definition: FindingDefinition, index: int) -> tuple[str, str]:
+        """Return Tracking ID and Tracking UID of a region of `image`; of index 0 for the finding and its segment.
+
+        The UID depends on image and weights, not on the revision: the same region keeps it in a later report.
+        """
+        uid = self.context.uids.uid(
+            "tracking", self.facts.sop_instance_uid, self.model.weights_digest, definition.key, str(index)
+        )
+        return f"{definition.name} {index + 1}", uid
 
 
 def numbered(images: Sequence[AnalysedImage]) -> list[AnalysedImage]:
@@ -94,12 +126,3 @@ def numbered(images: Sequence[AnalysedImage]) -> list[AnalysedImage]:
     if len(images) == 1:
         return list(images)
     return [replace(image, number=number) for number, image in enumerate(images, 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedImage:
-    """An image of the study that was not analysed, and why."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    reason: str

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pydicom import Dataset
+from pydicom.sr.coding import Code
 
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Finding, ModelIdentity
-from patchclip_core.values.wording import ENGLISH
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
-from patchclip_node.results.context import AnalysedImage
-from patchclip_node.results.measurement_groups import laterality
-from patchclip_node.results.source import patient_orientation
-from patchclip_node.results.wording import honesty, remarks
+from patchclip_node.results.facts import AnalysedImage, SourceFacts
+from patchclip_node.results.phrases import Phrases
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +45,7 @@ def findings_document(
     """
     return {
         "product": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION},
-        "notice": " ".join(honesty(model)),
+        "notice": " ".join(Phrases().honesty(model)),
         "model": {
             "name": model.name,
             "version": model.version,
@@ -73,19 +70,19 @@ def _image(image: DocumentedImage, definitions: Mapping[str, FindingDefinition])
     }
     if image.analysed is None:
         return entry | {"reason": image.reason}
-    findings, source = image.analysed.findings, image.analysed.source
+    findings, facts = image.analysed.findings, image.analysed.facts
     return entry | {
         "number": image.analysed.number or 1,
         "rows": findings.geometry.source_rows,
         "columns": findings.geometry.source_columns,
-        "patient_orientation": patient_orientation(source),
-        "remarks": list(remarks(image.analysed, ENGLISH)),
-        "findings": [_finding(finding, definitions[finding.key], source) for finding in findings],
+        "patient_orientation": facts.patient_orientation,
+        "remarks": list(Phrases().remarks(image.analysed)),
+        "findings": [_finding(finding, definitions[finding.key], facts) for finding in findings],
         "objects": list(image.objects),
     }
 
 
-def _finding(finding: Finding, definition: FindingDefinition, source: Dataset) -> dict[str, Any]:
+def _finding(finding: Finding, definition: FindingDefinition, facts: SourceFacts) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "key": finding.key,
         "name": definition.name,
@@ -100,7 +97,7 @@ def _finding(finding: Finding, definition: FindingDefinition, source: Dataset) -
                 "w": round(float(region.w), 2),
                 "h": round(float(region.h), 2),
                 "score": round(float(region.score), 6),
-                "patient_side": side.meaning.lower() if (side := laterality(definition, region, source)) else None,
+                "patient_side": _lower(facts.laterality(definition.site.value, region)),
             }
             for region in finding.regions
         ],
@@ -110,3 +107,7 @@ def _finding(finding: Finding, definition: FindingDefinition, source: Dataset) -
     if finding.experimental:
         entry["experimental"] = True
     return entry
+
+
+def _lower(side: Code | None) -> str | None:
+    return None if side is None else str(side.meaning).lower()

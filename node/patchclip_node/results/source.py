@@ -1,4 +1,4 @@
-"""What a result takes over from its source image: patient, study and order, in valid values where that is possible.
+"""From the data set of a source image to its facts: what results take over, in valid values where that is possible.
 
 An attribute that results are matched by (names, identifiers) is taken as it is, even where it breaks its VR: a result
 that cannot be matched is worse than one that a validator marks. Everything else is repaired or left out.
@@ -6,17 +6,21 @@ that cannot be matched is worse than one that a validator marks. Everything else
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from pydicom import DataElement, Dataset
-from pydicom.config import IGNORE, RAISE
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.valuerep import validate_value
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR
+from pydicom.multival import MultiValue
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, validate_value
 
-from patchclip_core.io import spacing
+from patchclip_core.io.spacing import pixel_spacing_mm
 from patchclip_node.dicom.headers import text
+from patchclip_node.results.facts import Attributes, Grayscale, LookupTable, Rescale, SourceFacts, Window
 
 _IDENTITY: Final = (
     "PatientName",
@@ -82,66 +86,128 @@ _CODE: Final = ("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "C
 _SEXES: Final = frozenset({"M", "F", "O"})
 _AXES: Final = {"L": 0, "R": 0, "A": 1, "P": 1, "H": 2, "F": 2}
 
+_ACQUISITION: Final = (
+    "Manufacturer",
+    "InstitutionName",
+    "StationName",
+    "InstitutionalDepartmentName",
+    "ManufacturerModelName",
+    "DeviceSerialNumber",
+    "SoftwareVersions",
+)
 
-def study_context(source: Dataset) -> Dataset:
-    """Return the attributes of patient, study and patient study that a result shares with its source."""
-    context = Dataset()
-    for keyword in _IDENTITY:
-        if text(source, keyword):
-            context.add(_element(keyword, text(source, keyword)))
-    for keyword in _CONTEXT:
-        value = valid_text(source, keyword)
-        if value:
-            context.add(_element(keyword, value))
-    if context.get("PatientSex", "M") not in _SEXES:
-        del context.PatientSex
+_BODY_PART: Final = ("BodyPartExamined", "Laterality")
+_LOSSY_COMPRESSION: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_VOI_FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
+
+
+def read_facts(source: Dataset) -> SourceFacts:
+    """Return what results need to know of an image.
+
+    source: as `dicom.headers.read_dataset` gives it, with Rows and Columns.
+    """
+    codes = tuple(_codes(source, "DeidentificationMethodCodeSequence"))
+    return SourceFacts(
+        sop_class_uid=str(source.SOPClassUID),
+        sop_instance_uid=str(source.SOPInstanceUID),
+        study_instance_uid=str(source.StudyInstanceUID),
+        series_instance_uid=str(source.SeriesInstanceUID),
+        modality=text(source, "Modality"),
+        rows=int(source.Rows),
+        columns=int(source.Columns),
+        patient_and_study=_patient_and_study(source, has_codes=bool(codes)),
+        deidentification=codes,
+        requests=tuple(_requests(source)),
+        equipment=_equipment(source),
+        body_part=_body_part(source),
+        lossy_compression=_lossy_compression(source),
+        view=valid_text(source, "ViewPosition"),
+        series_number=valid_text(source, "SeriesNumber"),
+        instance_number=valid_text(source, "InstanceNumber"),
+        time_of_day=_time_of_day(source),
+        burned_in_annotation=text(source, "BurnedInAnnotation"),
+        spacing_mm=pixel_spacing_mm(text(source, "PixelSpacing"), text(source, "ImagerPixelSpacing")),
+        pixel_aspect_ratio=_pixel_aspect_ratio(source),
+        patient_orientation=_patient_orientation(source),
+        utc_offset=_utc_offset(source),
+        character_sets=_character_sets(source),
+        foreign_texts=frozenset(_foreign_texts(source)),
+        grayscale=Grayscale(
+            _modality(source), _voi(source), text(source, "PhotometricInterpretation").upper() == "MONOCHROME1"
+        ),
+    )
+
+
+def _stated(source: Dataset, keywords: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the attributes that have a valid value."""
+    return {keyword: value for keyword in keywords if (value := valid_text(source, keyword))}
+
+
+def _attributes(values: dict[str, str | None]) -> Attributes:
+    return Attributes(tuple(values.items()))
+
+
+def _patient_and_study(source: Dataset, *, has_codes: bool) -> Attributes:
+    """Return the attributes of patient, study and patient study.
+
+    has_codes: whether codes say how identity was removed.
+    """
+    values: dict[str, str | None] = {keyword: value for keyword in _IDENTITY if (value := text(source, keyword))}
+    values |= _stated(source, _CONTEXT)
+    if values.get("PatientSex") not in _SEXES:
+        values.pop("PatientSex", None)
     if _utc_offset(source) is None:
-        context.pop("TimezoneOffsetFromUTC", None)
-    methods = _codes(source, "DeidentificationMethodCodeSequence")
-    if methods:
-        context.DeidentificationMethodCodeSequence = methods
-    elif "DeidentificationMethod" not in context:  # one of the two is required beside it (C.7.1.1)
-        context.pop("PatientIdentityRemoved", None)
-    for keyword in _TYPE_2:
-        if keyword not in context:
-            context.add(_element(keyword, None))
-    return context
+        values.pop("TimezoneOffsetFromUTC", None)
+    if not has_codes and "DeidentificationMethod" not in values:  # one of the two is required beside it (C.7.1.1)
+        values.pop("PatientIdentityRemoved", None)
+    return _attributes(dict.fromkeys(_TYPE_2) | values)
 
 
-def _codes(source: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a code sequence that are complete (PS3.3 8.8), with code, scheme and meaning alone."""
-    items = []
+def _codes(source: Dataset, keyword: str) -> Iterator[Attributes]:
+    """Yield the items of a code sequence that are complete (PS3.3 8.8), with code, scheme and meaning alone."""
     for code in source.get(keyword) or ():
-        values = {each: valid_text(code, each) for each in _CODE}
-        if all(values[each] for each in _CODE if each != "CodingSchemeVersion"):
-            item = Dataset()
-            for each, value in values.items():
-                if value:
-                    item.add(_element(each, value))
-            items.append(item)
-    return items
+        values = _stated(code, _CODE)
+        if values.keys() | {"CodingSchemeVersion"} == set(_CODE):
+            yield _attributes(values)
 
 
-def requests(source: Dataset) -> list[Dataset]:
-    """Return the orders behind the source as items of a Referenced Request Sequence (PS3.3 C.17.2)."""
-    items = []
+def _requests(source: Dataset) -> Iterator[Attributes]:
+    """Yield the orders behind the source (PS3.3 C.17.2)."""
     for request in source.get("RequestAttributesSequence") or ():
-        item = Dataset()
-        for keyword in _REQUEST:
-            value = valid_text(request, keyword) or valid_text(source, keyword)
-            item.add(_element(keyword, value or None))
-        item.ReferencedStudySequence = []
-        item.RequestedProcedureCodeSequence = []
-        items.append(item)
-    return items
+        yield _attributes(
+            {keyword: valid_text(request, keyword) or valid_text(source, keyword) or None for keyword in _REQUEST}
+        )
 
 
-def pixel_spacing_mm(source: Dataset) -> tuple[float, float] | None:
-    """Return the distance of rows and of columns, in mm; None where the source states none that is positive."""
-    return spacing.pixel_spacing_mm(text(source, "PixelSpacing"), text(source, "ImagerPixelSpacing"))
+def _equipment(source: Dataset) -> Attributes:
+    values = _stated(source, _ACQUISITION)
+    return _attributes(values if "Manufacturer" in values else {})  # required in the sequence (PS3.3 table C.12-1)
 
 
-def patient_orientation(source: Dataset) -> tuple[str, str] | None:
+def _body_part(source: Dataset) -> Attributes:
+    """Return which part of the body it shows; Laterality where the part may be one of a pair (PS3.3 C.7.3.1)."""
+    return _attributes(_stated(source, _BODY_PART) or {"Laterality": None})
+
+
+def _lossy_compression(source: Dataset) -> Attributes:
+    """Return how the source was compressed with loss; what is made of it keeps that (PS3.3 C.7.6.1.1.5)."""
+    values = _stated(source, _LOSSY_COMPRESSION)
+    return _attributes(values if values.get("LossyImageCompression") == "01" else {})
+
+
+def _time_of_day(source: Dataset) -> str:
+    time = valid_text(source, "AcquisitionTime") or valid_text(source, "ContentTime")
+    return f"{time[:2]}:{time[2:4]}" if len(time) >= 4 else ""
+
+
+def _pixel_aspect_ratio(source: Dataset) -> tuple[int, int] | None:
+    parts = text(source, "PixelAspectRatio").split("\\")
+    if len(parts) == 2 and all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        return int(parts[0]), int(parts[1])
+    return None
+
+
+def _patient_orientation(source: Dataset) -> tuple[str, str] | None:
     """Return the direction of rows and of columns (PS3.3 C.7.6.1.1.1), None where it is missing or nonsense.
 
     Each names an axis of the patient once, its chief one first, and the two run along different ones.
@@ -153,17 +219,6 @@ def patient_orientation(source: Dataset) -> tuple[str, str] | None:
     return (parts[0], parts[1]) if axes[0][0] != axes[1][0] else None
 
 
-def states_side(source: Dataset) -> bool:
-    """Tell whether the header says where the patient's left is: whether rows or columns run from side to side."""
-    return any(direction[0] in "LR" for direction in patient_orientation(source) or ())
-
-
-def local_time(source: Dataset, now: datetime) -> datetime:
-    """Return the moment in the time zone that the source's own dates and times are in, where it says so."""
-    offset = _utc_offset(source)
-    return now if offset is None else now.astimezone(timezone(offset))
-
-
 def _utc_offset(source: Dataset) -> timedelta | None:
     """Return Timezone Offset From UTC (PS3.3 C.12.1.1.8), None where it is missing or beyond -1200 to +1400."""
     stated = re.fullmatch(r"([+-])(\d{2})([0-5]\d)", valid_text(source, "TimezoneOffsetFromUTC"))
@@ -171,6 +226,59 @@ def _utc_offset(source: Dataset) -> timedelta | None:
         return None
     offset = timedelta(hours=int(stated[2]), minutes=int(stated[3])) * (-1 if stated[1] == "-" else 1)
     return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
+
+
+def _character_sets(source: Dataset) -> tuple[str, ...]:
+    value = source.get("SpecificCharacterSet")
+    return tuple(map(str, value)) if isinstance(value, (list, tuple, MultiValue)) else (str(value or ""),)
+
+
+def _foreign_texts(source: Dataset) -> Iterator[str]:
+    """Yield every value beyond ASCII that the character set applies to, those in sequences included."""
+    for element in source.iterall():
+        if element.VR in CUSTOMIZABLE_CHARSET_VR and element.value:
+            values = element.value if isinstance(element.value, MultiValue) else [element.value]
+            yield from (str(value).strip() for value in values if not str(value).isascii())
+
+
+def _modality(source: Dataset) -> LookupTable | Rescale | None:
+    table = _table(source, "ModalityLUTSequence")
+    if table is not None:
+        kind = text(source.ModalityLUTSequence[0], "ModalityLUTType") or "US"
+        return LookupTable(*table, kind)
+    slope, intercept = _number(source, "RescaleSlope"), _number(source, "RescaleIntercept")
+    if slope and intercept is not None:
+        return Rescale(slope, intercept, text(source, "RescaleType") or "US")
+    return None
+
+
+def _voi(source: Dataset) -> LookupTable | Window | None:
+    """Return the first VOI LUT, else the first window, as the analysis saw the image; None where there is neither."""
+    table = _table(source, "VOILUTSequence")
+    if table is not None:
+        return LookupTable(*table)
+    centre, width = _number(source, "WindowCenter"), _number(source, "WindowWidth")
+    function = text(source, "VOILUTFunction").upper()
+    if centre is None or width is None or width < (1 if function in {"", "LINEAR"} else 1e-6):
+        return None
+    return Window(centre, width, function if function in _VOI_FUNCTIONS else "")
+
+
+def _table(source: Dataset, keyword: str) -> tuple[DataElement, DataElement] | None:
+    """Return LUT Descriptor and LUT Data of the first table of a sequence."""
+    tables = source.get(keyword)
+    if not tables or any(name not in tables[0] for name in ("LUTDescriptor", "LUTData")):
+        return None
+    return tables[0]["LUTDescriptor"], tables[0]["LUTData"]
+
+
+def _number(source: Dataset, keyword: str) -> float | None:
+    """Return the first value of an attribute as a finite number."""
+    try:
+        value = float(text(source, keyword).split("\\")[0])
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def valid_text(dataset: Dataset, keyword: str) -> str:
@@ -190,25 +298,3 @@ def valid_text(dataset: Dataset, keyword: str) -> str:
         except ValueError:
             return ""
     return value
-
-
-def _element(keyword: str, value: str | None) -> DataElement:
-    tag = tag_for_keyword(keyword)
-    assert tag is not None, keyword
-    return DataElement(tag, dictionary_VR(keyword), value, validation_mode=IGNORE)
-
-
-def evidence(source: Dataset) -> Dataset:
-    """Return the little that highdicom needs to know of a source, as if it had one pixel.
-
-    `equipment.finish` adds patient and study. Foreign values stay out of highdicom's hands: it refuses some and copies
-    others unchecked.
-    """
-    needed = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        needed.add(source[keyword])
-    needed.Modality = text(source, "Modality") or "OT"
-    needed.Rows = needed.Columns = 1
-    for keyword in _TYPE_2:
-        needed.add(_element(keyword, ""))
-    return needed

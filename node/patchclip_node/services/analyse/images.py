@@ -17,13 +17,14 @@ from pydicom import Dataset
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.values.results import Analyzer, Findings, Radiograph
-from patchclip_core.values.wording import ENGLISH
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.variants import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
-from patchclip_node.results import AnalysedImage, Picture, ResultContext, SkippedImage, build_results
-from patchclip_node.results.wording import remarks
+from patchclip_node.results import ResultContext, build_results
+from patchclip_node.results.facts import AnalysedImage, Picture, SkippedImage
+from patchclip_node.results.phrases import Phrases
+from patchclip_node.results.source import read_facts
 from patchclip_node.services.analyse.outcome import (
     Analysed,
     AnalysedFile,
@@ -145,7 +146,7 @@ def _analysed(
 ) -> AnalysedFile:
     beside = (*candidate.remarks, *radiograph.remarks)
     result = AnalysedImage(
-        candidate.source,
+        read_facts(candidate.source),
         findings,
         tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks),
     )
@@ -156,13 +157,13 @@ def _analysed(
 
 def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:
     """Return a picture of what was found, which says of the image what a report says: it may be all that arrives."""
-    spoken = context.in_language(style.language)
+    spoken = context.phrases(style.language)
     return draw_overlay(
         radiograph,
         image.findings,
         spoken.definitions,
         heat_map=style.drawing is Drawing.HEAT_MAP,
-        remarks=remarks(image, ENGLISH),
+        remarks=Phrases().remarks(image),
         wording=spoken.wording,
         longest_side_px=style.longest_side_px,
     )

@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from patchclip_node.domain.records import FinishedAnalysis
 from patchclip_node.domain.variants import ResultVariant
-from patchclip_node.results import AnalysedImage
+from patchclip_node.results.facts import AnalysedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class StudyImage:
 class AnalysedFile:
     """An image that was analysed.
 
-    result: its header and the findings in its pixels.
+    result: the facts of its header and the findings in its pixels.
     overlay_png: the image as the model saw it, with what was found drawn into it; a complete PNG file.
     """
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from patchclip_node.results import AnalysedImage, build_sr, encode
+from patchclip_node.domain.variants import ResultKind
+from patchclip_node.results import encode
 from tests.peers.radiographs import radiograph, write
-from tests.support.synthetic import findings_for, result_context
+from tests.support.objects import object_of
+from tests.support.synthetic import analysed_source, result_context
 from tests.unit.patchclip_node.cli.conftest import Command
 
 
@@ -18,9 +20,7 @@ def study(tmp_path: Path) -> tuple[Path, Path]:
     """A report and its image."""
     dataset = radiograph(rows=320, columns=240)
     image = write(dataset, tmp_path / "image.dcm")
-    report = build_sr(
-        [AnalysedImage(dataset, findings_for(dataset, {"opacity": [(3, 3, 3, 3)]}))], [], result_context()
-    )
+    report = object_of(ResultKind.SR, [analysed_source(dataset, {"opacity": [(3, 3, 3, 3)]})], [], result_context())
     path = tmp_path / "report.dcm"
     path.write_bytes(encode(report))
     return path, image

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_node.results import DocumentedImage, findings_document
-from patchclip_node.results.wording import SIDE_NOT_STATED
+from patchclip_node.results.findings_json import DocumentedImage, findings_document
+from patchclip_node.results.phrases import SIDE_NOT_STATED
 from tests.support.synthetic import TRAINED, UNTRAINED, analysed
 
 DEFINITIONS = load_findings()

@@ -13,27 +13,17 @@ from pydicom import Dataset, dcmread
 
 from patchclip_core.values.definitions import load_findings
 from patchclip_node.domain.variants import PictureStyle, PlaneGeometry, ResultKind, ResultVariant
-from patchclip_node.results import (
-    Picture,
-    SkippedImage,
-    build_gsps,
-    build_ko,
-    build_results,
-    build_sc,
-    build_seg,
-    build_text_sr,
-    encode,
-)
+from patchclip_node.results import build_results, encode
+from patchclip_node.results.facts import Picture, SkippedImage
 from tests.support.content import items
+from tests.support.objects import object_of, objects_of
 from tests.support.synthetic import CR, TRAINED, UNTRAINED, analysed, result_context, with_overlay
 
 LUNGS: dict[str, Any] = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 
 
 def gsps(present: dict[str, Any], **attributes: Any) -> Dataset:
-    state = build_gsps(analysed(present, **attributes), result_context())
-    assert state is not None
-    return state
+    return object_of(ResultKind.GSPS, analysed(present, **attributes))
 
 
 def texts(state: Dataset) -> list[str]:
@@ -56,7 +46,7 @@ def sentences(report: Dataset) -> list[str]:
 def test_a_picture_is_the_overlay_pixel_by_pixel_at_no_more_than_1600_pixels() -> None:
     image = with_overlay(analysed(LUNGS, Rows=400, Columns=500))
 
-    read = dcmread(BytesIO(encode(build_sc(image, result_context()))))
+    read = dcmread(BytesIO(encode(object_of(ResultKind.SC, image))))
 
     assert 1595 <= max(read.Rows, read.Columns) <= 1600
     assert read.pixel_array.tobytes() == image.pictures[PictureStyle()].rgb
@@ -64,7 +54,7 @@ def test_a_picture_is_the_overlay_pixel_by_pixel_at_no_more_than_1600_pixels() -
 
 def test_a_picture_shows_a_findings_colour_on_its_outline_and_not_elsewhere() -> None:
     image = with_overlay(analysed({"opacity": [(3, 3, 3, 3)]}, Rows=400, Columns=400))
-    capture = build_sc(image, result_context())
+    capture = object_of(ResultKind.SC, image)
     pixels = np.frombuffer(capture.PixelData, np.uint8)[: capture.Rows * capture.Columns * 3]
     picture = pixels.reshape(capture.Rows, capture.Columns, 3).astype(int)
 
@@ -82,33 +72,32 @@ def test_a_picture_shows_a_findings_colour_on_its_outline_and_not_elsewhere() ->
 def test_a_picture_of_odd_size_has_pixel_data_of_even_length() -> None:
     odd = Picture(rows=5, columns=3, rgb=bytes(45))
 
-    capture = build_sc(replace(analysed(LUNGS), pictures={PictureStyle(): odd}), result_context())
+    capture = object_of(ResultKind.SC, replace(analysed(LUNGS), pictures={PictureStyle(): odd}))
 
     assert len(capture.PixelData) == 46
 
 
 def test_a_picture_needs_its_overlay() -> None:
     with pytest.raises(ValueError, match="was not drawn as sc"):
-        build_sc(analysed(LUNGS), result_context())
+        object_of(ResultKind.SC, analysed(LUNGS))
 
 
 @pytest.mark.parametrize(("stated", "said"), [("YES", "YES"), ("NO", "NO"), (None, None)])
 def test_a_picture_says_of_burned_in_identity_what_its_source_says(stated: str | None, said: str | None) -> None:
-    capture = build_sc(with_overlay(analysed(LUNGS, BurnedInAnnotation=stated)), result_context())
+    capture = object_of(ResultKind.SC, with_overlay(analysed(LUNGS, BurnedInAnnotation=stated)))
 
     assert capture.get("BurnedInAnnotation") == said
 
 
 def test_a_picture_of_an_untrained_model_says_so_in_its_series() -> None:
-    capture = build_sc(with_overlay(analysed(LUNGS, UNTRAINED)), result_context())
+    capture = object_of(ResultKind.SC, with_overlay(analysed(LUNGS, UNTRAINED)))
 
     assert "UNTRAINED" in capture.SeriesDescription
 
 
 def test_a_presentation_state_outlines_the_mask_of_every_finding_in_source_pixels() -> None:
     image = analysed(LUNGS)
-    state = build_gsps(image, result_context())
-    assert state is not None
+    state = object_of(ResultKind.GSPS, image)
 
     drawn = [
         np.reshape(graphic.GraphicData, (-1, 2))
@@ -147,7 +136,7 @@ def test_a_notice_has_the_lines_that_its_1024_characters_have_room_for() -> None
     """The research statement comes first; one line that is too long does not take those after it away."""
     remarks = tuple(f"Remark {number}: {'x' * 90}." for number in range(20))
     for statement in ("short", "long " * 300):
-        state = build_gsps(analysed(LUNGS, replace(TRAINED, statement=statement), remarks), result_context())
+        state = object_of(ResultKind.GSPS, analysed(LUNGS, replace(TRAINED, statement=statement), remarks))
 
         assert state is not None
         said = notice(state).UnformattedTextValue
@@ -161,9 +150,8 @@ def test_a_notice_has_the_lines_that_its_1024_characters_have_room_for() -> None
 
 @pytest.mark.parametrize(("language", "begin"), [("de", "KI: Forschungssoftware."), ("fr", "IA : Logiciel de")])
 def test_a_notice_says_in_its_language_that_it_is_artificial(language: str, begin: str) -> None:
-    state = build_gsps(analysed(LUNGS), result_context().in_language(language))
+    state = object_of(ResultKind.GSPS, analysed(LUNGS), language=language)
 
-    assert state is not None
     assert notice(state).UnformattedTextValue.startswith(begin)
 
 
@@ -250,9 +238,8 @@ def test_a_presentation_state_shows_the_whole_image_undistorted(
 def test_key_objects_are_the_images_above_a_threshold() -> None:
     images = [analysed({}), analysed(LUNGS, SOPInstanceUID="1.2.3.9")]
 
-    selection = build_ko(images, result_context())
+    selection = object_of(ResultKind.KO, images)
 
-    assert selection is not None
     (item,) = [item for item in selection.ContentSequence if item.ValueType == "IMAGE"]
     assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.9"
     assert "ConceptNameCodeSequence" not in item
@@ -264,14 +251,14 @@ def test_key_objects_are_the_images_above_a_threshold() -> None:
 def test_where_nothing_is_present_there_is_nothing_to_point_at() -> None:
     image = analysed({})
 
-    assert build_ko([image], result_context()) is None
-    assert build_gsps(image, result_context()) is None
+    assert objects_of(ResultKind.KO, [image]) == []
+    assert objects_of(ResultKind.GSPS, image) == []
 
 
 def test_a_text_report_says_what_was_found_where_and_what_was_not_analysed() -> None:
     skipped = [SkippedImage(CR, "1.2.3.5", "the view is lateral (LL)")]
 
-    said = sentences(build_text_sr([analysed(LUNGS, remarks=("The view is unknown.",))], skipped, result_context()))
+    said = sentences(object_of(ResultKind.TEXT_SR, [analysed(LUNGS, remarks=("The view is unknown.",))], skipped))
 
     assert "lung opacity: present, probability 87 %, threshold 50 %" in said
     assert any(
@@ -285,7 +272,7 @@ def test_a_text_report_says_what_was_found_where_and_what_was_not_analysed() -> 
 
 
 def test_a_text_report_names_no_side_of_the_patient_where_the_header_does_not() -> None:
-    said = sentences(build_text_sr([analysed(LUNGS, PatientOrientation=None)], [], result_context()))
+    said = sentences(object_of(ResultKind.TEXT_SR, [analysed(LUNGS, PatientOrientation=None)]))
 
     assert not any("the patient's right" in line or "the patient's left" in line for line in said)
     assert any("does not state the patient's side" in line for line in said)
@@ -293,10 +280,7 @@ def test_a_text_report_names_no_side_of_the_patient_where_the_header_does_not() 
 
 def test_each_geometry_is_an_instance_of_its_own() -> None:
     image = analysed(LUNGS)
-    built = {
-        geometry: build_seg(image, result_context(), ResultVariant(ResultKind.SEG, geometry))
-        for geometry in PlaneGeometry
-    }
+    built = {geometry: object_of(ResultVariant(ResultKind.SEG, geometry), image) for geometry in PlaneGeometry}
 
     assert len({made.SOPInstanceUID for made in built.values() if made is not None}) == len(PlaneGeometry)
     oriented, bare = built[PlaneGeometry.ORIENTATION_ONLY], built[PlaneGeometry.NONE]

@@ -10,32 +10,31 @@ from pydicom.datadict import tag_for_keyword
 
 from patchclip_core.places.regions import region_mask
 from patchclip_core.values.definitions import load_findings
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.product import MANUFACTURER
-from patchclip_node.results import build_seg, build_sr, encode
-from patchclip_node.results.build import build_results
+from patchclip_node.results import build_results, encode
 from tests.support.content import items
+from tests.support.objects import object_of, objects_of
 from tests.support.synthetic import UNTRAINED, analysed, result_context
 
 TWO = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "cardiomegaly": [(7, 5, 4, 5)], "edema": []}
 
 
 def test_there_is_a_segment_for_each_present_finding_with_a_region() -> None:
-    segmentation = build_seg(analysed(TWO), result_context())
+    segmentation = object_of(ResultKind.SEG, analysed(TWO))
 
-    assert segmentation is not None
     assert segmentation.SegmentationType == "BINARY"
     assert sorted(segment.SegmentLabel for segment in segmentation.SegmentSequence) == ["cardiomegaly", "lung opacity"]
 
 
 @pytest.mark.parametrize("present", [{}, {"edema": []}])
 def test_without_a_region_there_is_no_segmentation(present: dict[str, list[tuple[int, int, int, int]]]) -> None:
-    assert build_seg(analysed(present), result_context()) is None
+    assert objects_of(ResultKind.SEG, analysed(present)) == []
 
 
 def test_the_frames_hold_the_masks_of_the_regions() -> None:
     image = analysed(TWO, Rows=501, Columns=403)
-    segmentation = build_seg(image, result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, image)
 
     read = dcmread(BytesIO(encode(segmentation)))
 
@@ -50,8 +49,7 @@ def test_the_frames_hold_the_masks_of_the_regions() -> None:
 
 def test_a_segment_shares_its_tracking_with_the_report() -> None:
     image = analysed(TWO)
-    report, segmentation = build_sr([image], [], result_context()), build_seg(image, result_context())
-    assert segmentation is not None
+    report, segmentation = object_of(ResultKind.SR, [image]), object_of(ResultKind.SEG, image)
 
     groups = {
         items(group, "Tracking Unique Identifier")[0].UID: items(group, "Tracking Identifier")[0].TextValue
@@ -63,8 +61,7 @@ def test_a_segment_shares_its_tracking_with_the_report() -> None:
 
 def test_a_segment_has_the_findings_code_site_colour_and_algorithm() -> None:
     definition = load_findings()["cardiomegaly"]
-    segmentation = build_seg(analysed({"cardiomegaly": [(7, 5, 4, 5)]}), result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, analysed({"cardiomegaly": [(7, 5, 4, 5)]}))
 
     (segment,) = segmentation.SegmentSequence
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == definition.code.value
@@ -78,8 +75,7 @@ def test_a_segment_has_the_findings_code_site_colour_and_algorithm() -> None:
 
 
 def test_the_plane_is_the_display_convention_that_viewers_draw() -> None:
-    segmentation = build_seg(analysed(TWO), result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, analysed(TWO))
 
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     assert list(shared.PlaneOrientationSequence[0].ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
@@ -93,8 +89,7 @@ def test_the_plane_is_the_display_convention_that_viewers_draw() -> None:
 
 @pytest.mark.parametrize("present", [TWO, {"opacity": [(3, 3, 3, 3)]}])
 def test_the_place_of_the_frames_is_told_as_that_of_slices(present: dict[str, list[tuple[int, int, int, int]]]) -> None:
-    segmentation = build_seg(analysed(present), result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, analysed(present))
 
     shared, frames = segmentation.SharedFunctionalGroupsSequence[0], segmentation.PerFrameFunctionalGroupsSequence
     pointers = [index.DimensionIndexPointer for index in segmentation.DimensionIndexSequence]
@@ -107,8 +102,7 @@ def test_the_place_of_the_frames_is_told_as_that_of_slices(present: dict[str, li
 
 
 def test_without_a_spacing_there_are_pixel_measures_nevertheless() -> None:
-    segmentation = build_seg(analysed(TWO, PixelSpacing=[0, 0], ImagerPixelSpacing=None), result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, analysed(TWO, PixelSpacing=[0, 0], ImagerPixelSpacing=None))
 
     measures = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert list(measures.PixelSpacing) == [1, 1]
@@ -116,26 +110,21 @@ def test_without_a_spacing_there_are_pixel_measures_nevertheless() -> None:
 
 def test_the_source_is_referenced() -> None:
     image = analysed(TWO)
-    segmentation = build_seg(image, result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, image)
 
     (series,) = segmentation.ReferencedSeriesSequence
-    assert series.SeriesInstanceUID == image.source.SeriesInstanceUID
-    assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
+    assert series.SeriesInstanceUID == image.facts.series_instance_uid
+    assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == image.facts.sop_instance_uid
 
 
 def test_lossy_compression_of_the_source_is_passed_on() -> None:
-    segmentation = build_seg(
-        analysed(TWO, LossyImageCompression="01", LossyImageCompressionRatio="10"), result_context()
-    )
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, analysed(TWO, LossyImageCompression="01", LossyImageCompressionRatio="10"))
 
     assert (segmentation.LossyImageCompression, segmentation.LossyImageCompressionRatio) == ("01", 10)
 
 
 def test_an_untrained_model_is_named_in_the_series() -> None:
-    segmentation = build_seg(analysed(TWO, UNTRAINED), result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.SEG, analysed(TWO, UNTRAINED))
 
     assert "UNTRAINED" in segmentation.SeriesDescription
 
@@ -148,4 +137,4 @@ def test_two_images_have_a_segmentation_each_in_series_of_their_own() -> None:
     assert [variant.kind.value for variant, _ in results] == ["sr", "seg", "seg"]
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber"):
         assert len({dataset[keyword].value for _, dataset in results}) == 3
-    assert {dataset.StudyInstanceUID for _, dataset in results} == {images[0].source.StudyInstanceUID}
+    assert {dataset.StudyInstanceUID for _, dataset in results} == {images[0].facts.study_instance_uid}

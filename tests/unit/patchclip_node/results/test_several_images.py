@@ -10,7 +10,9 @@ from pydicom import Dataset
 
 from patchclip_core.values.definitions import load_findings
 from patchclip_node.domain.variants import ResultKind, ResultVariant
-from patchclip_node.results import AnalysedImage, DocumentedImage, build_results, findings_document, numbered
+from patchclip_node.results import build_results, numbered
+from patchclip_node.results.facts import AnalysedImage
+from patchclip_node.results.findings_json import DocumentedImage, findings_document
 from tests.support.content import items
 from tests.support.synthetic import TRAINED, UNTRAINED, analysed, result_context, with_overlay
 
@@ -76,12 +78,12 @@ def test_a_result_of_one_image_has_its_number_in_the_name_and_the_number_of_its_
 
 def test_the_number_of_an_image_is_the_one_in_findings_json() -> None:
     images = numbered(two_images())
-    documented = [DocumentedImage("a.dcm", "1.2", "1.3", image.sop_instance_uid, image) for image in images]
+    documented = [DocumentedImage("a.dcm", "1.2", "1.3", image.facts.sop_instance_uid, image) for image in images]
 
     entries = findings_document(documented, load_findings(), TRAINED)["images"]
 
     assert [(entry["sop_instance_uid"], entry["number"]) for entry in entries] == [
-        (images[0].sop_instance_uid, 1),
+        (images[0].facts.sop_instance_uid, 1),
         (SECOND, 2),
     ]
 
@@ -94,7 +96,7 @@ def test_images_that_their_headers_do_not_tell_apart_are_named_by_their_uids(att
 
     for number, image in enumerate(images, 1):
         assert any(
-            line.startswith(f"Image {number}: ") and line.endswith(f"UID {image.sop_instance_uid}")
+            line.startswith(f"Image {number}: ") and line.endswith(f"UID {image.facts.sop_instance_uid}")
             for line in said(report).splitlines()
         )
 

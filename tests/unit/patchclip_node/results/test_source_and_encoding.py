@@ -14,9 +14,18 @@ from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 from patchclip_node.dicom.headers import issued_by_product
 from patchclip_node.domain.variants import PictureStyle, ResultKind, ResultVariant
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID
-from patchclip_node.results import AnalysedImage, SkippedImage, build_results, build_sr, encode
+from patchclip_node.results import build_results, encode
+from patchclip_node.results.facts import SkippedImage
 from tests.support.content import items
-from tests.support.synthetic import CR, analysed, findings_for, result_context, source_image, with_overlay
+from tests.support.objects import object_of
+from tests.support.synthetic import (
+    CR,
+    analysed,
+    analysed_source,
+    result_context,
+    source_image,
+    with_overlay,
+)
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "cardiomegaly": [(7, 5, 4, 5)]}
 
@@ -89,7 +98,7 @@ def test_every_result_is_in_the_context_of_its_patient_and_study(keyword: str) -
     image = analysed(LUNGS)
 
     for _, dataset in build_results([image], [], result_context()):
-        assert dataset[keyword].value == image.source[keyword].value
+        assert dataset[keyword].value == source_image()[keyword].value
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,7 @@ def test_a_name_comes_back_in_the_bytes_and_the_character_set_of_its_source(
     source = source_image(SpecificCharacterSet=character_set, PatientName=name)
     source.file_meta = FileMetaDataset()
     source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image = AnalysedImage(reread(source), findings_for(source, LUNGS))
+    image = analysed_source(reread(source), LUNGS)
 
     for _, dataset in build_results([image], [], result_context()):
         assert reread(dataset).SpecificCharacterSet == character_set
@@ -124,7 +133,7 @@ def test_a_text_that_the_sources_character_set_cannot_write_turns_the_result_to_
     image = analysed({}, SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg")
     skipped = SkippedImage(CR, "1.2.3.9", "Body Part Examined is 手, not the chest")
 
-    report = reread(build_sr([image], [skipped], result_context()))
+    report = reread(object_of(ResultKind.SR, [image], [skipped]))
 
     assert report.SpecificCharacterSet == "ISO_IR 192"
     assert str(report.PatientName) == "Müller^Jörg"
@@ -134,7 +143,7 @@ def test_a_text_that_the_sources_character_set_cannot_write_turns_the_result_to_
 def test_a_source_without_a_character_set_keeps_its_bytes() -> None:
     source = source_image(SpecificCharacterSet=None, PatientName="Müller^Jörg")
 
-    report = build_sr([AnalysedImage(source, findings_for(source))], [], result_context())
+    report = object_of(ResultKind.SR, [analysed_source(source)])
 
     assert "SpecificCharacterSet" not in report
     assert raw(report, "PatientName").strip() == "Müller^Jörg".encode("latin-1")
@@ -163,7 +172,7 @@ def test_what_a_result_says_itself_never_goes_out_in_bytes_that_its_character_se
 def test_a_name_in_another_script_survives_a_report_in_german(character_set: list[str], name: str) -> None:
     image = analysed(LUNGS, SpecificCharacterSet=character_set, PatientName=name)
 
-    report = reread(build_sr([image], [], result_context().in_language("de")))
+    report = reread(object_of(ResultKind.SR, [image], language="de"))
 
     assert report.SpecificCharacterSet == "ISO_IR 192"
     assert str(report.PatientName) == name
@@ -174,7 +183,7 @@ def test_a_name_in_undeclared_bytes_is_read_as_what_they_are_where_a_report_must
     as_read = "Müller^Jörg".encode(encoding).decode("latin-1")
     source = source_image(SpecificCharacterSet=None, PatientName=as_read, OtherPatientIDs=[as_read, "A"])
 
-    report = reread(build_sr([AnalysedImage(source, findings_for(source))], [], result_context().in_language("de")))
+    report = reread(object_of(ResultKind.SR, [analysed_source(source)], language="de"))
 
     assert report.SpecificCharacterSet == "ISO_IR 192"
     assert str(report.PatientName) == "Müller^Jörg"
@@ -185,7 +194,7 @@ def test_an_unknown_character_set_is_not_passed_on() -> None:
     source = source_image(PatientName="Müller^Jörg")
     source.SpecificCharacterSet = "KLINGON"
 
-    report = build_sr([AnalysedImage(source, findings_for(source))], [], result_context())
+    report = object_of(ResultKind.SR, [analysed_source(source)])
 
     assert report.SpecificCharacterSet == "ISO_IR 192"
 
@@ -205,7 +214,7 @@ def test_an_unknown_character_set_is_not_passed_on() -> None:
 def test_a_value_that_breaks_its_vr_is_repaired_or_left_out(keyword: str, value: str, kept: str) -> None:
     source = source_image(**{keyword: value})
 
-    report = build_sr([AnalysedImage(source, findings_for(source))], [], result_context())
+    report = object_of(ResultKind.SR, [analysed_source(source)])
 
     assert (report.get(keyword) or "") == kept
 
@@ -236,7 +245,7 @@ def test_a_result_says_that_identity_was_removed_where_its_source_says_how(
         DeidentificationMethodCodeSequence=codes or None,
     )
 
-    report = reread(build_sr([image], [], result_context()))
+    report = reread(object_of(ResultKind.SR, [image]))
 
     assert report.get("PatientIdentityRemoved") == removed
     kept = [code.CodeMeaning for code in report.get("DeidentificationMethodCodeSequence") or ()]
@@ -248,7 +257,7 @@ def test_a_result_says_that_identity_was_removed_where_its_source_says_how(
 def test_what_results_are_matched_by_is_kept_even_where_it_is_too_long(keyword: str, value: str) -> None:
     source = source_image(**{keyword: value})
 
-    for _, dataset in build_results([AnalysedImage(source, findings_for(source, LUNGS))], [], result_context()):
+    for _, dataset in build_results([analysed_source(source, LUNGS)], [], result_context()):
         assert reread(dataset)[keyword].value == value
 
 

@@ -13,17 +13,11 @@ from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Finding, Findings, FindingState
 from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME, PRODUCT_VERSION
-from patchclip_node.results import (
-    AnalysedImage,
-    Predecessor,
-    SkippedImage,
-    build_results,
-    build_sr,
-    build_text_sr,
-    numbered,
-)
+from patchclip_node.results import Predecessor, build_results, numbered
+from patchclip_node.results.facts import AnalysedImage, SkippedImage
 from tests.support.content import items
-from tests.support.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context, source_image
+from tests.support.objects import object_of
+from tests.support.synthetic import CR, TRAINED, UNTRAINED, HashedUids, analysed, result_context
 
 REPORTS = [
     ResultVariant(kind, language=language) for kind in (ResultKind.SR, ResultKind.TEXT_SR) for language in ("en", "de")
@@ -41,7 +35,7 @@ def lines(report: Dataset) -> list[str]:
 
 
 def test_a_report_is_complete_unverified_and_preliminary() -> None:
-    report = build_sr([analysed(OPACITY)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY)])
 
     assert report.SOPClassUID == ComprehensiveSRStorage
     assert (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag) == (
@@ -55,7 +49,7 @@ def test_a_report_is_complete_unverified_and_preliminary() -> None:
 def test_each_region_of_a_present_finding_is_a_group_with_tracking_finding_site_region_and_probability() -> None:
     image = analysed({"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)]})
 
-    report = build_sr([image], [], result_context())
+    report = object_of(ResultKind.SR, [image])
 
     groups = items(report, "Measurement Group")
     assert [items(group, "Tracking Identifier")[0].TextValue for group in groups] == [
@@ -77,7 +71,7 @@ def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() 
     image = analysed(OPACITY)
     box = image.findings["opacity"].regions[0]
 
-    report = build_sr([image], [], result_context())
+    report = object_of(ResultKind.SR, [image])
 
     (region,) = items(report, "Image Region")
     points = list(zip(region.GraphicData[::2], region.GraphicData[1::2], strict=True))
@@ -87,7 +81,7 @@ def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() 
     assert (min(x for x, _ in points), max(x for x, _ in points)) == pytest.approx((box.x, box.x + box.w))
     assert (min(y for _, y in points), max(y for _, y in points)) == pytest.approx((box.y, box.y + box.h))
     reference = region.ContentSequence[0].ReferencedSOPSequence[0]
-    assert reference.ReferencedSOPInstanceUID == image.sop_instance_uid
+    assert reference.ReferencedSOPInstanceUID == image.facts.sop_instance_uid
 
 
 @pytest.mark.parametrize(
@@ -118,20 +112,20 @@ def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() 
 def test_the_side_is_the_patients_where_the_header_says_how_the_patient_lies(
     orientation: list[str] | None, cells: tuple[int, int, int, int], side: str | None
 ) -> None:
-    report = build_sr([analysed({"opacity": [cells]}, PatientOrientation=orientation)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed({"opacity": [cells]}, PatientOrientation=orientation)])
 
     assert [item.ConceptCodeSequence[0].CodeMeaning for item in items(report, "Laterality")] == ([side] if side else [])
 
 
 @pytest.mark.parametrize("orientation", [None, ["A", "F"], ["F", "P"], ["L", "L"], ["L", "R"], ["", ""], "L"])
 def test_where_the_header_does_not_state_a_side_the_report_says_so(orientation: list[str] | str | None) -> None:
-    report = build_sr([analysed(OPACITY, PatientOrientation=orientation)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY, PatientOrientation=orientation)])
 
     assert any("image" in comment and "does not state the patient's side" in comment for comment in comments(report))
 
 
 def test_an_unpaired_site_has_no_side() -> None:
-    report = build_sr([analysed({"cardiomegaly": [(7, 2, 3, 3)]})], [], result_context())
+    report = object_of(ResultKind.SR, [analysed({"cardiomegaly": [(7, 2, 3, 3)]})])
 
     assert items(report, "Finding Site")
     assert items(report, "Laterality") == []
@@ -148,7 +142,7 @@ def evaluated(report: Dataset, container: str) -> dict[str, str]:
 
 
 def test_what_has_no_region_is_a_qualitative_evaluation_and_no_group() -> None:
-    report = build_sr([analysed(OPACITY | {"edema": []})], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY | {"edema": []})])
 
     said = evaluated(report, "Qualitative Evaluations")
 
@@ -162,20 +156,20 @@ def test_what_has_no_region_is_a_qualitative_evaluation_and_no_group() -> None:
 def test_an_evaluation_carries_its_probability_and_its_image() -> None:
     image = analysed(OPACITY | {"edema": []})
 
-    report = build_sr([image], [], result_context())
+    report = object_of(ResultKind.SR, [image])
 
     (edema,) = items(report, "Pulmonary edema")
     (probability,) = items(edema, "Probability of pulmonary edema")
     assert probability.MeasuredValueSequence[0].NumericValue == 87
     (source,) = items(edema, "Source")
-    assert source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
+    assert source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.facts.sop_instance_uid
 
 
 @pytest.mark.parametrize("present", [{}, OPACITY])
 def test_an_evaluation_says_where_what_is_absent_was_looked_for(
     present: dict[str, list[tuple[int, int, int, int]]],
 ) -> None:
-    report = build_sr([analysed(present)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(present)])
 
     for definition in load_findings().values():
         for item in items(report, definition.code.meaning):
@@ -191,7 +185,7 @@ def test_a_report_without_a_region_is_a_page_that_says_the_same_in_words_and_cod
 ) -> None:
     image = analysed(present)
 
-    report = build_sr([image], [], result_context())
+    report = object_of(ResultKind.SR, [image])
 
     state = "Present" if present else "Absent"
     assert report.SOPClassUID == ComprehensiveSRStorage
@@ -207,27 +201,27 @@ def test_a_report_without_a_region_is_a_page_that_says_the_same_in_words_and_cod
 def test_every_image_of_a_page_stands_below_what_is_said_of_it_and_has_no_name() -> None:
     image = analysed({"edema": []})
 
-    report = build_sr([image], [], result_context())
+    report = object_of(ResultKind.SR, [image])
 
     assert "IMAGE" not in {item.ValueType for item in report.ContentSequence}
     (findings,) = items(report, "Findings")
     assert {item.ValueType for item in findings.ContentSequence} == {"TEXT", "CODE"}
     for item in findings.ContentSequence:
         (named,) = (below for below in item.ContentSequence if below.ValueType == "IMAGE")
-        assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.sop_instance_uid
+        assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.facts.sop_instance_uid
         assert "ConceptNameCodeSequence" not in named
 
 
 def test_a_study_in_which_one_image_has_a_region_is_measured() -> None:
     images = [analysed({}), analysed(OPACITY, SOPInstanceUID="1.2.3.9")]
 
-    report = build_sr(images, [], result_context())
+    report = object_of(ResultKind.SR, images)
 
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
 
 
 def test_the_reason_why_a_finding_was_not_evaluated_is_told() -> None:
-    report = build_sr([analysed(OPACITY)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY)])
 
     assert "rib fracture: not evaluated, the model has no head for it" in comments(report)
 
@@ -237,13 +231,13 @@ def test_a_free_text_finding_is_marked_as_experimental() -> None:
     asked = Finding("opacity", FindingState.PRESENT, 0.7, 0.5, experimental=True)
     findings = Findings((asked,), image.findings.geometry, TRAINED)
 
-    report = build_sr([AnalysedImage(image.source, findings)], [], result_context())
+    report = object_of(ResultKind.SR, [replace(image, findings=findings)])
 
     assert any("experimental" in line for line in lines(report))
 
 
 def test_every_report_says_that_it_is_research_and_an_untrained_model_says_so_first() -> None:
-    trained, untrained = (build_sr([analysed(OPACITY, model)], [], result_context()) for model in (TRAINED, UNTRAINED))
+    trained, untrained = (object_of(ResultKind.SR, [analysed(OPACITY, model)]) for model in (TRAINED, UNTRAINED))
 
     assert comments(trained)[0] == "Research software. Not for diagnosis."
     assert not any("UNTRAINED" in comment for comment in comments(trained))
@@ -254,14 +248,14 @@ def test_every_report_says_that_it_is_research_and_an_untrained_model_says_so_fi
 def test_skipped_images_and_remarks_are_told() -> None:
     skipped = SkippedImage(CR, "1.2.3.77", "the view is lateral (LL)")
 
-    report = build_sr([analysed(OPACITY, remarks=("The view is unknown.",))], [skipped], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY, remarks=("The view is unknown.",))], [skipped])
 
     assert "Not analysed: image 1.2.3.77: the view is lateral (LL)" in comments(report)
     assert "The view is unknown." in comments(report)
 
 
 def test_the_algorithm_is_identified_with_its_weights_and_operating_points() -> None:
-    report = build_sr([analysed(OPACITY)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY)])
 
     at_root = [
         item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Algorithm Parameters"
@@ -274,7 +268,7 @@ def test_the_algorithm_is_identified_with_its_weights_and_operating_points() -> 
 
 
 def test_contributing_equipment_names_the_acquisition_device_and_this_product_with_its_weights() -> None:
-    report = build_sr([analysed(OPACITY)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed(OPACITY)])
 
     acquisition, product = report.ContributingEquipmentSequence
     assert (acquisition.Manufacturer, acquisition.ManufacturerModelName) == ("Somebody", "Detector 1")
@@ -285,7 +279,7 @@ def test_contributing_equipment_names_the_acquisition_device_and_this_product_wi
 
 def test_other_weights_are_another_device_and_other_results() -> None:
     other = replace(TRAINED, weights_digest="sha256:" + "ef" * 32)
-    one, two = (build_sr([analysed(OPACITY, model)], [], result_context()) for model in (TRAINED, other))
+    one, two = (object_of(ResultKind.SR, [analysed(OPACITY, model)]) for model in (TRAINED, other))
 
     assert one.ContributingEquipmentSequence[-1].DeviceUID != two.ContributingEquipmentSequence[-1].DeviceUID
     assert one.SOPInstanceUID != two.SOPInstanceUID
@@ -314,7 +308,7 @@ def test_a_report_of_a_later_revision_has_other_uids_and_names_the_earlier_one_o
 
 
 def test_a_region_keeps_its_tracking_uid_in_a_later_revision() -> None:
-    first, second = (build_sr([analysed(OPACITY)], [], result_context(revision)) for revision in (1, 2))
+    first, second = (object_of(ResultKind.SR, [analysed(OPACITY)], [], result_context(revision)) for revision in (1, 2))
 
     uids = [items(report, "Tracking Unique Identifier")[0].UID for report in (first, second)]
     assert uids[0] == uids[1]
@@ -323,7 +317,7 @@ def test_a_region_keeps_its_tracking_uid_in_a_later_revision() -> None:
 def test_the_evidence_is_the_analysed_images() -> None:
     images = [analysed(OPACITY), analysed({}, SOPInstanceUID="1.2.3.9")]
 
-    report = build_sr(images, [], result_context())
+    report = object_of(ResultKind.SR, images)
 
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
     referenced = [
@@ -331,13 +325,13 @@ def test_the_evidence_is_the_analysed_images() -> None:
         for series in study.ReferencedSeriesSequence
         for item in series.ReferencedSOPSequence
     ]
-    assert sorted(referenced) == sorted(image.sop_instance_uid for image in images)
+    assert sorted(referenced) == sorted(image.facts.sop_instance_uid for image in images)
 
 
 def test_with_two_images_each_sentence_names_its_image() -> None:
     images = numbered([analysed(OPACITY), analysed({}, SOPInstanceUID="1.2.3.9")])
 
-    report = build_sr(images, [], result_context())
+    report = object_of(ResultKind.SR, images)
 
     assert any(comment.startswith("Image 1: lung opacity: present") for comment in comments(report))
     assert any(comment.startswith("Image 2: lung opacity: absent") for comment in comments(report))
@@ -347,16 +341,17 @@ def test_the_order_is_passed_on() -> None:
     request = Dataset()
     request.RequestedProcedureID, request.ScheduledProcedureStepID = "RP1", "SPS1"
 
-    report = build_sr([analysed({}, RequestAttributesSequence=[request])], [], result_context())
+    report = object_of(ResultKind.SR, [analysed({}, RequestAttributesSequence=[request])])
 
     (item,) = report.ReferencedRequestSequence
     assert (item.RequestedProcedureID, item.AccessionNumber) == ("RP1", "A100")
 
 
 def test_the_image_library_states_what_the_header_states_and_no_more() -> None:
-    full = build_sr([analysed(OPACITY)], [], result_context())
-    bare = build_sr(
-        [analysed(OPACITY, PatientOrientation=None, PixelSpacing=[0, 0], ImagerPixelSpacing=None)], [], result_context()
+    full = object_of(ResultKind.SR, [analysed(OPACITY)])
+    bare = object_of(
+        ResultKind.SR,
+        [analysed(OPACITY, PatientOrientation=None, PixelSpacing=[0, 0], ImagerPixelSpacing=None)],
     )
 
     assert items(full, "Horizontal Pixel Spacing")[0].MeasuredValueSequence[0].NumericValue == 0.2
@@ -368,7 +363,7 @@ def test_the_image_library_states_what_the_header_states_and_no_more() -> None:
 
 def test_a_report_without_an_analysed_image_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one analysed image"):
-        build_sr([], [], result_context())
+        object_of(ResultKind.SR, [])
 
 
 @pytest.mark.parametrize(
@@ -382,7 +377,7 @@ def test_a_report_without_an_analysed_image_is_refused() -> None:
     ],
 )
 def test_times_are_in_the_zone_of_the_source(attributes: dict[str, Any], date: str, time: str) -> None:
-    report = build_sr([analysed({}, **attributes)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed({}, **attributes)])
 
     assert (report.ContentDate, report.ContentTime) == (date, time)
     assert (report.InstanceCreationDate, report.SeriesDate) == (date, date)
@@ -391,7 +386,7 @@ def test_times_are_in_the_zone_of_the_source(attributes: dict[str, Any], date: s
 
 @pytest.mark.parametrize("offset", ["+9999", "-1201", "+1401", "+0160", "0100", "CET"])
 def test_a_time_zone_that_no_place_has_counts_as_absent(offset: str) -> None:
-    report = build_sr([analysed({}, TimezoneOffsetFromUTC=offset)], [], result_context())
+    report = object_of(ResultKind.SR, [analysed({}, TimezoneOffsetFromUTC=offset)])
 
     assert (report.ContentDate, report.ContentTime) == ("20260102", "110000.123456")
     assert "TimezoneOffsetFromUTC" not in report
@@ -400,7 +395,7 @@ def test_a_time_zone_that_no_place_has_counts_as_absent(offset: str) -> None:
 def test_nothing_comes_from_the_systems_clock() -> None:
     context = replace(result_context(), now=datetime(1999, 12, 31, 23, 59, tzinfo=UTC), uids=HashedUids())
 
-    report = build_sr([AnalysedImage(source_image(), analysed(OPACITY).findings)], [], context)
+    report = object_of(ResultKind.SR, [analysed(OPACITY)], [], context)
 
     today = datetime.now(UTC).strftime("%Y%m%d")
     assert not [
@@ -415,7 +410,7 @@ def test_an_image_that_is_turned_or_mirrored_with_its_header_never_swaps_left_an
     """The same patient, stored in every way: what is left stays left, in both reports."""
     image = _turned("opacity", orientation)
 
-    sr, words = build_sr([image], [], result_context()), build_text_sr([image], [], result_context())
+    sr, words = object_of(ResultKind.SR, [image]), object_of(ResultKind.TEXT_SR, [image])
 
     assert [item.ConceptCodeSequence[0].CodeMeaning for item in items(sr, "Laterality")] == ["Left"]
     said = [item.TextValue for item in items(words, "Finding")]

@@ -15,15 +15,9 @@ from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.variants import Drawing, PictureStyle, ResultKind, ResultVariant
-from patchclip_node.results import (
-    SkippedImage,
-    build_fractional_seg,
-    build_parametric_map,
-    build_results,
-    build_sc,
-    build_seg,
-    encode,
-)
+from patchclip_node.results import build_results, encode
+from patchclip_node.results.facts import SkippedImage
+from tests.support.objects import object_of, objects_of
 from tests.support.synthetic import CR, TRAINED, analysed, result_context, source_image, with_overlay
 
 LUNGS = {"opacity": [(3, 3, 3, 3)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
@@ -82,7 +76,7 @@ def test_a_picture_has_the_size_that_the_profile_gives_it() -> None:
     style = PictureStyle(longest_side_px=800)
     image = with_overlay(analysed(LUNGS), style)
 
-    capture = build_sc(image, result_context(), variant=ResultVariant(ResultKind.SC, longest_side_px=800))
+    capture = object_of(ResultVariant(ResultKind.SC, longest_side_px=800), image)
 
     assert 795 <= max(capture.Rows, capture.Columns) <= 800
 
@@ -208,8 +202,7 @@ def test_a_report_says_what_was_looked_for(kind: ResultKind) -> None:
 
 def test_a_fractional_segmentation_holds_the_interpolated_map_of_each_segment() -> None:
     image = analysed(LUNGS, Rows=501, Columns=403)
-    segmentation = build_fractional_seg(image, result_context())
-    assert segmentation is not None
+    segmentation = object_of(ResultKind.FRACTIONAL_SEG, image)
 
     read = dcmread(BytesIO(encode(segmentation)))
 
@@ -227,8 +220,7 @@ def test_a_fractional_segmentation_holds_the_interpolated_map_of_each_segment() 
 
 def test_a_parametric_map_holds_the_patch_probabilities_of_every_evaluated_finding() -> None:
     image = analysed(LUNGS)
-    result = build_parametric_map(image, result_context())
-    assert result is not None
+    result = object_of(ResultKind.PARAMETRIC_MAP, image)
 
     read = dcmread(BytesIO(encode(result)))
 
@@ -249,10 +241,8 @@ def test_the_patches_of_a_parametric_map_lie_on_the_plane_of_the_segmentation(sp
     image = analysed(LUNGS, PixelSpacing=spacing, ImagerPixelSpacing=None)
     geometry = image.findings.geometry
 
-    segmentation, parametric = build_seg(image, result_context()), build_parametric_map(image, result_context())
+    segmentation, parametric = object_of(ResultKind.SEG, image), object_of(ResultKind.PARAMETRIC_MAP, image)
 
-    assert segmentation is not None
-    assert parametric is not None
     assert segmentation.FrameOfReferenceUID == parametric.FrameOfReferenceUID
     source = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
     shared = parametric.SharedFunctionalGroupsSequence[0]
@@ -270,8 +260,8 @@ def test_where_no_finding_has_a_map_there_are_no_maps() -> None:
         image.findings, items=tuple(replace(item, patch_map=None, regions=()) for item in image.findings.items)
     )
 
-    assert build_fractional_seg(replace(image, findings=findings), result_context()) is None
-    assert build_parametric_map(replace(image, findings=findings), result_context()) is None
+    assert objects_of(ResultKind.FRACTIONAL_SEG, replace(image, findings=findings)) == []
+    assert objects_of(ResultKind.PARAMETRIC_MAP, replace(image, findings=findings)) == []
 
 
 def test_only_a_picture_has_a_drawing_and_a_size() -> None:
@@ -284,7 +274,7 @@ def test_only_a_picture_has_a_drawing_and_a_size() -> None:
 @pytest.mark.parametrize("kind", list(ResultKind))
 @pytest.mark.parametrize("keyword", ["PatientAge", "StudyDescription", "PatientName", "AccessionNumber", "StudyID"])
 def test_every_kind_of_object_keeps_the_context_of_its_patient_and_study(kind: ResultKind, keyword: str) -> None:
-    assert built(of_kind(kind))[keyword].value == analysed({}).source[keyword].value
+    assert built(of_kind(kind))[keyword].value == source_image()[keyword].value
 
 
 @pytest.mark.parametrize("kind", [ResultKind.SEG, ResultKind.SC, ResultKind.GSPS, ResultKind.PARAMETRIC_MAP])

@@ -80,7 +80,12 @@ def test_a_loss_is_of_parts_that_are_numbers_and_reaches_image_and_text(name: st
     patches = network.grid.rows * network.grid.columns
     known = torch.ones(2, 2, patches, dtype=torch.bool)
     targets = Targets(
-        image=torch.eye(2), image_known=known[..., 0], patches=known.float() / 2, patches_known=known, bags=~known
+        image=torch.eye(2),
+        image_known=known[..., 0],
+        patches=known.float() / 2,
+        patches_known=known,
+        bags=~known,
+        weights=torch.ones(2, 2),
     )
 
     loss = method.findings_loss(network, images(), texts, targets, LossWeights())

@@ -14,7 +14,7 @@ from patchclip_core.drawing import draw_overlay
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind
 from patchclip_node.ports.task_queue import Work
-from patchclip_node.results.wording import SIDE_NOT_STATED
+from patchclip_node.results.phrases import SIDE_NOT_STATED
 from patchclip_node.settings import ProfileSettings
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
 from tests.support.studies import newest_revision

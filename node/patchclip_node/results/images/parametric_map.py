@@ -7,99 +7,73 @@ dataset is built here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from highdicom.pm import RealWorldValueMapping
 from highdicom.sr import CodeContentItem, CodedConcept, RelationshipTypeValues
 from pydicom import Dataset
-from pydicom.uid import UID, ParametricMapStorage
+from pydicom.datadict import tag_for_keyword
+from pydicom.uid import UID
 
-from patchclip_core.values.results import Finding
+from patchclip_core.values.results import Finding, Findings
 from patchclip_node.dicom import codes
-from patchclip_node.domain.variants import ResultKind, ResultVariant
-from patchclip_node.results.context import AnalysedImage, ResultContext
-from patchclip_node.results.equipment import finish
-from patchclip_node.results.instance import (
-    copy_body_part,
-    copy_lossy_compression,
-    names_of_image,
-    new_instance,
-    reference,
-)
-from patchclip_node.results.measurement_groups import finding_code
-from patchclip_node.results.plane import (
-    pixel_measures,
-    plane_orientation,
-    plane_position,
-    set_frame_of_reference,
-    source_spacing_mm,
-)
-from patchclip_node.results.series import series_description, series_number
-from patchclip_node.results.source import patient_orientation
-from patchclip_node.results.wording import state_line
+from patchclip_node.results.coded import finding_code
+from patchclip_node.results.context import Subject
+from patchclip_node.results.geometry import NO_SPACING_MM, pixel_measures, plane_orientation, plane_position
 
-_USUAL: Final = ResultVariant(ResultKind.PARAMETRIC_MAP)
 _IMAGE_TYPE: Final = ("DERIVED", "PRIMARY", "VOLUME", "NONE")
-_LUT_LABEL: Final = 0x00409210
-_MAPPINGS: Final = 0x00409096
 
 
-def build_parametric_map(
-    image: AnalysedImage, context: ResultContext, variant: ResultVariant = _USUAL
-) -> Dataset | None:
-    """Return the patch probabilities of every evaluated finding that has a map, None where none has one.
+def evaluated(findings: Findings) -> list[Finding]:
+    """Return the findings that have a frame: every evaluated one with a map."""
+    return [finding for finding in findings if finding.patch_map is not None]
 
-    The values are 32-bit floats in [0, 1].
-    """
-    mapped = [finding for finding in image.findings if finding.patch_map is not None]
-    if not mapped:
-        return None
-    source, model = image.source, image.findings.model
-    names = names_of_image(variant, image, context)
-    result = new_instance(ParametricMapStorage, "OT", names, context)
-    result.SeriesNumber = series_number(variant, context, image)
+
+def parametric_map(subject: Subject) -> Dataset:
+    """Return the patch probabilities of one image, 32-bit floats in [0, 1]."""
+    facts, shown = subject.facts, evaluated(subject.image.findings)
+    result = Dataset()
     result.ImageType = list(_IMAGE_TYPE)
     result.ContentLabel = "PATCHCLIP"
-    result.ContentDescription = context.wording.say("Patch probabilities of AI findings, not for diagnosis")[:64]
+    result.ContentDescription = subject.phrases.say("Patch probabilities of AI findings, not for diagnosis")[:64]
     result.ContentCreatorName = None
     result.ContentQualification = "RESEARCH"
     result.RecognizableVisualFeatures, result.BurnedInAnnotation = "NO", "NO"
     result.AcquisitionContextSequence = []
-    orientation = patient_orientation(source)
-    result.PatientOrientation = list(orientation) if orientation else None
-    copy_body_part(result, source)
+    result.PatientOrientation = list(facts.patient_orientation) if facts.patient_orientation else None
+    result.update(facts.body_part.dataset())
     result.LossyImageCompression = "00"
-    copy_lossy_compression(result, source)
-    _refer(result, image)
-    set_frame_of_reference(result, image, context)
-    _set_dimensions(result, UID(context.uids.uid("dimension organization", *names)))
-    result.SharedFunctionalGroupsSequence = [_shared(image)]
+    result.update(facts.lossy_compression.dataset())
+    _refer(result, subject)
+    result.FrameOfReferenceUID, result.PositionReferenceIndicator = UID(subject.frame_of_reference_uid), None
+    _set_dimensions(result, UID(subject.uid("dimension organization")))
+    result.SharedFunctionalGroupsSequence = [_shared(subject)]
     result.PerFrameFunctionalGroupsSequence = [
-        _frame(order, finding, context) for order, finding in enumerate(mapped, 1)
+        _frame(order, finding, subject) for order, finding in enumerate(shown, 1)
     ]
-    _set_pixels(result, mapped)
-    finish(result, source, model, context, series_description(variant, model, context, image))
+    _set_pixels(result, shown)
     return result
 
 
-def _refer(result: Dataset, image: AnalysedImage) -> None:
+def _refer(result: Dataset, subject: Subject) -> None:
     series = Dataset()
-    series.SeriesInstanceUID, series.ReferencedInstanceSequence = image.source.SeriesInstanceUID, [reference(image)]
+    series.SeriesInstanceUID = subject.facts.series_instance_uid
+    series.ReferencedInstanceSequence = [subject.facts.reference()]
     result.ReferencedSeriesSequence = [series]
 
 
 def _set_dimensions(result: Dataset, organization_uid: UID) -> None:
     organization, index = Dataset(), Dataset()
     organization.DimensionOrganizationUID = index.DimensionOrganizationUID = organization_uid
-    index.DimensionIndexPointer, index.FunctionalGroupPointer = _LUT_LABEL, _MAPPINGS
+    index.DimensionIndexPointer = tag_for_keyword("LUTLabel")
+    index.FunctionalGroupPointer = tag_for_keyword("RealWorldValueMappingSequence")
     index.DimensionDescriptionLabel = "Finding"
     result.DimensionOrganizationSequence, result.DimensionIndexSequence = [organization], [index]
 
 
-def _shared(image: AnalysedImage) -> Dataset:
-    geometry, (rows_mm, columns_mm) = image.findings.geometry, source_spacing_mm(image.source)
+def _shared(subject: Subject) -> Dataset:
+    geometry, (rows_mm, columns_mm) = subject.image.findings.geometry, subject.facts.spacing_mm or NO_SPACING_MM
     patch = geometry.patch_box(0, 0)
     x, y = geometry.patch_centre(0, 0)
     shared = Dataset()
@@ -113,7 +87,7 @@ def _shared(image: AnalysedImage) -> Dataset:
     shared.PixelValueTransformationSequence = [transformation]
     window.WindowCenter, window.WindowWidth, window.VOILUTFunction = 0.5, 1, "LINEAR_EXACT"
     shared.FrameVOILUTSequence = [window]
-    derivation, purpose = Dataset(), reference(image)
+    derivation, purpose = Dataset(), subject.facts.reference()
     derivation.DerivationCodeSequence = [CodedConcept.from_code(codes.CALCULATED)]
     purpose.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.SOURCE_OF_PROCESSING)]
     derivation.SourceImageSequence = [purpose]
@@ -121,14 +95,15 @@ def _shared(image: AnalysedImage) -> Dataset:
     return shared
 
 
-def _frame(order: int, finding: Finding, context: ResultContext) -> Dataset:
-    definition, content, frame = context.definitions[finding.key], Dataset(), Dataset()
+def _frame(order: int, finding: Finding, subject: Subject) -> Dataset:
+    phrases, content, frame = subject.phrases, Dataset(), Dataset()
+    definition = phrases.definitions[finding.key]
     content.DimensionIndexValues = [order]
-    content.FrameComments = state_line(definition.name, finding, context.wording)
+    content.FrameComments = phrases.state_line(finding)
     frame.FrameContentSequence = [content]
     mapping = RealWorldValueMapping(
         lut_label=finding.key[:16],
-        lut_explanation=context.wording.say("Probability of {name}", name=definition.name)[:64],
+        lut_explanation=phrases.say("Probability of {name}", name=definition.name)[:64],
         unit=codes.NO_UNITS,
         value_range=(0.0, 1.0),
         slope=1.0,
@@ -142,8 +117,8 @@ def _frame(order: int, finding: Finding, context: ResultContext) -> Dataset:
     return frame
 
 
-def _set_pixels(result: Dataset, mapped: Sequence[Finding]) -> None:
-    maps = np.stack([np.asarray(finding.patch_map, dtype="<f4") for finding in mapped])
+def _set_pixels(result: Dataset, shown: list[Finding]) -> None:
+    maps = np.stack([np.asarray(finding.patch_map, dtype="<f4") for finding in shown])
     result.NumberOfFrames, result.Rows, result.Columns = maps.shape
     result.SamplesPerPixel, result.PhotometricInterpretation = 1, "MONOCHROME2"
     result.PresentationLUTShape = "IDENTITY"

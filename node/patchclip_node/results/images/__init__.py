@@ -1,0 +1,1 @@
+"""Results that are of one image and lie over it, or show it."""

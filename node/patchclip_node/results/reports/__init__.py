@@ -1,0 +1,1 @@
+"""Results in words and codes: what was found in a study."""
