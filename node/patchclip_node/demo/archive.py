@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from pydicom import dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ComprehensiveSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SegmentationStorage,
+)
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
@@ -20,13 +26,9 @@ from pynetdicom.status import code_to_category
 from patchclip_node.demo.loopback import LoopbackScp
 from patchclip_node.dicom.headers import read_header, tolerant_reading, transfer_syntax_uid
 from patchclip_node.domain.errors import PeerError
+from patchclip_node.scp import statuses
 
 AE_TITLE: Final = "ARCHIVE"
-COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
-SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
-SUCCESS: Final = 0x0000
-CANNOT_UNDERSTAND: Final = 0xC000
-OUT_OF_RESOURCES: Final = 0xA700
 _MAX_CONTEXTS: Final = 128
 _TIMEOUT_S: Final = 30.0
 
@@ -50,7 +52,7 @@ class Archive(LoopbackScp):
         self._lock = threading.Lock()
         self._returned: dict[str, ReturnedObject] = {}
         self._ae = AE(AE_TITLE)
-        for sop_class in (Verification, COMPREHENSIVE_SR, SEGMENTATION):
+        for sop_class in (Verification, ComprehensiveSRStorage, SegmentationStorage):
             self._ae.add_supported_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         self._ae.acse_timeout = self._ae.dimse_timeout = self._ae.network_timeout = _TIMEOUT_S
         super().__init__(self._ae, self._keep)
@@ -95,12 +97,12 @@ class Archive(LoopbackScp):
         return f"the node refused it with 0x{status.Status:04X} {status.get('ErrorComment', '')}".strip()
 
     def _keep(self, event: evt.Event) -> int:
-        """Keep one object. Statuses: 0x0000 kept; 0xC000 not understood; 0xA700 it cannot be written."""
+        """Keep one object. Statuses (PS3.4 B.2.3): SUCCESS, CANNOT_UNDERSTAND, OUT_OF_RESOURCES."""
         try:
             dataset = event.dataset
             uid, study_uid, modality = str(dataset.SOPInstanceUID), str(dataset.StudyInstanceUID), str(dataset.Modality)
         except (AttributeError, ValueError):
-            return CANNOT_UNDERSTAND
+            return statuses.CANNOT_UNDERSTAND
         with self._lock:
             number = len(self._returned) + 1
             path = self._folder / f"{number:03d}-{'seg' if modality == 'SEG' else 'sr'}.dcm"
@@ -108,9 +110,9 @@ class Archive(LoopbackScp):
             try:
                 path.write_bytes(content)
             except OSError:
-                return OUT_OF_RESOURCES
+                return statuses.OUT_OF_RESOURCES
             self._returned[uid] = ReturnedObject(path, modality, study_uid, uid, len(content))
-        return SUCCESS
+        return statuses.SUCCESS
 
 
 def _contexts(paths: Sequence[Path]) -> Iterator[PresentationContext]:

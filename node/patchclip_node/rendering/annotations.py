@@ -13,6 +13,7 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from patchclip_node.dicom import codes
 from patchclip_node.dicom.headers import referred_to, text, tolerant_reading
 from patchclip_node.rendering.marks import (
     MAXIMUM_MARKS,
@@ -32,7 +33,7 @@ from patchclip_node.rendering.marks import (
 
 _MAXIMUM_LINES: Final = 40
 _OVERLAY_GROUPS: Final = range(0x6000, 0x6020)
-_KEY_OBJECT_DESCRIPTION: Final = "113012"
+"""Repeating groups of overlay planes (PS3.3 C.9.2)."""
 
 
 def read_presentation_state(header: Dataset, image: Dataset) -> Marks:
@@ -71,7 +72,8 @@ def read_key_objects(header: Dataset, image: Dataset) -> Marks:
     words = tuple(
         short(text(item, "TextValue"))
         for item in items
-        if text((item.get("ConceptNameCodeSequence") or [Dataset()])[0], "CodeValue") == _KEY_OBJECT_DESCRIPTION
+        if text((item.get("ConceptNameCodeSequence") or [Dataset()])[0], "CodeValue")
+        == codes.KEY_OBJECT_DESCRIPTION.value
     )
     title = meaning(header.get("ConceptNameCodeSequence")) or "key image"
     return Marks((Mark(f"Key image: {title}", palette(0), (Line(around),)),), words)

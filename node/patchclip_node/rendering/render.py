@@ -31,10 +31,11 @@ from patchclip_node.rendering.presented import write_presented
 from patchclip_node.rendering.reports import read_report
 from patchclip_node.rendering.segmentations import read_parametric_map, read_segmentation
 
-_SEGMENTATIONS: Final = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})
-"""Segmentation, and Label Map Segmentation Storage."""
-_REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."
-"""What the SOP Class UIDs of structured reports begin with (PS3.4 B.5)."""
+_LABEL_MAP_SEGMENTATION_STORAGE: Final = UID("1.2.840.10008.5.1.4.1.1.66.7")
+"""PS3.4 B.5, table B.5-1; pydicom has no name for it."""
+_SEGMENTATIONS: Final = frozenset({SegmentationStorage, _LABEL_MAP_SEGMENTATION_STORAGE})
+_STRUCTURED_REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."
+"""What the SOP Class UIDs of structured reports begin with (PS3.4 B.5, table B.5-1)."""
 _NAMES_SHOWN: Final = 3
 
 
@@ -90,7 +91,7 @@ def _read(path: Path, header: Dataset, image: Dataset) -> Marks:
         return read_picture(path, header)
     if sop_class == KeyObjectSelectionDocumentStorage:
         return read_key_objects(header, image)
-    if sop_class.startswith(_REPORTS):
+    if sop_class.startswith(_STRUCTURED_REPORTS):
         return read_report(header, image)
     raise CannotRenderError(
         f"{UID(sop_class).name} cannot be drawn over an image: give a segmentation, parametric map, structured report, "

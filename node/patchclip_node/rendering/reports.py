@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from patchclip_core.values.definitions import load_findings
+from patchclip_node.dicom import codes
 from patchclip_node.dicom.headers import referred_to, text
 from patchclip_node.rendering.marks import (
     MAXIMUM_CONTENT_ITEMS,
@@ -22,9 +23,6 @@ from patchclip_node.rendering.marks import (
     points_of,
     short,
 )
-
-_FINDING = "121071"
-_TRACKING_IDENTIFIER = "112039"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,9 +80,12 @@ def _is_on(region: Dataset, image: Dataset, visits: list[_Visit]) -> bool:
 def _mark(visit: _Visit, image: Dataset, colours: dict[tuple[str, str], Colour], order: int) -> Mark:
     around = visit.ancestors[0]
     siblings = list(around.get("ContentSequence") or ())
-    finding = next((item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == _FINDING), None)
+    finding = next(
+        (item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == codes.FINDING.value), None
+    )
     tracking = next(
-        (item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == _TRACKING_IDENTIFIER), None
+        (item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == codes.TRACKING_IDENTIFIER.value),
+        None,
     )
     named = finding if finding is not None else Dataset()
     name = (
