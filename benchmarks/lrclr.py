@@ -22,7 +22,7 @@ from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.methods.lrclr import Lrclr
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if folds is None:
         parser.error(f"{folder} holds no cross-validation")
     data = open_prepared(Path(folds.data))
-    recipe = TrainingRecipe.model_validate({key: value for key, value in folds.recipe.items() if key != "inner_fold"})
+    recipe = Stage2Recipe.model_validate({key: value for key, value in folds.recipe.items() if key != "inner_fold"})
     with TemporaryDirectory() as tokenizer:
         stage = Stage2(recipe, data, Path(tokenizer))
     used = np.sort(np.concatenate([stage.samples.train, stage.samples.held_out]))

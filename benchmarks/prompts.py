@@ -28,7 +28,7 @@ from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
 from patchclip_trainer.evaluation.truth import truth_of
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 
 UNSEEN = {
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if folds is None:
         parser.error(f"{folder} holds no cross-validation")
     data, domains = open_prepared(Path(folds.data)), load_label_domains()
-    recipe = TrainingRecipe.model_validate({key: value for key, value in folds.recipe.items() if key != "inner_fold"})
+    recipe = Stage2Recipe.model_validate({key: value for key, value in folds.recipe.items() if key != "inner_fold"})
     places = {row.image: place for place, row in enumerate(data.rows)}
     scores: dict[str, dict[str, dict[str, float]]] = {way: {} for way in WAYS}
     told: dict[str, list[bool]] = {}

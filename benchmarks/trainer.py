@@ -36,8 +36,8 @@ from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
 from patchclip_trainer.training.loop.run import Run, batches_of
-from patchclip_trainer.training.recipe import read_training_recipe
 from patchclip_trainer.training.stage2.objective import Batch
+from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 
 RECIPES = Path(__file__).parents[1] / "conf" / "recipes"
@@ -76,7 +76,7 @@ def write_data(folder: Path, side: int, count: int) -> PreparedData:
 
 def measure(name: str, data: PreparedData, folder: Path, changes: Sequence[str], sides: str, repeats: int) -> None:
     """Print a row for a recipe."""
-    recipe = read_training_recipe(RECIPES / f"{name}.yaml", changes)
+    recipe = read_stage2_recipe(RECIPES / f"{name}.yaml", changes)
     stage = WatchedStage2(recipe, data, folder, features=folder / "features")
     stage.fill(lambda _done, _total: None)
     run = Run(stage)

@@ -1,8 +1,8 @@
 """Where a model looks, by the methods that patch maps are compared with, behind one interface.
 
-A *map maker* takes (analyzer, radiograph, finding's key) and gives a `PlaceMap`; saliency takes a `Sight` as well. All
-of them ask the same model, with the mirror image and the smoothing that its card asks for: the patch map of its heads,
-attention rollout (Abnar and Zuidema, ACL 2020) and Grad-CAM (Selvaraju et al., ICCV 2017).
+A *map maker* takes (analyzer, radiograph, finding's key) and gives a `PlaceMap`; saliency takes `ImageViews` as well.
+All of them ask the same model, with the mirror image and the smoothing that its card asks for: the patch map of its
+heads, attention rollout (Abnar and Zuidema, ACL 2020) and Grad-CAM (Selvaraju et al., ICCV 2017).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MapMaker = Callable[[NetworkAnalyzer, Radiograph, str], PlaceMap]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class ImageViews:
     """A radiograph as a network sees it, so that several maps need not look at it anew.
 
     views: the image, or what a fixed trunk made of it; then its mirror image, where the card asks for it.
@@ -51,16 +51,16 @@ class Sight:
     geometry: Geometry
 
 
-def see(analyzer: NetworkAnalyzer, radiograph: Radiograph) -> Sight:
+def views_of(analyzer: NetworkAnalyzer, radiograph: Radiograph) -> ImageViews:
     """Prepare a radiograph for saliency maps."""
     image, geometry = preprocess(radiograph, analyzer.card.preprocess)
     images = image[None].to(analyzer.device)
     both = (images, images.flip(-1)) if analyzer.card.mirrored else (images,)
     trunk = analyzer.network.trunk
     if trunk is None:
-        return Sight(both, geometry)
+        return ImageViews(both, geometry)
     with torch.no_grad():
-        return Sight(tuple(trunk.features(view) for view in both), geometry)
+        return ImageViews(tuple(trunk.features(view) for view in both), geometry)
 
 
 def patch_map(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -> PlaceMap:
@@ -77,7 +77,7 @@ def patch_map(analyzer: NetworkAnalyzer, radiograph: Radiograph, finding: str) -
     )
 
 
-def attention_rollout(analyzer: NetworkAnalyzer, image: Radiograph | Sight, finding: str) -> PlaceMap:
+def attention_rollout(analyzer: NetworkAnalyzer, image: Radiograph | ImageViews, finding: str) -> PlaceMap:
     """Return how much of each patch reaches what speaks for the image, through the tower's transformer layers.
 
     That is the class token, or the mean of the patches in a tower that pools them.
@@ -105,7 +105,7 @@ def attention_rollout(analyzer: NetworkAnalyzer, image: Radiograph | Sight, find
     return _as_the_patch_map(analyzer, image, finding, flow_from, _rollout_covers(tower, layers))
 
 
-def grad_cam(analyzer: NetworkAnalyzer, image: Radiograph | Sight, finding: str) -> PlaceMap:
+def grad_cam(analyzer: NetworkAnalyzer, image: Radiograph | ImageViews, finding: str) -> PlaceMap:
     """Return the Grad-CAM of the finding's image logit on the patches that enter the last transformer layer.
 
     On what leaves it the class token, and so the global head's image logit, no longer depends. Raises `ValueError` for
@@ -211,15 +211,15 @@ def _followed(view: torch.Tensor | Features) -> torch.Tensor | Features:
 
 def _as_the_patch_map(
     analyzer: NetworkAnalyzer,
-    image: Radiograph | Sight,
+    image: Radiograph | ImageViews,
     finding: str,
     values_of: Callable[[torch.Tensor | Features, int], torch.Tensor],
     covers: str,
 ) -> PlaceMap:
     """Return values (P,) of a view as a map, with the mirror image and the smoothing that the patch map has."""
-    sight = image if isinstance(image, Sight) else see(analyzer, image)
-    geometry, grid = sight.geometry, sight.geometry.grid
-    maps = [_scaled(values_of(view, grid.rows * grid.columns), geometry) for view in sight.views]
+    seen = image if isinstance(image, ImageViews) else views_of(analyzer, image)
+    geometry, grid = seen.geometry, seen.geometry.grid
+    maps = [_scaled(values_of(view, grid.rows * grid.columns), geometry) for view in seen.views]
     # The second view is the mirror image.
     mean = (maps[0] + maps[1][:, ::-1]) / 2 if len(maps) > 1 else maps[0]
     reach = next((card.smoothing_patches for card in analyzer.card.findings if card.key == finding), 0.0)

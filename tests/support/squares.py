@@ -11,7 +11,7 @@ from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 
 SIDE, SQUARE = 32, 12
 MODEL = """
@@ -52,7 +52,7 @@ def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
     return open_prepared(folder)
 
 
-def squares_recipe(folder: Path, **changes: Any) -> TrainingRecipe:
+def squares_recipe(folder: Path, **changes: Any) -> Stage2Recipe:
     """Return a recipe for the squares, whose model is written into a folder; changes by key."""
     path = folder / "model.yaml"
     path.write_text(MODEL, encoding="utf-8")
@@ -68,4 +68,4 @@ def squares_recipe(folder: Path, **changes: Any) -> TrainingRecipe:
         "device": "cpu",
         "optimizer": {"rate_tower": 3e-3, "rate_new": 3e-3},
     }
-    return TrainingRecipe.model_validate(content | changes)
+    return Stage2Recipe.model_validate(content | changes)

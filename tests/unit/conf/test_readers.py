@@ -15,7 +15,7 @@ from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError, RecipeError
-from patchclip_trainer.training.recipe import read_training_recipe
+from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
 
 
 def _wordings(path: Path) -> Any:
@@ -27,7 +27,7 @@ READERS = [
     (load_findings, FindingsFileError),
     (_wordings, WordingFileError),
     (read_recipe, CheckpointError),
-    (read_training_recipe, RecipeError),
+    (read_stage2_recipe, RecipeError),
     (load_label_domains, DataError),
 ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from tests.support.one_thread import one_thread
 from tests.support.squares import squares_recipe, write_squares
 
@@ -23,6 +23,6 @@ def squares(tmp_path: Path) -> PreparedData:
 
 
 @pytest.fixture
-def make_recipe(tmp_path: Path) -> Callable[..., TrainingRecipe]:
+def make_recipe(tmp_path: Path) -> Callable[..., Stage2Recipe]:
     """Return a recipe for the squares; changes by key."""
     return partial(squares_recipe, tmp_path)

@@ -44,12 +44,12 @@ def baseline(
     Writes predictions.jsonl, which `measure` reads and compares with (--against), and for the train split
     out_of_fold.json.
     """
-    from patchclip_trainer.baseline.run import BaselineSettings, run_baseline
+    from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, fit_and_predict
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared
-    from patchclip_trainer.training.recipe import read_training_recipe
+    from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
 
-    settings = BaselineSettings(kind, read_training_recipe(recipe, changes or []), split, features)
+    settings = BaselineSettings(kind, read_stage2_recipe(recipe, changes or []), split, features)
     with progress("features", "views") as advance:
-        file = run_baseline(settings, open_prepared(data), load_label_domains(label_domains), out, advance)
+        file = fit_and_predict(settings, open_prepared(data), load_label_domains(label_domains), out, advance)
     console().print(f"{file}\nNext: patchclip-trainer measure --predictions {out}", markup=False, soft_wrap=True)

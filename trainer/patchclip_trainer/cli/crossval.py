@@ -55,12 +55,12 @@ def crossval(
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared
     from patchclip_trainer.evaluation.collection import Part
-    from patchclip_trainer.evaluation.compare_predictions import MeasureSettings, measure
-    from patchclip_trainer.evaluation.groups import Bootstrap
+    from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, evaluate_predictions
+    from patchclip_trainer.evaluation.measure_table import Bootstrap
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
     from patchclip_trainer.training.loop.processes import started
-    from patchclip_trainer.training.recipe import read_training_recipe
     from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
+    from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
 
     if started() > 1:
         raise TrainerError(
@@ -68,7 +68,7 @@ def crossval(
             "several GPUs can take a fold each with --fold"
         )
     wanted = cross_validation(
-        read_training_recipe(recipe, changes or ()),
+        read_stage2_recipe(recipe, changes or ()),
         open_prepared(data),
         domains=load_label_domains(label_domains),
         inner_fold=inner_fold,
@@ -83,7 +83,7 @@ def crossval(
     settings = MeasureSettings(
         predictions=out, part=Part("train"), data=data, label_domains=label_domains, bootstrap=Bootstrap(draws)
     )
-    evaluation = measure(settings, counted)
+    evaluation = evaluate_predictions(settings, counted)
     write_evaluation(evaluation, out, with_predictions=False)
     show_measures(evaluation.metrics)
     console().print(f"everything else: {out / 'report.html'}", markup=False, soft_wrap=True)

@@ -68,10 +68,9 @@ def evaluate(
     adds a line to the list of scorings: a held-out part is spent a little with each look at it.
     """
     from patchclip_trainer.evaluation.collection import Part
-    from patchclip_trainer.evaluation.groups import Bootstrap
+    from patchclip_trainer.evaluation.evaluate_checkpoint import EvaluationSettings, evaluate_checkpoint
+    from patchclip_trainer.evaluation.measure_table import Bootstrap
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
-    from patchclip_trainer.evaluation.run import EvaluationSettings
-    from patchclip_trainer.evaluation.run import evaluate as run
 
     settings = EvaluationSettings(
         checkpoint=checkpoint,
@@ -80,13 +79,13 @@ def evaluate(
         scorings=scorings or out / "scorings.jsonl",
         label_domains=label_domains,
         global_only=global_only,
-        against=tuple(against or ()),
+        compared_with=tuple(against or ()),
         bootstrap=Bootstrap(draws, seed),
         device=device,
         saliency=saliency,
     )
     make_folder(out)
-    evaluation = run(settings, counted)
+    evaluation = evaluate_checkpoint(settings, counted)
     write_evaluation(evaluation, out)
     show_measures(evaluation.metrics)
     terminal = console()

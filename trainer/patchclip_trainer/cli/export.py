@@ -60,10 +60,9 @@ def export(
     Writes the weights as they are, card.json, which a node reads, and README.md, the same in words. A finding of which
     too little is known, or that the model cannot tell, is marked as not evaluated; without enough boxes it gets no map.
     """
-    from patchclip_trainer.evaluation.groups import Bootstrap
+    from patchclip_trainer.evaluation.measure_table import Bootstrap
+    from patchclip_trainer.export.export_checkpoint import STATEMENT, ExportSettings, export_checkpoint
     from patchclip_trainer.export.operating_points import Rule
-    from patchclip_trainer.export.run import STATEMENT, ExportSettings
-    from patchclip_trainer.export.run import export as run
 
     settings = ExportSettings(
         checkpoint=checkpoint,
@@ -77,7 +76,7 @@ def export(
         label_domains=label_domains,
         bootstrap=Bootstrap(draws, seed),
     )
-    card = run(settings, out)
+    card = export_checkpoint(settings, out)
     terminal = console()
     for finding in card.findings:
         if finding.not_evaluated:

@@ -68,9 +68,8 @@ def measure(
     their calibration is cross-fitted. Writes metrics.json, plots/, montage.png and report.html.
     """
     from patchclip_trainer.evaluation.collection import Part
-    from patchclip_trainer.evaluation.compare_predictions import MeasureSettings
-    from patchclip_trainer.evaluation.compare_predictions import measure as run
-    from patchclip_trainer.evaluation.groups import Bootstrap
+    from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, evaluate_predictions
+    from patchclip_trainer.evaluation.measure_table import Bootstrap
     from patchclip_trainer.evaluation.predictions import predictions_file
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
 
@@ -79,7 +78,7 @@ def measure(
         data=data,
         part=Part(split, source, view),
         global_only=global_only,
-        against=tuple(against or ()),
+        compared_with=tuple(against or ()),
         saliency=saliency or global_only is not None,
         label_domains=label_domains,
         bootstrap=Bootstrap(draws, seed),
@@ -87,7 +86,7 @@ def measure(
     )
     folder = out or predictions_file(predictions).parent
     make_folder(folder)
-    evaluation = run(settings, counted)
+    evaluation = evaluate_predictions(settings, counted)
     write_evaluation(evaluation, folder, with_predictions=False)
     show_measures(evaluation.metrics)
     console().print(f"everything else: {folder / 'report.html'}", markup=False, soft_wrap=True)

@@ -48,10 +48,10 @@ def stage2(
     GPUs: torchrun --nproc-per-node=N -m patchclip_trainer stage2 ...
     """
     from patchclip_trainer.cli.stage_run import StageRun, run_stage
-    from patchclip_trainer.training.recipe import read_training_recipe
+    from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
     from patchclip_trainer.training.stage2.stage import Stage2
 
-    settings = read_training_recipe(recipe, changed(changes, objective=objective, held_out_fold=fold))
+    settings = read_stage2_recipe(recipe, changed(changes, objective=objective, held_out_fold=fold))
     asked = StageRun(
         title="stage 2",
         data=data,

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.inference.saliency import attention_rollout, grad_cam, see
+from patchclip_core.inference.saliency import attention_rollout, grad_cam, views_of
 from patchclip_core.values.results import Analyzer, Box, Radiograph
 from patchclip_trainer.data.label_domains import LabelDomains, Lesion, reason_to_leave_out
 from patchclip_trainer.data.manifest import ImageRow
@@ -137,12 +137,12 @@ def saliency_maps(
     none: dict[str, str] = {}
     for index, row in enumerate(rows):
         wanted = [key for key, images in judged.items() if images[index]]
-        sight = see(analyzer, radiograph_of(row)) if wanted else None
+        views = views_of(analyzer, radiograph_of(row)) if wanted else None
         for maker, key in product(SALIENCY, wanted):
-            if maker in none or sight is None:
+            if maker in none or views is None:
                 continue
             try:
-                made = SALIENCY[maker](analyzer, sight, key)
+                made = SALIENCY[maker](analyzer, views, key)
             except ValueError as error:
                 none[maker] = f"there is none: {error}"
                 continue

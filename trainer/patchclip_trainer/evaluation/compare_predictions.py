@@ -1,123 +1,91 @@
-"""Measures of predictions that lie on disk: of a cross-validation, of a baseline, of any system at all."""
+"""Predictions compared with another system's, read from its `predictions.jsonl`, on the same patients."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.against import read_opponent
-from patchclip_trainer.evaluation.baselines import PRIOR, MapSystem, mean_box_prior
-from patchclip_trainer.evaluation.calibrated import cross_fitted
-from patchclip_trainer.evaluation.collection import Part, open_collection
-from patchclip_trainer.evaluation.fold_saliency import fold_saliency
-from patchclip_trainer.evaluation.groups import (
-    Bootstrap,
-    Evaluation,
-    Measured,
-    Progress,
-    judged_places,
-    measure_predictions,
-    truths_of,
-)
-from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
-from patchclip_trainer.evaluation.predictions import predictions_file, read_predictions
-
-_NOT_PREDICTED = "the predictions say nothing of it"
+from patchclip_trainer.evaluation.baselines import MapSystem
+from patchclip_trainer.evaluation.image_measures import label_statistics, macro
+from patchclip_trainer.evaluation.predictions import Predictions, predictions_file, read_predictions
+from patchclip_trainer.evaluation.records import Mask, Record, record_of
+from patchclip_trainer.evaluation.truth import FindingTruth
+from patchclip_trainer.metrics.bootstrap import Resamples, paired_difference
+from patchclip_trainer.metrics.roc import auc
 
 
-@dataclass(frozen=True, slots=True)
-class MeasureSettings:
-    """What is measured, and how.
+@dataclass(frozen=True, slots=True, eq=False)
+class Opponent:
+    """Another system's predictions of the same images, in our order; NaN where it has none."""
 
-    predictions: a `predictions.jsonl`, or a folder with it; `out_of_fold.json` beside it says who was held out where.
-    data: the images' lists; None: the prepared data that `out_of_fold.json` names. saliency: whether saliency of the
-    folds' checkpoints is compared with. global_only: a cross-validation without patch losses, whose saliency is
-    compared with too. against: predictions of other systems for the same images.
+    name: str
+    predictions: Predictions
+
+    @property
+    def system(self) -> MapSystem:
+        """Its maps, on the one grid, under the name that metrics have for it."""
+        maps = {key: self.predictions.of(key)[1] for key in self.predictions.keys}
+        return MapSystem(self.name, maps, "maps of another evaluation's predictions")
+
+
+def read_opponent(path: Path, ours: Predictions) -> Opponent:
+    """Read predictions of the images that we predicted.
+
+    path: the file, or the folder of an evaluation; the system is called by the folder's name. Raises `DataError` where
+    the file cannot be read or lacks one of our images.
     """
-
-    predictions: Path
-    part: Part
-    data: Path | None = None
-    global_only: Path | None = None
-    against: tuple[Path, ...] = ()
-    saliency: bool = False
-    label_domains: Path | None = None
-    bootstrap: Bootstrap = field(default_factory=Bootstrap)
-    device: str = "auto"
-
-
-def measure(settings: MeasureSettings, progress: Progress) -> Evaluation:
-    """Measure predictions. Raises `DataError` and `CheckpointError`, which say what to do."""
-    started_s = time.monotonic()
-    measured, folds = open_predictions(settings)
-    predictions, file = measured.predictions, predictions_file(settings.predictions)
-    systems = [_prior(measured, folds)]
-    looked_at = [("", file.parent)] if settings.saliency else []
-    if settings.global_only is not None:
-        looked_at.append(("global_only_", settings.global_only))
-    judged = judged_places(predictions, measured.truths)
-    for prefix, folder in looked_at:
-        systems += fold_saliency(
-            prefix, folder, measured.collection, predictions.rows, judged, settings.device, progress
-        )
-    opponents = [read_opponent(path, predictions) for path in settings.against]
-    metrics, placed = measure_predictions(measured, systems, opponents, settings.bootstrap)
-    metrics["settings"]["label_domains"] = str(settings.label_domains or "shipped")
-    metrics |= {
-        "title": f"{folds.name}, out of fold" if folds else file.resolve().parent.name,
-        "checkpoint": None,
-        "out_of_fold": {"name": folds.name, "folds": folds.folds, "recipe_digest": folds.recipe_digest}
-        if folds
-        else None,
-        "scorings_of_this_checkpoint_on_this_split": None,
-        "seconds": {"analysis": None, "all": round(time.monotonic() - started_s, 2)},
-    }
-    return Evaluation(metrics, measured, placed)
-
-
-def open_predictions(settings: MeasureSettings) -> tuple[Measured, OutOfFold | None]:
-    """Read predictions with what is true of their images, and who was held out where, if they are out of fold.
-
-    Raises `DataError`.
-    """
-    file = predictions_file(settings.predictions)
-    folds = read_out_of_fold(file.parent)
-    folder = settings.data or (Path(folds.data) if folds else None)
-    if folder is None:
-        raise DataError(f"{file}: say by --data where the lists of its images are")
-    domains = load_label_domains(settings.label_domains)
-    collection = open_collection(folder)
-    rows, left_out = collection.choose(settings.part, domains)
-    predictions, missing = read_predictions(file, rows, collection.size_px)
-    if not predictions.rows:
-        raise DataError(f"{file} says nothing of any image of '{settings.part}' in {folder}")
-    truths = truths_of(predictions, collection, domains)
-    calibrated = {}
-    if folds is not None:
-        fold_of = np.array(held_out(folds, predictions.rows, file.parent), dtype=np.intp)
-        calibrated = {
-            "readers": {
-                key: cross_fitted(predictions.of(key)[0], truth.positive, truth.read, fold_of)
-                for key, truth in truths.items()
-            },
-            "text_mined": {
-                key: cross_fitted(predictions.of(key)[0], truth.text_positive, truth.text_known, fold_of)
-                for key, truth in truths.items()
-            },
-        }
-    not_read = {row.image: _NOT_PREDICTED for row in missing}
-    return Measured(collection, settings.part, domains, predictions, truths, left_out, not_read, calibrated), folds
-
-
-def _prior(measured: Measured, folds: OutOfFold | None) -> MapSystem:
-    rows = measured.predictions.rows
-    if folds is None and any(row.split == "train" for row in rows):
-        return MapSystem(PRIOR, {}, f"no {OUT_OF_FOLD_FILE} lies beside the predictions, and these boxes are its own")
-    return mean_box_prior(
-        measured.collection, rows, measured.predictions.keys, measured.domains, folds=folds, source=measured.part.source
+    file = predictions_file(path)
+    size_of = dict(zip((row.image for row in ours.rows), ours.sizes_px, strict=True))
+    found, missing = read_predictions(
+        file, ours.rows, lambda row: (int(size_of[row.image][0]), int(size_of[row.image][1]))
     )
+    if missing:
+        raise DataError(f"{file} says nothing of {len(missing)} of our images, such as {missing[0].image}")
+    return Opponent(f"predictions_of_{file.resolve().parent.name}", found)
+
+
+def compare_images(
+    opponent: Opponent,
+    ours: Predictions,
+    truths: Mapping[str, FindingTruth],
+    image_labels: Mapping[str, Sequence[str]],
+    labelled: Mask,
+    resamples: Resamples,
+) -> Record:
+    """Return our AUC minus the opponent's, paired over patients: of findings by readers and by text, and of labels."""
+    findings: Record = {}
+    for key, truth in truths.items():
+        if key not in opponent.predictions.keys:
+            continue
+        mine, other = ours.of(key)[0], opponent.predictions.of(key)[0]
+        domains = {"readers": (truth.read, truth.positive), "text_mined": (truth.text_known, truth.text_positive)}
+        findings[key] = {}
+        for domain, (known, positive) in domains.items():
+            chosen = known & np.isfinite(mine) & np.isfinite(other)
+            labels = positive[chosen]
+            if labels.any() and not labels.all():
+                statistics = auc(mine[chosen], labels), auc(other[chosen], labels)
+                findings[key][domain] = record_of(paired_difference(*statistics, resamples.of(chosen)))
+    return {"auc": findings, **compare_labels(opponent, ours, image_labels, labelled, resamples)}
+
+
+def compare_labels(
+    opponent: Opponent,
+    ours: Predictions,
+    image_labels: Mapping[str, Sequence[str]],
+    images: Mask,
+    resamples: Resamples,
+) -> Record:
+    """Return our AUC minus the opponent's of each text-mined label that both can score, and of their macro mean."""
+    first, second = (label_statistics(system, image_labels, images) for system in (ours, opponent.predictions))
+    common = [label for label in first if label in second]
+    drawn = resamples.of(images)
+    macros = [macro([statistics[label] for label in common]) for statistics in (first, second)]
+    return {
+        "labels": {label: record_of(paired_difference(first[label], second[label], drawn)) for label in common},
+        "macro_auc": record_of(paired_difference(macros[0], macros[1], drawn) if common else None),
+    }

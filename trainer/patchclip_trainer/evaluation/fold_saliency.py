@@ -20,7 +20,7 @@ from patchclip_trainer.data.shards import write_atomically
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem, saliency_maps
 from patchclip_trainer.evaluation.collection import Collection
-from patchclip_trainer.evaluation.groups import Progress
+from patchclip_trainer.evaluation.measure_table import Progress
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, fold_folder, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import Predictions, load_whole, read_predictions, write_predictions
 from patchclip_trainer.metrics.candidates import GRID_CELLS

@@ -1,246 +1,225 @@
-"""Every measure of a checkpoint on a split, with intervals over patients: plain values, ready for `metrics.json`."""
+"""The table of all measures of predictions, whoever made them: what `metrics.json` says and pictures are made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem
-from patchclip_trainer.evaluation.calibrated import LEAST_PROBABILITY, CalibrationPair
-from patchclip_trainer.evaluation.predictions import Predictions, candidates_of
-from patchclip_trainer.evaluation.truth import FindingTruth
-from patchclip_trainer.metrics.bootstrap import (
-    Estimate,
-    Numbers,
-    Resamples,
-    Statistic,
-    estimate,
-    mean_of,
-    paired_difference,
-    paired_ratio,
+from patchclip_trainer.data.label_domains import LabelDomains, disagreements, view_of
+from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.baselines import MapSystem
+from patchclip_trainer.evaluation.calibrated import CalibrationPair
+from patchclip_trainer.evaluation.collection import Collection, Part
+from patchclip_trainer.evaluation.compare_predictions import Opponent, compare_images
+from patchclip_trainer.evaluation.groups import group_measures
+from patchclip_trainer.evaluation.image_measures import image_measures, label_measures
+from patchclip_trainer.evaluation.place_measures import (
+    PATCH_MAP,
+    PlacedMaps,
+    better_saliency,
+    box_overlap,
+    compare_places,
+    place_maps,
+    place_measures,
 )
-from patchclip_trainer.metrics.froc import (
-    PRIMARY_RATES,
-    SECONDARY_RATES,
-    FrocCases,
-    false_positives_at,
-    froc_cases,
-    mean_sensitivity,
-    sensitivities,
-    unreached_rates,
-)
-from patchclip_trainer.metrics.pointing import best_overlap, contrast_to_noise, points_at
-from patchclip_trainer.metrics.roc import auc, average_precision, calibration_error
+from patchclip_trainer.evaluation.predictions import Predictions
+from patchclip_trainer.evaluation.records import Record
+from patchclip_trainer.evaluation.truth import FindingTruth, text_labelled, truth_of
+from patchclip_trainer.metrics.bootstrap import Resamples, draw_patients
+from patchclip_trainer.metrics.candidates import GRID_CELLS, MAXIMUM_CANDIDATES, SEPARATION_CELLS
 
-PATCH_MAP = "patch_map"
-COMPARED_AT_SENSITIVITY = 0.5
-
-Record = dict[str, Any]
-Mask = NDArray[np.bool_]
+SCHEMA = 2
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""(what is done, number of images) -> a context that gives a function to call with how many are newly done."""
+DOMAINS = ("readers", "text_mined")
+"""Who says what is true of an image as a whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlacedMaps:
-    """One origin's maps of a finding, over the images in which its place is judged.
+class Measured:
+    """Predictions with what is true of their images.
 
-    cases: matched candidates. boxed: (N,) images with a lesion. pointing, contrast: (M,), of the boxed images.
+    left_out, not_read: image -> reason. calibrated: domain -> finding -> probabilities before and after calibration.
     """
 
-    cases: FrocCases
-    boxed: Mask
-    pointing: Numbers
-    contrast: Numbers
+    collection: Collection
+    part: Part
+    domains: LabelDomains
+    predictions: Predictions
+    truths: Mapping[str, FindingTruth]
+    left_out: Mapping[str, str]
+    not_read: Mapping[str, str]
+    calibrated: Mapping[str, Mapping[str, CalibrationPair]]
 
 
-def place_maps(
-    system: MapSystem, finding: str, truth: FindingTruth, sizes_px: NDArray[np.intp], images: Mask
-) -> PlacedMaps | None:
-    """Match one origin's maps with the lesions of these images; None where it has no map of the finding."""
-    grids = system.grids.get(finding)
-    chosen = np.flatnonzero(images)
-    if grids is None or np.isnan(grids[chosen]).any():
-        return None
-    lesions = [truth.lesions[index] for index in chosen]
-    boxed = [index for index in chosen if truth.lesions[index]]
-    candidates = [candidates_of(grids[index], sizes_px[index]) for index in chosen]
-    sizes = {index: (int(sizes_px[index][0]), int(sizes_px[index][1])) for index in boxed}
-    return PlacedMaps(
-        froc_cases(candidates, lesions, [truth.rest_known[index] for index in chosen]),
-        np.array([bool(drawn) for drawn in lesions], dtype=bool),
-        np.array([points_at(grids[index], truth.lesions[index], *sizes[index]) for index in boxed], dtype=np.float64),
-        np.array([contrast_to_noise(grids[index], truth.lesions[index], *sizes[index]) for index in boxed]),
-    )
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How intervals are drawn."""
+
+    draws: int = 1000
+    seed: int = 0
 
 
-def place_measures(placed: PlacedMaps, resamples: Resamples) -> Record:
-    """Return FROC, pointing game and contrast of one origin's maps. resamples: over the images that were placed."""
-    cases, of_boxed = placed.cases, resamples.of(placed.boxed)
-    ones = np.ones((1, len(cases.normal)))
-    rates = (*PRIMARY_RATES, *SECONDARY_RATES)
-    known = np.isfinite(placed.contrast)
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Everything that was found: `metrics` as it is written, and what pictures are made from.
+
+    warning: what every picture must say, such as that the model is untrained; empty where nothing must be said.
+    """
+
+    metrics: Record
+    measured: Measured
+    placed: Mapping[str, Mapping[str, PlacedMaps]]
+    warning: str = ""
+
+    @property
+    def predictions(self) -> Predictions:
+        """The predictions that were measured."""
+        return self.measured.predictions
+
+    @property
+    def truths(self) -> Mapping[str, FindingTruth]:
+        """What is true, by finding."""
+        return self.measured.truths
+
+
+def truths_of(predictions: Predictions, collection: Collection, domains: LabelDomains) -> dict[str, FindingTruth]:
+    """Return what is known of each predicted finding."""
+    return {key: truth_of(predictions.rows, collection.boxes, key, domains) for key in predictions.keys}
+
+
+def judged_places(predictions: Predictions, truths: Mapping[str, FindingTruth]) -> dict[str, NDArray[np.bool_]]:
+    """Return, for each finding with boxes and maps, the images (N,) in which its place is judged."""
     return {
-        "mean_sensitivity": record_of(estimate(mean_sensitivity(cases), resamples)),
-        "sensitivity_at": {
-            f"{rate:g}": _number(value) for rate, value in zip(rates, sensitivities(cases, ones, rates)[0], strict=True)
-        },
-        "rates_not_reached": list(unreached_rates(cases, rates)),
-        "mean_sensitivity_per_normal_image": record_of(
-            estimate(mean_sensitivity(cases, per="normal image"), resamples) if cases.normal.any() else None
-        ),
-        "false_positives_at_half_sensitivity": {
-            "per_image": record_of(estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY), resamples)),
-            "per_normal_image": record_of(
-                estimate(false_positives_at(cases, COMPARED_AT_SENSITIVITY, "normal image"), resamples)
-                if cases.normal.any()
-                else None
-            ),
-        },
-        "pointing_game": record_of(estimate(mean_of(placed.pointing), of_boxed)),
-        "contrast_to_noise": record_of(estimate(mean_of(placed.contrast[known]), of_boxed.of(known))),
+        key: truth.placed
+        for key, truth in truths.items()
+        if truth.boxed.any() and not bool(np.isnan(predictions.of(key)[1][truth.placed]).any())
     }
 
 
-def compare_places(ours: PlacedMaps, other: PlacedMaps, resamples: Resamples) -> Record:
-    """Return ours minus the other's, paired over patients, and the ratio of false positives at half the lesions."""
-    of_boxed = resamples.of(ours.boxed)
-    at_half = [false_positives_at(placed.cases, COMPARED_AT_SENSITIVITY) for placed in (ours, other)]
-    return {
-        "mean_sensitivity": record_of(
-            paired_difference(mean_sensitivity(ours.cases), mean_sensitivity(other.cases), resamples)
-        ),
-        "pointing_game": record_of(paired_difference(mean_of(ours.pointing), mean_of(other.pointing), of_boxed)),
-        "false_positive_ratio_at_half_sensitivity": record_of(paired_ratio(at_half[0], at_half[1], resamples)),
-    }
+def measure_table(
+    measured: Measured,
+    systems: Sequence[MapSystem],
+    opponents: Sequence[Opponent],
+    bootstrap: Bootstrap,
+) -> tuple[Record, dict[str, Mapping[str, PlacedMaps]]]:
+    """Measure predictions against what is true, and their maps against those of other systems.
 
-
-def box_overlap(predictions: Predictions, finding: str, truth: FindingTruth, resamples: Resamples) -> Record:
-    """Return the mean over lesions of the best IoU with a region that the model names, an unnamed one counting 0."""
-    pairs = [
-        (index, best_overlap(lesion, predictions.regions[index].get(finding, ())))
-        for index, drawn in enumerate(truth.lesions)
-        for lesion in drawn
-    ]
-    images = np.array([index for index, _ in pairs], dtype=np.intp)
-    overlaps = np.array([overlap for _, overlap in pairs])
-    return record_of(estimate(mean_of(overlaps), Resamples(resamples.weights[:, images])) if pairs else None)
-
-
-def image_measures(
-    probabilities: Numbers,
-    truth: Mask,
-    images: Mask,
-    resamples: Resamples,
-    calibrated: CalibrationPair | None = None,
-) -> Record:
-    """Return AUC and average precision over these images, and calibration errors; None where a class is missing.
-
-    calibrated: probabilities before and after calibration; None: as they are.
+    Returns the part of `metrics.json` that does not depend on where predictions came from, and the matched maps by
+    finding and system. Raises `DataError` where two systems have one name.
     """
-    chosen = images & np.isfinite(probabilities)
-    values, labels, drawn = probabilities[chosen], truth[chosen], resamples.of(chosen)
-    both = bool(labels.any() and not labels.all())
-    record: Record = {
-        "positives": int(labels.sum()),
-        "negatives": int((~labels).sum()),
-        "auc": record_of(estimate(auc(values, labels), drawn) if both else None),
-        "average_precision": record_of(estimate(average_precision(values, labels), drawn) if both else None),
-    }
-    said = {"calibration_error": probabilities if calibrated is None else calibrated.after}
-    said["calibration_error_before"] = np.full_like(probabilities, np.nan) if calibrated is None else calibrated.before
-    for name, each in said.items():
-        defined = len(values) and np.isfinite(each[chosen]).all()
-        record[name] = record_of(estimate(calibration_error(each[chosen], labels), drawn) if defined else None)
-    return record
-
-
-def label_measures(
-    predictions: Predictions, image_labels: Mapping[str, Sequence[str]], images: Mask, resamples: Resamples
-) -> Record:
-    """Return the AUC of each text-mined label, their macro mean, and what the view alone would give.
-
-    images: those whose labels are measured one by one. Labels of which only one class is there, or that the model has
-    no finding for, are left out of the mean and named.
-    """
-    rows = predictions.rows
-    views = np.array([row.view.split(" ")[0] for row in rows])
-    with_view = images & np.isin(views, ["AP", "PA"])
-    drawn = resamples.of(images)
-    statistics = label_statistics(predictions, image_labels, images)
-    labels: Record = {}
-    for label, statistic in statistics.items():
-        truth = _labelled(predictions, label)
-        scored = _label_scores(predictions, image_labels[label])
-        assert scored is not None
-        both = truth[with_view].any() and not truth[with_view].all()
-        view = auc((views == "AP")[with_view].astype(float), truth[with_view]) if both else None
-        labels[label] = {
-            "positives": int(truth[images].sum()),
-            "negatives": int((~truth[images]).sum()),
-            "scored_by": scored[1],
-            "auc": record_of(estimate(statistic, drawn)),
-            "average_precision": record_of(estimate(average_precision(scored[0][images], truth[images]), drawn)),
-            "auc_of_being_ap_alone": record_of(estimate(view, resamples.of(with_view)) if view else None),
+    predictions, domains, truths = measured.predictions, measured.domains, measured.truths
+    maps = {key: predictions.of(key)[1] for key in predictions.keys}
+    systems = [MapSystem(PATCH_MAP, maps, "the predictions' own maps"), *systems, *(each.system for each in opponents)]
+    names = [system.name for system in systems]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise DataError(
+            f"two systems to compare with are called {', '.join(doubled)}; rename the folder of one of them"
+        )
+    resamples = draw_patients([row.patient_id for row in predictions.rows], bootstrap.draws, bootstrap.seed)
+    findings: dict[str, Record] = {}
+    placed: dict[str, Mapping[str, PlacedMaps]] = {}
+    for key, truth in truths.items():
+        place, placed[key] = _place(key, truth, systems, predictions, resamples)
+        probabilities = predictions.of(key)[0]
+        calibrated = {domain: measured.calibrated.get(domain, {}).get(key) for domain in DOMAINS}
+        findings[key] = {
+            "images": truth.counts,
+            "image_level": {
+                "readers": image_measures(probabilities, truth.positive, truth.read, resamples, calibrated["readers"]),
+                "text_mined": image_measures(
+                    probabilities, truth.text_positive, truth.text_known, resamples, calibrated["text_mined"]
+                ),
+            },
+            "place": place,
+            "box_overlap": box_overlap(predictions, key, truth, resamples),
         }
+    labelled = text_labelled(predictions.rows, domains)
+    scored_by = domains.image_labels.scored_by
+    sources, views = [row.source for row in predictions.rows], [view_of(row) for row in predictions.rows]
+    metrics: Record = {
+        "schema": SCHEMA,
+        "data": _data_record(measured),
+        "settings": {
+            "bootstrap_draws": bootstrap.draws,
+            "seed": bootstrap.seed,
+            "grid_cells": GRID_CELLS,
+            "maximum_candidates": MAXIMUM_CANDIDATES,
+            "separation_cells": SEPARATION_CELLS,
+        },
+        "systems": {system.name: system.about for system in systems},
+        "findings": findings,
+        "image_labels": label_measures(predictions, scored_by, labelled, resamples),
+        "against": {
+            other.name: compare_images(other, predictions, truths, scored_by, labelled, resamples)
+            for other in opponents
+        },
+        "by_source": group_measures(sources, predictions, truths, placed, labelled, resamples, domains, opponents),
+        "by_view": group_measures(views, predictions, truths, placed, labelled, resamples, domains, opponents),
+    }
+    return metrics, placed
+
+
+def _place(
+    key: str, truth: FindingTruth, systems: Sequence[MapSystem], predictions: Predictions, resamples: Resamples
+) -> tuple[Record, dict[str, PlacedMaps]]:
+    """Return the record of a finding's place, and the matched maps by system."""
+    judged = truth.placed
+    record: Record = {
+        "images": int(judged.sum()),
+        "boxed_images": int(truth.boxed.sum()),
+        "lesions": sum(len(drawn) for drawn in truth.lesions),
+    }
+    placed: dict[str, PlacedMaps] = {}
+    if truth.boxed.any() and not np.isnan(predictions.of(key)[1][judged]).any():
+        for system in systems:
+            found = place_maps(system, key, truth, predictions.sizes_px, judged)
+            if found is not None:
+                placed[system.name] = found
+    drawn = resamples.of(judged)
+    ours = placed.get(PATCH_MAP)
+    record["systems"] = {
+        name: {
+            "measures": place_measures(found, drawn),
+            "patch_map_compared": compare_places(ours, found, drawn) if ours and name != PATCH_MAP else None,
+        }
+        for name, found in placed.items()
+    }
+    record["better_saliency"] = better_saliency(record["systems"])
+    return record, placed
+
+
+def _data_record(measured: Measured) -> Record:
+    collection, predictions = measured.collection, measured.predictions
+    place_of = {row.image: row.place for row in collection.rows}
     return {
-        "images": int(images.sum()),
-        "macro_auc": record_of(estimate(macro(list(statistics.values())), drawn) if statistics else None),
-        "labels": labels,
-        "without_a_measure": [label for label in image_labels if label not in statistics],
+        "folder": collection.folder.resolve().name,
+        "manifest_digest": collection.digest,
+        "split": measured.part.split,
+        "source": measured.part.source,
+        "view": measured.part.view,
+        "images": len(predictions.rows),
+        "patients": len({row.patient_id for row in predictions.rows}),
+        "problem_counts": dict(Counter(problem.kind for problem in collection.problems)),
+        "problems": [str(problem) for problem in collection.problems],
+        "not_read": [
+            {"image": image, "place": str(place_of[image]), "reason": reason}
+            for image, reason in measured.not_read.items()
+        ],
+        "left_out": [{"image": image, "reason": reason} for image, reason in measured.left_out.items()],
+        "disagreements": [
+            {
+                "image": item.image,
+                "finding": item.finding,
+                "positive": list(item.positive),
+                "negative": list(item.negative),
+                "left_out": item.left_out,
+            }
+            for item in disagreements(predictions.rows, collection.boxes, measured.domains)
+        ],
     }
-
-
-def label_statistics(
-    predictions: Predictions, image_labels: Mapping[str, Sequence[str]], images: Mask
-) -> dict[str, Statistic]:
-    """Return the AUC of each label that the model can score and of which these images have both classes."""
-    found = {}
-    for label, sources in image_labels.items():
-        scored, truth = _label_scores(predictions, sources), _labelled(predictions, label)[images]
-        if scored is not None and truth.any() and not truth.all() and np.isfinite(scored[0][images]).all():
-            found[label] = auc(scored[0][images], truth)
-    return found
-
-
-def macro(statistics: Sequence[Statistic]) -> Statistic:
-    """Return the statistic that is the mean of several."""
-    return lambda weights: np.asarray(np.mean([statistic(weights) for statistic in statistics], axis=0))
-
-
-def better_saliency(systems: Mapping[str, Record]) -> str | None:
-    """Return the name of the saliency with fewest false positives at half the lesions; the claim is held against it."""
-    at_half = {
-        name: record["measures"]["false_positives_at_half_sensitivity"]["per_image"]["value"]
-        for name, record in systems.items()
-        if name.removeprefix("global_only_") in SALIENCY and record["measures"] is not None
-    }
-    reached = {name: value for name, value in at_half.items() if value is not None}
-    return min(reached, key=lambda name: reached[name]) if reached else None
-
-
-def _labelled(predictions: Predictions, label: str) -> Mask:
-    return np.array([label in row.labels for row in predictions.rows], dtype=bool)
-
-
-def _label_scores(predictions: Predictions, sources: Sequence[str]) -> tuple[Numbers, str] | None:
-    for source in sources:
-        if source in predictions.keys:
-            return predictions.of(source)[0], source
-        if source == "none of all":
-            known = np.isfinite(predictions.probabilities)
-            absent = np.where(known, 1 - np.clip(predictions.probabilities, 0, 1 - LEAST_PROBABILITY), 1.0)
-            return np.asarray(np.log(absent).sum(axis=1), dtype=np.float64), source  # the same order as their product
-    return None
-
-
-def record_of(found: Estimate | None) -> Record:
-    """Return an estimate as it is written; None is one that is undefined."""
-    record = asdict(found or Estimate(None, None, None, 1.0))
-    return {name: _number(value) for name, value in record.items()}
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 5)

@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.wording import RESEARCH_STATEMENT
-from patchclip_trainer.evaluation.groups import DOMAINS, Evaluation
-from patchclip_trainer.evaluation.measure_table import PATCH_MAP, Mask, PlacedMaps
+from patchclip_trainer.evaluation.measure_table import DOMAINS, Evaluation
+from patchclip_trainer.evaluation.place_measures import PATCH_MAP, PlacedMaps
 from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
 from patchclip_trainer.evaluation.predictions import candidates_of
+from patchclip_trainer.evaluation.records import Mask
 from patchclip_trainer.metrics.froc import PRIMARY_RATES, SECONDARY_RATES, froc_curve
 from patchclip_trainer.metrics.roc import reliability, roc_points
 

@@ -14,10 +14,11 @@ from PIL import Image
 from patchclip_core.drawing import page
 from patchclip_core.values.definitions import load_findings
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.groups import Evaluation
-from patchclip_trainer.evaluation.measure_table import PATCH_MAP, Record
+from patchclip_trainer.evaluation.measure_table import Evaluation
 from patchclip_trainer.evaluation.pictures import curves, montage, names_of
+from patchclip_trainer.evaluation.place_measures import PATCH_MAP
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, write_predictions
+from patchclip_trainer.evaluation.records import Record
 
 _JPEG_QUALITY = 82
 

@@ -1,4 +1,7 @@
-"""A training recipe: one YAML file a run, every value of which can be overridden on the command line."""
+"""What the recipe of any run says, and how one is read: a YAML file, whose values the command line can override.
+
+What only one stage says is in `stage1/recipe.py` and `stage2/recipe.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ Objective = Annotated[str, AfterValidator(known_method)]
 """A method's name, see `patchclip_core.models.methods`."""
 
 
-class _Part(BaseModel):
+class RecipePart(BaseModel):
+    """Keys of a recipe that belong together; a key that it does not know is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class OptimizerRecipe(_Part):
+class OptimizerRecipe(RecipePart):
     """How weights follow their gradients."""
 
     kind: Literal["adamw", "sgd"] = "adamw"
@@ -40,7 +45,7 @@ class OptimizerRecipe(_Part):
     """Longest gradient, over all weights together."""
 
 
-class AugmentRecipe(_Part):
+class AugmentRecipe(RecipePart):
     """Random changes to each image; boxes move along. View 0 of an image is the image as it is."""
 
     views: Annotated[int, Field(ge=1)] | None = None
@@ -65,7 +70,7 @@ class AugmentRecipe(_Part):
         return epoch + 1 if self.views is None else epoch % self.views
 
 
-class RunRecipe(_Part):
+class RunRecipe(RecipePart):
     """What any run says, whichever stage it trains."""
 
     stage: ClassVar[str] = "a run"
@@ -116,56 +121,7 @@ class RunRecipe(_Part):
         return self
 
 
-class PartsRecipe(_Part):
-    """Weights of the loss's parts, of the objectives `patchclip` and `paper`; the defaults are the publication's."""
-
-    overall: Annotated[float, Field(ge=0)] = 1.0
-    pooled: Annotated[float, Field(ge=0)] = 1.0
-    patches: Annotated[float, Field(ge=0)] = 1.0
-    sparse: Annotated[float, Field(ge=0)] = 0.5
-    bags: Annotated[float, Field(ge=0)] = 0.0
-    """Of images that show a finding, nobody has said where: their highest patches are to say so."""
-    bag_patches: Annotated[int, Field(ge=1)] = 4
-    """How many of the highest patches of such an image these are."""
-
-
-class TrainingRecipe(RunRecipe):
-    """A run of stage 2."""
-
-    stage: ClassVar[str] = "stage 2"
-
-    objective: Objective = "patchclip"
-    train: Literal["everything", "image", "heads"] = "everything"
-    """'image': not the text side. 'heads': what the paper's stage 2 trains."""
-    mirrored: bool = False
-    """Whether the checkpoint also looks at the mirror image and takes the mean, and whether predictions do."""
-    smoothing_patches: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """Standard deviation of the Gaussian that smooths the checkpoint's maps, in patches; it has no part in training."""
-    parts: PartsRecipe = PartsRecipe()
-    hard_targets: bool = False
-    """Patches count as whole from half coverage on; always so with the objective `paper`."""
-    text_mined: bool = True
-    """Text-mined labels count for the image as a whole; for patches they never do."""
-    normal_patches: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """How much the patches of an image count that words alone call normal, beside those of images that were read. Only
-    where the label domains say that such words hold (NIH's PA films); 0: they teach no patch."""
-    balance: Annotated[float, Field(ge=1)] | None = None
-    """How often an epoch shows an image at most, so that findings and, within each, views come equally often; null:
-    once each."""
-    stop_on: Literal["froc", "loss"] = "froc"
-    """What early stopping looks at: how well lesions are found, where any is held out; or the loss."""
-    findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Keys to train; left out, all that have a positive image in the part that is trained on."""
-    by_text: tuple[str, ...] = ()
-    """Keys that are never trained; a cross-validation asks for them by their sentences alone, and measures that."""
-
-
 _Recipe = TypeVar("_Recipe", bound=RunRecipe)
-
-
-def read_training_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingRecipe:
-    """Read a recipe of stage 2; see `read_recipe_of`."""
-    return read_recipe_of(TrainingRecipe, path, changes)
 
 
 def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ()) -> _Recipe:

@@ -11,12 +11,12 @@ from patchclip_core.checkpoints.checkpoint import load, write_card
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.saliency import (
     MAP_MAKERS,
+    ImageViews,
     PlaceMap,
-    Sight,
     attention_rollout,
     grad_cam,
-    see,
     transformer_layers,
+    views_of,
 )
 from patchclip_core.models.auto import AutoImageSettings
 from patchclip_core.models.efficientnet import EfficientNetImageSettings
@@ -126,23 +126,23 @@ def test_rollout_and_grad_cam_look_into_every_reader(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("maker", [attention_rollout, grad_cam])
 def test_a_map_behind_a_fixed_trunk_is_the_same_from_what_the_trunk_made(
-    maker: Callable[[NetworkAnalyzer, Radiograph | Sight, str], PlaceMap], tmp_path: Path
+    maker: Callable[[NetworkAnalyzer, Radiograph | ImageViews, str], PlaceMap], tmp_path: Path
 ) -> None:
     tower = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16)
     model = analyzer(tmp_path, tower)
-    sight = see(model, radiograph())
+    seen = views_of(model, radiograph())
 
-    found = [maker(model, image, "opacity") for image in (radiograph(), sight)]
+    found = [maker(model, image, "opacity") for image in (radiograph(), seen)]
 
     assert "2 transformer layers" in found[0].covers
-    assert isinstance(sight.views[0], Features)
+    assert isinstance(seen.views[0], Features)
     assert found[0].values.shape == (4, 4)
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-6)
 
 
 @pytest.mark.parametrize("maker", [attention_rollout, grad_cam])
 def test_saliency_looks_at_the_mirror_image_and_is_smoothed_where_the_patch_map_is(
-    maker: Callable[[NetworkAnalyzer, Radiograph | Sight, str], PlaceMap], tmp_path: Path
+    maker: Callable[[NetworkAnalyzer, Radiograph | ImageViews, str], PlaceMap], tmp_path: Path
 ) -> None:
     folder = write_checkpoint(tmp_path, "patchclip")
     image = radiograph()

@@ -13,13 +13,13 @@ import torch
 
 from patchclip_core.places.targets import Targets
 from patchclip_core.values.results import Box
+from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, Kind, fit_and_predict
 from patchclip_trainer.baseline.patch_head import HeadRecipe, patch_probabilities, train_head
-from patchclip_trainer.baseline.run import BaselineSettings, Kind, run_baseline
 from patchclip_trainer.data.label_domains import ImageLabels, load_label_domains
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import held_out, read_out_of_fold
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from tests.support.squares import write_squares
 from tests.unit.patchclip_trainer.training.inputs.test_feature_cache import efficientnet_checkpoint
 
@@ -36,24 +36,24 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> TrainingRecipe:
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Stage2Recipe:
     start = efficientnet_checkpoint(tmp_path_factory.mktemp("start"))
-    return TrainingRecipe(name="toy", start=str(start), folds=4, findings=("pneumothorax",), device="cpu")
+    return Stage2Recipe(name="toy", start=str(start), folds=4, findings=("pneumothorax",), device="cpu")
 
 
 def _run(
-    kind: Kind, recipe: TrainingRecipe, data: PreparedData, out: Path, split: str = "train"
+    kind: Kind, recipe: Stage2Recipe, data: PreparedData, out: Path, split: str = "train"
 ) -> dict[str, dict[str, Any]]:
     domains = load_label_domains().model_copy(
         update={"image_labels": ImageLabels(sources=("toy",), scored_by={"Square": ("square", "pneumothorax")})}
     )
-    path = run_baseline(BaselineSettings(kind, recipe, split), data, domains, out, lambda _done, _total: None)
+    path = fit_and_predict(BaselineSettings(kind, recipe, split), data, domains, out, lambda _done, _total: None)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return {line["image"]: line["findings"] for line in lines}
 
 
 def test_a_patch_head_predicts_each_fold_by_the_boxes_of_the_others(
-    recipe: TrainingRecipe, squares: PreparedData, tmp_path: Path
+    recipe: Stage2Recipe, squares: PreparedData, tmp_path: Path
 ) -> None:
     found = _run("patch-head", recipe, squares, tmp_path / "first")
     folds = read_out_of_fold(tmp_path / "first")
@@ -72,7 +72,7 @@ def test_a_patch_head_predicts_each_fold_by_the_boxes_of_the_others(
 
 
 def test_logistic_regression_tells_images_by_their_labels(
-    recipe: TrainingRecipe, squares: PreparedData, tmp_path: Path
+    recipe: Stage2Recipe, squares: PreparedData, tmp_path: Path
 ) -> None:
     found = _run("logistic-regression", recipe, squares, tmp_path)
 
@@ -83,7 +83,7 @@ def test_logistic_regression_tells_images_by_their_labels(
 
 
 def test_another_part_is_predicted_by_what_all_of_train_taught(
-    recipe: TrainingRecipe, squares: PreparedData, tmp_path: Path
+    recipe: Stage2Recipe, squares: PreparedData, tmp_path: Path
 ) -> None:
     (tmp_path / "out_of_fold.json").write_text("of an earlier run")
 
@@ -99,7 +99,7 @@ def test_a_network_without_a_fixed_trunk_has_no_baseline(squares: PreparedData, 
     with pytest.raises(RecipeError, match="no fixed trunk"):
         _run(
             "patch-head",
-            TrainingRecipe(name="toy", start="untrained", findings=("pneumothorax",), folds=4),
+            Stage2Recipe(name="toy", start="untrained", findings=("pneumothorax",), folds=4),
             squares,
             tmp_path,
         )

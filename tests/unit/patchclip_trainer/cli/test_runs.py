@@ -17,9 +17,9 @@ from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.loop.run import Outcome, Run
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 
-MakeRecipe = Callable[..., TrainingRecipe]
+MakeRecipe = Callable[..., Stage2Recipe]
 
 
 @pytest.fixture

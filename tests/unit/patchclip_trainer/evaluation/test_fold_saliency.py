@@ -16,7 +16,7 @@ from patchclip_core.inference.saliency import MAP_MAKERS
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.collection import Collection, open_collection
 from patchclip_trainer.evaluation.fold_saliency import fold_saliency
-from patchclip_trainer.evaluation.groups import Progress
+from patchclip_trainer.evaluation.measure_table import Progress
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, read_out_of_fold, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import load_whole
 from patchclip_trainer.metrics.candidates import to_grid

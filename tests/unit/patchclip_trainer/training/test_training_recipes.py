@@ -13,8 +13,9 @@ from patchclip_core.checkpoints import checkpoint
 from patchclip_core.checkpoints.recipe import read_recipe
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import TrainingRecipe, read_recipe_of
+from patchclip_trainer.training.recipe import read_recipe_of
 from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 from tests.support import tiny_encoders
 from tests.support.squares import write_squares
@@ -24,7 +25,7 @@ RECIPES = sorted((Path(__file__).parents[4] / "conf" / "recipes").glob("*.yaml")
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_can_be_read_and_changed(path: Path) -> None:
-    kind = Stage1Recipe if path.stem.startswith("stage1-") else TrainingRecipe
+    kind = Stage1Recipe if path.stem.startswith("stage1-") else Stage2Recipe
 
     recipe = read_recipe_of(kind, path, ["optimizer.rate_new=1e-3", "epochs=3"])
 
@@ -46,14 +47,14 @@ def test_a_change_that_cannot_be_made_is_named_with_the_key_that_may_be_meant(ch
     with pytest.raises(
         RecipeError, match=r"demo\.yaml, a recipe of stage 2, cannot be changed so:\n.*" + re.escape(said)
     ):
-        read_recipe_of(TrainingRecipe, RECIPES[0].with_name("demo.yaml"), ["seed=1", change])
+        read_recipe_of(Stage2Recipe, RECIPES[0].with_name("demo.yaml"), ["seed=1", change])
 
 
 def test_a_recipe_of_another_stage_is_said_to_be_one() -> None:
     first, second = (RECIPES[0].with_name(f"{name}.yaml") for name in ("stage1-compact-448", "compact-448"))
 
     with pytest.raises(RecipeError) as of_first:
-        read_recipe_of(TrainingRecipe, first)
+        read_recipe_of(Stage2Recipe, first)
     with pytest.raises(RecipeError) as of_second:
         read_recipe_of(Stage1Recipe, second)
 
@@ -77,7 +78,7 @@ def test_the_papers_recipe_runs_with_towers_of_its_kind(tmp_path: Path) -> None:
     model |= {"input_px": 132, "image": f"clip:{clip}", "text": f"clip:{clip}"}
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(model), encoding="utf-8")
     changes = [f"model={tmp_path / 'model.yaml'}", "epochs=2", "device=cpu", "findings=[pneumothorax]"]
-    recipe = read_recipe_of(TrainingRecipe, RECIPES[0].with_name("paper.yaml"), changes)
+    recipe = read_recipe_of(Stage2Recipe, RECIPES[0].with_name("paper.yaml"), changes)
     stage = Stage2(recipe, squares, tmp_path / "tokenizer")
     before = {name: weight.clone() for name, weight in stage.network.named_parameters()}
 

@@ -1,4 +1,4 @@
-"""How a run sees its images: as pixels, or as features that a fixed trunk has made of them and a folder keeps."""
+"""Where a run gets its input from: pixels, or as features that a fixed trunk has made of them and a folder keeps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.towers import Features
 from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCache, Progress, Wanted
 from patchclip_trainer.training.inputs.views import View, Views, normalised
 from patchclip_trainer.training.recipe import RunRecipe
@@ -21,11 +23,11 @@ from patchclip_trainer.training.recipe import RunRecipe
 _TIMED_VIEWS = 16
 
 
-class Sight:
+class InputSource:
     """The views of a run's images, for its network.
 
     folder: keeps features, where the network begins with a fixed trunk and the recipe has a number of views; default:
-    beside the prepared data.
+    beside the prepared data. Raises `DataError` where the data were prepared for another input than the network's.
     """
 
     def __init__(
@@ -36,13 +38,14 @@ class Sight:
         preprocess: PreprocessSettings,
         folder: Path | None = None,
     ) -> None:
+        check_fit(views.data, preprocess)
         self.views, self._recipe, self._preprocess = views, recipe, preprocess
         self._device = next(network.parameters()).device
         self.cache: FeatureCache | None = None
         if network.trunk is not None and recipe.augment.views is not None:
             self.cache = FeatureCache(folder or views.data.folder / FEATURES, network.trunk, preprocess, views)
 
-    def see(self, indices: NDArray[np.int64], view: int) -> tuple[torch.Tensor | Features, tuple[View, ...]]:
+    def read(self, indices: NDArray[np.int64], view: int) -> tuple[torch.Tensor | Features, tuple[View, ...]]:
         """Return normalised images (B, channels, side, side), or their features, and what the views are."""
         if self.cache is not None:
             return self.cache.read(indices, view)
@@ -87,3 +90,14 @@ class Sight:
 
 def _count(wanted: Sequence[Wanted]) -> int:
     return sum(len(item.indices) for item in wanted)
+
+
+def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
+    """Raise `DataError` where data were prepared for another input than the network's."""
+    if data.settings.input_px != preprocess.input_px:
+        raise DataError(
+            f"{data.folder} was prepared at {data.settings.input_px} px, the network takes {preprocess.input_px} px: "
+            f"run `patchclip-trainer prepare ... --input-px {preprocess.input_px}` into a new folder"
+        )
+    if (data.settings.padding, data.settings.filter) != (preprocess.padding, preprocess.filter):
+        raise DataError(f"{data.folder} was prepared with another padding or filter than the network's: prepare anew")

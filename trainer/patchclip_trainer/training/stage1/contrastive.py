@@ -92,8 +92,8 @@ class MemoryBank:
         self._report_of: list[tuple[int, int]] = []
         self._texts: list[Text] = []
 
-    def against(self, batch: PairBatch) -> Bank | None:
-        """Return what the bank holds against a batch; None while it is empty."""
+    def compared_with(self, batch: PairBatch) -> Bank | None:
+        """Return what a batch is compared with besides itself; None while the bank is empty."""
         if not self._image_of:
             return None
         device = self._images.device

@@ -10,7 +10,6 @@ no text.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -25,6 +24,7 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.data.statements import Meaning, implied_by, meaning_of, names_a_place, statements_of
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.training.inputs.images_in_words import in_words
 
 TextSource = Literal["reports", "label_template"]
 DESCRIBED_AS: Final[dict[TextSource, str]] = {"reports": "report text", "label_template": "label-template pretraining"}
@@ -107,19 +107,13 @@ class Pairs:
         ]
         return PairBatch(indices, tuple(different), tuple(owners.values()), self.true_of(indices, different))
 
-    def described_by(self, field: str) -> Counter[str]:
-        """Count training images by a field of their rows, such as `source`."""
-        return Counter(str(getattr(self.data.rows[int(index)], field)) or "not named" for index in self.train)
-
     def describe(self) -> str:
         """Say in counts what is trained on."""
-        patients = len({self.data.rows[int(index)].patient_id for index in self.train})
         written = [sentence.text for index in self.train for sentence in self.sentences[int(index)]]
-        by_source = ", ".join(f"{name} ({count})" for name, count in sorted(self.described_by("source").items()))
         watched = f"; another {len(self.held_out)} images for early stopping" if len(self.held_out) else ""
         return (
-            f"{DESCRIBED_AS[self.source]}: {len(self.train)} images of {patients} patients ({by_source}) with "
-            f"{len(written)} sentences, {len(set(written))} of them different{watched}"
+            f"{DESCRIBED_AS[self.source]}: {in_words(self.data, self.train)} with {len(written)} sentences, "
+            f"{len(set(written))} of them different{watched}"
         )
 
 

@@ -21,7 +21,8 @@ from patchclip_trainer.data.label_domains import LabelDomains, load_label_domain
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.inputs.feature_cache import Progress
-from patchclip_trainer.training.inputs.input_source import Sight
+from patchclip_trainer.training.inputs.images_in_words import licence_in_words
+from patchclip_trainer.training.inputs.input_source import InputSource
 from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.loop.gather import dealt, rows_of_all
 from patchclip_trainer.training.loop.processes import ALONE, Processes
@@ -39,7 +40,6 @@ from patchclip_trainer.training.stage1.measures import (
 )
 from patchclip_trainer.training.stage1.pairs import Folds, Text, collect_pairs
 from patchclip_trainer.training.stage1.recipe import Stage1Recipe
-from patchclip_trainer.training.stage2.samples import check_fit, listed
 
 HELD_OUT_LOSS = "held_out_loss"
 
@@ -52,7 +52,7 @@ _STATEMENT = (
 class Stage1:
     """A network and the pairs that it learns from; a `Stage` of a run.
 
-    features: see `Sight`.
+    features: see `InputSource`.
     """
 
     def __init__(
@@ -72,11 +72,10 @@ class Stage1:
         self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
         self._method = find_method(recipe.objective)
         _check_readers(self.start.network, recipe)
-        check_fit(data, self.start.preprocess)
         self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
         _freeze(self.network, recipe)
-        self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
+        self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
         self._keys = [finding.key for finding in self._definitions]
         self._domains = domains
         self._bank = MemoryBank(recipe.bank, self.pairs, self.drawn) if recipe.bank else None
@@ -119,11 +118,11 @@ class Stage1:
         found = report_loss(
             self._method,
             network,
-            self.sight.see(indices, self.recipe.augment.view_of(epoch))[0],
+            self.inputs.read(indices, self.recipe.augment.view_of(epoch))[0],
             Tokens(tokens.ids[own], tokens.mask[own]),
             torch.from_numpy(batch.positives).to(self.device),
             chunk=self.recipe.chunk,
-            bank=self._bank.against(batch) if self._bank is not None else None,
+            bank=self._bank.compared_with(batch) if self._bank is not None else None,
             processes=self._processes,
         )
         if self._bank is not None:
@@ -167,7 +166,7 @@ class Stage1:
         texts, own = different_texts(self.pairs, indices)
         size = self.recipe.chunk or self.recipe.batch
         with torch.no_grad():
-            images = [network.encode_image(self.sight.see(part, 0)[0]) for part in _pieces(indices, size)]
+            images = [network.encode_image(self.inputs.read(part, 0)[0]) for part in _pieces(indices, size)]
             reports = [
                 network.encode_text(self._tokens([texts[int(place)].words for place in part]))
                 for part in _pieces(np.arange(len(texts)), size)
@@ -187,11 +186,11 @@ class Stage1:
 
     def fill(self, progress: Progress) -> None:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
-        self.sight.fill(self.pairs.train, self.pairs.held_out, progress)
+        self.inputs.fill(self.pairs.train, self.pairs.held_out, progress)
 
     def rehearse(self, folder: Path) -> float:
         """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
-        return self.sight.rehearse(folder, self.pairs.train, self.pairs.held_out)
+        return self.inputs.rehearse(folder, self.pairs.train, self.pairs.held_out)
 
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""
@@ -200,7 +199,7 @@ class Stage1:
             name=recipe.name,
             version=f"stage1-{recipe.objective}-{recipe.text}-seed{recipe.seed}-step{step}",
             training_data=pairs.describe(),
-            licence="bound by the licences of its training images: " + listed(pairs.described_by("licence_class")),
+            licence=licence_in_words(pairs.data, pairs.train),
             findings=self._definitions,
             statement=_STATEMENT,
         )
@@ -221,7 +220,7 @@ class Stage1:
             "data": self.pairs.describe(),
             "left out for want of text": self.pairs.without_text,
             "what learns": ", ".join(self.recipe.train),
-        } | self.sight.needed(self.pairs.train, self.pairs.held_out)
+        } | self.inputs.needed(self.pairs.train, self.pairs.held_out)
 
     def _states(self, indices: NDArray[np.int64]) -> NDArray[np.int8]:
         return finding_states(self.pairs, indices, self._keys, self._domains)

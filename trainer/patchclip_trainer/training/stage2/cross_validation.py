@@ -28,7 +28,7 @@ from patchclip_trainer.evaluation.out_of_fold import OutOfFold, fold_folder, wri
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, Predictions, joined, write_predictions
 from patchclip_trainer.training.loop.run import Run
 from patchclip_trainer.training.loop.state import STATE
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.samples import collect
 from patchclip_trainer.training.stage2.stage import Stage2
 
@@ -41,10 +41,10 @@ class CrossValidation:
     """What is cross-validated.
 
     inner_fold: whether early stopping looks at the next fold, with the recipe's patience; else all epochs are taken.
-    only: these folds, for a first look: there are then no predictions of the others. features: see `Sight`.
+    only: these folds, for a first look: there are then no predictions of the others. features: see `InputSource`.
     """
 
-    recipe: TrainingRecipe
+    recipe: Stage2Recipe
     data: PreparedData
     definitions: dict[str, FindingDefinition]
     domains: LabelDomains
@@ -57,7 +57,7 @@ class CrossValidation:
         """The folds that are trained."""
         return self.only or tuple(range(self.recipe.folds))
 
-    def recipe_of(self, fold: int) -> TrainingRecipe:
+    def recipe_of(self, fold: int) -> Stage2Recipe:
         """Return the recipe of one fold's run. A `{fold}` in `start` is its number."""
         recipe = self.recipe
         changes = {
@@ -68,7 +68,7 @@ class CrossValidation:
             "held_out_fold": (fold + 1) % recipe.folds if self.inner_fold else None,
             "patience": recipe.patience if self.inner_fold else None,
         }
-        return TrainingRecipe.model_validate(recipe.model_dump() | changes)
+        return Stage2Recipe.model_validate(recipe.model_dump() | changes)
 
     def _findings(self) -> tuple[str, ...]:
         """All folds have the same findings, whatever the images of one of them show."""
@@ -77,7 +77,7 @@ class CrossValidation:
 
 
 def cross_validation(
-    recipe: TrainingRecipe,
+    recipe: Stage2Recipe,
     data: PreparedData,
     definitions: dict[str, FindingDefinition] | None = None,
     domains: LabelDomains | None = None,

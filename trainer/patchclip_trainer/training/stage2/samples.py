@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from patchclip_core.models.card import TrainingCounts
-from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.places.targets import FindingLabel, Targets, make_targets
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import PatchGrid
@@ -31,8 +29,9 @@ from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.training.inputs.images_in_words import in_words
 from patchclip_trainer.training.inputs.views import View
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.sampling import drawn, shares
 
 _BALANCED = 1
@@ -83,15 +82,10 @@ class Samples:
             )
         return counted
 
-    def described_by(self, field: str) -> Counter[str]:
-        """Count training images by a field of their rows, such as `source`."""
-        return Counter(str(getattr(self.data.rows[int(index)], field)) or "not named" for index in self.train)
-
     def describe(self) -> str:
         """Say in a few words what a run is trained on; `counts` says it of each finding."""
-        patients = len({self.data.rows[int(index)].patient_id for index in self.train})
         watched = f", another {len(self.held_out)} images for early stopping" if len(self.held_out) else ""
-        return f"{len(self.train)} images of {patients} patients ({listed(self.described_by('source'))}){watched}"
+        return f"{in_words(self.data, self.train)}{watched}"
 
     def digest(self) -> str:
         """Return a digest of the data and of what is known of them."""
@@ -103,7 +97,7 @@ class Samples:
 
 
 def collect(
-    data: PreparedData, recipe: TrainingRecipe, definitions: dict[str, FindingDefinition], domains: LabelDomains
+    data: PreparedData, recipe: Stage2Recipe, definitions: dict[str, FindingDefinition], domains: LabelDomains
 ) -> Samples:
     """Choose images and findings of the train split. Raises `DataError` where nothing can be learned from them."""
     if unknown := sorted({*(recipe.findings or ()), *recipe.by_text} - set(definitions)):
@@ -134,14 +128,9 @@ def collect(
     )
 
 
-def _may_be_used(row: ImageRow, recipe: TrainingRecipe, domains: LabelDomains) -> bool:
+def _may_be_used(row: ImageRow, recipe: Stage2Recipe, domains: LabelDomains) -> bool:
     licensed = recipe.licence_classes is None or row.licence_class in recipe.licence_classes
     return licensed and reason_to_leave_out(row, domains) is None
-
-
-def listed(counted: Counter[str]) -> str:
-    """Write counts as a list in words."""
-    return ", ".join(f"{name} ({count})" for name, count in sorted(counted.items()))
 
 
 def targets_of(
@@ -165,19 +154,8 @@ def targets_of(
     )
 
 
-def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
-    """Raise `DataError` where data were prepared for another input than the network's."""
-    if data.settings.input_px != preprocess.input_px:
-        raise DataError(
-            f"{data.folder} was prepared at {data.settings.input_px} px, the network takes {preprocess.input_px} px: "
-            f"run `patchclip-trainer prepare ... --input-px {preprocess.input_px}` into a new folder"
-        )
-    if (data.settings.padding, data.settings.filter) != (preprocess.padding, preprocess.filter):
-        raise DataError(f"{data.folder} was prepared with another padding or filter than the network's: prepare anew")
-
-
 def _label(
-    data: PreparedData, index: int, key: str, recipe: TrainingRecipe, domains: LabelDomains
+    data: PreparedData, index: int, key: str, recipe: Stage2Recipe, domains: LabelDomains
 ) -> tuple[FindingLabel, bool]:
     """What is known of a finding in an image, and whether only a text says it, of the image as a whole."""
     row, boxes = data.rows[index], data.boxes_of(index)

@@ -25,16 +25,17 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.evaluation.predictions import Predictions, gridded
 from patchclip_trainer.evaluation.truth import FindingTruth, truth_of
 from patchclip_trainer.training.inputs.feature_cache import Progress
-from patchclip_trainer.training.inputs.input_source import Sight
+from patchclip_trainer.training.inputs.images_in_words import licence_in_words
+from patchclip_trainer.training.inputs.input_source import InputSource
 from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View, Views
 from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.loop.run import Network, batches_of, precision
 from patchclip_trainer.training.loop.start import build, sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
-from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.stage2.held_out_loss import mean_froc
 from patchclip_trainer.training.stage2.objective import Batch, FindingsObjective
-from patchclip_trainer.training.stage2.samples import check_fit, collect, listed, targets_of
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage2.samples import collect, targets_of
 
 HELD_OUT_LOSS, HELD_OUT_FROC = "held_out_loss", "held_out_froc"
 
@@ -48,7 +49,7 @@ class Stage2:
 
     def __init__(
         self,
-        recipe: TrainingRecipe,
+        recipe: Stage2Recipe,
         data: PreparedData,
         tokenizer_folder: Path,
         definitions: dict[str, FindingDefinition] | None = None,
@@ -63,13 +64,12 @@ class Stage2:
         self.samples = collect(data, recipe, definitions, self._domains)
         self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
         _freeze(self.start.network, recipe)
-        check_fit(data, self.start.preprocess)
         self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
         self.objective = FindingsObjective(
             recipe.objective, self.samples.findings, self.start.tokenizer, self.device, recipe.parts
         )
-        self.sight = Sight(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
+        self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
 
     @property
     def items(self) -> NDArray[np.int64]:
@@ -123,15 +123,15 @@ class Stage2:
 
     def fill(self, progress: Progress) -> None:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
-        self.sight.fill(self.samples.train, self.samples.held_out, progress)
+        self.inputs.fill(self.samples.train, self.samples.held_out, progress)
 
     def rehearse(self, folder: Path) -> float:
         """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
-        return self.sight.rehearse(folder, self.samples.train, self.samples.held_out)
+        return self.inputs.rehearse(folder, self.samples.train, self.samples.held_out)
 
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
         """Return images, or their features, and targets, seen as this view of them."""
-        seen, views = self.sight.see(indices, view)
+        seen, views = self.inputs.read(indices, view)
         return Batch(seen, self._targets_of(indices, view, views))
 
     def _targets_of(self, indices: NDArray[np.int64], view: int, views: Sequence[View]) -> Targets:
@@ -164,9 +164,9 @@ class Stage2:
         probabilities, maps = [], []
         for chosen in batches_of(indices, self.recipe.batch, None):
             with torch.inference_mode(), precision(self.device):
-                answer = network.answer(self.sight.see(chosen, PLAIN)[0], texts)
+                answer = network.answer(self.inputs.read(chosen, PLAIN)[0], texts)
                 if self.recipe.mirrored:
-                    other = network.answer(self.sight.see(chosen, MIRROR_IMAGE)[0], texts)
+                    other = network.answer(self.inputs.read(chosen, MIRROR_IMAGE)[0], texts)
                     answer = with_mirror_image(answer, other, patches)
             probabilities.append(expit(answer.image.double().cpu().numpy()))
             maps.append(expit(answer.patches.float().cpu().numpy()))
@@ -197,7 +197,7 @@ class Stage2:
             name=recipe.name,
             version=f"{recipe.objective}-seed{recipe.seed}-step{step}",
             training_data=samples.describe(),
-            licence="bound by the licences of its training images: " + listed(samples.described_by("licence_class")),
+            licence=licence_in_words(samples.data, samples.train),
             findings=samples.findings,
             counts=samples.counts(),
             mirrored=recipe.mirrored,
@@ -218,10 +218,10 @@ class Stage2:
             "data": self.samples.describe(),
             "left out for want of labels": self.samples.left_out,
             "findings": {key: counted.model_dump() for key, counted in self.samples.counts().items()},
-        } | self.sight.needed(self.samples.train, self.samples.held_out)
+        } | self.inputs.needed(self.samples.train, self.samples.held_out)
 
 
-def _freeze(network: Network, recipe: TrainingRecipe) -> None:
+def _freeze(network: Network, recipe: Stage2Recipe) -> None:
     if recipe.train == "heads":
         network.freeze_for_stage_2()
     elif recipe.train == "image":

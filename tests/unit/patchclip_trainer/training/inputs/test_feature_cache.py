@@ -24,12 +24,13 @@ from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.inputs.feature_cache import FeatureCache, Wanted
 from patchclip_trainer.training.inputs.views import Views, normalised
 from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
+from patchclip_trainer.training.recipe import AugmentRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 from tests.support.checkpoints import write_checkpoint
 from tests.support.squares import write_squares
 
-MakeRecipe = Callable[..., TrainingRecipe]
+MakeRecipe = Callable[..., Stage2Recipe]
 
 PREPROCESS = PreprocessSettings(input_px=32, grid=PatchGrid(4, 4, 8.0, 4.0))
 
@@ -230,7 +231,7 @@ def test_a_run_on_kept_features_is_a_run_on_pixels(make_recipe: MakeRecipe, tmp_
     recipe = make_recipe(model=None, start=str(start), epochs=3, augment={"views": 2})
     stage = Stage2(recipe, squares, tmp_path / "t1")
     from_pixels = Stage2(recipe, squares, tmp_path / "t2")
-    from_pixels.sight.cache = None
+    from_pixels.inputs.cache = None
     losses = []
 
     stage.fill(lambda _done, _total: None)

@@ -19,14 +19,15 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import RecipeError, TrainerError
 from patchclip_trainer.training.loop.processes import Processes
 from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import RunRecipe, TrainingRecipe
+from patchclip_trainer.training.recipe import RunRecipe
 from patchclip_trainer.training.stage1.recipe import Stage1Recipe
 from patchclip_trainer.training.stage1.stage import Stage1
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 from tests.support.reported import write_reported
 from tests.support.torchrun import DESCENT, ENVIRONMENT, assert_same_run, two_processes
 
-MakeRecipe = Callable[..., TrainingRecipe]
+MakeRecipe = Callable[..., Stage2Recipe]
 
 RECIPES: dict[str, dict[str, Any]] = {
     "ddp": {"objective": "patchclip", "ema": 0.8},

@@ -15,9 +15,9 @@ import torch
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.training.loop.processes import joined
 from patchclip_trainer.training.loop.run import Run, Stage
-from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.stage1.recipe import Stage1Recipe
 from patchclip_trainer.training.stage1.stage import Stage1
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 
 
@@ -30,7 +30,7 @@ def main(name: str, folder_of_data: Path, folder: Path) -> None:
             stage: Stage = (
                 Stage1(Stage1Recipe.model_validate_json(recipe), data, tokenizer, processes=processes)
                 if name == "stage1"
-                else Stage2(TrainingRecipe.model_validate_json(recipe), data, tokenizer, processes=processes)
+                else Stage2(Stage2Recipe.model_validate_json(recipe), data, tokenizer, processes=processes)
             )
             run = Run(stage, processes)
             out = folder / path.stem

@@ -132,7 +132,7 @@ def test_a_bank_keeps_the_latest_and_is_restored_from_its_state(pairs: Pairs) ->
 
     bank, again = MemoryBank(10, pairs, drawn), MemoryBank(10, pairs, drawn)
     batches = [pairs.batch(part, [drawn(int(index), 0) for index in part]) for part in np.array_split(pairs.train, 4)]
-    assert bank.against(batches[0]) is None
+    assert bank.compared_with(batches[0]) is None
     embeddings = [torch.randn(len(batch.indices), 3, requires_grad=True) for batch in batches]
     texts = [torch.randn(len(batch.texts), 3) for batch in batches]
 
@@ -141,7 +141,7 @@ def test_a_bank_keeps_the_latest_and_is_restored_from_its_state(pairs: Pairs) ->
     again.restore(bank.state())
 
     for one in (bank, again):
-        found = one.against(batches[3])
+        found = one.compared_with(batches[3])
         assert found is not None
         assert torch.equal(found.images, torch.cat(embeddings[:3])[-10:])
         assert not found.images.requires_grad
@@ -160,7 +160,7 @@ def test_a_bank_changes_the_loss_and_lets_gradients_reach_the_batch_alone(pairs:
     first = report_loss(find_method("patchclip"), network, images, tokens, positives)
     bank.add(batch, 0, first.images, first.reports)
 
-    second = report_loss(find_method("patchclip"), network, images, tokens, positives, bank=bank.against(batch))
+    second = report_loss(find_method("patchclip"), network, images, tokens, positives, bank=bank.compared_with(batch))
     second.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     assert second.total.item() > first.total.item()

@@ -19,11 +19,11 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold
-from patchclip_trainer.training.recipe import TrainingRecipe
 from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 
-MakeRecipe = Callable[..., TrainingRecipe]
+MakeRecipe = Callable[..., Stage2Recipe]
 
 
 @contextmanager

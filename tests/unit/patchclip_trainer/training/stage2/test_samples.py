@@ -13,11 +13,11 @@ from patchclip_core.checkpoints.checkpoint import read_card
 from patchclip_core.models.card import TrainingCounts
 from patchclip_core.places.targets import FindingLabel
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.samples import targets_of
 from patchclip_trainer.training.stage2.stage import Stage2
 
-MakeRecipe = Callable[..., TrainingRecipe]
+MakeRecipe = Callable[..., Stage2Recipe]
 
 
 def test_images_for_early_stopping_are_named_where_there_are_any(
@@ -56,7 +56,7 @@ def test_positive_images_without_boxes_are_bags_whoever_says_so_unless_the_findi
         stage.samples, labels=labels, text_mined=stage.samples.text_mined | {mined: (True, True), absent: (True, False)}
     )
 
-    views = [stage.sight.views.of(index, 0) for index in (read, mined, absent, boxed)]
+    views = [stage.inputs.views.of(index, 0) for index in (read, mined, absent, boxed)]
     targets = targets_of(
         samples, np.array([read, mined, absent, boxed]), views, stage.start.preprocess.grid, hard=False
     )

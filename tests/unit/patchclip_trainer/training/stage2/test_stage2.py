@@ -26,11 +26,11 @@ from patchclip_trainer.errors import DataError, RecipeError, TrainerError
 from patchclip_trainer.metrics.candidates import find_candidates, to_grid
 from patchclip_trainer.metrics.froc import froc_cases, mean_sensitivity
 from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import TrainingRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.samples import targets_of
 from patchclip_trainer.training.stage2.stage import Stage2
 
-MakeRecipe = Callable[..., TrainingRecipe]
+MakeRecipe = Callable[..., Stage2Recipe]
 
 
 def losses_in(out: Path) -> list[float]:
@@ -235,7 +235,7 @@ def test_a_positive_image_without_boxes_and_a_text_mined_one_know_no_patch(
     labels = run.samples.labels | {first: (FindingLabel(True),), second: (FindingLabel(False),)}
     samples = replace(run.samples, labels=labels, text_mined=run.samples.text_mined | {second: (True,)})
 
-    views = [run.sight.views.of(index, 0) for index in (first, second)]
+    views = [run.inputs.views.of(index, 0) for index in (first, second)]
     targets = targets_of(samples, np.array([first, second]), views, run.start.preprocess.grid, hard=False)
 
     assert bool(targets.image_known.all())
@@ -294,7 +294,7 @@ def test_a_checkpoint_is_a_start(squares: PreparedData, make_recipe: MakeRecipe,
         Stage2(again.model_copy(update={"objective": "lrclr"}), squares, tmp_path / "t3")
 
 
-def recipe_file(recipe: TrainingRecipe, folder: Path) -> Path:
+def recipe_file(recipe: Stage2Recipe, folder: Path) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
     return path
@@ -349,7 +349,7 @@ def test_bad_keys_are_named(
 
 
 def test_what_is_stored_packed_is_not_trained_by_a_run_that_starts_from_it(
-    squares: PreparedData, make_recipe: Callable[..., TrainingRecipe], tmp_path: Path
+    squares: PreparedData, make_recipe: Callable[..., Stage2Recipe], tmp_path: Path
 ) -> None:
     recipe = make_recipe()
     model = Path(str(recipe.model))

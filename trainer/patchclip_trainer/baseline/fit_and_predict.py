@@ -25,10 +25,12 @@ from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, gridded, write_predictions
 from patchclip_trainer.evaluation.truth import text_labelled
 from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCache, Wanted
+from patchclip_trainer.training.inputs.input_source import check_fit
 from patchclip_trainer.training.inputs.views import View, Views
 from patchclip_trainer.training.loop.start import build, sentences_of
-from patchclip_trainer.training.recipe import AugmentRecipe, TrainingRecipe
-from patchclip_trainer.training.stage2.samples import Samples, check_fit, collect, targets_of
+from patchclip_trainer.training.recipe import AugmentRecipe
+from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage2.samples import Samples, collect, targets_of
 
 Kind = Literal["patch-head", "logistic-regression"]
 Progress = Callable[[int, int], None]
@@ -43,7 +45,7 @@ class BaselineSettings:
     """
 
     kind: Kind
-    recipe: TrainingRecipe
+    recipe: Stage2Recipe
     split: str = "train"
     features: Path | None = None
 
@@ -67,7 +69,7 @@ class _Seen:
         return [-1] if -1 in self.fold_of else sorted({int(fold) for fold in self.fold_of})
 
 
-def run_baseline(
+def fit_and_predict(
     settings: BaselineSettings, data: PreparedData, domains: LabelDomains, out: Path, progress: Progress
 ) -> Path:
     """Fit, predict, and write `predictions.jsonl`, for the train split with `out_of_fold.json`; return the former.

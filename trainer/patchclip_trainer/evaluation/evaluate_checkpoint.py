@@ -12,18 +12,18 @@ from patchclip_core.values.results import Analyzer
 from patchclip_core.values.wording import UNTRAINED_WARNING
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.against import read_opponent
 from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, read_mean_boxes, saliency_maps
 from patchclip_trainer.evaluation.calibrated import by_card
 from patchclip_trainer.evaluation.collection import Part, open_collection
-from patchclip_trainer.evaluation.groups import (
+from patchclip_trainer.evaluation.compare_predictions import read_opponent
+from patchclip_trainer.evaluation.measure_table import (
     DOMAINS,
     Bootstrap,
     Evaluation,
     Measured,
     Progress,
     judged_places,
-    measure_predictions,
+    measure_table,
     truths_of,
 )
 from patchclip_trainer.evaluation.predictions import load_whole, predict
@@ -36,8 +36,8 @@ class EvaluationSettings:
 
     checkpoint: a folder or a shipped name. data: a folder with manifest.csv, or prepared data. scorings: the list that
     this one is added to. global_only: a checkpoint of the same recipe trained without patch losses, for the comparison
-    with its saliency. against: predictions of other systems for the same images. saliency: whether saliency maps are
-    made; they take a pass for each image and finding.
+    with its saliency. compared_with: predictions of other systems for the same images. saliency: whether saliency maps
+    are made; they take a pass for each image and finding.
     """
 
     checkpoint: str
@@ -46,13 +46,13 @@ class EvaluationSettings:
     scorings: Path
     label_domains: Path | None = None
     global_only: str | None = None
-    against: tuple[Path, ...] = ()
+    compared_with: tuple[Path, ...] = ()
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     device: str = "auto"
     saliency: bool = True
 
 
-def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
+def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     """Score a checkpoint on a split. Raises `DataError` and `CheckpointError`, which say what to do."""
     started_s = time.monotonic()
     domains = load_label_domains(settings.label_domains)
@@ -88,8 +88,8 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluation:
         ),
         *(_saliency(settings, analyzer, measured, progress) if settings.saliency else ()),
     ]
-    opponents = [read_opponent(path, predictions) for path in settings.against]
-    metrics, placed = measure_predictions(measured, systems, opponents, settings.bootstrap)
+    opponents = [read_opponent(path, predictions) for path in settings.compared_with]
+    metrics, placed = measure_table(measured, systems, opponents, settings.bootstrap)
     identity = analyzer.identity
     scoring = Scoring(
         timestamp(datetime.now(UTC)),

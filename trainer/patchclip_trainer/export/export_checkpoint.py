@@ -16,8 +16,8 @@ from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import coverage, mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
 from patchclip_trainer.evaluation.collection import Part
-from patchclip_trainer.evaluation.compare_predictions import MeasureSettings, open_predictions
-from patchclip_trainer.evaluation.groups import Bootstrap, Measured
+from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, open_predictions
+from patchclip_trainer.evaluation.measure_table import Bootstrap, Measured
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import candidates_of, predictions_file
 from patchclip_trainer.evaluation.truth import FindingTruth
@@ -72,7 +72,7 @@ class _Judged:
         return self.truth.text_known & np.isfinite(self.probabilities), self.truth.text_positive
 
 
-def export(settings: ExportSettings, out: Path) -> ModelCard:
+def export_checkpoint(settings: ExportSettings, out: Path) -> ModelCard:
     """Write the exported checkpoint into `out`; return its card.
 
     Raises `DataError` where the predictions are not out of fold or of another recipe, `CheckpointError`.

@@ -1,0 +1,60 @@
+"""A recipe of stage 2: by which loss it learns, from which labels, and what early stopping looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from patchclip_trainer.training.recipe import Objective, RecipePart, RunRecipe, read_recipe_of
+
+
+class PartsRecipe(RecipePart):
+    """Weights of the loss's parts, of the objectives `patchclip` and `paper`; the defaults are the publication's."""
+
+    overall: Annotated[float, Field(ge=0)] = 1.0
+    pooled: Annotated[float, Field(ge=0)] = 1.0
+    patches: Annotated[float, Field(ge=0)] = 1.0
+    sparse: Annotated[float, Field(ge=0)] = 0.5
+    bags: Annotated[float, Field(ge=0)] = 0.0
+    """Of images that show a finding, nobody has said where: their highest patches are to say so."""
+    bag_patches: Annotated[int, Field(ge=1)] = 4
+    """How many of the highest patches of such an image these are."""
+
+
+class Stage2Recipe(RunRecipe):
+    """A run of stage 2."""
+
+    stage: ClassVar[str] = "stage 2"
+
+    objective: Objective = "patchclip"
+    train: Literal["everything", "image", "heads"] = "everything"
+    """'image': not the text side. 'heads': what the paper's stage 2 trains."""
+    mirrored: bool = False
+    """Whether the checkpoint also looks at the mirror image and takes the mean, and whether predictions do."""
+    smoothing_patches: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """Standard deviation of the Gaussian that smooths the checkpoint's maps, in patches; it has no part in training."""
+    parts: PartsRecipe = PartsRecipe()
+    hard_targets: bool = False
+    """Patches count as whole from half coverage on; always so with the objective `paper`."""
+    text_mined: bool = True
+    """Text-mined labels count for the image as a whole; for patches they never do."""
+    normal_patches: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much the patches of an image count that words alone call normal, beside those of images that were read. Only
+    where the label domains say that such words hold (NIH's PA films); 0: they teach no patch."""
+    balance: Annotated[float, Field(ge=1)] | None = None
+    """How often an epoch shows an image at most, so that findings and, within each, views come equally often; null:
+    once each."""
+    stop_on: Literal["froc", "loss"] = "froc"
+    """What early stopping looks at: how well lesions are found, where any is held out; or the loss."""
+    findings: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Keys to train; left out, all that have a positive image in the part that is trained on."""
+    by_text: tuple[str, ...] = ()
+    """Keys that are never trained; a cross-validation asks for them by their sentences alone, and measures that."""
+
+
+def read_stage2_recipe(path: Path, changes: Sequence[str] = ()) -> Stage2Recipe:
+    """Read a recipe of stage 2; see `read_recipe_of`."""
+    return read_recipe_of(Stage2Recipe, path, changes)
