@@ -17,7 +17,7 @@ from patchclip_trainer.simulation.anatomy import find_lungs
 from patchclip_trainer.simulation.lesions import LESIONS, scene_of
 
 VERSION = 1
-"""Raised when the same chance draws something else: what was kept of simulated images is then out of date."""
+"""Raised when the same chance draws something else: stored features of simulated images are then out of date."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,9 @@
 """Lesions drawn onto a healthy radiograph, each as it takes away or adds attenuation.
 
 Every function takes a scene and chance, and returns what it drew: the image with it, what changed at all (no pixel
-outside of `box` does), and words. Grey values are on a scale on which tissue is bright. Sizes are shares of the lung or
-of the image, so that one description serves every input size. docs/simulation.md has a picture of each.
+outside of `box` does), and words. Grey values are on a scale on which tissue is bright. `settings` has the numbers:
+sizes are shares of the lung or of the image, so that one description serves every input size. docs/simulation.md has a
+picture of each.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from patchclip_core.values.results import Box, FloatArray
-from patchclip_trainer.simulation.anatomy import SMALL_PX, Lung, enlarged, shrunk
+from patchclip_trainer.simulation.anatomy import Lung, enlarged, shrunk
+from patchclip_trainer.simulation.settings import SETTINGS
 
-_SEEN = 0.006
-"""A change of less than this, which is one and a half of 255 grey values, is none."""
+_AROUND = SETTINGS.surround
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,135 +50,152 @@ class Drawn:
 
 def scene_of(pixels: FloatArray, lungs: tuple[Lung, Lung]) -> Scene:
     """Return what lesions are drawn into."""
-    side = pixels.shape[0]
-    coarse = ndimage.gaussian_filter(shrunk(pixels, SMALL_PX), SMALL_PX * 0.025)
+    side, small_px = pixels.shape[0], SETTINGS.outline.small_px
+    coarse = ndimage.gaussian_filter(shrunk(pixels, small_px), small_px * _AROUND.coarse_blur_of_side)
     return Scene(pixels, lungs, enlarged(coarse, side))
 
 
 def effusion(scene: Scene, chance: np.random.Generator) -> Drawn | None:
     """Fluid that gravity holds at the base: level at its middle, drawn up along the wall, hiding the diaphragm."""
     lung = scene.lungs[int(chance.integers(2))]
-    share = float(chance.uniform(0.14, 0.55))
-    patch = _patch_of(scene, lung, 0.07)
+    by = SETTINGS.effusion
+    share = by.height_of_lung.draw(chance)
+    patch = _patch_of(scene, lung, by.margin_of_side)
     rows, columns = patch.places
-    level = _tissue_below(scene, lung, 0.8)
+    tissue = _tissue_below(scene, lung, by.grey_quantile)
     outward = _outward(lung, columns)
     bottom = lung.box.y + lung.box.h
-    rise = 0.5 + 0.12 * (1 - outward) ** 4 + 0.5 * outward ** float(chance.uniform(2.5, 5))
+    rise = by.level + by.inner_rise * (1 - outward) ** by.inner_steepness
+    rise = rise + by.outer_rise * outward ** by.outer_steepness.draw(chance)
     surface = bottom - lung.box.h * share * rise
-    fade = lung.box.h * float(chance.uniform(0.07, 0.13))
-    thick = _smooth((rows - surface) / fade + 0.5) ** 1.3
-    thick *= _smooth(lung.depth_px[patch.cut] / (0.025 * scene.side) + 2) * float(chance.uniform(0.88, 0.98))
-    fine = ndimage.gaussian_filter(patch.pixels, 0.006 * scene.side)
+    fade = lung.box.h * by.fade_of_lung.draw(chance)
+    thick = _smooth((rows - surface) / fade + 0.5) ** by.fade_exponent
+    edge = _smooth(lung.depth_px[patch.cut] / (by.edge_of_side * scene.side) + by.edge_reach)
+    thick *= edge * by.density.draw(chance)
+    fine = ndimage.gaussian_filter(patch.pixels, by.fine_blur_of_side * scene.side)
     # Ribs stay faintly visible through fluid: attenuations add up.
-    wanted = level + 0.25 * (fine - patch.coarse)
-    changed = patch.pixels + thick * (np.maximum(wanted - fine, 0) - 0.5 * (patch.pixels - fine))
-    size = "small" if share < 0.25 else "moderate" if share < 0.42 else "large"
-    return _kept(scene, patch, changed, f"There is a {size} {lung.side} pleural effusion.")
+    wanted = tissue + by.bones * (fine - patch.coarse)
+    changed = patch.pixels + thick * (np.maximum(wanted - fine, 0) - by.grain_lost * (patch.pixels - fine))
+    larger = "moderate" if share < by.large_from_of_lung else "large"
+    size = "small" if share < by.moderate_from_of_lung else larger
+    return _drawn(scene, patch, changed, f"There is a {size} {lung.side} pleural effusion.")
 
 
 def opacity(scene: Scene, chance: np.random.Generator) -> Drawn | None:
     """A patchy consolidation: clouds of uneven density within the lung, vessels and ribs visible through it."""
     lung = scene.lungs[int(chance.integers(2))]
-    place = _point_in(lung, chance, 0.03 * scene.side)
+    by = SETTINGS.opacity
+    place = _point_in(lung, chance, by.depth_of_side * scene.side)
     if place is None:
         return None
     x, y = place
-    wide = lung.box.w * float(chance.uniform(0.14, 0.34))
-    high = lung.box.h * float(chance.uniform(0.07, 0.2))
-    patch = _patch_around(scene, x, y, 2.4 * wide, 2.4 * high)
+    wide = lung.box.w * by.half_width_of_lung.draw(chance)
+    high = lung.box.h * by.half_height_of_lung.draw(chance)
+    patch = _patch_around(scene, x, y, by.reach * wide, by.reach * high)
     rows, columns = patch.places
     clouds = np.zeros(patch.pixels.shape, dtype=np.float32)
-    for _ in range(int(chance.integers(4, 9))):
-        off_x, off_y = chance.normal(0, 0.55, 2)
-        small = float(chance.uniform(0.35, 0.8))
+    for _ in range(int(chance.integers(*by.clouds))):
+        off_x, off_y = chance.normal(0, by.cloud_deviation, 2)
+        small = by.cloud_size.draw(chance)
         across, down = (columns - x) / wide - off_x, (rows - y) / high - off_y
-        clouds += float(chance.uniform(0.4, 1)) * np.exp(-(across**2 + down**2) / (2 * small**2))
+        clouds += by.cloud_weight.draw(chance) * np.exp(-(across**2 + down**2) / (2 * small**2))
     clouds /= clouds.max()
-    uneven = 1 + 0.4 * _noise(patch.pixels.shape, 0.018 * scene.side, chance)
-    uneven += 0.25 * _noise(patch.pixels.shape, 0.006 * scene.side, chance)
-    dense = np.clip((clouds * uneven - 0.12) / 0.88, 0, 1) * _smooth(lung.depth_px[patch.cut] / (0.035 * scene.side))
-    dense *= float(chance.uniform(0.4, 0.8))
-    wanted = _tissue_below(scene, lung) - patch.coarse
-    changed = patch.pixels + dense * (0.85 * np.maximum(wanted, 0) - 0.35 * (patch.pixels - patch.coarse))
-    kind = "consolidation" if dense.max() > 0.55 else "hazy opacity"
-    return _kept(scene, patch, changed, f"There is a {kind} in the {lung.side} {_zone(lung, y)} zone.")
+    uneven = 1 + by.coarse_grain * _noise(patch.pixels.shape, by.coarse_grain_of_side * scene.side, chance)
+    uneven += by.fine_grain * _noise(patch.pixels.shape, by.fine_grain_of_side * scene.side, chance)
+    edge = _smooth(lung.depth_px[patch.cut] / (by.edge_of_side * scene.side))
+    dense = np.clip((clouds * uneven - by.cut) / (1 - by.cut), 0, 1) * edge
+    dense *= by.density.draw(chance)
+    wanted = np.maximum(_tissue_below(scene, lung) - patch.coarse, 0)
+    changed = patch.pixels + dense * (by.filling * wanted - by.grain_lost * (patch.pixels - patch.coarse))
+    kind = "consolidation" if dense.max() > by.consolidation_from else "hazy opacity"
+    return _drawn(scene, patch, changed, f"There is a {kind} in the {lung.side} {_zone(lung, y)} zone.")
 
 
 def nodule(scene: Scene, chance: np.random.Generator) -> Drawn | None:
     """A solid round lesion: as dense as the way through a slightly uneven sphere is long."""
     lung = scene.lungs[int(chance.integers(2))]
-    radius = scene.side * float(np.exp(chance.uniform(np.log(0.011), np.log(0.042))))
-    place = _point_in(lung, chance, radius + 0.01 * scene.side)
+    by = SETTINGS.nodule
+    radius = scene.side * by.radius_of_side.draw_log(chance)
+    place = _point_in(lung, chance, radius + by.depth_of_side * scene.side)
     if place is None:
         return None
     x, y = place
-    patch = _patch_around(scene, x, y, 1.8 * radius, 1.8 * radius)
+    patch = _patch_around(scene, x, y, by.reach * radius, by.reach * radius)
     rows, columns = patch.places
     angle = np.arctan2(rows - y, columns - x)
     edge = np.ones_like(angle)
-    for waves in (2, 3, 4, 5):
-        edge += float(chance.normal(0, 0.11 / waves)) * np.cos(waves * angle + float(chance.uniform(0, 2 * np.pi)))
+    for waves in by.waves:
+        height = float(chance.normal(0, by.waviness / waves))
+        edge += height * np.cos(waves * angle + float(chance.uniform(0, 2 * np.pi)))
     through = np.sqrt(np.maximum(1 - (np.hypot(rows - y, columns - x) / (radius * edge)) ** 2, 0))
-    through = ndimage.gaussian_filter(through.astype(np.float32), 0.0022 * scene.side)
+    through = ndimage.gaussian_filter(through.astype(np.float32), by.blur_of_side * scene.side)
     # A larger sphere is denser; below a few millimetres it hardly shows.
-    gain = float(chance.uniform(0.28, 0.5)) * min(1.3, 0.75 + 12 * radius / scene.side)
-    wanted = np.maximum(_tissue_below(scene, lung) - patch.coarse, 0.12)
+    gain = by.density.draw(chance)
+    gain *= min(by.greatest_density, by.density_of_small + by.density_by_radius * radius / scene.side)
+    wanted = np.maximum(_tissue_below(scene, lung) - patch.coarse, by.least_contrast_grey)
     changed = patch.pixels + through * gain * wanted
-    word = "nodule" if 2 * radius < 0.06 * scene.side else "rounded mass"
-    return _kept(scene, patch, changed, f"There is a {word} in the {lung.side} {_zone(lung, y)} zone.")
+    word = "nodule" if 2 * radius < by.mass_from_of_side * scene.side else "rounded mass"
+    return _drawn(scene, patch, changed, f"There is a {word} in the {lung.side} {_zone(lung, y)} zone.")
 
 
 def pneumothorax(scene: Scene, chance: np.random.Generator) -> Drawn | None:
     """Air between wall and lung, widest at the apex: no vessels, a little darker, bounded by the line of the pleura."""
     lung = scene.lungs[int(chance.integers(2))]
-    box, patch = lung.box, _patch_of(scene, lung, 0.02)
+    by = SETTINGS.pneumothorax
+    box, patch = lung.box, _patch_of(scene, lung, by.margin_of_side)
     rows, columns = patch.places
     height = np.clip((box.y + box.h - rows) / box.h, 0, 1)  # 0 at the base, 1 at the apex
-    reach = float(chance.uniform(0.3, 0.8))  # how far down the air goes
-    size = float(chance.uniform(0.08, 0.3))
-    hilum_x = box.x + box.w * (0.9 if lung.side == "right" else 0.1)
-    hilum_y = box.y + box.h * 0.62
-    shrink = 1 - size * _smooth((height - (1 - reach)) / reach * 1.2)
+    reach = by.reach_of_lung.draw(chance)
+    size = by.collapse.draw(chance)
+    outwards = by.hilum_outwards_of_lung
+    hilum_x = box.x + box.w * (1 - outwards if lung.side == "right" else outwards)
+    hilum_y = box.y + box.h * by.hilum_down_of_lung
+    shrink = 1 - size * _smooth((height - (1 - reach)) / reach * by.steepness)
     at = np.broadcast_arrays(hilum_y + (rows - hilum_y) / shrink - 0.5, hilum_x + (columns - hilum_x) / shrink - 0.5)
     inside = ndimage.map_coordinates(lung.depth_px, at, order=1, mode="nearest", output=np.float32)
     inside *= shrink
-    line_px = max(0.0024 * scene.side, 0.8)
-    air = _smooth(-inside / line_px * 0.5 + 0.5) * _smooth(lung.depth_px[patch.cut] / (0.012 * scene.side) + 1.2)
-    aside = _smooth((_outward(lung, columns) - 0.05) / 0.3)
-    air *= (shrink < 0.995) * aside
+    line_px = max(by.line_of_side * scene.side, by.least_line_px)
+    edge = _smooth(lung.depth_px[patch.cut] / (by.edge_of_side * scene.side) + by.edge_reach)
+    air = _smooth(-inside / line_px * 0.5 + 0.5) * edge
+    aside = _smooth((_outward(lung, columns) - by.inner_of_lung) / by.inner_fade_of_lung)
+    air *= (shrink < by.air_below) * aside
     # Vessels are bright and narrower than ribs: an opening takes them away and leaves the ribs.
-    grain = patch.pixels - ndimage.gaussian_filter(patch.pixels, 0.0022 * scene.side)
-    bare = ndimage.grey_opening(patch.pixels, size=(max(3, round(0.017 * scene.side)),) * 2)
-    bare = ndimage.gaussian_filter(bare, 0.0035 * scene.side) + np.clip(grain, -0.015, 0.015)
-    contrast = max(_tissue_below(scene, lung) - float(np.median(patch.pixels[lung.depth_px[patch.cut] > 0])), 0.1)
-    changed = patch.pixels + air * (bare - float(chance.uniform(0.12, 0.28)) * contrast - patch.pixels)
-    line = np.exp(-((inside / line_px) ** 2)) * aside * (shrink < 0.985) * (lung.depth_px[patch.cut] > 0)
-    changed += line * float(chance.uniform(0.18, 0.32)) * contrast
-    word = "small apical" if size * reach < 0.08 else "small" if size < 0.16 else "moderate"
-    return _kept(scene, patch, changed, f"There is a {word} {lung.side} pneumothorax.")
+    grain = patch.pixels - ndimage.gaussian_filter(patch.pixels, by.grain_blur_of_side * scene.side)
+    vessel_px = max(by.least_vessel_px, round(by.vessel_of_side * scene.side))
+    bare = ndimage.grey_opening(patch.pixels, size=(vessel_px, vessel_px))
+    bare = ndimage.gaussian_filter(bare, by.bare_blur_of_side * scene.side)
+    bare = bare + np.clip(grain, -by.grain_grey, by.grain_grey)
+    grey = float(np.median(patch.pixels[lung.depth_px[patch.cut] > 0]))
+    contrast = max(_tissue_below(scene, lung) - grey, by.least_contrast_grey)
+    changed = patch.pixels + air * (bare - by.darker.draw(chance) * contrast - patch.pixels)
+    line = np.exp(-((inside / line_px) ** 2)) * aside * (shrink < by.line_below) * (lung.depth_px[patch.cut] > 0)
+    changed += line * by.line_contrast.draw(chance) * contrast
+    larger = "small" if size < by.moderate_from else "moderate"
+    word = "small apical" if size * reach < by.apical_below else larger
+    return _drawn(scene, patch, changed, f"There is a {word} {lung.side} pneumothorax.")
 
 
 def enlarged_heart(scene: Scene, chance: np.random.Generator) -> Drawn | None:
     """A wider heart: its shadow is drawn outwards from the spine, its own border with it, over the lungs beside."""
+    by = SETTINGS.enlarged_heart
     right, left = scene.lungs
-    top = int(min(right.box.y, left.box.y) + 0.38 * max(right.box.h, left.box.h))
+    top = int(min(right.box.y, left.box.y) + by.top_of_lung * max(right.box.h, left.box.h))
     bottom = int(min(right.box.y + right.box.h, left.box.y + left.box.h))
     rows = np.arange(top, bottom)
-    if len(rows) < 0.1 * scene.side:
+    if len(rows) < by.least_height_of_side * scene.side:
         return None
     to_left = _border(left, rows, first=True)
     to_right = _border(right, rows, first=False)
-    middle = float(np.median((to_left + to_right) / 2)) - 0.015 * scene.side
+    middle = float(np.median((to_left + to_right) / 2)) - by.middle_of_side * scene.side
     chest = left.box.x + left.box.w - right.box.x
-    grown = chest * float(chance.uniform(0.06, 0.12))
-    down = (rows - top) / len(rows)
+    grown = chest * by.left_of_chest.draw(chance)
+    down, widest = (rows - top) / len(rows), 1 - by.rounded
     # From the great vessels down the border bulges, and rounds off on the diaphragm.
-    round_ = np.sin(np.pi / 2 * np.clip(down / 0.55, 0, 1)) ** 2
-    round_ *= np.sqrt(1 - np.clip((down - 0.55) / 0.45, 0, 1) ** 2)
-    wider_left = np.minimum(grown * round_, 0.7 * np.maximum(left.box.x + left.box.w - to_left, 0))
-    wider_right = grown * float(chance.uniform(0.05, 0.4)) * round_
-    margin = 0.03 * scene.side
+    round_ = np.sin(np.pi / 2 * np.clip(down / widest, 0, 1)) ** 2
+    round_ *= np.sqrt(1 - np.clip((down - widest) / by.rounded, 0, 1) ** 2)
+    wider_left = np.minimum(grown * round_, by.greatest_of_lung * np.maximum(left.box.x + left.box.w - to_left, 0))
+    wider_right = grown * by.right_of_left.draw(chance) * round_
+    margin = by.margin_of_side * scene.side
     start = int(max(0, (to_right - wider_right).min() - margin))
     end = int(min(scene.side, (to_left + wider_left).max() + margin + 1))
     patch = _cut(scene, slice(top, bottom), slice(start, end))
@@ -194,11 +212,11 @@ def enlarged_heart(scene: Scene, chance: np.random.Generator) -> Drawn | None:
         across[None] + middle - (to_left + wider_left)[:, None],
         (to_right - wider_right)[:, None] - across[None] - middle,
     )
-    weight = _smooth(1.25 - beyond / (0.02 * scene.side)).astype(np.float32)
-    changed = patch.pixels + weight * (np.maximum(drawn, patch.pixels - 0.02) - patch.pixels)
-    word = "mildly" if grown < 0.08 * chest else "moderately"
+    weight = _smooth(by.edge_reach - beyond / (by.edge_of_side * scene.side)).astype(np.float32)
+    changed = patch.pixels + weight * (np.maximum(drawn, patch.pixels - by.darkest_change_grey) - patch.pixels)
+    word = "mildly" if grown < by.moderate_from_of_chest * chest else "moderately"
     heart = Box(float(start), float(top), float(end - start), float(bottom - top))
-    return _kept(scene, patch, changed, f"The heart is {word} enlarged.", heart)
+    return _drawn(scene, patch, changed, f"The heart is {word} enlarged.", heart)
 
 
 Draw = Callable[[Scene, np.random.Generator], Drawn | None]
@@ -244,14 +262,14 @@ def _patch_around(scene: Scene, x: float, y: float, half_w: float, half_h: float
     return _cut(scene, rows, columns)
 
 
-def _kept(
+def _drawn(
     scene: Scene, patch: _Patch, changed: NDArray[np.floating], sentence: str, box: Box | None = None
 ) -> Drawn | None:
     """Return the image with what changed visibly, and its box, unless the finding is larger than its change."""
-    seen = np.abs(changed - patch.pixels) > _SEEN
+    seen = np.abs(changed - patch.pixels) > _AROUND.least_change_grey
     if not seen.any():
         return None
-    names, count = ndimage.label(ndimage.binary_dilation(seen, iterations=2))
+    names, count = ndimage.label(ndimage.binary_dilation(seen, iterations=_AROUND.gap_px))
     if count > 1:
         seen &= names == np.argmax(np.bincount(names.ravel(), weights=seen.ravel())[1:]) + 1
     if box is None:
@@ -276,12 +294,16 @@ def _outward(lung: Lung, columns: FloatArray) -> NDArray[np.floating]:
     return part if lung.side == "left" else 1 - part
 
 
-def _tissue_below(scene: Scene, lung: Lung, bright: float = 0.6) -> float:
-    """Return the grey of tissue without air, as it lies around the lower half of the lung, of the `bright` quantile."""
-    rows = slice(int(lung.box.y + 0.5 * lung.box.h), min(scene.side, int(lung.box.y + lung.box.h + 0.05 * scene.side)))
+def _tissue_below(scene: Scene, lung: Lung, quantile: float = _AROUND.tissue_quantile) -> float:
+    """Return the grey of tissue without air, as it lies around the lower half of the lung, of this quantile."""
+    top, bottom = lung.box.y + _AROUND.tissue_from_of_lung * lung.box.h, lung.box.y + lung.box.h
+    rows = slice(int(top), min(scene.side, int(bottom + _AROUND.tissue_below_of_side * scene.side)))
     depth = lung.depth_px[rows]
-    around = scene.coarse[rows][(depth < -0.025 * scene.side) & (depth > -0.09 * scene.side)]
-    return float(np.quantile(around, bright)) if len(around) else float(np.quantile(scene.coarse, 0.75))
+    near, far = (-share * scene.side for share in (_AROUND.tissue_near_of_side, _AROUND.tissue_far_of_side))
+    around = scene.coarse[rows][(depth < near) & (depth > far)]
+    if not len(around):
+        return float(np.quantile(scene.coarse, _AROUND.fallback_quantile))
+    return float(np.quantile(around, quantile))
 
 
 def _point_in(lung: Lung, chance: np.random.Generator, deep_px: float) -> tuple[float, float] | None:
@@ -315,7 +337,8 @@ def _border(lung: Lung, rows: NDArray[np.int64], *, first: bool) -> NDArray[np.f
     edge = np.argmax(mask, axis=1) if first else mask.shape[1] - np.argmax(mask[:, ::-1], axis=1)
     there = np.flatnonzero(mask.any(axis=1))
     filled = np.interp(np.arange(len(rows)), there, edge[there].astype(float))
-    smooth: NDArray[np.float64] = ndimage.gaussian_filter1d(filled, 0.02 * mask.shape[1], mode="nearest")
+    blur_px = SETTINGS.enlarged_heart.border_blur_of_side * mask.shape[1]
+    smooth: NDArray[np.float64] = ndimage.gaussian_filter1d(filled, blur_px, mode="nearest")
     return smooth
 
 

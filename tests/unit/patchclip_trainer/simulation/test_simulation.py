@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, So
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.simulation.anatomy import find_lungs
 from patchclip_trainer.simulation.dataset import NAMES, write_simulated_set
-from patchclip_trainer.simulation.draw import called_normal, simulate
+from patchclip_trainer.simulation.draw import VERSION, called_normal, simulate
 from patchclip_trainer.simulation.lesions import LESIONS
+from patchclip_trainer.simulation.settings import SETTINGS
 from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.recipe import AugmentRecipe
 
@@ -169,6 +171,13 @@ def test_the_same_chance_draws_the_same_and_another_one_something_else() -> None
     assert one.boxes == again.boxes
     assert one.sentence == again.sentence
     assert not np.array_equal(one.pixels, other.pixels)
+
+
+def test_no_number_changes_without_a_new_version() -> None:
+    """What is kept of simulated images carries the version alone: another number under the same one would be stale."""
+    digest = hashlib.sha256(repr(SETTINGS).encode()).hexdigest()[:16]
+
+    assert (VERSION, digest) == (1, "472d486736473ad0")
 
 
 def test_only_what_radiologists_called_normal_is_drawn_on() -> None:
