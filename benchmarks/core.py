@@ -29,16 +29,15 @@ import torch
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from patchclip_core.checkpoints.checkpoint import digest_of, load, write_card
+from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.warming import warm_up
 from patchclip_core.io import read_radiograph
-from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
+from patchclip_core.models.card import FindingCard
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.losses import summed_patch_loss
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
@@ -46,6 +45,7 @@ from patchclip_core.models.tokenizer import TOKENIZER_FILE
 from patchclip_core.places.preprocess import PreprocessSettings, preprocess
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Radiograph
+from tests.support.checkpoints import write_network
 from tests.support.oracles import patch_loss_by_loops
 
 ROWS, COLUMNS = 2500, 2048
@@ -71,24 +71,14 @@ def write_checkpoint(folder: Path, tower: ClipImageSettings, findings: Sequence[
     tokenizer = Tokenizer(WordLevel({"<start>": 0, **{word: index for index, word in enumerate(words, 1)}}, "<start>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.save(str(folder / TOKENIZER_FILE))
-    save_file(network.state_dict(), folder / WEIGHTS_FILE)
-    files = (WEIGHTS_FILE, TOKENIZER_FILE)
-    card = ModelCard(
+    write_network(
+        folder,
+        network,
         name="benchmark",
-        version="1",
-        architecture="patchclip",
-        weights_files=files,
-        weights_digest=digest_of([folder / name for name in files]),
-        trained=False,
-        calibrated=False,
-        training_data="none",
-        licence="none",
-        statement="Random weights.",
+        tokenizer_file=TOKENIZER_FILE,
+        findings=[FindingCard(key=one.key, positive=one.positive, negative=one.negative) for one in definitions],
         preprocess=PreprocessSettings(input_px=224, grid=network.grid, mean=(0.48, 0.46, 0.41), std=(0.27, 0.26, 0.28)),
-        findings=tuple(FindingCard(key=one.key, positive=one.positive, negative=one.negative) for one in definitions),
-        settings=network.settings.model_dump(mode="json"),
     )
-    write_card(folder, card)
 
 
 def analyzer_of(tower: ClipImageSettings, findings: Sequence[str] | None = None) -> NetworkAnalyzer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from patchclip_core.models.clip import ClipImageSettings
 from patchclip_core.models.compact import VOCABULARY_FILE, CompactImageSettings, CompactTextSettings
 from patchclip_core.models.methods.lrclr import Lrclr, LrclrSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, SparseSettings
+from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.tokenizer import WordTokenizer
 from patchclip_core.models.towers import ImageSettings
 from patchclip_core.places.preprocess import PreprocessSettings
@@ -62,21 +64,37 @@ def write_checkpoint(
     tokenizer.write(folder / VOCABULARY_FILE)
     text_tower = CompactTextSettings(vocabulary=len(tokenizer.vocabulary), tokens=16, width=16, layers=1)
     network = _network(architecture, image_tower, text_tower)
+    return write_network(folder, network, name=f"{architecture}-small")
+
+
+def write_network(
+    folder: Path,
+    network: FindingsNetwork,
+    *,
+    name: str = "random",
+    tokenizer_file: str = VOCABULARY_FILE,
+    findings: Sequence[FindingCard] = FINDINGS,
+    preprocess: PreprocessSettings | None = None,
+) -> Path:
+    """Write a network's weights and card into a folder that has its tokenizer; returns the folder.
+
+    preprocess: by default one channel at the network's own size.
+    """
     save_file(network.state_dict(), folder / WEIGHTS_FILE)
-    files = (WEIGHTS_FILE, VOCABULARY_FILE)
+    files = (WEIGHTS_FILE, tokenizer_file)
     card = ModelCard(
-        name=f"{architecture}-small",
+        name=name,
         version="1",
-        architecture=architecture,
+        architecture="lrclr" if isinstance(network, Lrclr) else "patchclip",
         weights_files=files,
-        weights_digest=digest_of([folder / name for name in files]),
+        weights_digest=digest_of([folder / file for file in files]),
         trained=False,
         calibrated=False,
         training_data="none: the weights are random",
         licence="Apache-2.0",
         statement="Random weights for tests.",
-        preprocess=PreprocessSettings(input_px=INPUT_PX, grid=network.grid),
-        findings=FINDINGS,
+        preprocess=preprocess or PreprocessSettings(input_px=network.settings.input_px, grid=network.grid),
+        findings=tuple(findings),
         settings=network.settings.model_dump(mode="json"),
     )
     write_card(folder, card)
@@ -104,4 +122,4 @@ def _network(
     )
 
 
-__all__ = ["CLIP", "COMPACT", "DINO", "FINDINGS", "INPUT_PX", "write_checkpoint"]
+__all__ = ["CLIP", "COMPACT", "DINO", "FINDINGS", "INPUT_PX", "write_checkpoint", "write_network"]

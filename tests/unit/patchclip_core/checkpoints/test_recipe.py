@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from transformers.utils import logging
 
-from patchclip_core.checkpoints.checkpoint import digest_of, load, write_card
+from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.checkpoints.recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
 from patchclip_core.errors import CheckpointError
-from patchclip_core.models.card import FindingCard, ModelCard
+from patchclip_core.models.card import FindingCard
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings
 from patchclip_core.models.encoders import IMAGE_FAMILIES, TEXT_FAMILIES
@@ -24,6 +23,7 @@ from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.towers import Wanted
 from patchclip_core.values.results import Radiograph
 from tests.support import tiny_encoders
+from tests.support.checkpoints import write_network
 from tests.support.tiny_encoders import VISION
 
 SENTENCES = ["no pleural effusion", "the heart is enlarged"]
@@ -211,24 +211,13 @@ def test_a_checkpoint_of_borrowed_encoders_is_loaded_and_analyses(tmp_path: Path
         downscaler={"kind": "learned", "factor": 2, "channels": 3},
     )
     folder, network = tmp_path / "checkpoint", begun.build()
-    save_file(network.state_dict(), folder / "weights.safetensors")
-    files = ("weights.safetensors", "tokenizer.json")
-    card = ModelCard(
-        name="borrowed",
-        version="1",
-        architecture="patchclip",
-        weights_files=files,
-        weights_digest=digest_of([folder / name for name in files]),
-        trained=False,
-        calibrated=False,
-        training_data="none, a test",
-        licence="Apache-2.0",
-        statement="A model for tests.",
+    write_network(
+        folder,
+        network,
+        tokenizer_file="tokenizer.json",
+        findings=[FindingCard(key="effusion", positive=("pleural effusion",), negative=("no pleural effusion",))],
         preprocess=begun.preprocess(network),
-        findings=(FindingCard(key="effusion", positive=("pleural effusion",), negative=("no pleural effusion",)),),
-        settings=network.settings.model_dump(mode="json"),
     )
-    write_card(folder, card)
     shutil.rmtree(tmp_path / "clip")
     shutil.rmtree(tmp_path / "vit")
     shutil.rmtree(tmp_path / "bert")

@@ -2,21 +2,38 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from patchclip_trainer.baseline.regression import fit, fit_chosen
 
 
-def test_it_is_the_regression_that_others_fit() -> None:
+@pytest.mark.parametrize("penalty", [0.01, 1.0])
+def test_no_other_weights_have_a_smaller_mean_cross_entropy_with_this_penalty(penalty: float) -> None:
     chance = np.random.default_rng(0)
     features = chance.normal(3, [1, 5, 0.2, 2], (300, 4))
     truth = chance.random(300) < 1 / (1 + np.exp(-(features[:, 0] - 3) + 4 * (features[:, 2] - 3)))
     scaled = (features - features.mean(axis=0)) / features.std(axis=0)
-    theirs = LogisticRegression(C=1 / (2 * 0.01 * 300), tol=1e-8).fit(scaled, truth)
+    sign = np.where(truth, 1.0, -1.0)
 
-    ours = fit(features, truth, 0.01)
+    def loss(weights: NDArray[np.float64]) -> float:
+        margin = sign * (scaled @ weights[:-1] + weights[-1])
+        return float(np.logaddexp(0.0, -margin).mean() + penalty * weights[:-1] @ weights[:-1])
 
-    np.testing.assert_allclose(ours.probability(features), theirs.predict_proba(scaled)[:, 1], atol=1e-4)
+    best = minimize(loss, np.zeros(5), method="BFGS", options={"gtol": 1e-8}).x
+    expected = expit(scaled @ best[:-1] + best[-1])
+
+    np.testing.assert_allclose(fit(features, truth, penalty).probability(features), expected, atol=1e-5)
+
+
+def test_a_feature_that_never_changes_in_training_says_nothing_afterwards() -> None:
+    features = np.array([[0.0, 7.0], [1.0, 7.0], [0.1, 7.0], [0.9, 7.0]])
+    regression = fit(features, features[:, 0] > 0.5, 0.1)
+
+    same, other = regression.probability(np.array([[0.2, 7.0], [0.2, 8.0]]))
+
+    assert same == other
 
 
 def test_the_penalty_is_chosen_by_left_out_folds() -> None:

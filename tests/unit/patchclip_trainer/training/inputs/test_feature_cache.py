@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from patchclip_core.checkpoints.checkpoint import digest_of, read_card, write_card
+from patchclip_core.checkpoints.checkpoint import read_card
 from patchclip_core.models.alignment import Alignment
-from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.efficientnet import EfficientNetImageSettings, EfficientNetImageTower, Reader
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.towers import Features, ImageTokens, TrunkTower
@@ -27,7 +25,7 @@ from patchclip_trainer.training.loop.run import Run
 from patchclip_trainer.training.recipe import AugmentRecipe
 from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
-from tests.support.checkpoints import write_checkpoint
+from tests.support.checkpoints import write_checkpoint, write_network
 from tests.support.squares import write_squares
 
 MakeRecipe = Callable[..., Stage2Recipe]
@@ -194,14 +192,7 @@ def efficientnet_checkpoint(folder: Path, readers: int = 1) -> Path:
         input_px=64, stride=16, width=16, attention_heads=2, hidden=16, dropout=0.0, readers=readers
     )
     network = PatchClip(settings.model_copy(update={"image_tower": tower}))
-    save_file(network.state_dict(), folder / WEIGHTS_FILE)
-    changes = {
-        "settings": network.settings.model_dump(mode="json"),
-        "weights_digest": digest_of([folder / name for name in card.weights_files]),
-        "preprocess": card.preprocess.model_copy(update={"grid": network.grid}),
-    }
-    write_card(folder, card.model_copy(update=changes))
-    return folder
+    return write_network(folder, network)
 
 
 def test_each_reader_learns_all_targets(make_recipe: MakeRecipe, tmp_path: Path) -> None:
