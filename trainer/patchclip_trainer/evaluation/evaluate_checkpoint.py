@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,15 +102,7 @@ def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Eva
     metrics["settings"]["label_domains"] = str(settings.label_domains or "shipped")
     metrics |= {
         "title": f"{identity.name} {identity.version}",
-        "checkpoint": {
-            "name": identity.name,
-            "version": identity.version,
-            "weights_digest": identity.weights_digest,
-            "trained": identity.trained,
-            "calibrated": identity.calibrated,
-            "training_data": identity.training_data,
-            "statement": identity.statement,
-        },
+        "checkpoint": asdict(identity),
         "out_of_fold": None,
         "scorings_of_this_checkpoint_on_this_split": record_scoring(settings.scorings, scoring),
         "seconds": {"analysis": round(analysed_s, 2), "all": round(time.monotonic() - started_s, 2)},

@@ -23,9 +23,9 @@ class Scoring:
 
 
 def record_scoring(path: Path, scoring: Scoring) -> int:
-    """Append a scoring and return how often these weights, and how often this split of this data, were scored by now.
+    """Append a scoring; return how often these weights were scored on this split of this manifest, this time included.
 
-    Returns the number of scorings of these weights on this split of this manifest, this one included.
+    Raises `DataError` where the list cannot be read or written.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -36,7 +36,7 @@ def record_scoring(path: Path, scoring: Scoring) -> int:
     except OSError as error:
         raise DataError(f"cannot keep the list of scorings {path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is no list of scorings ({error}); name another file with --scorings") from error
+        raise DataError(f"{path} is not a list of scorings ({error}); name another file with --scorings") from error
     return 1 + sum(_what(other) == _what(scoring) for other in before)
 
 
