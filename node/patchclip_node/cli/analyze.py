@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, ConfigOption, complain, console, progress
+from patchclip_core.terminal import EXIT_FAILURE, EXIT_USAGE, console, steps
+from patchclip_node.cli.terminal import ConfigOption, complain
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader
 from patchclip_node.domain.variants import ResultKind
@@ -120,7 +121,7 @@ def _analyse_all(
     assert overlay is not None
     written: list[_Written] = []
     timed_out = False
-    with open_decoder(settings.limits) as decoder, progress("study", len(studies)) as done:
+    with open_decoder(settings.limits) as decoder, steps("study", len(studies)) as done:
         for files in studies:
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
             outcome: StudyOutcome

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from patchclip_core.errors import CheckpointError, FindingsFileError, WordingFileError
+from patchclip_core.terminal import run_program
 from patchclip_node.cli import analyze, config, demo, doctor, processes, render, studies
-from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, complain
+from patchclip_node.cli.terminal import PROGRAM
 from patchclip_node.domain.errors import ConfigurationError, NodeError
 
 app = typer.Typer(
-    name="patchclip-node",
+    name=PROGRAM,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -50,14 +51,10 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. Expected errors become one message; only defects show a traceback."""
-    try:
-        app(prog_name="patchclip-node")
-    except (ConfigurationError, FindingsFileError, WordingFileError, CheckpointError) as error:
-        complain(error)
-        sys.exit(EXIT_USAGE)
-    except NodeError as error:
-        complain(error)
-        sys.exit(EXIT_FAILURE)
-    except BrokenPipeError:
-        sys.exit(EXIT_FAILURE)  # the reader of our output, such as `head`, has seen enough
+    """Run the command line; see `run_program`."""
+    run_program(
+        PROGRAM,
+        partial(app, prog_name=PROGRAM),
+        usage=(ConfigurationError, FindingsFileError, WordingFileError, CheckpointError),
+        failures=(NodeError,),
+    )

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
+from patchclip_core.terminal import console
 from patchclip_core.typed_yaml import read_yaml
-from patchclip_node.cli.terminal import ConfigOption, JsonOption, console, print_json
+from patchclip_node.cli.terminal import ConfigOption, JsonOption, print_json
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.masking import masked_url
 from patchclip_node.settings import NodeSettings, read_settings

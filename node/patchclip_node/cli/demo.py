@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_node.cli.terminal import EXIT_FAILURE, console, progress
+from patchclip_core.terminal import EXIT_FAILURE, console, steps
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def demo(
     from patchclip_node.demo.run import run_demo
 
     stop = stop_on_signals()
-    came_back = run_demo(studies, out, model, timeout_s, console(), progress, stop)
+    came_back = run_demo(studies, out, model, timeout_s, console(), steps, stop)
     if stop.is_set():
         raise KeyboardInterrupt
     if not came_back:

@@ -6,8 +6,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from patchclip_core.terminal import EXIT_FAILURE, console, steps
 from patchclip_node.cli.checks import ALL_CHECKS, CheckResult, Status, run_check
-from patchclip_node.cli.terminal import EXIT_FAILURE, ConfigOption, JsonOption, console, print_json, progress
+from patchclip_node.cli.terminal import ConfigOption, JsonOption, print_json
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 
@@ -42,7 +43,7 @@ def _examine(config: ConfigOption) -> list[CheckResult]:
     except ConfigurationError as error:
         return [CheckResult("configuration", Status.FAIL, str(error), "correct the key; `config show` lists all keys")]
     results = [CheckResult("configuration", Status.OK, f"{config or 'defaults'}: valid")]
-    with progress("doctor", len(ALL_CHECKS)) as done:
+    with steps("doctor", len(ALL_CHECKS)) as done:
         for check in ALL_CHECKS:
             results += run_check(check, settings)
             done(check.__name__.replace("_", " "))

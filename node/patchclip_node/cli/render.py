@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from patchclip_node.cli.terminal import EXIT_FAILURE, EXIT_USAGE, ConfigOption, complain
+from patchclip_core.terminal import EXIT_FAILURE, EXIT_USAGE
+from patchclip_node.cli.terminal import ConfigOption, complain
 from patchclip_node.settings import LimitSettings, read_settings
 
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from patchclip_core.terminal import EXIT_FAILURE, console
 from patchclip_node.cli.existing_ledger import existing_ledger
-from patchclip_node.cli.terminal import EXIT_FAILURE, ConfigOption, JsonOption, complain, console, print_json
+from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
 from patchclip_node.domain.errors import ForbiddenTransitionError, RetryableError
 from patchclip_node.domain.records import EventRecord, StudyRecord
 from patchclip_node.domain.states import StudyState

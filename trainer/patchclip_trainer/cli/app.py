@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from patchclip_core.errors import PatchClipError
-from patchclip_trainer.cli import baseline, crossval, evaluate, export, measure, prepare, simulate, stage1, stage2
-from patchclip_trainer.cli.terminal import EXIT_FAILURE, EXIT_USAGE, complain
+from patchclip_core.terminal import run_program
+from patchclip_trainer.cli import baseline, crossval, evaluate, export, measure, prepare, simulate, stages
+from patchclip_trainer.cli.terminal import PROGRAM
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
 
 app = typer.Typer(
-    name="patchclip-trainer",
+    name=PROGRAM,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -24,7 +25,7 @@ app = typer.Typer(
         "Research software. Not for diagnosis."
     ),
 )
-for module in (prepare, simulate, stage1, stage2, crossval, baseline, evaluate, measure, export):
+for module in (prepare, simulate, stages, crossval, baseline, evaluate, measure, export):
     module.register(app)
 
 
@@ -46,14 +47,10 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. Expected errors become one message; only defects show a traceback."""
-    try:
-        app(prog_name="patchclip-trainer")
-    except (DataError, RecipeError) as error:
-        complain(error)
-        sys.exit(EXIT_USAGE)
-    except (TrainerError, PatchClipError) as error:
-        complain(error)
-        sys.exit(EXIT_FAILURE)
-    except BrokenPipeError:
-        sys.exit(EXIT_FAILURE)  # the reader of our output, such as `head`, has seen enough
+    """Run the command line; see `run_program`."""
+    run_program(
+        PROGRAM,
+        partial(app, prog_name=PROGRAM),
+        usage=(DataError, RecipeError),
+        failures=(TrainerError, PatchClipError),
+    )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from patchclip_core.terminal import console, progress
 from patchclip_trainer.cli.options import (
     Changes,
     FeaturesFolder,
@@ -15,7 +16,6 @@ from patchclip_trainer.cli.options import (
     RecipeFile,
     out_folder,
 )
-from patchclip_trainer.cli.terminal import console, progress
 
 
 def register(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from patchclip_core.terminal import console, progress
 from patchclip_trainer.cli.evaluate import counted, show_measures
 from patchclip_trainer.cli.options import (
     Changes,
@@ -18,7 +19,7 @@ from patchclip_trainer.cli.options import (
     Resume,
     out_folder,
 )
-from patchclip_trainer.cli.terminal import console, progress, stop_signals, stopped
+from patchclip_trainer.cli.terminal import stop_signals, stopped
 from patchclip_trainer.errors import TrainerError
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from patchclip_core.terminal import console, progress
 from patchclip_trainer.cli.options import Draws, LabelDomainsFile, Opponents, Seed, Source, Split, View, out_folder
-from patchclip_trainer.cli.terminal import console, progress
 
 _NAMED = 5
 """How many images that were left out are named in the terminal; the report names all."""

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from patchclip_core.terminal import console
 from patchclip_trainer.cli.options import Draws, LabelDomainsFile, PredictedFolder, Seed, out_folder, predictions_path
-from patchclip_trainer.cli.terminal import console
 
 
 def register(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from patchclip_core.terminal import console
 from patchclip_trainer.cli.evaluate import counted, show_measures
 from patchclip_trainer.cli.options import (
     Draws,
@@ -19,7 +20,6 @@ from patchclip_trainer.cli.options import (
     View,
     predictions_path,
 )
-from patchclip_trainer.cli.terminal import console
 
 
 def register(app: typer.Typer) -> None:

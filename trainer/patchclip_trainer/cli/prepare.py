@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from patchclip_core.terminal import EXIT_INTERRUPTED, console, progress
 from patchclip_trainer.cli.options import LabelDomainsFile, out_folder
-from patchclip_trainer.cli.terminal import EXIT_INTERRUPTED, complain, console, progress
+from patchclip_trainer.cli.terminal import complain
 
 _SHOWN_A_KIND = 5
 

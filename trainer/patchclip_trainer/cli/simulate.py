@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from patchclip_core.terminal import console, progress
 from patchclip_trainer.cli.options import PreparedFolder, out_folder
-from patchclip_trainer.cli.terminal import complain, console, progress
+from patchclip_trainer.cli.terminal import complain
 
 
 def register(app: typer.Typer) -> None:

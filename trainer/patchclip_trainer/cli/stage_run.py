@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Generic, Protocol, TypeVar
 
 from patchclip_core.checkpoints.loading import choose_device
-from patchclip_trainer.cli.terminal import console, progress, quiet, stop_signals, stopped
+from patchclip_core.terminal import console, progress
+from patchclip_trainer.cli.terminal import quiet, stop_signals, stopped
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData, open_prepared
 from patchclip_trainer.training.inputs.feature_cache import Progress
@@ -46,7 +47,7 @@ class MakeStage(Protocol[_Recipe_contra, _Stage_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StageRun:
     """Where a run reads and writes. dry_run: only say what it would do and need. title: what its progress is called."""
 
