@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from patchclip_trainer.metrics.roc import auc
 
@@ -16,36 +17,28 @@ Numbers = NDArray[np.float64]
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Weights of the squared length of the coefficients, against the mean cross-entropy; the best is chosen inside."""
+_GRADIENT = 1e-6
+"""Fitted is until no part of the gradient of the mean cross-entropy is larger."""
+_STEPS = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regression:
-    """probability = logistic((features - mean) / deviation * coefficients + intercept)."""
+    """A fitted regression, and the penalty that it was fitted with."""
 
-    mean: Numbers
-    deviation: Numbers
-    coefficients: Numbers
-    intercept: float
+    fitted: Pipeline
     penalty: float
 
     def probability(self, features: Numbers) -> Numbers:
         """(N, C) -> (N,)."""
-        return np.asarray(expit((features - self.mean) / self.deviation @ self.coefficients + self.intercept))
+        return np.asarray(self.fitted.predict_proba(features)[:, 1])
 
 
 def fit(features: Numbers, truth: NDArray[np.bool_], penalty: float) -> Regression:
     """Fit to features (N, C), each brought to mean 0 and deviation 1 first."""
-    mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
-    scaled, sign = (features - mean) / deviation, np.where(truth, 1.0, -1.0)
-
-    def loss(weights: Numbers) -> tuple[float, Numbers]:
-        margin = sign * (scaled @ weights[:-1] + weights[-1])
-        pull = -sign * expit(-margin) / len(sign)
-        gradient = np.append(scaled.T @ pull + 2 * penalty * weights[:-1], pull.sum())
-        return float(np.logaddexp(0.0, -margin).mean() + penalty * weights[:-1] @ weights[:-1]), gradient
-
-    found = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
-    return Regression(mean, deviation, found[:-1], float(found[-1]), penalty)
+    # scikit-learn's C weighs the sum of the cross-entropies against half of the squared length.
+    regression = LogisticRegression(C=1 / (2 * penalty * len(truth)), tol=_GRADIENT, max_iter=_STEPS)
+    return Regression(make_pipeline(StandardScaler(), regression).fit(features, truth), penalty)
 
 
 def fit_chosen(

@@ -201,10 +201,11 @@ def _contrast(seen: FloatArray) -> tuple[float, NDArray[np.floating]]:
     seen: (rays, radii) grey values.
     """
     by = _OUTLINE
-    inside = np.median(seen[:, by.inside_radius > _RADII])
+    inside = float(np.median(seen[:, by.inside_radius > _RADII]))
     outside = np.quantile(seen[:, by.outside_radius < _RADII], by.outside_quantile, axis=1)
     brighter = ndimage.gaussian_filter1d(outside, by.outside_blur_rays, mode="wrap") - inside
-    return inside, np.maximum(brighter, by.least_contrast_grey)[:, None]
+    contrast: NDArray[np.floating] = np.maximum(brighter, by.least_contrast_grey)[:, None]
+    return inside, contrast
 
 
 def _gain(

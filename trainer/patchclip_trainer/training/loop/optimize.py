@@ -1,4 +1,7 @@
-"""How weights move: groups with learning rates of their own, a schedule that is a function of the step, a mean."""
+"""How weights move: groups with learning rates of their own, a schedule that is a function of the step, a mean.
+
+Why not by `torch.optim.lr_scheduler` and `AveragedModel`: docs/decisions/libraries.md.
+"""
 
 from __future__ import annotations
 
