@@ -51,12 +51,12 @@ def mean_box_prior(
     *,
     folds: OutOfFold | None = None,
     source: str | None = None,
-    kept: Mapping[str, Grids] | None = None,
+    stored: Mapping[str, Grids] | None = None,
 ) -> MapSystem:
     """Return, for each of these images, the part of the boxed training images that is covered at each place.
 
     folds: where the images themselves are of the train split, who was held out where; an image's prior is then the mean
-    of the other folds. source: only its training images count. kept: what a checkpoint keeps of its own training
+    of the other folds. source: only its training images count. stored: what a checkpoint keeps of its own training
     images, for a collection that has none.
     """
     train = [row for row in collection.rows if row.split == "train" and source in {None, row.source}]
@@ -78,8 +78,8 @@ def mean_box_prior(
             grids[key] = np.stack([means[fold] for fold in fold_of_row])
             counts.append(f"{key} {len(boxed)}")
     of_what = "the train split" if source is None else f"{source} in the train split"
-    if not grids and kept:
-        grids = {key: np.repeat(kept[key][None], len(rows), axis=0) for key in keys if key in kept}
+    if not grids and stored:
+        grids = {key: np.repeat(stored[key][None], len(rows), axis=0) for key in keys if key in stored}
         return MapSystem(
             PRIOR,
             grids,
@@ -98,7 +98,7 @@ def write_mean_boxes(folder: Path, prior: MapSystem) -> None:
 
 
 def read_mean_boxes(folder: Path) -> dict[str, Grids]:
-    """Return what `write_mean_boxes` kept: finding -> (GRID_CELLS, GRID_CELLS); nothing where a checkpoint has none.
+    """Return what `write_mean_boxes` has written: finding -> (GRID_CELLS, GRID_CELLS); nothing where there is none.
 
     Raises `CheckpointError` where the file is damaged.
     """
@@ -108,10 +108,10 @@ def read_mean_boxes(folder: Path) -> dict[str, Grids]:
     try:
         found: dict[str, Grids] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): export the checkpoint anew") from error
+        raise CheckpointError(f"{path} is damaged ({error}): export the checkpoint again") from error
     wrong = [key for key, grid in found.items() if grid.shape != (GRID_CELLS, GRID_CELLS)]
     if wrong:
-        raise CheckpointError(f"{path}: {wrong[0]} is not on a grid of {GRID_CELLS} cells: export the checkpoint anew")
+        raise CheckpointError(f"{path}: {wrong[0]} is not on a grid of {GRID_CELLS} cells: export the checkpoint again")
     return found
 
 

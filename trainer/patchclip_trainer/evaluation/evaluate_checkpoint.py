@@ -14,7 +14,7 @@ from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, read_mean_boxes, saliency_maps
 from patchclip_trainer.evaluation.calibrated import by_card
-from patchclip_trainer.evaluation.collection import Part, open_collection
+from patchclip_trainer.evaluation.collection import Collection, Part, open_collection
 from patchclip_trainer.evaluation.compare_predictions import read_opponent
 from patchclip_trainer.evaluation.measure_table import (
     DOMAINS,
@@ -55,39 +55,19 @@ class EvaluationSettings:
 def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Evaluation:
     """Score a checkpoint on a split. Raises `DataError` and `CheckpointError`, which say what to do."""
     started_s = time.monotonic()
-    domains = load_label_domains(settings.label_domains)
     collection = open_collection(settings.data)
-    rows, left_out = collection.choose(settings.part, domains)
-    analyzer = load_whole(settings.checkpoint, settings.device)
-    with progress("analysing", len(rows)) as advance:
-        predictions, not_read = predict(analyzer, collection.radiograph, rows, advance)
-    if not predictions.rows:
-        raise DataError(f"{settings.data}: no image of '{settings.part}' can be read")
-    analysed_s = time.monotonic() - started_s
-    folder = find(settings.checkpoint)
-    cards = {card.key: card for card in read_card(folder).findings}
-    pairs = {key: by_card(predictions.of(key)[0], cards[key]) for key in predictions.keys if key in cards}
-    measured = Measured(
+    analyzer, folder = load_whole(settings.checkpoint, settings.device), find(settings.checkpoint)
+    measured = _predicted(settings, collection, analyzer, folder, progress)
+    analysed_s, predictions = time.monotonic() - started_s, measured.predictions
+    prior = mean_box_prior(
         collection,
-        settings.part,
-        domains,
-        predictions,
-        truths_of(predictions, collection, domains),
-        left_out,
-        {item.image: item.reason for item in not_read},
-        dict.fromkeys(DOMAINS, pairs),
+        predictions.rows,
+        predictions.keys,
+        measured.domains,
+        source=settings.part.source,
+        stored=read_mean_boxes(folder),
     )
-    systems = [
-        mean_box_prior(
-            collection,
-            predictions.rows,
-            predictions.keys,
-            domains,
-            source=settings.part.source,
-            kept=read_mean_boxes(folder),
-        ),
-        *(_saliency(settings, analyzer, measured, progress) if settings.saliency else ()),
-    ]
+    systems = [prior, *(_saliency(settings, analyzer, measured, progress) if settings.saliency else ())]
     opponents = [read_opponent(path, predictions) for path in settings.compared_with]
     metrics, placed = measure_table(measured, systems, opponents, settings.bootstrap)
     identity = analyzer.identity
@@ -108,6 +88,30 @@ def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Eva
         "seconds": {"analysis": round(analysed_s, 2), "all": round(time.monotonic() - started_s, 2)},
     }
     return Evaluation(metrics, measured, placed, "" if identity.trained else UNTRAINED_WARNING)
+
+
+def _predicted(
+    settings: EvaluationSettings, collection: Collection, analyzer: Analyzer, folder: Path, progress: Progress
+) -> Measured:
+    """Return what a checkpoint says of the split's images, before and after calibration, and what is true of them."""
+    domains = load_label_domains(settings.label_domains)
+    rows, left_out = collection.choose(settings.part, domains)
+    with progress("analysing", len(rows)) as advance:
+        predictions, not_read = predict(analyzer, collection.radiograph, rows, advance)
+    if not predictions.rows:
+        raise DataError(f"{settings.data}: no image of '{settings.part}' can be read")
+    cards = {card.key: card for card in read_card(folder).findings}
+    pairs = {key: by_card(predictions.of(key)[0], cards[key]) for key in predictions.keys if key in cards}
+    return Measured(
+        collection,
+        settings.part,
+        domains,
+        predictions,
+        truths_of(predictions, collection, domains),
+        left_out,
+        {item.image: item.reason for item in not_read},
+        dict.fromkeys(DOMAINS, pairs),
+    )
 
 
 def _saliency(

@@ -54,9 +54,9 @@ def fold_saliency(
     belongs_to += [f"{key} {np.flatnonzero(images).tolist()}" for key, images in sorted(judged.items())]
     digest = hashlib.sha256("\n".join(belongs_to).encode()).hexdigest()[:16]
     (folder / _FOLDER).mkdir(exist_ok=True)
-    kept = {maker: folder / _FOLDER / f"{maker}-{digest}.json" for maker in SALIENCY}
-    if all(file.is_file() for file in kept.values()):
-        return [_read(prefix + maker, file, rows, collection) for maker, file in kept.items()]
+    files = {maker: folder / _FOLDER / f"{maker}-{digest}.json" for maker in SALIENCY}
+    if all(file.is_file() for file in files.values()):
+        return [_read(prefix + maker, file, rows, collection) for maker, file in files.items()]
     parts = []
     with progress(f"{prefix}saliency", len(rows)) as advance:
         for fold, checkpoint in checkpoints.items():
@@ -67,7 +67,7 @@ def fold_saliency(
             parts.append(saliency_maps(prefix, model, collection.radiograph, rows_of_fold, of_fold, advance))
     places = [np.flatnonzero(fold_of == fold) for fold in checkpoints]
     systems = [_joined(of_kind, places, len(rows)) for of_kind in zip(*parts, strict=True)]
-    for system, file in zip(systems, kept.values(), strict=True):
+    for system, file in zip(systems, files.values(), strict=True):
         if system.grids:
             write_predictions(file.with_suffix(".jsonl"), _as_predictions(system, rows, collection))
             write_atomically(file, json.dumps({"about": system.about}) + "\n")
@@ -76,8 +76,8 @@ def fold_saliency(
 
 def _read(name: str, file: Path, rows: Sequence[ImageRow], collection: Collection) -> MapSystem:
     about = str(json.loads(file.read_text(encoding="utf-8"))["about"])
-    kept, _ = read_predictions(file.with_suffix(".jsonl"), rows, collection.size_px)
-    return MapSystem(name, {key: kept.of(key)[1] for key in kept.keys}, about)
+    stored, _ = read_predictions(file.with_suffix(".jsonl"), rows, collection.size_px)
+    return MapSystem(name, {key: stored.of(key)[1] for key in stored.keys}, about)
 
 
 def _joined(parts: Sequence[MapSystem], places: Sequence[NDArray[np.intp]], images: int) -> MapSystem:

@@ -126,16 +126,9 @@ def measure_table(
     placed: dict[str, Mapping[str, PlacedMaps]] = {}
     for key, truth in truths.items():
         place, placed[key] = _place(key, truth, systems, predictions, resamples)
-        probabilities = predictions.of(key)[0]
-        calibrated = {domain: measured.calibrated.get(domain, {}).get(key) for domain in DOMAINS}
         findings[key] = {
             "images": truth.counts,
-            "image_level": {
-                "readers": image_measures(probabilities, truth.positive, truth.read, resamples, calibrated["readers"]),
-                "text_mined": image_measures(
-                    probabilities, truth.text_positive, truth.text_known, resamples, calibrated["text_mined"]
-                ),
-            },
+            "image_level": _image_level(key, truth, measured, resamples),
             "place": place,
             "box_overlap": box_overlap(predictions, key, truth, resamples),
         }
@@ -163,6 +156,16 @@ def measure_table(
         "by_view": group_measures(views, predictions, truths, placed, labelled, resamples, domains, opponents),
     }
     return metrics, placed
+
+
+def _image_level(key: str, truth: FindingTruth, measured: Measured, resamples: Resamples) -> Record:
+    """Return how well a finding is told in images as a whole, by what readers and by what texts say."""
+    probabilities = measured.predictions.of(key)[0]
+    known = {"readers": (truth.positive, truth.read), "text_mined": (truth.text_positive, truth.text_known)}
+    return {
+        domain: image_measures(probabilities, positive, images, resamples, measured.calibrated.get(domain, {}).get(key))
+        for domain, (positive, images) in known.items()
+    }
 
 
 def _place(

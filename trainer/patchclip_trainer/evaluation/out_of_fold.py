@@ -50,7 +50,7 @@ def read_out_of_fold(folder: Path) -> OutOfFold | None:
     try:
         found = OutOfFold.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
-        raise DataError(f"{path} does not say who was held out where ({error}); make the predictions anew") from error
+        raise DataError(f"{path} does not say who was held out where ({error}); make the predictions again") from error
     return found
 
 

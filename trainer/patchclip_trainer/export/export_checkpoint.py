@@ -160,6 +160,14 @@ def _decided(finding: FindingCard, judged: _Judged, measured: Measured, settings
             f"in cross-validation the model could not tell it: AUC {_said(area)} by {who}, {with_it} images with it",
             evidence,
         )
+    return _decided_by(who, finding, judged, measured, settings, evidence)
+
+
+def _decided_by(
+    who: str, finding: FindingCard, judged: _Judged, measured: Measured, settings: ExportSettings, evidence: Evidence
+) -> FindingCard:
+    """Return a finding with a threshold by what `who` says of its images, unless that decides no better than chance."""
+    known, positive = judged.known_by(who)
     try:
         point = choose(judged.probabilities, positive, known, judged.fold_of, settings.rule)
     except ValueError as error:
@@ -175,7 +183,7 @@ def _decided(finding: FindingCard, judged: _Judged, measured: Measured, settings
             finding,
             "in cross-validation its threshold decided no better than chance: sensitivity "
             f"{_said(evidence.sensitivity)}, specificity {_said(evidence.specificity)} by {who}, "
-            f"{with_it} images with it",
+            f"{evidence.positives} images with it",
             evidence,
         )
     decided = finding.model_copy(

@@ -72,7 +72,7 @@ def test_an_export_keeps_where_the_boxes_lie_that_it_learned_from(
 def test_kept_boxes_that_are_damaged_are_named(tmp_path: Path) -> None:
     (tmp_path / "mean_boxes.safetensors").write_bytes(b"no tensors")
 
-    with pytest.raises(CheckpointError, match=r"mean_boxes\.safetensors is damaged .*export the checkpoint anew"):
+    with pytest.raises(CheckpointError, match=r"mean_boxes\.safetensors is damaged .*export the checkpoint again"):
         read_mean_boxes(tmp_path)
 
 

@@ -1,6 +1,6 @@
 """Features of views on disk: what a fixed trunk makes of a view of an image is computed once, for all epochs and runs.
 
-A folder holds one view of all images of the prepared data that were asked for so far: `values.f16` (N, C, rows,
+A folder holds one view of all images of the prepared data that were needed so far: `values.f16` (N, C, rows,
 columns), a sparse file, and `journal.jsonl`, whose lines say which images are in it, with a checksum and with what the
 view added to them. Its name is a digest of all that its content depends on: trunk, data, and what the view changes. So
 runs, folds and seeds share it, a killed run loses a line at most, and nothing stale is ever read.
@@ -112,12 +112,12 @@ class FeatureCache:
         with torch.no_grad():
             values = self._tower.features(normalised(images, self._preprocess)).values
         self._tower.train(training)  # the step that asked goes on with its dropout
-        kept = values.half().cpu().numpy()
-        if not np.isfinite(kept).all():
+        halved = values.half().cpu().numpy()
+        if not np.isfinite(halved).all():
             raise TrainerError(
                 "the trunk's features do not fit into 16 bits: train from pixels instead, with augment.views=null"
             )
-        return kept, views
+        return halved, views
 
     def _view(self, view: int) -> _ViewFile:
         if view not in self._open:
@@ -137,7 +137,7 @@ class FeatureCache:
 
 
 class _ViewFile:
-    """One view's folder: opened and checked when it is first asked for, written under a lock."""
+    """One view's folder: opened and checked when it is first needed, written under a lock."""
 
     def __init__(self, folder: Path, about: dict[str, Any], shape: tuple[int, ...]) -> None:
         self._folder, self._about, self._shape = folder, about, shape
@@ -196,7 +196,7 @@ class _ViewFile:
         if not path.is_file():
             return
         if (self._folder / _VALUES).stat().st_size != 2 * math.prod(self._shape):
-            raise TrainerError(f"{self._folder} is damaged: delete it, its features will be computed anew")
+            raise TrainerError(f"{self._folder} is damaged: delete it, its features will be computed again")
         with path.open("rb") as file:
             if not self._checked_bytes:
                 self._checked_bytes = len(file.readline())

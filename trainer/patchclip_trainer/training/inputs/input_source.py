@@ -100,4 +100,4 @@ def check_fit(data: PreparedData, preprocess: PreprocessSettings) -> None:
             f"run `patchclip-trainer prepare ... --input-px {preprocess.input_px}` into a new folder"
         )
     if (data.settings.padding, data.settings.filter) != (preprocess.padding, preprocess.filter):
-        raise DataError(f"{data.folder} was prepared with another padding or filter than the network's: prepare anew")
+        raise DataError(f"{data.folder} was prepared with another padding or filter than the network's: prepare again")

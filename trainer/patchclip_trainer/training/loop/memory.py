@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Let the C library keep what tensors free; tell whether it does.
 
     Left alone, glibc gives large pieces back at once, and the system fills each page with zeros when the next step
-    touches it anew: up to a third of a small network's step. It holds for the whole process, whose memory no longer
+    touches it again: up to a third of a small network's step. It holds for the whole process, whose memory no longer
     shrinks; its peak stays what it was. Other C libraries have no such parameters: nothing changes there.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -46,7 +46,7 @@ class Stage(Protocol):
 
     @property
     def recipe(self) -> RunRecipe:
-        """What was asked for."""
+        """How to train."""
         ...
 
     @property
@@ -123,8 +123,8 @@ class Run:
         keep_freed_memory()
         self.stage, self.recipe, self.network, self.processes = stage, stage.recipe, stage.network, processes
         self._sharded = processes.count > 1 and self.recipe.parallel == "fsdp"
-        kept_apart = self.recipe.ema or self._sharded
-        self.mean = copy.deepcopy(self.network).eval() if kept_apart else self.network
+        apart = self.recipe.ema or self._sharded
+        self.mean = copy.deepcopy(self.network).eval() if apart else self.network
         self._step = in_parallel(_Share(stage), self.network, processes, self.recipe.parallel)
         self._following = RunningMean(self.mean, self.network) if self.recipe.ema else None
         self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
@@ -159,7 +159,7 @@ class Run:
             while self.step < self.steps and not self._worn_out():
                 if self.processes.any(stopped(), self.stage.device):
                     self._save(out)
-                    return Outcome(self.step, self.steps, self._kept(out), "stopped")
+                    return Outcome(self.step, self.steps, _checkpoint_in(out), "stopped")
                 epoch, place = divmod(self.step, self.epoch_steps)
                 taken = self.take_step(epoch, place)
                 self.step, self._whole, self._memory = self.step + 1, True, self.stage.memory()
@@ -180,7 +180,7 @@ class Run:
             if log is not None:
                 log.close()
         reason = "all epochs done" if self.step == self.steps else "no better held-out measure any more"
-        return Outcome(self.step, self.steps, self._kept(out), reason)
+        return Outcome(self.step, self.steps, _checkpoint_in(out), reason)
 
     def take_step(self, epoch: int, place: int) -> dict[str, float]:
         """Take one step; return its losses, gradient length and learning rate factor, and its seconds."""
@@ -258,9 +258,6 @@ class Run:
         patience, done = self.recipe.patience, self.step // self.epoch_steps
         return patience is not None and self.best_epoch >= 0 and done - 1 - self.best_epoch >= patience
 
-    def _kept(self, out: Path) -> Path | None:
-        return out / CHECKPOINT if (out / CHECKPOINT).is_dir() else None
-
     def _save(self, out: Path) -> None:
         state = {
             "fingerprint": self.stage.fingerprint(),
@@ -282,6 +279,10 @@ class Run:
             self.mean.load_state_dict(state["mean"])
         self.stage.recall(state["memory"])
         self._memory = self.stage.memory()
+
+
+def _checkpoint_in(out: Path) -> Path | None:
+    return out / CHECKPOINT if (out / CHECKPOINT).is_dir() else None
 
 
 class _Share(torch.nn.Module):

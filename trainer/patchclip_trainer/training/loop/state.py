@@ -66,10 +66,10 @@ def read_state(folder: Path, wanted: str, device: torch.device) -> dict[str, Any
     except FileNotFoundError as error:
         raise TrainerError(f"{path} is not there: nothing to resume; start without --resume") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainerError(f"{path} is damaged ({error}); start anew in another folder") from error
+        raise TrainerError(f"{path} is damaged ({error}); start again in another folder") from error
     if not isinstance(state, dict) or state.get("fingerprint") != wanted:
         raise RecipeError(
-            f"{path} is of a run with another recipe, other labels or other data: resume with the same, or start anew "
+            f"{path} is of a run with another recipe, other labels or other data: resume with the same, or start again "
             "in another folder"
         )
     return state
@@ -84,8 +84,8 @@ class Log:
     def __init__(self, folder: Path, steps_done: int) -> None:
         path = folder / LOG
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps_done]
-        path.write_text("".join(kept), encoding="utf-8")
+        counted = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps_done]
+        path.write_text("".join(counted), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / BOARD), purge_step=steps_done + 1, filename_suffix=f".{steps_done}")
 

@@ -25,7 +25,7 @@ class Stage1Recipe(RunRecipe):
     text: TextSource = "reports"
     """`label_template`: the template that is written from labels; it is no report, see `training.pairs`."""
     sentences: Annotated[int, Field(ge=1)] | None = 2
-    """Sentences of an image that are drawn anew each epoch; null: all of them."""
+    """Sentences of an image that are drawn again each epoch; null: all of them."""
     batch: Annotated[int, Field(ge=2)] = 64
     """Images that are told apart in a step."""
     chunk: Annotated[int, Field(ge=1)] | None = None

@@ -148,12 +148,12 @@ def _one_fold(
             outcome = Run(stage).run(folder, resume=going_on, progress=advance, stopped=stopped)
         if outcome.reason == "stopped" or outcome.checkpoint is None:
             return None
-        kept = checkpoint.load(outcome.checkpoint, wanted.recipe.device)
-        if not isinstance(kept, NetworkAnalyzer):
+        trained = checkpoint.load(outcome.checkpoint, wanted.recipe.device)
+        if not isinstance(trained, NetworkAnalyzer):
             raise TypeError(f"{outcome.checkpoint} is no network")
         with progress(f"{name}: predictions", "images") as advance:
             by_text = [wanted.definitions[key] for key in wanted.recipe.by_text]
-            asking = kept.unabridged().asking(by_text)
+            asking = trained.unabridged().asking(by_text)
             return stage.predict(asking.network, asking.texts, left_out, advance, (*stage.samples.findings, *by_text))
 
 

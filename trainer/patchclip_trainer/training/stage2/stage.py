@@ -113,7 +113,7 @@ class Stage2:
 
     @cached_property
     def _truths(self) -> dict[str, FindingTruth]:
-        """What is true of the held-out images, by finding; nothing where no place is judged, or asked for."""
+        """What is true of the held-out images, by finding; nothing where early stopping looks at the loss alone."""
         data, held_out = self.samples.data, self.samples.held_out
         rows = [data.rows[int(index)] for index in held_out]
         boxes = {data.rows[int(index)].image: data.boxes_of(int(index)) for index in held_out}
