@@ -17,6 +17,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
+    UID,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -52,7 +53,7 @@ def ramp(bits: int, uid: str, syntax: str = ExplicitVRLittleEndian) -> Dataset:
     dataset.PixelData = pixels.tobytes()
     dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     return dataset
@@ -66,7 +67,7 @@ def main() -> None:
     dataset = ramp(12, RLELossless)
     dataset.compress(RLELossless, generate_instance_uid=False)
     dataset.save_as(OUT / f"{RLELossless}.dcm", enforce_file_format=True)
-    for syntax, ratios in ((JPEG2000Lossless, None), (JPEG2000, [10])):
+    for syntax, ratios in ((JPEG2000Lossless, None), (JPEG2000, [10.0])):
         dataset = ramp(12, syntax, syntax)
         samples = np.frombuffer(dataset.PixelData, np.uint16).reshape(SIZE_PX, SIZE_PX)
         dataset.PixelData = encapsulate([bytes(encode_array(samples, bits_stored=12, compression_ratios=ratios))])
