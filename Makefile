@@ -8,7 +8,7 @@ OUT ?= out/demo
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model test lint types contracts check format pictures clean
+.PHONY: help venv viewers demo demo-model test lint spelling types contracts check format pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -26,15 +26,20 @@ demo: venv ## send the sample studies through the whole node; results in out/dem
 	@$(BIN)/patchclip-node demo --out $(OUT) $(if $(STUDIES),--studies $(STUDIES))
 
 # Prepared data and features are kept in out/demo-model: what was stopped goes on.
-demo-model: venv ## train the shipped model anew on DATA=FOLDER, cross-validate it, export it to patchclip_core/weights/demo
+demo-model: venv ## train the shipped model again on DATA=FOLDER, cross-validate it, export it to patchclip_core/weights/demo
 	@test -n "$(DATA)" || { echo "make demo-model DATA=FOLDER: a folder with images/, manifest.csv and boxes.csv"; exit 2; }
 	@VENV=$(VENV) DATA=$(DATA) PATCHCLIP_TRAINER=$(BIN)/patchclip-trainer sh tools/demo_model.sh
 
 test: venv ## run the whole test suite
 	@$(BIN)/python -m pytest
 
-lint: venv ## ruff, format check, spelling
+lint: venv ## ruff, and whether the format is the house's
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# Wording in other languages is not English; [tool.codespell] in pyproject.toml has words that codespell does not know.
+spelling: venv ## spelling of code and pages, and the words that pages avoid
+	@git ls-files -z '*.py' '*.md' '*.yaml' '*.toml' '*.sh' '*.html' Makefile ':!conf/wording/*.yaml' | xargs -0 $(BIN)/codespell
+	@$(BIN)/python tools/plain_words.py
 
 types: venv ## mypy --strict, tests included
 	@$(BIN)/mypy
@@ -42,12 +47,12 @@ types: venv ## mypy --strict, tests included
 contracts: venv ## who may import whom
 	@$(BIN)/lint-imports
 
-check: lint types contracts test ## everything that CI checks but the demo
+check: lint spelling types contracts test ## everything that CI checks but the demo
 
 format: venv ## rewrite to the house style
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
 
-pictures: venv ## make the pictures of docs/radiologist.md anew; MODEL=... takes another checkpoint
+pictures: venv ## make the pictures of docs/radiologist.md again; MODEL=... takes another checkpoint
 	@$(BIN)/python tools/make_pictures.py $(MODEL)
 
 clean: ## remove what was built, not .venv

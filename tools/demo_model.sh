@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the shipped model anew: prepare, cross-validate, train on all of the train split, export, and score validation
+# Makes the shipped model again: prepare, cross-validate, train on all of the train split, export, and score validation
 # once. What is stopped goes on where it was. Needs a folder with images/, manifest.csv and boxes.csv in DATA.
 set -eu
 VENV=${VENV:-.venv}
