@@ -1,0 +1,52 @@
+"""docs/administrator.md names each variable that a setting can be given by; what it shows is accepted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from patchclip_node.settings import NodeSettings, read_settings
+from tests.support.docs import in_code, page, table
+
+SECTION = page("docs/administrator.md").split("## Settings in the environment")[1].split("\n## ")[0]
+ROWS = table(SECTION, "variables")
+EXAMPLES = [in_code(row[1])[0] for row in ROWS]
+
+
+def variables(model: type[BaseModel], prefix: str = "PATCHCLIP_") -> Iterator[str]:
+    """Yield the variable of each setting; of a section, those of its settings."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from variables(kind, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def test_the_table_has_the_variable_of_each_setting_and_no_other() -> None:
+    listed = [name for row in ROWS for name in in_code(row[0])]
+
+    assert sorted(listed) == sorted(variables(NodeSettings))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_changes_its_setting(example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name, _, value = example.partition("=")
+    before = read_settings(None)
+
+    monkeypatch.setenv(name, value)
+
+    assert read_settings(None) != before
+
+
+def test_the_attempts_and_hours_of_a_delivery_are_those_of_the_defaults() -> None:
+    retry = NodeSettings().retry
+    waits = [min(retry.backoff_s * 2**n, retry.backoff_max_s) for n in range(retry.delivery_attempts - 1)]
+
+    (said,) = re.findall(r"with the defaults (\d+) times within ([\d.]+) hours", page("docs/administrator.md"))
+
+    assert said == (str(retry.delivery_attempts), f"{sum(waits) / 3600:.1f}")
