@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.docs import PAGES, ROOT, in_code
+from tests.support.docs import PAGES, ROOT, fenced, in_code
 
 PACKAGES = ("patchclip_core", "patchclip_node", "patchclip_trainer")
 CORE_ROOMS = ("values", "io", "places", "models", "drawing", "inference", "checkpoints", "notebook")
@@ -50,13 +50,22 @@ def is_there(name: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_module_that_a_page_runs_is_there(page: Path) -> None:
+    run = re.findall(r"python -m ((?:patchclip|benchmarks)[\w.]*)", page.read_text(encoding="utf-8"))
+
+    assert sorted({name for name in run if not is_there(name)}) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_dotted_name_of_a_page_can_be_imported(page: Path) -> None:
     assert sorted({name for name in dotted(page) if not is_there(name)}) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_file_or_folder_that_a_page_names_is_there(page: Path) -> None:
-    paths = {code for code in code_of(page) if code.startswith(TOP) and re.fullmatch(r"[\w./-]+", code)}
+    commands = [*code_of(page), *"\n".join(fenced(page.read_text(encoding="utf-8"), "sh")).splitlines()]
+    words = {word for command in commands for word in command.split()}
+    paths = {word for word in words if word.startswith(TOP) and re.fullmatch(r"[\w./-]+", word)}
     paths -= {path for path in paths if any(part.isupper() for part in path.split("/"))}  # for the reader to fill in
 
     assert sorted(path for path in paths if not (ROOT / path).exists()) == []
