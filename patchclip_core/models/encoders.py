@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import PlainValidator, SerializeAsAny
@@ -22,7 +22,7 @@ class Families(Generic[Settings]):
         """places: 'MODULE:CLASS' of each family's settings."""
         self._places = places
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         """The families' names."""
         return iter(self._places)
 

@@ -69,9 +69,16 @@ class Method(ABC, Generic[Network]):
         return self.settings.model_validate(known)
 
     def objection(self, settings: NetworkSettings) -> str:
-        """Say why a network of these settings, of the method's architecture, cannot be trained by it; mostly empty."""
-        del settings
-        return ""
+        """Say what this method has otherwise in a network of its architecture, which it cannot train; mostly empty."""
+        described = self.describe(dict(settings))
+        return next(
+            (
+                f"its {name} is {value!r}, where this method has {getattr(described, name)!r}"
+                for name, value in settings
+                if value != getattr(described, name)
+            ),
+            "",
+        )
 
     def image_rows(self, network: Network, seen: torch.Tensor | Features) -> Rows:
         """Return what stage 1 compares of images (B, channels, input_px, input_px), or of their features."""

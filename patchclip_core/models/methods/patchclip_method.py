@@ -50,11 +50,6 @@ class PatchClipMethod(Method[PatchClip]):
             downscaler = downscaler.with_last_relu(self.paper)
         return super().describe({**chosen, "mode": self.mode, "downscaler": downscaler})
 
-    def objection(self, settings: NetworkSettings) -> str:
-        """Object to a network of the other mode."""
-        mode = settings.model_dump(include={"mode"})["mode"]
-        return "" if mode == self.mode else f"it was built for mode '{mode}', this one needs '{self.mode}'"
-
     def report_loss(
         self, network: PatchClip, images: Rows, reports: Rows, positives: torch.Tensor, bank: Bank | None = None
     ) -> Loss:

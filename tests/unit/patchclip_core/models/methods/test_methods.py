@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 import patchclip_core
 import patchclip_trainer
+from patchclip_core.checkpoints.checkpoint import find, read_card, shipped
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.losses import LossWeights, bounded_scale
@@ -109,7 +111,7 @@ def test_the_paper_s_mode_and_downscaler_follow_the_method() -> None:
     assert find_method("paper").whole_patches
     assert not find_method("patchclip").whole_patches
     assert find_method("paper").objection(settings["patchclip"]) == (
-        "it was built for mode 'default', this one needs 'paper'"
+        "its mode is 'default', where this method has 'paper'"
     )
     assert find_method("paper").objection(settings["paper"]) == ""
 
@@ -126,6 +128,15 @@ def test_checkpoints_are_read_by_their_architecture() -> None:
     assert architectures() == {"patchclip", "lrclr"}
     for name, place in METHODS.items():
         assert settings_of(place.architecture) is find_method(name).settings
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_settings_of_a_shipped_card_are_written_as_they_were_read(name: str) -> None:
+    card = read_card(find(name))
+
+    written = settings_of(card.architecture).model_validate(card.settings).model_dump(mode="json")
+
+    assert json.dumps(written) == json.dumps(card.settings)
 
 
 def test_an_unknown_method_is_answered_with_the_known_ones() -> None:

@@ -292,6 +292,8 @@ def test_a_checkpoint_is_a_start(squares: PreparedData, make_recipe: MakeRecipe,
     assert checkpoint.load(second.checkpoint, "cpu").finding_keys == ("pneumothorax",)
     with pytest.raises(RecipeError, match="lrclr"):
         Stage2(again.model_copy(update={"objective": "lrclr"}), squares, tmp_path / "t3")
+    with pytest.raises(RecipeError, match="does not suit the objective paper: its mode is 'default'"):
+        Stage2(again.model_copy(update={"objective": "paper"}), squares, tmp_path / "t4")
 
 
 def recipe_file(recipe: Stage2Recipe, folder: Path) -> Path:
