@@ -194,7 +194,9 @@ class Lrclr(FindingsNetwork):
 
     def local_similarity(self, regions: Regions, sentences: Sentences) -> torch.Tensor:
         """Return (B, N) cosines of words with the regions that they attend to, averaged over each sentence."""
-        cosines = _word_cosines(self.word_maps(regions, sentences), regions, sentences)
+        maps = self.word_maps(regions, sentences)  # (B, N, L, P)
+        attended = functional.normalize(torch.einsum("bnlp,bpd->bnld", maps, regions.patches), dim=-1)
+        cosines = torch.einsum("bnld,nld->bnl", attended, sentences.words)
         weights = sentences.mask.to(cosines.dtype)
         averaged: torch.Tensor = (cosines * weights).sum(dim=-1) / weights.sum(dim=-1).clamp(min=1)
         return averaged
@@ -211,7 +213,8 @@ class Lrclr(FindingsNetwork):
         """Return each word's map, and its cosine with the region that it attends to."""
         sentences, regions = self.read(tokens), self.select(images)
         maps = self.word_maps(regions, sentences)
-        return WordReading(maps, _word_cosines(maps, regions, sentences))
+        attended = functional.normalize(maps @ regions.patches[:, None], dim=-1)  # (B, N, L, D)
+        return WordReading(maps, (attended * sentences.words).sum(dim=-1))
 
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
         """Return: findings' sentence embeddings (F, 2, D), words (S, L, D), mask (S, L), who belongs where (2F, S)."""
@@ -238,13 +241,6 @@ class Lrclr(FindingsNetwork):
         """Compare; nothing here could be left out."""
         output: LrclrOutput = self(images, texts)
         return mean_of_readers(Answer(output.image, output.patches), self.readers)
-
-
-def _word_cosines(maps: torch.Tensor, regions: Regions, sentences: Sentences) -> torch.Tensor:
-    """Return (B, N, L): cosines of words with the regions that they attend to."""
-    attended = functional.normalize(torch.einsum("bnlp,bpd->bnld", maps, regions.patches), dim=-1)
-    cosines: torch.Tensor = torch.einsum("bnld,nld->bnl", attended, sentences.words)
-    return cosines
 
 
 def straight_through_gates(significance: torch.Tensor, selected: int) -> torch.Tensor:
