@@ -8,7 +8,7 @@ class PatchClipError(Exception):
 
 
 class UnreadableImageError(PatchClipError):
-    """The file is not an image that can be decoded: no DICOM, damaged, or without pixels."""
+    """The file is not an image that can be decoded: neither DICOM, PNG nor JPEG, damaged, or without pixels."""
 
 
 class UnsuitableImageError(PatchClipError):

@@ -1,6 +1,7 @@
 """Pictures of findings, and the pages that show them; free of torch.
 
-A picture is the radiograph with what was found drawn into it, beside a legend; a page is one HTML file.
+A picture is the radiograph with what was found drawn into it, beside a legend; a page is one HTML file. The node draws
+objects of any maker with the same colours (`palette`), words (`text`), contours, heat maps and labels (`overlay`).
 """
 
 from __future__ import annotations

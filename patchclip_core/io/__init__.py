@@ -1,4 +1,4 @@
-"""The one room that reads files: DICOM, PNG and JPEG in, `Radiograph` out. It never imports torch."""
+"""The one room that reads images: DICOM, PNG and JPEG in, `Radiograph` out. It never imports torch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Frozen values that pass between the rooms: what goes into a model, what comes out, and what findings are."""
+"""Frozen values that pass between the rooms: what goes into a model, what comes out, what findings are, and words."""

@@ -239,7 +239,7 @@ class Findings:
 
 @runtime_checkable
 class Analyzer(Protocol):
-    """What the node, the trainer and a notebook ask of a model, whatever its architecture."""
+    """What the node, the trainer and a notebook (`patchclip_core.notebook.Model`) need of any model."""
 
     @property
     def identity(self) -> ModelIdentity:
