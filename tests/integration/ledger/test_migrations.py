@@ -86,7 +86,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(empty_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("nonsense", "no URL"),
+        ("nonsense", "not the URL"),
         ("mysql://host/ledger", "mysql is not supported"),
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
