@@ -62,7 +62,7 @@ def test_each_objective_learns_the_squares(
 
 
 @pytest.mark.parametrize("killed_at", [3, 7])
-def test_a_killed_run_resumes_with_the_same_losses(
+def test_a_killed_run_resumes_with_the_same_losses_and_weights(
     killed_at: int, squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     recipe = make_recipe(epochs=4, save_every=2)
@@ -77,6 +77,8 @@ def test_a_killed_run_resumes_with_the_same_losses(
     Run(Stage2(recipe, squares, tmp_path / "t3")).run(tmp_path / "killed", resume=True)
 
     assert losses_in(tmp_path / "killed") == losses_in(tmp_path / "whole")
+    killed, whole = (tmp_path / name / "checkpoint" / "weights.safetensors" for name in ("killed", "whole"))
+    assert killed.read_bytes() == whole.read_bytes()  # the running mean of the weights
     weights = [(tmp_path / name / "checkpoint" / "weights.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
 
