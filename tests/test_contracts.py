@@ -39,13 +39,25 @@ BREACHES = (
     Breach("the core's layers", "patchclip_core/inference/warming.py", "patchclip_core.notebook"),
     Breach("the core's layers", "patchclip_core/a_new_module.py", "patchclip_core.values"),
     Breach("the node's layers", "node/patchclip_node/domain/states.py", "patchclip_node.ports.clock"),
-    Breach("the node's layers", "node/patchclip_node/services/retry.py", "patchclip_node.demo.run"),
+    Breach("the node's layers", "node/patchclip_node/services/deliver.py", "patchclip_node.demo.run"),
     Breach("the node's layers", "node/patchclip_node/domain/states.py", "patchclip_node.settings"),
     Breach("the node's layers", "node/patchclip_node/product.py", "patchclip_node.samples"),
     Breach("the node's layers", "node/patchclip_node/a_new_module.py", "patchclip_node.domain.states"),
     Breach("the trainer's layers", "trainer/patchclip_trainer/data/names.py", "patchclip_trainer.metrics.roc"),
-    Breach("the trainer's layers", "trainer/patchclip_trainer/simulation/draw.py", "patchclip_trainer.evaluation.run"),
+    Breach(
+        "the trainer's layers", "trainer/patchclip_trainer/simulation/draw.py", "patchclip_trainer.evaluation.pictures"
+    ),
     Breach("the trainer's layers", "trainer/patchclip_trainer/a_new_module.py", "patchclip_trainer.errors"),
+    Breach(
+        "the layers of training", "trainer/patchclip_trainer/training/loop/run.py", "patchclip_trainer.training.stage2"
+    ),
+    Breach("the layers of training", "trainer/patchclip_trainer/training/a_new_module.py", "torch"),
+    Breach(
+        "simulation depends on data alone",
+        "trainer/patchclip_trainer/simulation/lesions.py",
+        "patchclip_trainer.metrics.roc",
+    ),
+    Breach("simulation depends on data alone", "trainer/patchclip_trainer/simulation/a_new_module.py", "torch"),
     Breach(
         "no circle, neither between rooms nor between modules of a room",
         "node/patchclip_node/domain/errors.py",
@@ -56,7 +68,7 @@ BREACHES = (
         "patchclip_core/places/regions.py",
         "patchclip_core.places.targets",
     ),
-    Breach("results and the receiver are free of torch", "node/patchclip_node/results/encode.py", "torch"),
+    Breach("results and the receiver are free of torch", "node/patchclip_node/results/envelope.py", "torch"),
     Breach(
         "results and the receiver are free of torch",
         "node/patchclip_node/dicom/codes.py",

@@ -24,22 +24,16 @@ from pathlib import Path
 import structlog
 import torch
 
-from patchclip_core.io import DecodeLimits, DecodingProcess
+from patchclip_core.io import DecodingProcess
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Analyzer
 from patchclip_core.values.wording import languages, load_wordings
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import load_analyzer
 from patchclip_node.dicom.headers import read_header
-from patchclip_node.domain.records import (
-    WITH_GEOMETRY,
-    Drawing,
-    InstanceHeader,
-    PictureStyle,
-    PlaneGeometry,
-    ResultKind,
-    ResultVariant,
-)
+from patchclip_node.domain.records import InstanceHeader
+from patchclip_node.domain.variants import Drawing, PictureStyle, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.results import Predecessor, ResultContext, encode, numbered
 from patchclip_node.results.findings_json import DocumentedImage, findings_document
 from patchclip_node.services.analyse import Analysed, StudyImage, analyse_instances
@@ -58,9 +52,9 @@ def every_variant() -> list[ResultVariant]:
 
 
 def _variants(kind: ResultKind, language: str) -> list[ResultVariant]:
-    if kind in WITH_GEOMETRY:
+    if kind.has_geometry:
         return [ResultVariant(kind, geometry, language=language) for geometry in PlaneGeometry]
-    if kind is ResultKind.SC:
+    if kind.is_picture:
         drawn = [ResultVariant(kind, drawing=drawing, language=language) for drawing in Drawing]
         return [*drawn, ResultVariant(kind, longest_side_px=_SMALL_PICTURE_PX, language=language)]
     return [ResultVariant(kind, language=language)]
@@ -87,9 +81,7 @@ def digests(folders: Iterable[Path], analyzer: Analyzer, variants: Sequence[Resu
             yield f"{path.name} unreadable {type(error).__name__} {error}"
         else:
             studies.setdefault(header.study_instance_uid, {}).setdefault(header.sop_instance_uid, (path, header))
-    limits = settings.limits
-    decode_limits = DecodeLimits(limits.max_image_pixels, limits.decode_timeout_s, limits.decode_memory_bytes)
-    with DecodingProcess(decode_limits) as decoder:
+    with open_decoder(settings.limits) as decoder:
         for files in studies.values():
             yield from _of_study(files, decoder, analyzer, context, variants)
 
@@ -118,7 +110,7 @@ def _of_study(
     for file in outcome.images:
         yield f"{name} png {file.image.path.name} {_sha256(file.overlay_png)}"
     documented = [
-        DocumentedImage("f", "s", "r", image.sop_instance_uid, image, None, ())
+        DocumentedImage("f", "s", "r", image.facts.sop_instance_uid, image, None, ())
         for image in numbered([file.result for file in outcome.images])
     ]
     document = findings_document(documented, context.definitions, analyzer.identity, {"s": []})

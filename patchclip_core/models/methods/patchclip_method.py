@@ -14,11 +14,11 @@ from patchclip_core.models.losses import (
     Total,
     bounded_scale,
     own,
-    patch_clip_loss,
     report_contrastive_loss,
 )
 from patchclip_core.models.methods.method import Loss, Method, Rows, of_all_readers
 from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings
+from patchclip_core.models.methods.patchclip_losses import patch_clip_loss
 from patchclip_core.models.network import NetworkSettings, Texts
 from patchclip_core.models.towers import Features
 from patchclip_core.places.targets import Targets

@@ -11,7 +11,7 @@ import pytest
 
 import patchclip_core
 from patchclip_core.values.results import Analyzer, Findings, Radiograph
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.settings import SHIPPED_PROFILES
 from tools.result_digests import digests, every_variant, main
 

@@ -16,11 +16,11 @@ from patchclip_core.models.losses import (
     bag_loss,
     balanced_patch_loss,
     masked_cross_entropy,
-    patch_clip_loss,
     report_contrastive_loss,
     summed_patch_loss,
 )
 from patchclip_core.models.methods.patchclip import PatchClipOutput
+from patchclip_core.models.methods.patchclip_losses import patch_clip_loss
 from patchclip_core.places.targets import Targets
 
 IMAGES, FINDINGS, PATCHES = 3, 2, 5

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
-from patchclip_core.models.losses import patch_clip_loss
 from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings, SparseSettings, paper_settings
+from patchclip_core.models.methods.patchclip_losses import patch_clip_loss
 from patchclip_core.models.towers import Tokens
 from patchclip_core.places.targets import Targets
 

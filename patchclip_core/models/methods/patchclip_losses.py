@@ -1,0 +1,57 @@
+"""The loss of Patch-CLIP's stage 2 (Bhat et al. 2026, "Loss").
+
+Modes as in `methods.patchclip`: `paper` sums patch losses and divides by the batch; `default` weighs, for each finding,
+all positive and all negative patches of the batch alike, so that neither the size of a lesion nor the many normal
+patches decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from patchclip_core.models.losses import (
+    LossWeights,
+    Total,
+    bag_loss,
+    balanced_patch_loss,
+    masked_cross_entropy,
+    own,
+    summed_patch_loss,
+)
+from patchclip_core.models.methods.patchclip import Mode, PatchClipOutput
+from patchclip_core.places.targets import Targets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatchClipLoss:
+    """The weighted sum, which is differentiated, and its parts before weighting, each a scalar."""
+
+    total: torch.Tensor
+    overall: torch.Tensor
+    pooled: torch.Tensor
+    patches: torch.Tensor
+    sparse: torch.Tensor
+    bags: torch.Tensor
+
+
+def patch_clip_loss(
+    output: PatchClipOutput,
+    targets: Targets,
+    mode: Mode = "default",
+    weights: LossWeights | None = None,
+    total: Total = own,
+) -> PatchClipLoss:
+    """Return the loss of a batch. Nothing known gives 0 with a gradient of 0, not NaN. total: see `Total`."""
+    weights = weights or LossWeights()
+    overall, pooled, sparse = (
+        masked_cross_entropy(logits, targets.image, targets.image_known, total)
+        for logits in (output.overall, output.pooled, output.sparse)
+    )
+    patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
+    patches = patch_loss(output.patches, targets.patches, targets.patches_known, total, targets.weights)
+    in_bags = output.patches if weights.bags else output.patches.detach()  # only told: nothing to differentiate
+    bags = bag_loss(in_bags, targets.bags, weights.bag_patches, total)
+    summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
+    return PatchClipLoss(summed + weights.bags * bags, overall, pooled, patches, sparse, bags)
