@@ -22,11 +22,13 @@ from pydicom.uid import (
 
 from patchclip_core.errors import PatchClipError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.display import DisplayPipeline, LookupTable, Stored, VoiFunction, Window, display
+from patchclip_core.io.elements import text
 from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.part10 import START_BYTES, has_prefix
 from patchclip_core.io.polarity import looks_inverted
 from patchclip_core.io.quality import quality_remarks
+from patchclip_core.io.spacing import positive_pair
 from patchclip_core.values.results import FloatArray, Radiograph
 
 _ASPECT_RATIO_RANGE = (0.2, 5.0)
@@ -217,12 +219,10 @@ def _pixel_aspect_ratio(dataset: Dataset, remarks: list[str]) -> float:
     A spacing of 0 or less counts as absent, as does a value with other than two parts.
     """
     for keyword in (*_PIXEL_SPACINGS, "PixelAspectRatio"):
-        pair = dataset.get(keyword)
-        if pair is None or isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+        pair = positive_pair(text(dataset, keyword))
+        if pair is None:
             continue
-        vertical, horizontal = _number(pair[0]), _number(pair[1])
-        if vertical is None or horizontal is None or vertical <= 0 or horizontal <= 0:
-            continue
+        vertical, horizontal = pair
         low, high = _ASPECT_RATIO_RANGE
         if low <= vertical / horizontal <= high:
             return vertical / horizontal

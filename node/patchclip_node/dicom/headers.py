@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.datadict import dictionary_description, tag_for_keyword
-from pydicom.filereader import read_dataset as read_elements
+from pydicom.filereader import read_dataset as read_element_stream
 from pydicom.filereader import read_preamble
-from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from patchclip_core.io.elements import in_brackets, items, read_elements, text, tolerant_reading
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader, Priority
@@ -52,8 +47,6 @@ _PRIORITIES: Final = {
 _UID_MAX_LENGTH: Final = 64
 
 log = structlog.get_logger(__name__)
-_warnings_lock = threading.Lock()
-_pydicom_logger = logging.getLogger("pydicom")
 
 
 def read_header(path: Path) -> InstanceHeader:
@@ -93,7 +86,7 @@ def read_dataset(path: Path) -> Dataset:
         log.warning(
             "elements that cannot be decoded were left out",
             sop_instance_uid=text(dataset, "SOPInstanceUID"),
-            elements=left_out,
+            elements=list(left_out),
         )
     return dataset
 
@@ -108,7 +101,7 @@ def transfer_syntax_uid(dataset: Dataset) -> str:
 
 def issued_by_product(dataset: Dataset) -> bool:
     """Tell whether this product made or changed the instance (PS3.3 C.7.5.1, C.12.1 Contributing Equipment)."""
-    equipment = (dataset, *dataset.get("ContributingEquipmentSequence", ()))
+    equipment = (dataset, *items(dataset, "ContributingEquipmentSequence"))
     return any(
         text(item, "Manufacturer") == MANUFACTURER and text(item, "ManufacturerModelName") == PRODUCT_NAME
         for item in equipment
@@ -120,46 +113,15 @@ def referred_to(dataset: Dataset) -> set[str]:
     return {str(element.value) for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
 
 
-def text(dataset: Dataset, keyword: str) -> str:
-    """Return the value of an attribute as text without padding; several values joined by a backslash; absent is ''."""
-    value = dataset.get(keyword)
-    if value is None:
-        return ""
-    values = value if isinstance(value, (list, tuple, MultiValue)) else [value]
-    return "\\".join(str(item).strip(" \0") for item in values)
-
-
-@contextmanager
-def tolerant_reading() -> Iterator[None]:
-    """Keep pydicom's remarks on foreign data out of the log: that data is as it is.
-
-    Python's warning filters and pydicom's logger belong to the process, hence the lock.
-    """
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, _pydicom_logger.disabled = _pydicom_logger.disabled, True
-        try:
-            yield
-        finally:
-            _pydicom_logger.disabled = before
-
-
-def _read(path: Path, keywords: tuple[str, ...] | None) -> tuple[Dataset, list[str]]:
+def _read(path: Path, keywords: tuple[str, ...] | None) -> tuple[Dataset, tuple[str, ...]]:
     """Return what a file says of itself, and the elements that could not be decoded."""
-    with tolerant_reading():
-        try:
-            _refuse_foreign_syntax(path)
-            dataset = dcmread(
-                path,
-                force=True,
-                stop_before_pixels=True,
-                specific_tags=list(keywords) if keywords is not None else None,
-            )
-            left_out = list(_decode(dataset))
-        except (UnreadableInstanceError, OSError):
-            raise
-        except Exception as error:  # foreign bytes make pydicom raise almost anything
-            raise UnreadableInstanceError(f"{path.name} cannot be read as DICOM: {error}") from error
+    try:
+        _refuse_foreign_syntax(path)
+        dataset, left_out = read_elements(path, keywords)
+    except (UnreadableInstanceError, OSError):
+        raise
+    except Exception as error:  # foreign bytes make pydicom raise almost anything
+        raise UnreadableInstanceError(f"{path.name} cannot be read as DICOM: {error}") from error
     if not any(keyword in dataset for keyword in _IDENTITY_KEYWORDS):
         raise UnreadableInstanceError(f"{path.name} is not a DICOM file, or it ends before it says what it is")
     if dataset.original_encoding[1] is False:
@@ -169,9 +131,9 @@ def _read(path: Path, keywords: tuple[str, ...] | None) -> tuple[Dataset, list[s
 
 def _refuse_foreign_syntax(path: Path) -> None:
     """Look at the transfer syntax before pydicom acts on it: a deflated dataset would be inflated without bound."""
-    with path.open("rb") as stream:
+    with tolerant_reading(), path.open("rb") as stream:
         read_preamble(stream, force=True)
-        meta = read_elements(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_after_file_meta)
+        meta = read_element_stream(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_after_file_meta)
         syntax = text(meta, "TransferSyntaxUID")
     if syntax and syntax not in TRANSFER_SYNTAXES:
         raise UnreadableInstanceError(
@@ -184,34 +146,10 @@ def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag >> 16 != 2
 
 
-def _decode(dataset: Dataset, within: str = "") -> Iterator[str]:
-    """Turn every raw element into its value now, under `tolerant_reading`; drop private and undecodable ones.
-
-    Yields the tags of the undecodable ones, those of items after their sequence's: '(0040,0275) (0040,0007)'.
-    """
-    for tag in list(dataset.keys()):
-        if tag.is_private:
-            del dataset[tag]
-            continue
-        try:
-            element = dataset[tag]
-        except Exception:  # noqa: BLE001 - what pydicom raises depends on the VR
-            del dataset[tag]
-            yield f"{within}{_in_brackets(tag)}"
-            continue
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _decode(item, f"{within}{_in_brackets(tag)} ")
-
-
-def _in_brackets(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
 def _required_uid(dataset: Dataset, keyword: str) -> str:
     value = text(dataset, keyword)
     name = dictionary_description(keyword)
-    where = f"{name} {_in_brackets(tag_for_keyword(keyword) or 0)}"
+    where = f"{name} {in_brackets(tag_for_keyword(keyword) or 0)}"
     if not value:
         raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
     if len(value) > _UID_MAX_LENGTH or not set(value) <= set("0123456789."):
@@ -220,8 +158,19 @@ def _required_uid(dataset: Dataset, keyword: str) -> str:
 
 
 def _priority(dataset: Dataset) -> Priority:
-    for item in (dataset, *dataset.get("RequestAttributesSequence", ())):
+    for item in (dataset, *items(dataset, "RequestAttributesSequence")):
         priority = _PRIORITIES.get(text(item, "RequestedProcedurePriority").upper())
         if priority is not None:
             return priority
     return Priority.ROUTINE
+
+
+__all__ = [
+    "issued_by_product",
+    "read_dataset",
+    "read_header",
+    "referred_to",
+    "text",
+    "tolerant_reading",
+    "transfer_syntax_uid",
+]

@@ -28,7 +28,7 @@ REMARKING = (
     CORE / "io" / "display.py",
     CORE / "io" / "dicom.py",
     CORE / "io" / "raster.py",
-    NODE / "dicom" / "select.py",
+    CORE / "io" / "selection.py",
 )
 """Where remarks on images are written; a remark is the sentence that is yielded or appended, or called `remark`."""
 
@@ -111,6 +111,7 @@ def said_in(folder: Path) -> Iterator[str]:
 
 REASONS = sorted(
     {
+        *objections_in(CORE / "io" / "selection.py"),
         *objections_in(NODE / "dicom" / "select.py"),
         *refusals_in(NODE / "dicom" / "headers.py"),
         *(reason for path in (CORE / "io").glob("*.py") for reason in refusals_in(path)),

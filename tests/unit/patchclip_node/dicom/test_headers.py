@@ -13,7 +13,7 @@ from patchclip_node.dicom.headers import read_dataset, read_header
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import Priority
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
-from tests.unit.patchclip_node.dicom.conftest import chest_image
+from tests.support.headers import chest_image
 
 Write = Callable[..., Path]
 

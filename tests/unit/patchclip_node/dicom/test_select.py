@@ -9,7 +9,7 @@ from pydicom import Dataset
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
-from tests.unit.patchclip_node.dicom.conftest import chest_image, code
+from tests.support.headers import chest_image, code
 
 DX, DX_RAW = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1.1"
 SC, CT = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.2"

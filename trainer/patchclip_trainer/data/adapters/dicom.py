@@ -4,74 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pydicom
 from pydicom.errors import InvalidDicomError
 
+from patchclip_core.io.elements import read_elements, text
 from patchclip_core.io.part10 import START_BYTES, is_dicom
+from patchclip_core.io.selection import KEYWORDS, select_frontal_chest
 from patchclip_trainer.data.adapters.adapter import OWN, Adapter
 from patchclip_trainer.data.adapters.folders import files
 from patchclip_trainer.data.listing import Listing, age_of
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place
 
 SUFFIXES = frozenset({".dcm", ".dicom"})
-_TAGS = [
-    "Modality",
-    "ViewPosition",
-    "BodyPartExamined",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientSex",
-    "PatientAge",
-    "SOPInstanceUID",
-]
-_RADIOGRAPHS = frozenset({"CR", "DX", "RG", "OT", ""})
-_FRONTAL = {"PA": "PA", "AP": "AP", "FRONTAL": "", "": ""}
+_KEYWORDS = (*KEYWORDS, "PatientID", "IssuerOfPatientID", "PatientSex", "PatientAge", "SOPInstanceUID")
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is read of a header: what a model may learn from, and, for grouping alone, whose image it is."""
+    """What is read of a header: what a model may learn from, and, for grouping alone, whose image it is.
 
-    modality: str
+    view: View Position in capitals. projection: PA or AP by what the whole header says, empty where it says neither.
+    objection: why this is not a frontal chest radiograph, by the rule that the node selects by; None where it is one.
+    """
+
     view: str
-    body_part: str
+    projection: str
+    objection: str | None
     patient: str
     sex: str
     age_years: int | None
     instance: str
 
-    @property
-    def objection(self) -> str | None:
-        """Why this is no frontal chest radiograph by its own words; None where nothing is said against it."""
-        if self.modality not in _RADIOGRAPHS:
-            return f"Modality is {self.modality}, which is no radiograph"
-        if self.view not in _FRONTAL:
-            return f"View Position is {self.view}, which is not frontal"
-        if self.body_part and not any(word in self.body_part for word in ("CHEST", "THORAX", "LUNG")):
-            return f"Body Part Examined is {self.body_part}, which is no chest"
-        return None
-
 
 def read_header(path: Path) -> Header | None:
-    """Read what is needed of a DICOM file's header; None where it is no DICOM file."""
+    """Read what is needed of a DICOM file's header; None where it is not a DICOM file."""
     try:
         if not _is_dicom(path):
             return None
         # Files of old devices come without preamble and file meta; `is_dicom` has looked at how they begin.
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        dataset, _ = read_elements(path, _KEYWORDS)
+        selection = select_frontal_chest(dataset)
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
         return None
-    issuer, patient = _text(dataset, "IssuerOfPatientID"), _text(dataset, "PatientID")
+    issuer, patient = text(dataset, "IssuerOfPatientID"), text(dataset, "PatientID")
     return Header(
-        modality=_text(dataset, "Modality").upper(),
-        view=_text(dataset, "ViewPosition").upper(),
-        body_part=_text(dataset, "BodyPartExamined").upper(),
+        view=text(dataset, "ViewPosition").upper(),
+        projection=selection.projection,
+        objection=selection.reason,
         patient=f"{issuer}\0{patient}" if patient else "",
-        sex=sex if (sex := _text(dataset, "PatientSex").upper()) in {"F", "M"} else "",
-        age_years=age_of(_text(dataset, "PatientAge")),
-        instance=_text(dataset, "SOPInstanceUID"),
+        sex=sex if (sex := text(dataset, "PatientSex").upper()) in {"F", "M"} else "",
+        age_years=age_of(text(dataset, "PatientAge")),
+        instance=text(dataset, "SOPInstanceUID"),
     )
 
 
@@ -99,7 +82,7 @@ def read(folder: Path) -> Manifest:
                     image=path,
                     patient_id=header.patient or f"image {path}",
                     source=OWN,
-                    view=_FRONTAL[header.view],
+                    view=header.projection,
                     sex=header.sex,
                     age_years=header.age_years,
                     place=place,
@@ -110,12 +93,7 @@ def read(folder: Path) -> Manifest:
 
 def view_of(header: Header | None) -> str:
     """Return PA or AP; empty where the header says neither."""
-    return _FRONTAL.get(header.view, "") if header is not None else ""
-
-
-def _text(dataset: Any, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
+    return header.projection if header is not None else ""
 
 
 def _is_dicom(path: Path) -> bool:
