@@ -1,11 +1,12 @@
 """Make the small images that `patchclip-node doctor` decodes: one for each transfer syntax that the node accepts.
 
-Each is a grey ramp from left (black) to right (white), 64 x 64. Needs DCMTK's dcmcjpeg and dcmcjpls. The files are in
-the repository; run this again only when a transfer syntax is added: `python tools/make_decoder_streams.py`.
+Each is a grey ramp from left (black) to right (white), 64 x 64. Needs DCMTK's dcmcjpeg and dcmcjpls, node and npm. The
+files are in the repository; run `python tools/make_decoder_streams.py` again only when a transfer syntax is added.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -35,6 +36,12 @@ DCMTK = {
     "1.2.840.10008.1.2.4.80": ("dcmcjpls", "+el"),
     "1.2.840.10008.1.2.4.81": ("dcmcjpls", "+en"),
 }
+HTJ2K_ENCODER = "@cornerstonejs/codec-openjph@2.4.11"
+HTJ2K = {
+    "1.2.840.10008.1.2.4.201": ("lossless", "LRCP"),
+    "1.2.840.10008.1.2.4.202": ("lossless", "RPCL"),
+    "1.2.840.10008.1.2.4.203": ("lossy", "LRCP"),
+}
 
 
 def ramp(bits: int, uid: str, syntax: str = ExplicitVRLittleEndian) -> Dataset:
@@ -59,6 +66,26 @@ def ramp(bits: int, uid: str, syntax: str = ExplicitVRLittleEndian) -> Dataset:
     return dataset
 
 
+def encapsulated(dataset: Dataset, stream: bytes) -> Dataset:
+    """Return the image with its pixels replaced by a compressed stream."""
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].VR = "OB"
+    return dataset
+
+
+def write_htj2k(folder: Path) -> None:
+    """Fetch the encoder into a folder and write the High-Throughput JPEG 2000 files."""
+    subprocess.run(["npm", "pack", "--silent", HTJ2K_ENCODER], cwd=folder, check=True, capture_output=True)  # noqa: S607 - found on the PATH, as a developer has it
+    (archive,) = folder.glob("*.tgz")
+    shutil.unpack_archive(archive, folder, filter="data")
+    script = Path(__file__).with_name("encode_htj2k.js")
+    for uid, (loss, order) in HTJ2K.items():
+        dataset = ramp(12, uid, uid)
+        command = ["node", script, folder / "package", str(SIZE_PX), "12", loss, order]
+        stream = subprocess.run(command, input=dataset.PixelData, capture_output=True, check=True).stdout
+        encapsulated(dataset, stream).save_as(OUT / f"{uid}.dcm", enforce_file_format=True)
+
+
 def main() -> None:
     """Write all files."""
     OUT.mkdir(exist_ok=True)
@@ -70,14 +97,14 @@ def main() -> None:
     for syntax, ratios in ((JPEG2000Lossless, None), (JPEG2000, [10.0])):
         dataset = ramp(12, syntax, syntax)
         samples = np.frombuffer(dataset.PixelData, np.uint16).reshape(SIZE_PX, SIZE_PX)
-        dataset.PixelData = encapsulate([bytes(encode_array(samples, bits_stored=12, compression_ratios=ratios))])
-        dataset["PixelData"].VR = "OB"
-        dataset.save_as(OUT / f"{syntax}.dcm", enforce_file_format=True)
+        stream = bytes(encode_array(samples, bits_stored=12, compression_ratios=ratios))
+        encapsulated(dataset, stream).save_as(OUT / f"{syntax}.dcm", enforce_file_format=True)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "ramp.dcm"
         for uid, (program, option) in DCMTK.items():
             ramp(8 if option == "+eb" else 12, uid).save_as(source, enforce_file_format=True)
             subprocess.run([program, option, "+un", source, OUT / f"{uid}.dcm"], check=True)  # +un: keep the UID
+        write_htj2k(Path(folder))
 
 
 if __name__ == "__main__":

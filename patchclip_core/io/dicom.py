@@ -31,6 +31,7 @@ from patchclip_core.io.quality import quality_remarks
 from patchclip_core.io.spacing import positive_pair
 from patchclip_core.values.results import FloatArray, Radiograph
 
+_OVERLAY_BIT_POSITION = 0x0102
 _ASPECT_RATIO_RANGE = (0.2, 5.0)
 _PIXEL_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
@@ -50,9 +51,10 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
         element = dataset.get_item("PixelData")
         if element is None:
             raise UnreadableImageError("the file ends before its pixel data, or has none")
-        stored = decode_frame(element.value or b"", _transfer_syntax(dataset), layout)
+        frame = decode_frame(element.value or b"", _transfer_syntax(dataset), layout)
+        stored, layout = frame.values, frame.layout
     with _translated("the attributes that say how to display the image are damaged"):
-        remarks: list[str] = []
+        remarks = list(frame.remarks)
         pipeline = _display_pipeline(dataset, layout, remarks)
         pixels, display_remarks = display(stored, pipeline)
         remarks.extend(display_remarks)
@@ -125,9 +127,16 @@ def _frame_layout(header: Dataset) -> FrameLayout:
         bits_stored=stored,
         high_bit=int(high_bit) if high_bit is not None else stored - 1,
         signed=header.get("PixelRepresentation", 0) == 1,
+        overlay_bits=_overlays_share_samples(header),
     )
     layout.check()
     return layout
+
+
+def _overlays_share_samples(header: Dataset) -> bool:
+    """Tell whether an overlay lies in unused bits of the samples: its Bit Position is then not 0 (PS3.3 C.9.2)."""
+    tags = (tag for tag in header.keys() if tag.group & 0xFF00 == 0x6000)  # noqa: SIM118 - it iterates over elements
+    return any(_number(header[tag].value) for tag in tags if tag.element == _OVERLAY_BIT_POSITION)
 
 
 def _required_number(header: Dataset, keyword: str) -> int:

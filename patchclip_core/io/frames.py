@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -14,8 +14,11 @@ from openjpeg.utils import decode as decode_jpeg_2000
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import RLELosslessDecoder
 from pydicom.uid import (
+    HTJ2K,
     UID,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -26,16 +29,23 @@ from pydicom.uid import (
 )
 
 from patchclip_core.errors import UnreadableImageError
-from patchclip_core.io.codestream import CodestreamHeader, read_codestream_header
+from patchclip_core.io.codestream import CodestreamHeader, jpeg_2000_codestream, read_codestream_header
 from patchclip_core.io.display import Stored
+from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 
 _JPEG_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
+_JPEG_2000_SYNTAXES = (*JPEG2000TransferSyntaxes, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _GDCM_PROCESS_BITS = 12
+_MOST_BITS = 32
+_ADVICE = "store the file uncompressed"
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLayout:
-    """Size and sample format of a greyscale frame (PS3.3 C.7.6.3.1, PS3.5 8.1.1)."""
+    """Size and sample format of a greyscale frame (PS3.3 C.7.6.3.1, PS3.5 8.1.1).
+
+    overlay_bits: bits above the stored ones hold overlays (PS3.5 8.1.2, retired), and never a part of the sample.
+    """
 
     rows: int
     columns: int
@@ -43,6 +53,7 @@ class FrameLayout:
     bits_stored: int
     high_bit: int
     signed: bool
+    overlay_bits: bool = False
 
     def check(self) -> None:
         """Raise `UnreadableImageError` where the bits contradict each other or cannot be read."""
@@ -67,26 +78,78 @@ class FrameLayout:
         return 0, (1 << self.bits_stored) - 1
 
 
-def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> Stored:
-    """Return the stored values (rows, columns). Raises `UnreadableImageError`; decoders may raise anything else."""
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedFrame:
+    """What a frame holds.
+
+    values: stored values (rows, columns). layout: their true format, which a compressed stream says better than the
+    header. remarks: where the two differ so that it matters, in plain language.
+    """
+
+    values: Stored
+    layout: FrameLayout
+    remarks: tuple[str, ...] = ()
+
+
+def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> DecodedFrame:
+    """Decode one frame. Raises `UnreadableImageError`; decoders may raise anything else."""
+    if name := JPEG_XL_SYNTAXES.get(str(syntax)):
+        raise UnreadableImageError(
+            f"the transfer syntax {name} ({syntax}) is not supported; store the file uncompressed"
+        )
     if not syntax.is_transfer_syntax or syntax.is_private:
         raise UnreadableImageError(f"the transfer syntax {syntax} is unknown")
     if not syntax.is_compressed:
-        return sample_values(_native_samples(pixel_data, syntax, layout), layout)
+        return DecodedFrame(sample_values(_native_samples(pixel_data, syntax, layout), layout), layout)
     if syntax == RLELossless:
-        return sample_values(_rle_samples(pixel_data, layout), layout)
+        return DecodedFrame(sample_values(_rle_samples(pixel_data, layout), layout), layout)
     frame = next(generate_frames(pixel_data, number_of_frames=1))
+    if syntax in _JPEG_2000_SYNTAXES:
+        frame = jpeg_2000_codestream(frame)
     header = read_codestream_header(frame)
     _check_codestream(header, layout)
     if syntax in JPEGLSTransferSyntaxes:
         samples = np.asarray(jpeg_ls.decode(np.frombuffer(frame, dtype=np.uint8)))
-    elif syntax in JPEG2000TransferSyntaxes:
+    elif syntax in _JPEG_2000_SYNTAXES:
         samples = np.asarray(decode_jpeg_2000(BytesIO(frame)))
     elif syntax in _JPEG_SYNTAXES:
         samples = _jpeg_samples(frame, syntax, header, layout)
     else:
-        raise UnreadableImageError(f"the transfer syntax {syntax.name} is not supported")
-    return sample_values(samples.reshape(layout.rows, layout.columns), layout)
+        raise UnreadableImageError(f"the transfer syntax {syntax.name} is not supported; {_ADVICE}")
+    return stream_values(samples.reshape(layout.rows, layout.columns), header.precision_bits, layout)
+
+
+def stream_values(samples: NDArray[np.integer], precision_bits: int, layout: FrameLayout) -> DecodedFrame:
+    """Take the samples of a compressed stream, which has a precision of its own, for the stored values they are.
+
+    samples: whole numbers at the stream's precision, right-aligned. Where they fit into Bits Stored the header holds;
+    where they do not, the stream does, and a remark says so.
+    """
+    if precision_bits <= layout.bits_stored:
+        format_ = _of_bits(layout, precision_bits)
+        return DecodedFrame(sample_values(samples, format_), format_)
+    aligned = layout if precision_bits > layout.high_bit else replace(layout, high_bit=layout.bits_stored - 1)
+    values = sample_values(samples, aligned)
+    whole = _of_bits(layout, precision_bits)
+    if layout.overlay_bits or aligned.high_bit >= layout.bits_stored or _fits(sample_values(samples, whole), layout):
+        return DecodedFrame(values, aligned)
+    remark = (
+        f"The compressed pixels have {precision_bits} bits a sample, Bits Stored says {layout.bits_stored}: all of "
+        "them were used."
+    )
+    return DecodedFrame(sample_values(samples, whole), whole, (remark,))
+
+
+def _of_bits(layout: FrameLayout, bits: int) -> FrameLayout:
+    """Return the layout of right-aligned samples of so many bits."""
+    allocated = next(size for size in (8, 16, 32) if size >= bits)
+    return replace(layout, bits_allocated=allocated, bits_stored=bits, high_bit=bits - 1)
+
+
+def _fits(values: Stored, layout: FrameLayout) -> bool:
+    """Tell whether values are whole in Bits Stored, as signed or as unsigned numbers."""
+    low, high = int(values.min()), int(values.max())
+    return low >= -(1 << (layout.bits_stored - 1)) and high < 1 << layout.bits_stored
 
 
 def sample_values(samples: NDArray[np.integer], layout: FrameLayout) -> Stored:
@@ -145,16 +208,21 @@ def _check_codestream(header: CodestreamHeader, layout: FrameLayout) -> None:
         raise UnreadableImageError(
             f"the header says one sample per pixel, but the compressed stream holds {header.components}"
         )
-    if header.precision_bits > layout.bits_allocated:
+    if header.precision_bits > _MOST_BITS:
+        raise UnreadableImageError(f"the stream has {header.precision_bits} bits a sample; at most 32 can be read")
+    if header.overflowing_huffman_table:
         raise UnreadableImageError(
-            f"the stream has {header.precision_bits} bits a sample, Bits Allocated says {layout.bits_allocated}"
+            "the JPEG stream has a Huffman table with more codes than can be told apart, as an old 16-bit encoder "
+            f"(Cornell's) wrote it, and no decoder can read it by the standard; {_ADVICE}"
         )
 
 
 def _jpeg_samples(frame: bytes, syntax: UID, header: CodestreamHeader, layout: FrameLayout) -> NDArray[np.integer]:
-    """10918-1, by GDCM, which picks its codec by Bits Allocated: a lossy 12-bit stream is announced as 12 bits."""
-    lossy_12_bit = not header.lossless_jpeg and header.precision_bits == _GDCM_PROCESS_BITS
-    bits = (12, 12, 11) if lossy_12_bit else (layout.bits_allocated, layout.bits_stored, layout.high_bit)
+    """10918-1, by GDCM, which picks its codec by Bits Allocated: it is told the stream's own bits, not the header's."""
+    precision = header.precision_bits
+    sample_bytes = 1 if precision <= 8 else 2
+    lossy_12_bit = not header.lossless_jpeg and precision == _GDCM_PROCESS_BITS
+    bits = (12, 12, 11) if lossy_12_bit else (8 * sample_bytes, precision, precision - 1)
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
     fragments = gdcm.SequenceOfFragments.New()
@@ -174,9 +242,10 @@ def _jpeg_samples(frame: bytes, syntax: UID, header: CodestreamHeader, layout: F
         raise UnreadableImageError("the JPEG stream is damaged")
     # GDCM hands bytes out as a string that SWIG decoded with surrogate escapes.
     raw = decoded.encode("utf-8", errors="surrogateescape")
-    if len(raw) != layout.frame_bytes:
-        raise UnreadableImageError(f"the JPEG stream is damaged: it gave {len(raw)} bytes, not {layout.frame_bytes}")
-    return np.frombuffer(raw, dtype=f"u{layout.bits_allocated // 8}")
+    wanted = layout.rows * layout.columns * sample_bytes
+    if len(raw) != wanted:
+        raise UnreadableImageError(f"the JPEG stream is damaged: it gave {len(raw)} bytes, not {wanted}")
+    return np.frombuffer(raw, dtype=f"u{sample_bytes}")
 
 
-__all__ = ["FrameLayout", "decode_frame", "sample_values"]
+__all__ = ["DecodedFrame", "FrameLayout", "decode_frame", "sample_values", "stream_values"]

@@ -11,9 +11,10 @@ from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.filereader import read_dataset as read_element_stream
 from pydicom.filereader import read_preamble
 from pydicom.tag import BaseTag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from patchclip_core.io.elements import in_brackets, items, read_elements, text, tolerant_reading
+from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader, Priority
@@ -137,9 +138,15 @@ def _refuse_foreign_syntax(path: Path) -> None:
         syntax = text(meta, "TransferSyntaxUID")
     if syntax and syntax not in TRANSFER_SYNTAXES:
         raise UnreadableInstanceError(
-            f"{path.name} has the transfer syntax {syntax}, which this node does not read; send it as one of: "
+            f"{path.name} has the transfer syntax {_named(syntax)}, which this node does not read; send it as one of: "
             + ", ".join(TRANSFER_SYNTAXES.values())
         )
+
+
+def _named(syntax: str) -> str:
+    """Return a transfer syntax by its name, with its UID, where it has a name."""
+    name = JPEG_XL_SYNTAXES.get(syntax) or UID(syntax).name
+    return syntax if name == syntax else f"{name} ({syntax})"
 
 
 def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
