@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ImplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from patchclip_node.domain.records import Arrival
 from patchclip_node.scp.storage_scp import Endpoint, StorageScp
@@ -72,6 +80,31 @@ def test_what_dcmtk_compressed_is_kept_as_it_came(
     sent = dcmtk.compressed_with(tool, options, plain, tmp_path / "compressed.dcm")
 
     finished = dcmtk.storescu(scp.port, sent, options=(proposal,))
+
+    assert finished.returncode == 0, finished.stderr
+    (kept,) = folder.path.iterdir()
+    assert dcmread(kept).file_meta.TransferSyntaxUID == syntax
+    assert data_set_bytes(kept) == data_set_bytes(sent)
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "proposal", "syntax"),
+    [
+        ("dcmcjpeg", ("+e1",), "-xs", JPEGLosslessSV1),
+        ("dcmcjpeg", ("+eb",), "-xy", JPEGBaseline8Bit),
+        ("dcmcjpeg", ("+ee",), "-xx", JPEGExtended12Bit),
+        ("dcmcjpls", (), "-xt", JPEGLSLossless),
+        ("dcmcjpls", ("+en",), "-xu", JPEGLSNearLossless),
+        ("dcmcrle", (), "-xr", RLELossless),
+    ],
+)
+def test_what_the_sender_holds_arrives_where_one_context_offers_it_beside_uncompressed(
+    *, scp: StorageScp, folder: Folder, tmp_path: Path, tool: str, options: tuple[str, ...], proposal: str, syntax: str
+) -> None:
+    plain = write(radiograph(), tmp_path / "plain.dcm")
+    sent = dcmtk.compressed_with(tool, options, plain, tmp_path / "compressed.dcm")
+
+    finished = dcmtk.storescu(scp.port, sent, options=(proposal, "+C"))
 
     assert finished.returncode == 0, finished.stderr
     (kept,) = folder.path.iterdir()

@@ -38,7 +38,7 @@ TRANSFER_SYNTAXES: Final = MappingProxyType(
         "1.2.840.10008.1.2.4.51": "JPEG Extended (Process 2 & 4)",
     }
 )
-"""Transfer Syntax UID -> name (PS3.5 10 and annex A); `scp.negotiation` says which is accepted of several.
+"""Transfer Syntax UID -> name (PS3.5 10 and annex A); `scp.syntaxes` says which is accepted of several.
 
 Deflated Explicit VR Little Endian is missing on purpose: nothing bounds what it inflates to. Explicit VR Big Endian is
 retired. JPEG XL (.110 to .112) is missing until a decoder of it is kept.

@@ -28,6 +28,7 @@ from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.incoming import IncomingDataSet
 from patchclip_node.scp.responses import response
+from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer, stop_serving
 
 VERIFICATION_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -129,6 +130,7 @@ class StorageScp:
     def start(self) -> None:
         """Listen, in other threads. Raises `OSError` when the address is taken or is not this machine's."""
         handlers: list[Handler] = [
+            (evt.EVT_REQUESTED, prefer_what_the_peer_holds),
             (evt.EVT_C_ECHO, self._echo),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_ACCEPTED, _log_accepted),
