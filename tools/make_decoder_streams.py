@@ -81,7 +81,7 @@ def write_htj2k(folder: Path) -> None:
     script = Path(__file__).with_name("encode_htj2k.js")
     for uid, (loss, order) in HTJ2K.items():
         dataset = ramp(12, uid, uid)
-        command = ["node", script, folder / "package", str(SIZE_PX), "12", loss, order]
+        command = ["node", str(script), str(folder / "package"), str(SIZE_PX), "12", loss, order]
         stream = subprocess.run(command, input=dataset.PixelData, capture_output=True, check=True).stdout
         encapsulated(dataset, stream).save_as(OUT / f"{uid}.dcm", enforce_file_format=True)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import limited_child
+from patchclip_core.io.display_json import display_to_json
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.reader import read_radiograph
 from patchclip_core.values.results import Radiograph
@@ -50,6 +51,7 @@ def _description(radiograph: Radiograph) -> dict[str, Any]:
         "columns": radiograph.columns,
         "pixel_aspect_ratio": radiograph.pixel_aspect_ratio,
         "remarks": list(radiograph.remarks),
+        "display": None if radiograph.display is None else display_to_json(radiograph.display),
     }
 
 

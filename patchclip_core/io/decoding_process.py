@@ -19,6 +19,7 @@ import numpy as np
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import limited_child
+from patchclip_core.io.display_json import display_from_json
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.values.results import Radiograph
 
@@ -139,7 +140,8 @@ class _Child:
         shape = (answer["rows"], answer["columns"])
         pixels = np.empty(shape, dtype=np.float32)
         self._read_into(pixels.data.cast("B"), deadline)
-        return Radiograph(pixels, answer["pixel_aspect_ratio"], tuple(answer["remarks"]))
+        display = None if answer["display"] is None else display_from_json(answer["display"])
+        return Radiograph(pixels, answer["pixel_aspect_ratio"], tuple(answer["remarks"]), display)
 
     def _read_line(self, deadline: float) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -21,7 +23,7 @@ from pydicom.uid import (
 )
 
 from patchclip_core.errors import PatchClipError, UnreadableImageError, UnsuitableImageError
-from patchclip_core.io.display import DisplayPipeline, LookupTable, Stored, VoiFunction, Window, display
+from patchclip_core.io.display import DisplayPipeline, Stored, display
 from patchclip_core.io.elements import text
 from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
@@ -29,6 +31,7 @@ from patchclip_core.io.part10 import START_BYTES, has_prefix
 from patchclip_core.io.polarity import looks_inverted
 from patchclip_core.io.quality import quality_remarks
 from patchclip_core.io.spacing import positive_pair
+from patchclip_core.values.display import LookupTable, Rescale, VoiFunction, Window
 from patchclip_core.values.results import FloatArray, Radiograph
 
 _OVERLAY_BIT_POSITION = 0x0102
@@ -56,14 +59,15 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
     with _translated("the attributes that say how to display the image are damaged"):
         remarks = list(frame.remarks)
         pipeline = _display_pipeline(dataset, layout, remarks)
-        pixels, display_remarks = display(stored, pipeline)
-        remarks.extend(display_remarks)
+        displayed = display(stored, pipeline)
+        pixels = displayed.pixels
+        remarks.extend(displayed.remarks)
         aspect_ratio = _pixel_aspect_ratio(dataset, remarks)
     remarks.extend(quality_remarks(pixels, stored))
     if looks_inverted(_upright(pixels, dataset)):
         tag = "MONOCHROME1" if pipeline.inverted else "MONOCHROME2"
         remarks.append(f"Black and white look exchanged for a chest radiograph; the file says {tag}. Not changed.")
-    return Radiograph(pixels, aspect_ratio, tuple(remarks))
+    return Radiograph(pixels, aspect_ratio, tuple(remarks), displayed.display)
 
 
 @contextmanager
@@ -148,53 +152,58 @@ def _required_number(header: Dataset, keyword: str) -> int:
 
 def _display_pipeline(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> DisplayPipeline:
     modality = _modality(dataset, layout, remarks)
-    identity = modality == (1.0, 0.0)
     return DisplayPipeline(
         modality=modality,
-        voi=_voi(dataset, layout, remarks),
+        vois=tuple(_vois(dataset, layout, modality, remarks)),
         inverted=str(dataset.PhotometricInterpretation).strip().upper() == "MONOCHROME1",
         padding=_padding(dataset, layout),
         # Without a VOI transform 8-bit values are what a screen shows, as in Secondary Captures and in PNG files.
-        full_range=layout.value_range if layout.bits_stored <= 8 and identity else None,
+        full_range=layout.value_range if layout.bits_stored <= 8 and modality == Rescale() else None,
     )
 
 
-def _modality(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> LookupTable | tuple[float, float]:
+def _modality(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> LookupTable | Rescale:
     """Modality LUT Sequence, or Rescale Slope and Intercept (PS3.3 C.11.1)."""
-    if table := _lookup_table(dataset.get("ModalityLUTSequence"), layout.signed):
+    if table := _lookup_table(dataset, "ModalityLUTSequence", layout.signed, remarks):
         return table
     slope, intercept = _number(dataset.get("RescaleSlope")), _number(dataset.get("RescaleIntercept"))
     if slope == 0:
         remarks.append("Rescale Slope is 0 and was taken as 1.")
         slope = None
-    return (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+    return Rescale(1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
 
 
-def _voi(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> LookupTable | Window | None:
-    """The first VOI LUT, else the first window (PS3.3 C.11.2: alternatives, of which the table says more)."""
-    signed_input = layout.signed or (_number(dataset.get("RescaleIntercept")) or 0.0) < 0
-    if table := _lookup_table(dataset.get("VOILUTSequence"), signed_input):
-        return table
-    centre, width = _number(dataset.get("WindowCenter")), _number(dataset.get("WindowWidth"))
-    if centre is None or width is None:
-        return None
-    if width <= 0:
-        remarks.append(f"Window Width is {width:g}, which is no window.")
-        return None
+def _vois(
+    dataset: Dataset, layout: FrameLayout, modality: LookupTable | Rescale, remarks: list[str]
+) -> Iterator[LookupTable | Window]:
+    """Yield the VOI LUT, then the windows (PS3.3 C.11.2: alternatives, of which the table says more)."""
+    lowest = 0.0 if isinstance(modality, LookupTable) else modality.intercept
+    if table := _lookup_table(dataset, "VOILUTSequence", layout.signed or lowest < 0, remarks):
+        yield table
+    centres, widths = _numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth"))
     name = str(dataset.get("VOILUTFunction") or VoiFunction.LINEAR).strip().upper()
-    if name not in set(VoiFunction):
+    if centres and widths and name not in set(VoiFunction):
         remarks.append(f"VOI LUT Function {name} is unknown and was taken as LINEAR.")
         name = VoiFunction.LINEAR
-    return Window(centre, width, VoiFunction(name))
+    for centre, width in zip(centres, widths, strict=False):
+        if width <= 0:
+            remarks.append(f"Window Width is {width:g}, which is no window.")
+        elif width < 1 and name == VoiFunction.LINEAR:
+            yield Window(centre, width, VoiFunction.LINEAR_EXACT)  # LINEAR is not defined below 1 (C.11.2.1.2.1)
+        else:
+            yield Window(centre, width, VoiFunction(name))
 
 
-def _lookup_table(sequence: Any, signed_input: bool) -> LookupTable | None:
+def _lookup_table(dataset: Dataset, keyword: str, signed_input: bool, remarks: list[str]) -> LookupTable | None:
     """Read the first item of a LUT sequence (PS3.3 C.11.1.1); descriptor: entries, first input, bits an entry."""
+    sequence = dataset.get(keyword)
     if not sequence:
         return None
+    name = "Modality LUT" if keyword == "ModalityLUTSequence" else "VOI LUT"
     item = sequence[0]
     descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
     if descriptor is None or len(descriptor) != 3 or data is None:
+        remarks.append(f"The {name} is incomplete and was not used.")
         return None
     count, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
     # The descriptor's VR is US or SS by the input's sign, yet many writers leave a negative number in US.
@@ -208,9 +217,15 @@ def _lookup_table(sequence: Any, signed_input: bool) -> LookupTable | None:
         if bits <= 8 and len(entries) * 2 == count:
             # PS3.3 C.11.1.1.1: entries of 8 bits may be packed by two into words.
             entries = entries.view(np.uint8).astype(np.uint16)
-    if len(entries) < count or not 1 <= bits <= 16:
+    if len(entries) < count:
+        remarks.append(f"The {name} is cut off and was not used.")
         return None
-    return LookupTable(first, entries[:count], bits)
+    entries = entries[:count]
+    needed = int(entries.max()).bit_length()
+    if not 1 <= bits <= 16 or needed > bits:
+        remarks.append(f"The {name} says {bits} bits, its entries have {needed}: it was taken as one of {needed} bits.")
+        bits = max(1, needed)
+    return LookupTable(first, entries, bits)
 
 
 def _padding(dataset: Dataset, layout: FrameLayout) -> tuple[int, int] | None:
@@ -251,6 +266,12 @@ def _upright(pixels: FloatArray, dataset: Dataset) -> FloatArray:
     if along_rows in {"H", "F"}:
         pixels, along_columns = pixels.T, along_rows
     return pixels[::-1] if along_columns == "H" else pixels
+
+
+def _numbers(value: Any) -> list[float]:
+    """All values of an attribute that are finite numbers, up to the first that is not."""
+    values = value if isinstance(value, (list, MultiValue)) else [value]
+    return list(takewhile(np.isfinite, (np.nan if (number := _number(one)) is None else number for one in values)))
 
 
 def _number(value: Any) -> float | None:

@@ -5,12 +5,13 @@ Pure functions over arrays; reading the attributes is done elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.values.display import Display, LookupTable, Rescale, VoiFunction, Window
 from patchclip_core.values.results import FloatArray
 
 Stored = NDArray[np.integer]
@@ -18,86 +19,133 @@ Stored = NDArray[np.integer]
 STRETCH_PERCENTILES = (0.5, 99.5)
 """Where neither window nor VOI LUT is usable, these percentiles become black and white."""
 
-_SATURATED_FRACTION = 0.995
+LEAST_CONTRAST = 0.15
+"""A table or window that spreads the image over less of the way from black to white shows next to nothing of it."""
+
+LEAST_UNSATURATED = 0.1
+"""Nor does one that leaves fewer pixels than this part between black and white."""
+
+_JUDGED_PERCENTILES = (1.0, 99.0)
 _SAMPLES_FOR_STATISTICS = 1_000_000
-
-
-class VoiFunction(StrEnum):
-    """VOI LUT Function (0028,1056), PS3.3 C.11.2.1.2 and C.11.2.1.3."""
-
-    LINEAR = "LINEAR"
-    LINEAR_EXACT = "LINEAR_EXACT"
-    SIGMOID = "SIGMOID"
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Window Center and Width in modality values. The width is positive."""
-
-    centre: float
-    width: float
-    function: VoiFunction = VoiFunction.LINEAR
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LookupTable:
-    """A Modality or VOI LUT: entry i is for input first + i; inputs beyond take the first or last entry (C.11.1.1)."""
-
-    first: int
-    entries: NDArray[np.uint16]
-    bits: int
-
-    def apply(self, values: NDArray[np.generic]) -> NDArray[np.uint16]:
-        """Look every value up; fractional inputs are rounded."""
-        index = np.rint(values).astype(np.int64) - self.first
-        found: NDArray[np.uint16] = self.entries[np.clip(index, 0, len(self.entries) - 1)]
-        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DisplayPipeline:
-    """Everything between stored and displayed values.
+    """What a header asks for between stored and displayed values.
 
-    modality: a Modality LUT, or (slope, intercept). voi: a VOI LUT, a window, or None.
+    vois: VOI LUTs and windows, each an alternative (C.11.2), in the order in which they are tried.
     inverted: True for MONOCHROME1. Presentation LUT Shape only repeats this (C.8.11.3.1.2) and is not applied again.
     padding: stored values from..to that are no picture (Pixel Padding Value and Range Limit), or None.
     full_range: stored minimum and maximum that mean black and white where nothing else is said, or None.
     """
 
-    modality: LookupTable | tuple[float, float] = (1.0, 0.0)
-    voi: LookupTable | Window | None = None
+    modality: LookupTable | Rescale = Rescale()  # noqa: RUF009 - a frozen value
+    vois: tuple[LookupTable | Window, ...] = ()
     inverted: bool = False
     padding: tuple[int, int] | None = None
     full_range: tuple[int, int] | None = None
 
 
-def display(stored: Stored, pipeline: DisplayPipeline) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return displayed values (float32 in [0, 1], 1 is white) and remarks. Padding becomes black."""
-    remarks: list[str] = []
-    is_padding = None
-    if pipeline.padding is not None:
-        low, high = pipeline.padding
-        is_padding = (stored >= low) & (stored <= high)
-        if not is_padding.any() or is_padding.all():
-            is_padding = None
+@dataclass(frozen=True, slots=True, eq=False)
+class Displayed:
+    """An image as it is shown.
+
+    pixels: float32 in [0, 1], 1 is white; padding is black. display: what was used. remarks: where that is not what the
+    header asks for.
+    """
+
+    pixels: FloatArray
+    display: Display
+    remarks: tuple[str, ...] = ()
+
+
+def display(stored: Stored, pipeline: DisplayPipeline) -> Displayed:
+    """Show stored values: by the first of the header's tables and windows that shows the image, else by its own range.
+
+    Each is judged by what it would show. A table whose entries fill only the lower part of its bits is stretched to
+    them before it is given up.
+    """
+    is_padding = _padding_mask(stored, pipeline.padding)
     values = _apply_modality(stored, pipeline.modality)
-    shown = _apply_voi(values, pipeline.voi) if pipeline.voi is not None else None
-    if shown is None and pipeline.full_range is not None:
-        shown = _stretch(values, *sorted(_modality_of_range(pipeline.full_range, pipeline.modality)))
-    elif shown is None:
-        remarks.append("No usable window or VOI LUT: contrast was set from the image's own values.")
-    elif _shows_nothing(shown, is_padding):
-        shown = None
-        remarks.append("The window shows nothing of this image: contrast was set from the image's own values.")
-    if shown is None:
-        shown = stretch(values, is_padding)
+    found = next(_useful(values, pipeline.vois, is_padding), None)
+    if found is None:
+        voi, remarks = _without_voi(values, pipeline, is_padding)
+        found = _Useful(apply_voi(values, voi), voi, remarks)
+    shown, remarks = found.shown, found.remarks
     if pipeline.inverted:
         np.subtract(1.0, shown, out=shown)
     if is_padding is not None:
         shown[is_padding] = 0.0
     if float(shown.min()) == float(shown.max()):
-        remarks.append("All pixels of the image have the same value.")
-    return shown, tuple(remarks)
+        remarks = (*remarks, "All pixels of the image have the same value.")
+    return Displayed(shown, Display(pipeline.modality, found.voi, pipeline.inverted), remarks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Useful:
+    shown: FloatArray
+    voi: LookupTable | Window
+    remarks: tuple[str, ...] = ()
+
+
+def _useful(
+    values: FloatArray, vois: Sequence[LookupTable | Window], is_padding: NDArray[np.bool_] | None
+) -> Iterator[_Useful]:
+    """Yield the tables and windows that show the image, the header's choice first, with what is to be said of them."""
+    remarks: list[str] = []
+    for voi in vois:
+        shown = apply_voi(values, voi)
+        if _shows_image(shown, is_padding):
+            yield _Useful(shown, voi, tuple(remarks))
+        if isinstance(voi, Window):
+            remarks.append("The window shows nothing of this image and was not used.")
+            continue
+        own_bits = max(1, int(voi.entries.max()).bit_length())
+        fitted = replace(voi, bits=own_bits)
+        shown = apply_voi(values, fitted)
+        if own_bits < voi.bits and _shows_image(shown, is_padding):
+            remark = f"The VOI LUT says {voi.bits} bits, its entries have {own_bits}: it was shown over these."
+            yield _Useful(shown, fitted, (*remarks, remark))
+        remarks.append("The VOI LUT shows nothing of this image and was not used.")
+
+
+def _without_voi(
+    values: FloatArray, pipeline: DisplayPipeline, is_padding: NDArray[np.bool_] | None
+) -> tuple[Window, tuple[str, ...]]:
+    """Return the window over what means black and white where nothing is said, or over the image's own range."""
+    if not pipeline.vois and pipeline.full_range is not None:
+        return _window_over(*sorted(_modality_of_range(pipeline.full_range, pipeline.modality))), ()
+    return _own_window(values, is_padding), (_why_own(pipeline.vois),)
+
+
+def _why_own(vois: Sequence[LookupTable | Window]) -> str:
+    """Say why contrast comes from the image's own values."""
+    if not vois:
+        remark = "No usable window or VOI LUT: contrast was set from the image's own values."
+    elif isinstance(vois[-1], Window):
+        remark = "The window shows nothing of this image: contrast was set from the image's own values."
+    else:
+        remark = "The VOI LUT shows nothing of this image: contrast was set from the image's own values."
+    return remark
+
+
+def _padding_mask(stored: Stored, padding: tuple[int, int] | None) -> NDArray[np.bool_] | None:
+    if padding is None:
+        return None
+    is_padding: NDArray[np.bool_] = (stored >= padding[0]) & (stored <= padding[1])
+    return None if not is_padding.any() or is_padding.all() else is_padding
+
+
+def _own_window(values: FloatArray, is_padding: NDArray[np.bool_] | None) -> Window:
+    """Return the window between the percentiles of `STRETCH_PERCENTILES`; padding does not count."""
+    picture = values if is_padding is None else values[~is_padding]
+    low, high = np.percentile(_sample(picture), STRETCH_PERCENTILES)
+    return _window_over(float(low), float(high))
+
+
+def _window_over(low: float, high: float) -> Window:
+    """Return the window from low to high; where they coincide all above low is white."""
+    return Window.between(low, high) if high > low else Window(low + 1, 1)
 
 
 def stretch(values: FloatArray, is_padding: NDArray[np.bool_] | None = None) -> FloatArray:
@@ -107,24 +155,24 @@ def stretch(values: FloatArray, is_padding: NDArray[np.bool_] | None = None) -> 
     return _stretch(values, float(low), float(high))
 
 
-def _apply_modality(stored: Stored, modality: LookupTable | tuple[float, float]) -> FloatArray:
+def _apply_modality(stored: Stored, modality: LookupTable | Rescale) -> FloatArray:
     if isinstance(modality, LookupTable):
         return modality.apply(stored).astype(np.float32)
-    slope, intercept = modality
     values = stored.astype(np.float32)
-    if slope != 1.0:
-        values *= np.float32(slope)
-    if intercept != 0.0:
-        values += np.float32(intercept)
+    if modality.slope != 1.0:
+        values *= np.float32(modality.slope)
+    if modality.intercept != 0.0:
+        values += np.float32(modality.intercept)
     return values
 
 
-def _modality_of_range(full_range: tuple[int, int], modality: LookupTable | tuple[float, float]) -> tuple[float, float]:
+def _modality_of_range(full_range: tuple[int, int], modality: LookupTable | Rescale) -> tuple[float, float]:
     low, high = _apply_modality(np.array(full_range, dtype=np.int64), modality)
     return float(low), float(high)
 
 
-def _apply_voi(values: FloatArray, voi: LookupTable | Window) -> FloatArray:
+def apply_voi(values: FloatArray, voi: LookupTable | Window) -> FloatArray:
+    """Return modality values as a table or window shows them, float32 in [0, 1] (PS3.3 C.11.2.1)."""
     if isinstance(voi, LookupTable):
         return _stretch(voi.apply(values).astype(np.float32), 0.0, 2.0**voi.bits - 1)
     if voi.function is VoiFunction.SIGMOID:
@@ -147,9 +195,12 @@ def _stretch(values: FloatArray, low: float, high: float) -> FloatArray:
     return np.clip(shown, 0.0, 1.0, out=shown)
 
 
-def _shows_nothing(shown: FloatArray, is_padding: NDArray[np.bool_] | None) -> bool:
+def _shows_image(shown: FloatArray, is_padding: NDArray[np.bool_] | None) -> bool:
+    """Tell whether enough of the image is left: enough of it between black and white, over enough of the way there."""
     picture = _sample(shown if is_padding is None else shown[~is_padding])
-    return bool(max(np.mean(picture <= 0.0), np.mean(picture >= 1.0)) > _SATURATED_FRACTION)
+    low, high = np.percentile(picture, _JUDGED_PERCENTILES)
+    between = float(np.mean((picture > 0.0) & (picture < 1.0)))
+    return bool(high - low >= LEAST_CONTRAST and between >= LEAST_UNSATURATED)
 
 
 def _sample(values: FloatArray) -> FloatArray:

@@ -37,7 +37,6 @@ _JPEG_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLossles
 _JPEG_2000_SYNTAXES = (*JPEG2000TransferSyntaxes, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _GDCM_PROCESS_BITS = 12
 _MOST_BITS = 32
-_ADVICE = "store the file uncompressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,7 @@ class DecodedFrame:
 def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> DecodedFrame:
     """Decode one frame. Raises `UnreadableImageError`; decoders may raise anything else."""
     if name := JPEG_XL_SYNTAXES.get(str(syntax)):
-        raise UnreadableImageError(
-            f"the transfer syntax {name} ({syntax}) is not supported; store the file uncompressed"
-        )
+        raise UnreadableImageError(f"the transfer syntax {name} is not supported; store the file uncompressed")
     if not syntax.is_transfer_syntax or syntax.is_private:
         raise UnreadableImageError(f"the transfer syntax {syntax} is unknown")
     if not syntax.is_compressed:
@@ -115,7 +112,7 @@ def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> Decoded
     elif syntax in _JPEG_SYNTAXES:
         samples = _jpeg_samples(frame, syntax, header, layout)
     else:
-        raise UnreadableImageError(f"the transfer syntax {syntax.name} is not supported; {_ADVICE}")
+        raise UnreadableImageError(f"the transfer syntax {syntax.name} is not supported; store the file uncompressed")
     return stream_values(samples.reshape(layout.rows, layout.columns), header.precision_bits, layout)
 
 
@@ -213,7 +210,7 @@ def _check_codestream(header: CodestreamHeader, layout: FrameLayout) -> None:
     if header.overflowing_huffman_table:
         raise UnreadableImageError(
             "the JPEG stream has a Huffman table with more codes than can be told apart, as an old 16-bit encoder "
-            f"(Cornell's) wrote it, and no decoder can read it by the standard; {_ADVICE}"
+            "(Cornell's) wrote it, and no decoder can read it by the standard; store the file uncompressed"
         )
 
 

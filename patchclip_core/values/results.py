@@ -17,6 +17,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.values.display import Display
+
 FloatArray = NDArray[np.float32]
 
 
@@ -28,11 +30,13 @@ class Radiograph:
         photometric interpretation already applied.
     pixel_aspect_ratio: height of a pixel divided by its width, 1 for square pixels (PS3.3 C.7.6.3.1.7).
     remarks: what a reader of the result should know about the image, in plain language.
+    display: how its stored values were shown; None where it has none, such as an array or a picture file.
     """
 
     pixels: FloatArray
     pixel_aspect_ratio: float = 1.0
     remarks: tuple[str, ...] = ()
+    display: Display | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or 0 in self.pixels.shape:

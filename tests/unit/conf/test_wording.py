@@ -27,6 +27,7 @@ REMARKING = (
     CORE / "io" / "quality.py",
     CORE / "io" / "display.py",
     CORE / "io" / "dicom.py",
+    CORE / "io" / "frames.py",
     CORE / "io" / "raster.py",
     CORE / "io" / "selection.py",
 )

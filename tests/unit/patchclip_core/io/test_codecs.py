@@ -223,5 +223,5 @@ def test_jpeg_xl_is_refused_by_name(tmp_path: Path, uid: str, name: str) -> None
     known, late = (struct.pack("<H", len(text)) + text for text in (known, late))  # pydicom writes no JPEG XL
     path.write_bytes(path.read_bytes().replace(known, late, 1))
 
-    with pytest.raises(UnreadableImageError, match=f"{name} .* is not supported; store the file uncompressed"):
+    with pytest.raises(UnreadableImageError, match=f"{name} is not supported; store the file uncompressed"):
         read_radiograph(path, LIMITS)

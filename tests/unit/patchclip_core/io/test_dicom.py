@@ -225,8 +225,6 @@ def test_what_dcmtk_compresses_decodes(
             {"WindowCenter": 500, "WindowWidth": 1000, "RescaleSlope": 0.5, "RescaleIntercept": -100},
             {200: 0.0, 2198: 1},
         ),
-        ({"WindowCenter": 1000, "WindowWidth": 1}, {999: 0.0, 1000: 1.0}),
-        ({"WindowCenter": 1000, "WindowWidth": 0.5}, {999: 0.0, 1001: 1.0}),
     ],
 )
 def test_windows_are_applied_as_the_standard_says(
