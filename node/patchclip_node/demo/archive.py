@@ -24,9 +24,9 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from pynetdicom.status import code_to_category
 
 from patchclip_node.demo.loopback import LoopbackScp
+from patchclip_node.dicom import statuses
 from patchclip_node.dicom.headers import read_header, tolerant_reading, transfer_syntax_uid
 from patchclip_node.domain.errors import PeerError
-from patchclip_node.scp import statuses
 
 AE_TITLE: Final = "ARCHIVE"
 _MAX_CONTEXTS: Final = 128

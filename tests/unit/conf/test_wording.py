@@ -118,7 +118,7 @@ REASONS = sorted(
         *(reason for path in (CORE / "io").glob("*.py") for reason in refusals_in(path)),
     }
 )
-UNDECIDED = sorted(undecided_in(TRAINER / "export" / "run.py"))
+UNDECIDED = sorted(undecided_in(TRAINER / "export" / "export_checkpoint.py"))
 REMARKS = sorted({remark for path in REMARKING for remark in remarks_in(path)})
 
 
