@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from pydicom import DataElement, Dataset
@@ -18,8 +19,10 @@ from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, validate_value
 
+from patchclip_core.io import elements
 from patchclip_core.io.spacing import pixel_spacing_mm
 from patchclip_node.dicom.headers import text
+from patchclip_node.dicom.orders import MOST_CARRIED_ITEMS, ORDER_KEYWORDS, orders
 from patchclip_node.results.facts import Attributes, Grayscale, LookupTable, Rescale, SourceFacts, Window
 
 _IDENTITY: Final = (
@@ -72,15 +75,6 @@ _TYPE_2: Final = (
     "StudyID",
 )
 """Attributes that every composite instance has, with or without a value."""
-
-_REQUEST: Final = (
-    "AccessionNumber",
-    "RequestedProcedureID",
-    "RequestedProcedureDescription",
-    "PlacerOrderNumberImagingServiceRequest",
-    "FillerOrderNumberImagingServiceRequest",
-    "StudyInstanceUID",
-)
 
 _CODE: Final = ("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning")
 _SEXES: Final = frozenset({"M", "F", "O"})
@@ -165,7 +159,7 @@ def _patient_and_study(source: Dataset, *, has_codes: bool) -> Attributes:
 
 def _codes(source: Dataset, keyword: str) -> Iterator[Attributes]:
     """Yield the items of a code sequence that are complete (PS3.3 8.8), with code, scheme and meaning alone."""
-    for code in source.get(keyword) or ():
+    for code in islice(elements.items(source, keyword), MOST_CARRIED_ITEMS):
         values = _stated(code, _CODE)
         if values.keys() | {"CodingSchemeVersion"} == set(_CODE):
             yield _attributes(values)
@@ -173,9 +167,9 @@ def _codes(source: Dataset, keyword: str) -> Iterator[Attributes]:
 
 def _requests(source: Dataset) -> Iterator[Attributes]:
     """Yield the orders behind the source (PS3.3 C.17.2)."""
-    for request in source.get("RequestAttributesSequence") or ():
+    for request in orders(source):
         yield _attributes(
-            {keyword: valid_text(request, keyword) or valid_text(source, keyword) or None for keyword in _REQUEST}
+            {keyword: valid_text(request, keyword) or valid_text(source, keyword) or None for keyword in ORDER_KEYWORDS}
         )
 
 
