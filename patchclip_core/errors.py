@@ -29,3 +29,7 @@ class FindingsFileError(PatchClipError):
 
 class WordingFileError(PatchClipError):
     """A table of sentences in another language has an error; the text names the file and the sentence."""
+
+
+class VocabularyFileError(PatchClipError):
+    """A vocabulary of what headers say has an error; the text names the file and the entry."""

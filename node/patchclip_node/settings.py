@@ -200,6 +200,8 @@ class NodeSettings(BaseSettings):
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
     findings_file: Path | None = None
     """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
+    radiographs_file: Path | None = None
+    """The site's own words for body parts and views, beside those of conf/radiographs.yaml."""
     quiet_s: Annotated[float, Field(ge=0)] = 5.0
     """A study is complete when nothing new has come for this long."""
     lease_s: Annotated[float, Field(ge=1)] = 60.0

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -24,12 +23,14 @@ from pydicom.uid import (
 
 from patchclip_core.errors import PatchClipError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.display import DisplayPipeline, Stored, display
-from patchclip_core.io.elements import text
+from patchclip_core.io.elements import items, named, number, numbers, read_elements, shown, text
 from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.part10 import START_BYTES, has_prefix
 from patchclip_core.io.polarity import looks_inverted
 from patchclip_core.io.quality import quality_remarks
+from patchclip_core.io.selection import KEYWORDS as SELECTION_KEYWORDS
+from patchclip_core.io.selection import patient_orientation
 from patchclip_core.io.spacing import positive_pair
 from patchclip_core.values.display import LookupTable, Rescale, VoiFunction, Window
 from patchclip_core.values.results import FloatArray, Radiograph
@@ -37,6 +38,16 @@ from patchclip_core.values.results import FloatArray, Radiograph
 _OVERLAY_BIT_POSITION = 0x0102
 _ASPECT_RATIO_RANGE = (0.2, 5.0)
 _PIXEL_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_TOLD_ELEMENTS = 4
+
+DISPLAY_KEYWORDS: Final = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio", *_PIXEL_SPACINGS),
+)
+"""The elements that say how pixels are stored and displayed."""
 
 
 def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
@@ -46,7 +57,7 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
     """
     with _translated("the DICOM header is damaged"):
         _refuse_deflated(path)
-        header = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        header, left_out = read_elements(path, (*DISPLAY_KEYWORDS, *SELECTION_KEYWORDS))
         layout = _frame_layout(header)
         limits.check_size(layout.rows, layout.columns)
     with _translated("the pixel data cannot be decoded"):
@@ -54,20 +65,32 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
         element = dataset.get_item("PixelData")
         if element is None:
             raise UnreadableImageError("the file ends before its pixel data, or has none")
+        layout = replace(layout, overlay_bits=_overlays_share_samples(dataset))
         frame = decode_frame(element.value or b"", _transfer_syntax(dataset), layout)
         stored, layout = frame.values, frame.layout
     with _translated("the attributes that say how to display the image are damaged"):
-        remarks = list(frame.remarks)
-        pipeline = _display_pipeline(dataset, layout, remarks)
+        remarks = [*_remarks_on_left_out(left_out), *frame.remarks]
+        pipeline = _display_pipeline(header, layout, remarks)
         displayed = display(stored, pipeline)
-        pixels = displayed.pixels
         remarks.extend(displayed.remarks)
-        aspect_ratio = _pixel_aspect_ratio(dataset, remarks)
-    remarks.extend(quality_remarks(pixels, stored))
-    if looks_inverted(_upright(pixels, dataset)):
+        aspect_ratio = _pixel_aspect_ratio(header, remarks)
+    if looks_inverted(_upright(displayed.pixels, header)):
+        displayed = display(stored, replace(pipeline, inverted=not pipeline.inverted))
         tag = "MONOCHROME1" if pipeline.inverted else "MONOCHROME2"
-        remarks.append(f"Black and white look exchanged for a chest radiograph; the file says {tag}. Not changed.")
-    return Radiograph(pixels, aspect_ratio, tuple(remarks), displayed.display)
+        remarks.append(
+            f"Black and white looked exchanged for a chest radiograph, since the file says {tag}. "
+            "It was analysed and drawn the other way round."
+        )
+    remarks.extend(quality_remarks(displayed.pixels, stored))
+    return Radiograph(displayed.pixels, aspect_ratio, tuple(remarks), displayed.display)
+
+
+def _remarks_on_left_out(left_out: Sequence[str]) -> Iterator[str]:
+    """Name the damaged elements that would have had a say in what the image is and how it looks."""
+    if left_out:
+        more = f" and {len(left_out) - _TOLD_ELEMENTS} more" if len(left_out) > _TOLD_ELEMENTS else ""
+        told = ", ".join(map(named, left_out[:_TOLD_ELEMENTS]))
+        yield f"Damaged elements of the header were left out: {told}{more}."
 
 
 @contextmanager
@@ -106,45 +129,48 @@ def _transfer_syntax(dataset: Dataset) -> UID:
 
 def _frame_layout(header: Dataset) -> FrameLayout:
     """Read the Image Pixel module (PS3.3 C.7.6.3)."""
-    samples = header.get("SamplesPerPixel", 1)
-    photometric = str(header.get("PhotometricInterpretation", "")).strip().upper()
-    if samples != 1 or (photometric and not photometric.startswith("MONOCHROME")):
+    samples = number(header, "SamplesPerPixel")
+    photometric = shown(header, "PhotometricInterpretation").upper()
+    if samples not in {None, 1} or (photometric and not photometric.startswith("MONOCHROME")):
+        said = "1" if samples is None else f"{samples:g}"
         raise UnsuitableImageError(
-            f"the image is in colour ({photometric or 'of unknown kind'}, {samples} samples per pixel); only "
+            f"the image is in colour ({photometric or 'of unknown kind'}, {said} samples per pixel); only "
             "greyscale radiographs are analysed"
         )
     if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnreadableImageError(
             f"Photometric Interpretation (0028,0004) is {photometric or 'missing'}: nobody can say what is black"
         )
-    frames = header.get("NumberOfFrames") or 1
-    if int(frames) != 1:
-        raise UnsuitableImageError(f"the image has {frames} frames; only single radiographs are analysed")
+    frames = number(header, "NumberOfFrames") or 1
+    if frames != 1:
+        raise UnsuitableImageError(f"the image has {frames:g} frames; only single radiographs are analysed")
     rows, columns, allocated, stored = (
         _required_number(header, name) for name in ("Rows", "Columns", "BitsAllocated", "BitsStored")
     )
-    high_bit = header.get("HighBit")
+    high_bit = number(header, "HighBit")
     layout = FrameLayout(
         rows=rows,
         columns=columns,
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=int(high_bit) if high_bit is not None else stored - 1,
-        signed=header.get("PixelRepresentation", 0) == 1,
-        overlay_bits=_overlays_share_samples(header),
+        signed=number(header, "PixelRepresentation") == 1,
     )
     layout.check()
     return layout
 
 
-def _overlays_share_samples(header: Dataset) -> bool:
+def _overlays_share_samples(dataset: Dataset) -> bool:
     """Tell whether an overlay lies in unused bits of the samples: its Bit Position is then not 0 (PS3.3 C.9.2)."""
-    tags = (tag for tag in header.keys() if tag.group & 0xFF00 == 0x6000)  # noqa: SIM118 - it iterates over elements
-    return any(_number(header[tag].value) for tag in tags if tag.element == _OVERLAY_BIT_POSITION)
+    tags = (tag for tag in dataset.keys() if tag.group & 0xFF00 == 0x6000)  # noqa: SIM118 - it iterates over elements
+    positions = (dataset.get_item(tag) for tag in tags if tag.element == _OVERLAY_BIT_POSITION)
+    return any(
+        any(position.value) for position in positions if position is not None and isinstance(position.value, bytes)
+    )
 
 
 def _required_number(header: Dataset, keyword: str) -> int:
-    value = header.get(keyword)
+    value = number(header, keyword)
     if value is None:
         raise UnreadableImageError(f"this is no DICOM image, or a damaged one: {keyword} is missing")
     return int(value)
@@ -155,7 +181,7 @@ def _display_pipeline(dataset: Dataset, layout: FrameLayout, remarks: list[str])
     return DisplayPipeline(
         modality=modality,
         vois=tuple(_vois(dataset, layout, modality, remarks)),
-        inverted=str(dataset.PhotometricInterpretation).strip().upper() == "MONOCHROME1",
+        inverted=shown(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1",
         padding=_padding(dataset, layout),
         # Without a VOI transform 8-bit values are what a screen shows, as in Secondary Captures and in PNG files.
         full_range=layout.value_range if layout.bits_stored <= 8 and modality == Rescale() else None,
@@ -166,7 +192,7 @@ def _modality(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> Look
     """Modality LUT Sequence, or Rescale Slope and Intercept (PS3.3 C.11.1)."""
     if table := _lookup_table(dataset, "ModalityLUTSequence", layout.signed, remarks):
         return table
-    slope, intercept = _number(dataset.get("RescaleSlope")), _number(dataset.get("RescaleIntercept"))
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     if slope == 0:
         remarks.append("Rescale Slope is 0 and was taken as 1.")
         slope = None
@@ -180,8 +206,8 @@ def _vois(
     lowest = 0.0 if isinstance(modality, LookupTable) else modality.intercept
     if table := _lookup_table(dataset, "VOILUTSequence", layout.signed or lowest < 0, remarks):
         yield table
-    centres, widths = _numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth"))
-    name = str(dataset.get("VOILUTFunction") or VoiFunction.LINEAR).strip().upper()
+    centres, widths = _finite(dataset, "WindowCenter"), _finite(dataset, "WindowWidth")
+    name = shown(dataset, "VOILUTFunction").upper() or VoiFunction.LINEAR
     if centres and widths and name not in set(VoiFunction):
         remarks.append(f"VOI LUT Function {name} is unknown and was taken as LINEAR.")
         name = VoiFunction.LINEAR
@@ -196,13 +222,13 @@ def _vois(
 
 def _lookup_table(dataset: Dataset, keyword: str, signed_input: bool, remarks: list[str]) -> LookupTable | None:
     """Read the first item of a LUT sequence (PS3.3 C.11.1.1); descriptor: entries, first input, bits an entry."""
-    sequence = dataset.get(keyword)
+    sequence = items(dataset, keyword)
     if not sequence:
         return None
     name = "Modality LUT" if keyword == "ModalityLUTSequence" else "VOI LUT"
     item = sequence[0]
-    descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
-    if descriptor is None or len(descriptor) != 3 or data is None:
+    descriptor, data = numbers(item, "LUTDescriptor"), item.get("LUTData")
+    if len(descriptor) != 3 or data is None:
         remarks.append(f"The {name} is incomplete and was not used.")
         return None
     count, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
@@ -230,10 +256,10 @@ def _lookup_table(dataset: Dataset, keyword: str, signed_input: bool, remarks: l
 
 def _padding(dataset: Dataset, layout: FrameLayout) -> tuple[int, int] | None:
     """Pixel Padding Value and, where given, Range Limit (PS3.3 C.7.5.1.1.2), as stored values in ascending order."""
-    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    value, limit = number(dataset, "PixelPaddingValue"), number(dataset, "PixelPaddingRangeLimit")
     if value is None:
         return None
-    bounds = sample_values(np.array([value, value if limit is None else limit], dtype=np.int64), layout)
+    bounds = sample_values(np.array([value, value if limit is None else limit]).astype(np.int64), layout)
     return int(bounds.min()), int(bounds.max())
 
 
@@ -259,32 +285,19 @@ def _upright(pixels: FloatArray, dataset: Dataset) -> FloatArray:
 
     Left and right may be exchanged in it.
     """
-    orientation = dataset.get("PatientOrientation")
-    if orientation is None or isinstance(orientation, str) or len(orientation) != 2:
+    orientation = patient_orientation(dataset)
+    if orientation is None:
         return pixels
-    along_rows, along_columns = (str(direction).strip().upper()[:1] for direction in orientation)
+    along_rows, along_columns = (direction[0] for direction in orientation)
     if along_rows in {"H", "F"}:
         pixels, along_columns = pixels.T, along_rows
     return pixels[::-1] if along_columns == "H" else pixels
 
 
-def _numbers(value: Any) -> list[float]:
-    """All values of an attribute that are finite numbers, up to the first that is not."""
-    values = value if isinstance(value, (list, MultiValue)) else [value]
-    return list(takewhile(np.isfinite, (np.nan if (number := _number(one)) is None else number for one in values)))
-
-
-def _number(value: Any) -> float | None:
-    """The first value of an attribute as a finite number, else None."""
-    if value is None or isinstance(value, str):
-        return None
-    if hasattr(value, "__len__"):
-        value = value[0] if len(value) else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if np.isfinite(number) else None
+def _finite(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """Return the values of an attribute; where not all are numbers the first alone, if it is one."""
+    first = number(dataset, keyword)
+    return numbers(dataset, keyword) or (() if first is None else (first,))
 
 
 __all__ = ["Stored", "read_dicom"]

@@ -1,4 +1,4 @@
-"""Whether black and white look exchanged. A doubt to be told, never a reason to change pixels."""
+"""Whether black and white look exchanged. Such an image is analysed the other way round, and a remark says so."""
 
 from __future__ import annotations
 

@@ -1,21 +1,22 @@
 """Which images are frontal chest radiographs, by what their attributes say: the one rule of node and trainer.
 
-What is said explicitly counts. What is missing is not held against an image from a radiography device: it is analysed
-with a remark. A Secondary Capture has to say more, since anything can be stored as one.
+What is said explicitly counts: View Position and view codes before descriptions, Body Part Examined before Anatomic
+Region before descriptions, those of the series before those of the study. What is missing or in unknown words is not
+held against an image from a radiography device: it is analysed with a remark that repeats the word. A Secondary Capture
+has to say more, since anything can be stored as one.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage
 
-from patchclip_core.io.elements import items, text
+from patchclip_core.io.elements import items, number, shown, text
+from patchclip_core.io.vocabulary import CHEST, Heard, View, Vocabulary, load_vocabulary
 
 RADIOGRAPHY_MODALITIES: Final = frozenset({"CR", "DX", "RG"})
 """Modality (0008,0060), PS3.3 C.7.3.1.1.1: projection radiography of the body. RG is film."""
@@ -34,34 +35,29 @@ _CROSS_SECTIONAL: Final = (
 
 _CROSS_SECTIONAL_IMAGE_TYPES: Final = frozenset({"AXIAL", "LOCALIZER", "MPR", "MIP", "CSA MPR", "CSA MIP"})
 
-_CHEST_CODES: Final = frozenset({"51185008", "816094009", "T-D3000", "39607008", "T-28000", "302551006", "43799004"})
-_FRONTAL_CODES: Final = {
-    "272479007": "PA",
-    "399348003": "AP",
-    "399033003": "",
-    "R-10202": "",
-    "R-10206": "AP",
-    "R-10214": "PA",
-    "R-40888": "",
-}
-"""PA, AP and frontal of CID 4010 'DX View' in SNOMED CT and in the older SNOMED RT: code -> direction of the rays."""
-
-_LATERAL_CODES: Final = frozenset({"399067008", "399173006", "399198007", "R-102CD", "R-10236", "R-10232", "111069"})
-"""Lateral, left lateral and right lateral of CID 4010, cross-table of CID 4011."""
-
-_FRONTAL_WORDS: Final = {"PA": "PA", "AP": "AP", "FRONTAL": "", "POSTEROANTERIOR": "PA", "ANTEROPOSTERIOR": "AP"}
-_LATERAL_WORDS: Final = frozenset({"LL", "RL", "LAT", "LLAT", "RLAT", "LATERAL", "CROSSTABLE", "PROFILE"})
-_OBLIQUE_WORDS: Final = frozenset({"OBLIQUE", "OBL", "LAO", "RAO", "LPO", "RPO", "LLO", "RLO"})
-_DECUBITUS_WORDS: Final = frozenset({"DECUBITUS", "DECUB", "LLD", "RLD"})
 _DIRECTIONS: Final = {"L": (1, 0), "R": (-1, 0), "F": (0, 1), "H": (0, -1)}
 """Where Patient Orientation points to, in an image as it usually hangs: towards right, left, bottom, top."""
-_NO_BODY_PART: Final = frozenset({"", "UNKNOWN", "OTHER", "OT", "NONE", "NA", "UNDEFINED", "ANY", "BODY"})
+_AXES: Final = {"L": 0, "R": 0, "A": 1, "P": 1, "H": 2, "F": 2}
+_STANDARD_SCHEMES: Final = frozenset({"SCT", "SRT", "SNM3", "99SDM", "DCM", "FMA", "UMLS", "RADLEX", "LN"})
+"""Coding schemes whose codes mean the same everywhere: one of theirs that is not the chest is another part."""
+
+_OF_THE_SERIES: Final = (
+    ("SeriesDescription", "Series Description"),
+    ("ProtocolName", "Protocol Name"),
+    ("AcquisitionDeviceProcessingDescription", "Acquisition Device Processing Description"),
+    ("ImageType", "Image Type"),
+)
+_OF_THE_STUDY: Final = (
+    ("PerformedProcedureStepDescription", "Performed Procedure Step Description"),
+    ("RequestedProcedureDescription", "Requested Procedure Description"),
+    ("StudyDescription", "Study Description"),
+)
+"""Elements that describe in words: what is said of the series counts before what is said of the study."""
 
 
 KEYWORDS: Final = (
     "SOPClassUID",
     "Modality",
-    "ImageType",
     "PresentationIntentType",
     "Rows",
     "Columns",
@@ -73,9 +69,8 @@ KEYWORDS: Final = (
     "ViewPosition",
     "ViewCodeSequence",
     "PatientOrientation",
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
+    "SpecificCharacterSet",
+    *(keyword for keyword, _ in (*_OF_THE_SERIES, *_OF_THE_STUDY)),
     *(keyword for keyword, _ in _CROSS_SECTIONAL),
 )
 """The elements that the decision is made by."""
@@ -94,38 +89,134 @@ class Selection:
     projection: str = ""
 
 
-class _View(Enum):
-    FRONTAL = "frontal"
-    LATERAL = "lateral"
-    OBLIQUE = "oblique"
-    DECUBITUS = "decubitus"
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What one element says. name: the element's. said: its value, as a person may read it."""
+
+    name: str
+    said: str
+    heard: Heard
 
 
-def select_frontal_chest(dataset: Dataset) -> Selection:
-    """Decide on one instance by the elements of `KEYWORDS`; whether its pixels can be decoded is found out later."""
-    for objection in (_image, _modality, _body_part, _view):
-        reason = objection(dataset)
-        if reason is not None:
-            return Selection(accepted=False, reason=reason)
-    return Selection(accepted=True, remarks=tuple(_remarks(dataset)), projection=_projection(dataset))
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a header says of part and view, the most binding first.
+
+    view: View Position and view codes. part: Body Part Examined. regions: Anatomic Region. series, study: descriptions.
+    """
+
+    view: tuple[_Statement, ...]
+    part: tuple[_Statement, ...]
+    regions: tuple[_Statement, ...]
+    series: tuple[_Statement, ...]
+    study: tuple[_Statement, ...]
+
+
+def select_frontal_chest(dataset: Dataset, vocabulary: Vocabulary | None = None) -> Selection:
+    """Decide on one instance by the elements of `KEYWORDS`; whether its pixels can be decoded is found out later.
+
+    vocabulary: what the words in it mean; by default the shipped one. No data set of `elements.read_elements` makes
+    this raise.
+    """
+    header = _header(dataset, vocabulary or load_vocabulary())
+    reason = _image(dataset) or _modality(dataset, header) or _body_part(header) or _view(dataset, header)
+    if reason is not None:
+        return Selection(accepted=False, reason=reason)
+    directions = _all_views(_deciding_the_view(header)) & {View.PA, View.AP}
+    projection = directions.pop().value if len(directions) == 1 else ""
+    return Selection(accepted=True, remarks=tuple(_remarks(dataset, header)), projection=projection)
+
+
+def _header(dataset: Dataset, vocabulary: Vocabulary) -> _Header:
+    return _Header(
+        view=tuple(_view_statements(dataset, vocabulary)),
+        part=tuple(_described(dataset, vocabulary, (("BodyPartExamined", "Body Part Examined"),))),
+        regions=tuple(_regions(dataset, vocabulary)),
+        series=tuple(_described(dataset, vocabulary, _OF_THE_SERIES)),
+        study=tuple(_described(dataset, vocabulary, _OF_THE_STUDY)),
+    )
+
+
+def _view_statements(dataset: Dataset, vocabulary: Vocabulary) -> Iterator[_Statement]:
+    said = shown(dataset, "ViewPosition")
+    if said:
+        yield _Statement("View Position", said, vocabulary.hear(said, in_view=True))
+    for value, _, meaning in _view_codes(dataset):
+        view = vocabulary.view_of_code(value)
+        heard = Heard(views=frozenset({view})) if view else vocabulary.hear(meaning, in_view=True)
+        yield _Statement("View Code", meaning or value, heard)
+
+
+def _regions(dataset: Dataset, vocabulary: Vocabulary) -> Iterator[_Statement]:
+    for value, scheme, meaning in _codes(dataset, "AnatomicRegionSequence"):
+        part = vocabulary.part_of_code(value)
+        heard = Heard(parts=frozenset({part})) if part else vocabulary.hear(meaning)
+        if not heard.parts and scheme in _STANDARD_SCHEMES:
+            heard = Heard(parts=frozenset({meaning or value}))
+        yield _Statement("Anatomic Region", meaning or value, heard)
+
+
+def _described(dataset: Dataset, vocabulary: Vocabulary, elements: Iterable[tuple[str, str]]) -> Iterator[_Statement]:
+    for keyword, name in elements:
+        said = shown(dataset, keyword)
+        if keyword == "ImageType":  # its first two values say how the pixels came about (PS3.3 C.7.6.1.1.2)
+            said = " ".join(said.split("\\")[2:]).strip()
+        heard = vocabulary.hear(said)
+        if heard != Heard():
+            yield _Statement(name, said, heard)
+
+
+def _deciding(names: Callable[[_Statement], object], *levels: tuple[_Statement, ...]) -> tuple[_Statement, ...]:
+    """Return the statements of the first level at which one names what is looked for, those that do."""
+    found = (tuple(statement for statement in level if names(statement)) for level in levels)
+    return next((statements for statements in found if statements), ())
+
+
+def _parts_of(statement: _Statement) -> frozenset[str]:
+    return statement.heard.parts
+
+
+def _views_of(statement: _Statement) -> frozenset[View]:
+    return statement.heard.views
+
+
+def _deciding_the_part(header: _Header) -> tuple[_Statement, ...]:
+    return _deciding(_parts_of, header.part, header.regions, (*header.view, *header.series), header.study)
+
+
+def _deciding_the_view(header: _Header) -> tuple[_Statement, ...]:
+    return _deciding(_views_of, header.view, header.part, header.series, header.study)
+
+
+def _all_views(statements: Iterable[_Statement]) -> set[View]:
+    return {view for statement in statements for view in statement.heard.views}
+
+
+def _says_chest(header: _Header) -> bool:
+    return any(CHEST in statement.heard.parts for statement in _deciding_the_part(header))
+
+
+def _says_frontal(header: _Header) -> bool:
+    views = _all_views(_deciding_the_view(header))
+    return bool(views) and all(view.is_frontal for view in views)
 
 
 def _image(dataset: Dataset) -> str | None:
-    rows, columns = dataset.get("Rows"), dataset.get("Columns")
-    if not rows or not columns:
+    if not number(dataset, "Rows") or not number(dataset, "Columns"):
         return "the instance has no image: Rows or Columns is missing or 0"
-    frames = dataset.get("NumberOfFrames")
-    if frames is not None and int(frames) > 1:
-        return f"the image has {int(frames)} frames; a radiograph has one"
-    photometric = text(dataset, "PhotometricInterpretation").upper()
-    samples = dataset.get("SamplesPerPixel", 1)
-    if samples not in (None, 1) or not (photometric == "" or photometric.startswith("MONOCHROME")):
-        return f"the image is in colour ({samples} samples per pixel, {photometric or 'no Photometric Interpretation'})"
+    frames = number(dataset, "NumberOfFrames")
+    if frames is not None and frames > 1:
+        return f"the image has {frames:g} frames; a radiograph has one"
+    photometric = shown(dataset, "PhotometricInterpretation").upper()
+    samples = number(dataset, "SamplesPerPixel")
+    if samples not in {None, 1} or not (photometric == "" or photometric.startswith("MONOCHROME")):
+        said = "1" if samples is None else f"{samples:g}"
+        return f"the image is in colour ({said} samples per pixel, {photometric or 'no Photometric Interpretation'})"
     return None
 
 
-def _modality(dataset: Dataset) -> str | None:
-    modality = text(dataset, "Modality").upper()
+def _modality(dataset: Dataset, header: _Header) -> str | None:
+    modality = shown(dataset, "Modality").upper()
     if modality not in RADIOGRAPHY_MODALITIES | UNSPECIFIC_MODALITIES:
         return f"Modality is {modality}; only radiographs (CR, DX) are analysed"
     image_type = {value.strip().upper() for value in text(dataset, "ImageType").split("\\")}
@@ -136,7 +227,7 @@ def _modality(dataset: Dataset) -> str | None:
         for keyword, name in _CROSS_SECTIONAL:
             if text(dataset, keyword):
                 return f"the Secondary Capture has {name}: it shows a slice, not a radiograph"
-        if modality in UNSPECIFIC_MODALITIES and not (_says_chest(dataset) and _views(dataset) == {_View.FRONTAL}):
+        if modality in UNSPECIFIC_MODALITIES and not (_says_chest(header) and _says_frontal(header)):
             return (
                 f"the Secondary Capture has the Modality {modality or '(missing)'} and does not say that it is a "
                 "frontal chest radiograph (Body Part Examined, View Position)"
@@ -144,62 +235,128 @@ def _modality(dataset: Dataset) -> str | None:
     return None
 
 
-def _body_part(dataset: Dataset) -> str | None:
-    part, codes = text(dataset, "BodyPartExamined"), list(_codes(dataset, "AnatomicRegionSequence"))
-    if _says_chest(dataset):
+def _body_part(header: _Header) -> str | None:
+    deciding = _deciding_the_part(header)
+    if not deciding or any(CHEST in statement.heard.parts for statement in deciding):
         return None
-    if _letters(part) not in _NO_BODY_PART:
-        return f"Body Part Examined is {part}, not the chest"
-    if codes and all(value not in _CHEST_CODES for value, _ in codes):
-        return f"Anatomic Region is {', '.join(meaning or value for value, meaning in codes)}, not the chest"
-    return None
+    first = deciding[0]
+    if first in header.part:
+        return f"Body Part Examined is {first.said}, not the chest"
+    if first in header.regions:
+        return f"Anatomic Region is {', '.join(region.said for region in header.regions)}, not the chest"
+    return f"{first.name} {first.said!r} says {', '.join(sorted(first.heard.parts))}, not the chest"
 
 
-def _view(dataset: Dataset) -> str | None:
-    views = _views(dataset)
-    others = views - {_View.FRONTAL}
+def _view(dataset: Dataset, header: _Header) -> str | None:
+    explicit = _all_views(header.view)
+    others = sorted(view.value for view in explicit if not view.is_frontal)
     if others:
-        named = text(dataset, "ViewPosition") or "; ".join(meaning or value for value, meaning in _view_codes(dataset))
-        kind = ", ".join(sorted(view.value for view in others))
-        return f"the view is {kind}{f' ({named})' if named else ''}; only frontal views (PA, AP) are analysed"
-    if views:
-        return None
-    row_direction = text(dataset, "PatientOrientation").split("\\")[0].upper()
-    if row_direction[:1] in {"A", "P"}:
+        named = shown(dataset, "ViewPosition") or "; ".join(statement.said for statement in header.view)
         return (
-            f"Patient Orientation {text(dataset, 'PatientOrientation')} says that the view is lateral; "
+            f"the view is {', '.join(others)}{f' ({named})' if named else ''}; only frontal views (PA, AP) are analysed"
+        )
+    if explicit:
+        return None
+    if patient_orientation(dataset) is not None and text(dataset, "PatientOrientation").upper()[:1] in {"A", "P"}:
+        return (
+            f"Patient Orientation {shown(dataset, 'PatientOrientation')} says that the view is lateral; "
             "only frontal views (PA, AP) are analysed"
         )
-    for keyword in ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription"):
-        described = _views_of_words(text(dataset, keyword))
-        if described and _View.FRONTAL not in described:
-            kind = ", ".join(sorted(view.value for view in described))
-            return f"View Position is missing and the description {text(dataset, keyword)!r} says {kind}"
+    deciding = _deciding_the_view(header)
+    views = _all_views(deciding)
+    of_study = bool(deciding) and deciding[0] in header.study
+    for statement in deciding:
+        # A description of both views is no reason, but who lies on a side does so in each image of a series.
+        lying = View.DECUBITUS in statement.heard.views and not of_study
+        if lying or not any(view.is_frontal for view in views):
+            others = sorted(view.value for view in statement.heard.views if not view.is_frontal)
+            kind = ", ".join(others)
+            return f"{statement.name} {statement.said!r} says {kind}; only frontal views (PA, AP) are analysed"
     return None
 
 
-def _remarks(dataset: Dataset) -> Iterator[str]:
+def _remarks(dataset: Dataset, header: _Header) -> Iterator[str]:
     sop_class = text(dataset, "SOPClassUID")
-    if (
-        sop_class == DigitalXRayImageStorageForProcessing
-        or text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING"
-    ):
+    intent = text(dataset, "PresentationIntentType").upper()
+    if sop_class == DigitalXRayImageStorageForProcessing or intent == "FOR PROCESSING":
         yield "The image is For Processing: its contrast was not prepared for reading."
     if sop_class == SecondaryCaptureImageStorage:
         yield "The image is a Secondary Capture, not the original of a radiography device."
-    if not _says_chest(dataset):
-        yield "The body part is unknown: Body Part Examined is missing. It was analysed as a chest."
-    if not _views(dataset):
-        yield "The view is unknown: View Position is missing. It was analysed as a frontal view."
-    yield from _turned(text(dataset, "PatientOrientation").upper().split("\\"))
+    yield from _remarks_on_the_part(header)
+    yield from _remarks_on_the_view(header)
+    yield from _turned(dataset)
 
 
-def _turned(orientation: list[str]) -> Iterator[str]:
-    """Say how an image is stored otherwise than upright, with the patient's left on its right (PS3.3 C.7.6.1.1.1)."""
-    if len(orientation) != 2:
+def _remarks_on_the_part(header: _Header) -> Iterator[str]:
+    explicit = _deciding(_parts_of, header.part, header.regions)
+    if explicit:
+        for other in _deciding(_parts_of, header.series):
+            if CHEST not in other.heard.parts:
+                part = ", ".join(sorted(other.heard.parts))
+                yield (
+                    f"{explicit[0].name} says chest, but {other.name} {other.said!r} says {part}. "
+                    "It was analysed as a chest."
+                )
         return
-    directions = [_DIRECTIONS.get(value[:1]) for value in orientation]
-    row, column = directions
+    if _says_chest(header):
+        return
+    unknown = next((one for one in (*header.part, *header.regions) if one.heard.unknown), None)
+    if unknown:
+        yield (
+            f"The body part is unknown: {unknown.name} says {unknown.said!r}, which is not a known word. "
+            "It was analysed as a chest."
+        )
+    else:
+        yield "The body part is unknown: Body Part Examined is missing. It was analysed as a chest."
+
+
+def _remarks_on_the_view(header: _Header) -> Iterator[str]:
+    deciding = _deciding_the_view(header)
+    views = _all_views(deciding)
+    if View.LORDOTIC in views:
+        yield "The view is lordotic: heart, clavicles and the top of the lungs look otherwise than in a PA or AP view."
+    if not deciding:
+        yield from _unknown_view(header)
+    elif not all(view.is_frontal for view in views):
+        named = deciding[0]
+        yield f"The view is unknown: {named.name} {named.said!r} names several. It was analysed as a frontal view."
+    if deciding and deciding[0] in header.view:
+        for other in _deciding(_views_of, header.series):
+            if not any(view.is_frontal for view in other.heard.views):
+                kind = ", ".join(sorted(view.value for view in other.heard.views))
+                first = deciding[0]
+                yield (
+                    f"{first.name} says {first.said!r}, but {other.name} {other.said!r} says {kind}. "
+                    "It was analysed as a frontal view."
+                )
+
+
+def _unknown_view(header: _Header) -> Iterator[str]:
+    unknown = next((one for one in header.view if one.heard.unknown), None)
+    placed = next((one for one in header.view if one.heard.placed), None)
+    if unknown:
+        yield (
+            f"The view is unknown: {unknown.name} says {unknown.said!r}, which is not a known word. "
+            "It was analysed as a frontal view."
+        )
+    elif placed:
+        yield (
+            f"The view is unknown: {placed.name} says {placed.said!r}, which is how the patient was placed. "
+            "It was analysed as a frontal view."
+        )
+    else:
+        yield "The view is unknown: View Position is missing. It was analysed as a frontal view."
+
+
+def _turned(dataset: Dataset) -> Iterator[str]:
+    """Say how an image is stored otherwise than upright, with the patient's left on its right (PS3.3 C.7.6.1.1.1)."""
+    said = shown(dataset, "PatientOrientation")
+    orientation = patient_orientation(dataset)
+    if orientation is None:
+        if said.strip("\\"):
+            yield f"Patient Orientation says {said!r}, which is not two directions. It was not used."
+        return
+    row, column = (_DIRECTIONS.get(direction[:1]) for direction in orientation)
     if row is None or column is None or row[0] * column[0] + row[1] * column[1]:
         return
     if row[0] == 0:
@@ -210,63 +367,27 @@ def _turned(orientation: list[str]) -> Iterator[str]:
         yield "Patient Orientation says that the image is mirrored. It was analysed as it is stored."
 
 
-def _says_chest(dataset: Dataset) -> bool:
-    part = _letters(text(dataset, "BodyPartExamined"))
-    if part not in _NO_BODY_PART:
-        spine = "SPINE" in part or "VERTEB" in part
-        return not spine and any(word in part for word in ("CHEST", "THORA", "TORAX", "LUNG"))
-    return any(value in _CHEST_CODES for value, _ in _codes(dataset, "AnatomicRegionSequence"))
+def patient_orientation(dataset: Dataset) -> tuple[str, str] | None:
+    """Return the direction of rows and of columns (PS3.3 C.7.6.1.1.1), None where it is missing or nonsense.
+
+    Each names an axis of the patient once, its chief one first, and the two run along different ones.
+    """
+    parts = text(dataset, "PatientOrientation").upper().split("\\")
+    axes = [[_AXES.get(letter) for letter in part] for part in parts]
+    if len(parts) != 2 or not all(axes) or any(None in each or len(set(each)) < len(each) for each in axes):
+        return None
+    return (parts[0], parts[1]) if axes[0][0] != axes[1][0] else None
 
 
-def _views(dataset: Dataset) -> set[_View]:
-    """Return all that View Position, View Code Sequence and its modifiers say; empty when nothing is known."""
-    views = _views_of_words(text(dataset, "ViewPosition"))
-    for value, meaning in _view_codes(dataset):
-        if value in _FRONTAL_CODES:
-            views.add(_View.FRONTAL)
-        elif value in _LATERAL_CODES:
-            views.add(_View.LATERAL)
-        else:
-            views |= _views_of_words(meaning)
-    return views
-
-
-def _projection(dataset: Dataset) -> str:
-    """Return PA or AP where View Position, or else a view code, says so; empty where none does, or both are said."""
-    of_words = {_FRONTAL_WORDS.get(word, "") for word in _words(text(dataset, "ViewPosition"))} - {""}
-    of_codes = {_FRONTAL_CODES.get(value, "") for value, _ in _view_codes(dataset)} - {""}
-    said = of_words or of_codes
-    return said.pop() if len(said) == 1 else ""
-
-
-def _view_codes(dataset: Dataset) -> Iterator[tuple[str, str]]:
+def _view_codes(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
     yield from _codes(dataset, "ViewCodeSequence")
     for item in items(dataset, "ViewCodeSequence"):
         yield from _codes(item, "ViewModifierCodeSequence")
 
 
-def _views_of_words(phrase: str) -> set[_View]:
-    words = _words(phrase)
-    known = (
-        (_View.FRONTAL, _FRONTAL_WORDS),
-        (_View.LATERAL, _LATERAL_WORDS),
-        (_View.OBLIQUE, _OBLIQUE_WORDS),
-        (_View.DECUBITUS, _DECUBITUS_WORDS),
-    )
-    return {view for view, names in known if words & set(names)}
-
-
-def _words(phrase: str) -> set[str]:
-    joined = re.sub(r"(?i)\b(postero|antero|cross)[\s-]+(anterior|posterior|table)", r"\1\2", phrase)
-    return set(re.findall(r"[A-Z]+", joined.upper()))
-
-
-def _codes(dataset: Dataset, keyword: str) -> Iterator[tuple[str, str]]:
+def _codes(dataset: Dataset, keyword: str) -> Iterator[tuple[str, str, str]]:
+    """Yield Code Value, scheme and Code Meaning of each item (PS3.3 8.8); an item with a meaning alone counts, too."""
     for item in items(dataset, keyword):
-        value = text(item, "CodeValue")
-        if value:
-            yield value, text(item, "CodeMeaning")
-
-
-def _letters(value: str) -> str:
-    return re.sub(r"[^A-Z]", "", value.upper())
+        value, meaning = shown(item, "CodeValue"), shown(item, "CodeMeaning")
+        if value or meaning:
+            yield value, text(item, "CodingSchemeDesignator").upper(), meaning

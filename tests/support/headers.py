@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ from pydicom import DataElement, Dataset
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 
@@ -52,3 +57,23 @@ def write_header(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEnd
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def with_raw_element(dataset: Dataset, keyword: str, vr: str, value: bytes) -> bytes:
+    """Return a file in Explicit VR Little Endian in which one element has this VR and these bytes, valid or not."""
+    tag = Tag(keyword)
+    elements = {element.tag: _encoded(element) for element in dataset}
+    length = struct.pack("<2xI" if vr in EXPLICIT_VR_LENGTH_32 else "<H", len(value))
+    elements[tag] = struct.pack("<HH", tag.group, tag.element) + vr.encode() + length + value
+    meta = Dataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    encoded_meta = _encoded(meta["TransferSyntaxUID"])
+    group_length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(encoded_meta))
+    return bytes(128) + b"DICM" + group_length + encoded_meta + b"".join(elements[key] for key in sorted(elements))
+
+
+def _encoded(element: DataElement) -> bytes:
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = False, True
+    write_data_element(stream, element)
+    return stream.getvalue()

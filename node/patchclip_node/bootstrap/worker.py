@@ -16,6 +16,7 @@ from celery.worker import state as celery_state
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.warming import warm_up
+from patchclip_core.io.vocabulary import load_vocabulary
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
@@ -62,12 +63,13 @@ def build_worker(
     """Wire the worker: load the model, start the decoding child, open ledger, spool and queue; end them afterwards.
 
     The model makes a first pass here, so that the first study does not wait for a cold one. `stopping` says whether the
-    process is to end. Raises `ConfigurationError`, `CheckpointError` and `FindingsFileError`, each of which names what
-    to mend.
+    process is to end. Raises `ConfigurationError`, `CheckpointError`, `FindingsFileError` and `VocabularyFileError`,
+    each of which names what to mend.
     """
     analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
     warm_up_s = warm_up(analyzer)
     definitions, wordings = load_findings(settings.findings_file), load_wordings()
+    vocabulary = load_vocabulary(settings.radiographs_file)
     ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
     app = make_celery(settings.broker_url, settings.queue_dir)
     queue = CeleryTaskQueue(app)
@@ -75,7 +77,7 @@ def build_worker(
     try:
         with open_decoder(settings.limits) as decoder:
             issuer = ResultIssuer(DerivedUidGenerator(), settings.ae_title, definitions, wordings)
-            study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan)
+            study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan, vocabulary)
             analysis = AnalysisService(ledger.analyses, study_analysis, queue, clock, policy)
             sender = DicomResultSender(settings.ae_title)
             delivery = DeliveryService(ledger.deliveries, spool, sender, clock, _destinations(settings), policy)

@@ -100,6 +100,7 @@ def _analyse_all(
     studies: Sequence[Sequence[_Input]], settings: NodeSettings, profile: ProfileSettings, out: Path
 ) -> tuple[list[_Written], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
+    from patchclip_core.io.vocabulary import load_vocabulary
     from patchclip_core.values.definitions import load_findings
     from patchclip_core.values.wording import load_wordings
     from patchclip_node.adapters.uid_generator import DerivedUidGenerator
@@ -117,6 +118,7 @@ def _analyse_all(
         wordings=load_wordings(),
     )
     analyzer = load_analyzer(settings)
+    vocabulary = load_vocabulary(settings.radiographs_file)
     variants, overlay = profile.variants(), profile.variant(ResultKind.SC).picture
     assert overlay is not None
     written: list[_Written] = []
@@ -126,7 +128,7 @@ def _analyse_all(
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
             outcome: StudyOutcome
             try:
-                outcome = analyse_instances(images, decoder, analyzer, context, variants, overlay)
+                outcome = analyse_instances(images, decoder, analyzer, context, variants, overlay, vocabulary)
             except DecoderTimeoutError as error:
                 timed_out = True
                 outcome = Rejected(str(error), tuple(SkippedFile(image, str(error)) for image in images))

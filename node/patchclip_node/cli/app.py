@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_core.errors import CheckpointError, FindingsFileError, WordingFileError
+from patchclip_core.errors import CheckpointError, FindingsFileError, VocabularyFileError, WordingFileError
 from patchclip_core.terminal import run_program
 from patchclip_node.cli import analyze, config, demo, doctor, processes, render, studies
 from patchclip_node.cli.terminal import PROGRAM
@@ -55,6 +55,6 @@ def main() -> None:
     run_program(
         PROGRAM,
         partial(app, prog_name=PROGRAM),
-        usage=(ConfigurationError, FindingsFileError, WordingFileError, CheckpointError),
+        usage=(ConfigurationError, FindingsFileError, VocabularyFileError, WordingFileError, CheckpointError),
         failures=(NodeError,),
     )

@@ -28,10 +28,12 @@ SECRET_URLS = frozenset({"ledger_url", "broker_url"})
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Read the configuration; say what is wrong with each key, or that all is well. Contacts nobody: see `doctor`."""
+    from patchclip_core.io.vocabulary import load_vocabulary
     from patchclip_core.values.definitions import load_findings
 
     settings = read_settings(config)
     load_findings(settings.findings_file)
+    load_vocabulary(settings.radiographs_file)
     typer.echo(f"{config or 'the defaults'}: the configuration is valid")
     if not settings.destinations:
         typer.echo("note: there are no destinations, so results stay in the spool and are sent nowhere")

@@ -13,7 +13,7 @@ from pydicom.filereader import read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from patchclip_core.io.elements import in_brackets, items, read_elements, text, tolerant_reading
+from patchclip_core.io.elements import in_brackets, items, printable, read_elements, text, tolerant_reading
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import UnreadableInstanceError
@@ -63,11 +63,11 @@ def read_header(path: Path) -> InstanceHeader:
         study_instance_uid=_required_uid(dataset, "StudyInstanceUID"),
         series_instance_uid=_required_uid(dataset, "SeriesInstanceUID"),
         transfer_syntax_uid=transfer_syntax_uid(dataset),
-        modality=text(dataset, "Modality"),
-        patient_id=text(dataset, "PatientID"),
-        patient_name=text(dataset, "PatientName"),
-        accession_number=text(dataset, "AccessionNumber"),
-        study_description=text(dataset, "StudyDescription"),
+        modality=printable(text(dataset, "Modality")),
+        patient_id=printable(text(dataset, "PatientID")),
+        patient_name=printable(text(dataset, "PatientName")),
+        accession_number=printable(text(dataset, "AccessionNumber")),
+        study_description=printable(text(dataset, "StudyDescription")),
         priority=_priority(dataset),
         issued_by_product=issued_by_product(dataset),
     )
@@ -159,8 +159,12 @@ def _required_uid(dataset: Dataset, keyword: str) -> str:
     where = f"{name} {in_brackets(tag_for_keyword(keyword) or 0)}"
     if not value:
         raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
-    if len(value) > _UID_MAX_LENGTH or not set(value) <= set("0123456789."):
+    if not set(value) <= set("0123456789."):
         raise UnreadableInstanceError(f"{where} is not a UID: {value[:80]!r}")
+    if len(value) > _UID_MAX_LENGTH:
+        raise UnreadableInstanceError(
+            f"{where} is too long: {len(value)} characters, a UID has at most {_UID_MAX_LENGTH}"
+        )
     return value
 
 

@@ -49,6 +49,15 @@ def prepare(
             help="Secret that patients are hashed under; made if missing. Use one file for all data of a hospital.",
         ),
     ] = None,
+    radiographs: Annotated[
+        Path | None,
+        typer.Option(
+            "--radiographs",
+            metavar="FILE",
+            dir_okay=False,
+            help="A folder of DICOM files: the site's own words for parts and views, the node's radiographs_file.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=256, help="Decoders at work; default: one a processor.")
     ] = None,
@@ -64,7 +73,9 @@ def prepare(
 
     Stopped with Ctrl-C, the same command goes on where it was.
     """
+    from patchclip_core.io.vocabulary import load_vocabulary
     from patchclip_trainer.data.adapters import adapter_for, adapter_named
+    from patchclip_trainer.data.adapters.dicom import DICOM_FOLDER, dicom_folder
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.prepare import prepare as run
     from patchclip_trainer.data.prepare import prepare_settings
@@ -73,6 +84,10 @@ def prepare(
 
     shares, domains = SplitShares.parse(split), load_label_domains(label_domains)
     recognised = adapter_for(source) if adapter is None else adapter_named(adapter)
+    if radiographs is not None:
+        if recognised.name != DICOM_FOLDER.name:
+            raise DataError(f"--radiographs is for a folder of DICOM files, this is {recognised.title}")
+        recognised = dicom_folder(load_vocabulary(radiographs))
     if out.resolve() == source.resolve():
         raise DataError(f"{out}: prepared data need a folder of their own, not the source's")
     started_s = time.monotonic()

@@ -16,6 +16,7 @@ from pydicom import Dataset
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
+from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer, Findings, Radiograph
 from patchclip_node.dicom.headers import read_dataset, text
 from patchclip_node.dicom.select import select
@@ -69,10 +70,12 @@ def analyse_instances(
     context: ResultContext,
     variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
     overlay: PictureStyle = _PAGES,
+    vocabulary: Vocabulary | None = None,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
-    overlay: how the PNG file of each image is drawn, for whoever looks without a viewer.
+    overlay: how the PNG file of each image is drawn, for whoever looks without a viewer. vocabulary: in which words
+    headers name part and view; by default the shipped one.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -85,7 +88,7 @@ def analyse_instances(
         sources = list(_read_sources(images, skipped))
         if reason := _two_patients([source for _, source in sources]):
             return Rejected(reason, tuple(SkippedFile(image, reason) for image in images))
-        candidates = list(_select(sources, skipped))
+        candidates = list(_select(sources, vocabulary, skipped))
     analysed: list[AnalysedFile] = []
     for batch in _batches(candidates, BATCH_IMAGES):
         with timer.step("decode"):
@@ -117,9 +120,11 @@ def _read_sources(images: Sequence[StudyImage], skipped: list[SkippedFile]) -> I
             skipped.append(SkippedFile(image, str(error)))
 
 
-def _select(sources: Sequence[tuple[StudyImage, Dataset]], skipped: list[SkippedFile]) -> Iterator[_Candidate]:
+def _select(
+    sources: Sequence[tuple[StudyImage, Dataset]], vocabulary: Vocabulary | None, skipped: list[SkippedFile]
+) -> Iterator[_Candidate]:
     for image, source in sources:
-        selection = select(source)
+        selection = select(source, vocabulary)
         if selection.accepted:
             yield _Candidate(image, source, selection.remarks)
         else:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydicom import Dataset
 
+from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
@@ -22,13 +23,17 @@ from patchclip_node.services.analyse.summary import summarise
 
 @dataclass(frozen=True, slots=True)
 class StudyAnalysis:
-    """Analyses studies, one at a time. It owns neither decoder nor model."""
+    """Analyses studies, one at a time. It owns neither decoder nor model.
+
+    vocabulary: in which words headers name part and view; None takes the shipped one.
+    """
 
     spool: Spool
     decoder: Decoder
     analyzer: Analyzer
     issuer: ResultIssuer
     plan: ResultPlan
+    vocabulary: Vocabulary | None = None
 
     def run(self, leased: LeasedStudy, now: datetime) -> FinishedStudy | RejectedStudy:
         """Analyse a study and keep what was made of it in the spool.
@@ -41,7 +46,9 @@ class StudyAnalysis:
             with timer.step("fetch"):
                 images = [_study_image(record, files, self.spool) for record in leased.instances]
             context = self.issuer.context(leased, now)
-            outcome = analyse_instances(images, self.decoder, self.analyzer, context, self.plan.variants)
+            outcome = analyse_instances(
+                images, self.decoder, self.analyzer, context, self.plan.variants, vocabulary=self.vocabulary
+            )
         ids = {record.instance.header.sop_instance_uid: record.id for record in leased.instances}
         reasons = {ids[file.image.sop_instance_uid]: file.reason for file in outcome.skipped}
         if isinstance(outcome, Analysed):

@@ -106,17 +106,18 @@ def test_every_depth_and_sign_shows_the_same_ramp(tmp_path: Path, bits: int, sig
 
 
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
-    path = write(dataset_of(ramp(12), 12, PhotometricInterpretation="MONOCHROME1"), tmp_path)
+    path = write(dataset_of(4095 - ramp(12), 12, PhotometricInterpretation="MONOCHROME1"), tmp_path)
 
-    assert 1.0 - read_radiograph(path, LIMITS).pixels == even_ramp()
+    assert read_radiograph(path, LIMITS).pixels == even_ramp()
 
 
 def test_presentation_lut_shape_inverts_no_second_time(tmp_path: Path) -> None:
     path = write(
-        dataset_of(ramp(12), 12, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"), tmp_path
+        dataset_of(4095 - ramp(12), 12, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"),
+        tmp_path,
     )
 
-    assert 1.0 - read_radiograph(path, LIMITS).pixels == even_ramp()
+    assert read_radiograph(path, LIMITS).pixels == even_ramp()
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
@@ -247,12 +248,12 @@ def lut(first: int, entries: list[int], bits: int) -> Sequence:
 
 
 def test_a_voi_lut_comes_before_a_window(tmp_path: Path) -> None:
-    dataset = dataset_of(ramp(8), 8, VOILUTSequence=lut(0, [1000 - 3 * value for value in range(256)], 10))
+    dataset = dataset_of(ramp(8), 8, VOILUTSequence=lut(0, [235 + 3 * value for value in range(256)], 10))
 
     shown = read_radiograph(write(dataset, tmp_path), LIMITS).pixels
 
-    assert shown[0, 0] == pytest.approx(1000 / 1023)
-    assert shown[-1, -1] == pytest.approx(235 / 1023)
+    assert shown[0, 0] == pytest.approx(235 / 1023)
+    assert shown[-1, -1] == pytest.approx(1000 / 1023)
 
 
 def test_a_modality_lut_comes_before_the_window(tmp_path: Path) -> None:
@@ -350,12 +351,12 @@ def test_the_pixel_aspect_ratio_comes_from_the_first_usable_attribute(
 
 
 def test_a_file_without_preamble_and_file_meta_is_read(tmp_path: Path) -> None:
-    dataset = dataset_of(ramp(10), 10, PhotometricInterpretation="MONOCHROME1")
+    dataset = dataset_of(1023 - ramp(10), 10, PhotometricInterpretation="MONOCHROME1")
     del dataset.file_meta
     path = tmp_path / "bare.dcm"
     dataset.save_as(path, implicit_vr=True, little_endian=True)
 
-    assert 1.0 - read_radiograph(path, LIMITS).pixels == even_ramp()
+    assert read_radiograph(path, LIMITS).pixels == even_ramp()
 
 
 @pytest.mark.parametrize(
@@ -508,7 +509,7 @@ def chest() -> NDArray[np.integer]:
         (["F", "L"], np.transpose),
     ],
 )
-def test_exchanged_polarity_is_told_however_the_image_lies(
+def test_an_image_of_exchanged_polarity_is_read_the_right_way_round_however_it_lies(
     orientation: list[str] | None,
     turned: Callable[[NDArray[np.integer]], NDArray[np.integer]],
     tmp_path: Path,
@@ -522,7 +523,11 @@ def test_exchanged_polarity_is_told_however_the_image_lies(
     )
 
     assert not any("exchanged" in remark for remark in right.remarks)
-    assert any("exchanged" in remark for remark in wrong.remarks)
+    assert any("exchanged" in remark and "other way round" in remark for remark in wrong.remarks)
+    assert right.display is not None
+    assert wrong.display is not None
+    assert (right.display.inverted, wrong.display.inverted) == (False, False)
+    assert wrong.pixels == pytest.approx(right.pixels, abs=0.01)
 
 
 @pytest.mark.real_data

@@ -119,6 +119,31 @@ def test_a_uid_that_could_be_a_path_is_refused(write: Write) -> None:
         read_header(path)
 
 
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"])
+@pytest.mark.parametrize("characters", [65, 66, 200])
+def test_a_uid_that_is_too_long_is_called_too_long(write: Write, keyword: str, characters: int) -> None:
+    path = write(chest_image(**{keyword: "1." + "2" * (characters - 2)}), bare=True)
+
+    with pytest.raises(UnreadableInstanceError, match=f"is too long: {characters} characters, a UID has at most 64"):
+        read_header(path)
+
+
+def test_a_uid_of_64_characters_is_taken(write: Write) -> None:
+    uid = "1." + "2" * 62
+
+    assert read_header(write(chest_image(SOPInstanceUID=uid), bare=True)).sop_instance_uid == uid
+
+
+@pytest.mark.parametrize("keyword", ["PatientName", "PatientID", "AccessionNumber", "StudyDescription"])
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\x00", "\x07", "\x0b", "\x7f", "\u0085", "\u2028", "\u202e"])
+def test_no_control_character_passes_into_what_pages_show(write: Write, keyword: str, between: str) -> None:
+    header = read_header(write(chest_image(SpecificCharacterSet="ISO_IR 192", **{keyword: f"a{between}b"})))
+
+    seen = (header.patient_name, header.patient_id, header.accession_number, header.study_description)
+    assert [value.split() for value in seen if value] == [["a", "b"]]
+    assert all(value.isprintable() for value in seen)
+
+
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(128) + b"DICM"])
 def test_what_is_no_dicom_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"

@@ -6,7 +6,7 @@ import pytest
 from pydicom import Dataset
 
 from patchclip_node.dicom.orders import MOST_CARRIED_ITEMS, orders
-from patchclip_node.results.source import requests, study_context
+from patchclip_node.results.source import read_facts
 from tests.support.headers import chest_image, code
 
 
@@ -39,13 +39,15 @@ def test_orders_that_say_something_new_are_carried_up_to_a_bound(items: list[Dat
 def test_the_first_orders_are_carried_in_their_order() -> None:
     image = chest_image(RequestAttributesSequence=[order(AccessionNumber=f"A{number}") for number in range(40)])
 
-    assert [item.AccessionNumber for item in requests(image)] == [f"A{number}" for number in range(MOST_CARRIED_ITEMS)]
+    assert [dict(item.values)["AccessionNumber"] for item in read_facts(image).requests] == [
+        f"A{number}" for number in range(MOST_CARRIED_ITEMS)
+    ]
 
 
 def test_an_order_that_says_nothing_takes_what_the_image_says() -> None:
     image = chest_image(AccessionNumber="A7", RequestAttributesSequence=[order()] * 4)
 
-    assert [item.AccessionNumber for item in requests(image)] == ["A7"]
+    assert [dict(item.values)["AccessionNumber"] for item in read_facts(image).requests] == ["A7"]
 
 
 @pytest.mark.parametrize("item", [order(), order(ScheduledProcedureStepID="S"), order(AccessionNumber="A")])
@@ -53,11 +55,11 @@ def test_very_many_orders_are_looked_through_in_no_time(item: Dataset) -> None:
     image = chest_image(RequestAttributesSequence=[item] * 50_000)
     begin = perf_counter()
 
-    assert len(requests(image)) == 1
+    assert len(read_facts(image).requests) == 1
     assert perf_counter() - begin < 10
 
 
 def test_a_code_sequence_of_very_many_items_is_bounded_too() -> None:
     image = chest_image(DeidentificationMethodCodeSequence=[code("113100", "Basic Profile", "DCM")] * 1000)
 
-    assert len(study_context(image).DeidentificationMethodCodeSequence) == MOST_CARRIED_ITEMS
+    assert len(read_facts(image).deidentification) == MOST_CARRIED_ITEMS

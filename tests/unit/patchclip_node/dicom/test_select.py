@@ -159,8 +159,10 @@ def test_every_real_frontal_chest_image_is_accepted(real_data_dir: Path) -> None
         (["F", "R"], ["lies on its side"]),
         (["H", "L"], ["lies on its side"]),
         (["F", "L"], ["lies on its side", "is mirrored"]),
-        (["L", "R"], []),
-        (["L"], []),
+        (["L", "R"], ["is not two directions"]),
+        (["L"], ["is not two directions"]),
+        (["LEFT", "F"], ["is not two directions"]),
+        (["", ""], []),
         (None, []),
     ],
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from pydicom.errors import InvalidDicomError
 
 from patchclip_core.io.elements import read_elements, text
 from patchclip_core.io.part10 import START_BYTES, is_dicom
 from patchclip_core.io.selection import KEYWORDS, select_frontal_chest
+from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_trainer.data.adapters.adapter import OWN, Adapter
 from patchclip_trainer.data.adapters.folders import files
 from patchclip_trainer.data.listing import Listing, age_of
@@ -36,16 +36,19 @@ class Header:
     instance: str
 
 
-def read_header(path: Path) -> Header | None:
-    """Read what is needed of a DICOM file's header; None where it is not a DICOM file."""
+def read_header(path: Path, vocabulary: Vocabulary | None = None) -> Header | None:
+    """Read what is needed of a DICOM file's header; None where it is not a DICOM file, or is cut off.
+
+    vocabulary: in which words headers name part and view; by default the shipped one.
+    """
     try:
         if not _is_dicom(path):
             return None
         # Files of old devices come without preamble and file meta; `is_dicom` has looked at how they begin.
         dataset, _ = read_elements(path, _KEYWORDS)
-        selection = select_frontal_chest(dataset)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
+    except Exception:  # noqa: BLE001 - foreign bytes make pydicom raise almost anything; the file is listed as damaged
         return None
+    selection = select_frontal_chest(dataset, vocabulary)
     issuer, patient = text(dataset, "IssuerOfPatientID"), text(dataset, "PatientID")
     return Header(
         view=text(dataset, "ViewPosition").upper(),
@@ -58,13 +61,13 @@ def read_header(path: Path) -> Header | None:
     )
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path, vocabulary: Vocabulary | None = None) -> Manifest:
     """Read every DICOM file below a folder; images that are no frontal chest radiographs are listed and left out."""
     listing = Listing(folder)
     seen: set[str] = set()
     for path in files(folder):
         place = Place(path)
-        header = read_header(folder / path)
+        header = read_header(folder / path, vocabulary)
         if header is None:
             listing.problem(place, "other file", "no DICOM file, or a damaged one", "file left out")
         elif header.objection:
@@ -110,6 +113,15 @@ def _recognises(folder: Path) -> bool:
     return False
 
 
-DICOM_FOLDER = Adapter(
-    name="dicom", title="a folder of DICOM files", recognises=_recognises, read=read, identifying=True
-)
+def dicom_folder(vocabulary: Vocabulary | None = None) -> Adapter:
+    """Return the adapter, which hears headers in the site's words where a vocabulary is given."""
+    return Adapter(
+        name="dicom",
+        title="a folder of DICOM files",
+        recognises=_recognises,
+        read=partial(read, vocabulary=vocabulary),
+        identifying=True,
+    )
+
+
+DICOM_FOLDER = dicom_folder()
