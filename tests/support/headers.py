@@ -11,7 +11,7 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
@@ -62,7 +62,7 @@ def write_header(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEnd
 def with_raw_element(dataset: Dataset, keyword: str, vr: str, value: bytes) -> bytes:
     """Return a file in Explicit VR Little Endian in which one element has this VR and these bytes, valid or not."""
     tag = Tag(keyword)
-    elements = {element.tag: _encoded(element) for element in dataset}
+    elements = {element.tag: _encoded(element) for element in correct_ambiguous_vr(dataset, is_little_endian=True)}
     length = struct.pack("<2xI" if vr in EXPLICIT_VR_LENGTH_32 else "<H", len(value))
     elements[tag] = struct.pack("<HH", tag.group, tag.element) + vr.encode() + length + value
     meta = Dataset()

@@ -530,6 +530,27 @@ def test_an_image_of_exchanged_polarity_is_read_the_right_way_round_however_it_l
     assert wrong.pixels == pytest.approx(right.pixels, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        (slice(100, 290), slice(240, 340), 4000),  # one white lung
+        (slice(300, 400), slice(0, 400), 0),  # a dark border below
+        (slice(0, 90), slice(0, 400), 4000),  # a bright border above
+        (slice(0, 90), slice(0, 400), 0),
+        (slice(250, 400), slice(0, 400), 0),
+        (slice(100, 290), slice(60, 160), 4000),
+    ],
+)
+def test_neither_a_white_lung_nor_a_border_makes_an_image_inverted(
+    tmp_path: Path, spoilt: tuple[slice, slice, int]
+) -> None:
+    stored = chest()
+    rows, columns, value = spoilt
+    stored[rows, columns] = value
+
+    assert not read_radiograph(write(dataset_of(stored, 12), tmp_path), LIMITS).polarity_exchanged
+
+
 @pytest.mark.real_data
 def test_every_real_file_is_read(real_data_dir: Path) -> None:
     paths = sorted((real_data_dir / "dicom").glob("*.dcm"))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
+from patchclip_core.io.vocabulary import load_vocabulary
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_trainer.data.adapters import dicom as trainer
-from tests.support.headers import chest_image, code, write_header
+from tests.support.headers import chest_image, code, with_raw_element, write_header
 
 DX_RAW, SC = "1.2.840.10008.5.1.4.1.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7"
 
@@ -86,3 +87,151 @@ def test_the_direction_of_the_rays_is_known_where_a_header_says_it(attributes: d
     image: Dataset = chest_image(**attributes)
 
     assert select(image).projection == projection
+
+
+@pytest.mark.parametrize(
+    ("attributes", "part"),
+    [
+        ({"SeriesDescription": "HAND PA"}, "hand"),
+        ({"SeriesDescription": "Knie li. seitlich"}, "leg"),
+        ({"ProtocolName": "Zahn OPG"}, "teeth"),
+        ({"StudyDescription": "Rx pied droit"}, "foot"),
+        ({"AcquisitionDeviceProcessingDescription": "CRANIO,FRN P->A"}, "head"),
+        ({"SeriesDescription": "Abdomen AP"}, "abdomen"),
+        ({"SeriesDescription": "Beckenübersicht", "SpecificCharacterSet": "ISO_IR 192"}, "hip and pelvis"),
+        ({"SeriesDescription": "Кисть прямая", "SpecificCharacterSet": "ISO_IR 192"}, "hand"),
+        ({"SeriesDescription": "BWS a.p."}, "spine"),
+        ({"StudyDescription": "Thorax", "SeriesDescription": "Schulter rechts"}, "shoulder"),
+        ({"BodyPartExamined": "XQZT", "SeriesDescription": "Hombro"}, "shoulder"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "HAND"]}, "hand"),
+    ],
+)
+def test_another_body_part_in_a_description_alone_rejects(attributes: dict[str, Any], part: str) -> None:
+    reason = select(chest_image(**({"BodyPartExamined": None, "ViewPosition": None} | attributes))).reason
+
+    assert reason is not None
+    assert reason.endswith(f"says {part}, not the chest")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"BodyPartExamined": "TÓRAX", "SpecificCharacterSet": "ISO_IR 192"},
+        {"BodyPartExamined": "BRUSTKORB"},
+        {"BodyPartExamined": "POUMON"},
+        {"BodyPartExamined": "PULMON"},
+        {"BodyPartExamined": "PECHO"},
+        {"BodyPartExamined": "THX"},
+        {"BodyPartExamined": "KLATKA PIERSIOWA"},
+        {"BodyPartExamined": "CHESTABDOMEN"},
+        {"BodyPartExamined": None, "SeriesDescription": "CXR portable"},
+        {"BodyPartExamined": None, "StudyDescription": "Thorax und Abdomen"},
+        {"BodyPartExamined": None, "SeriesDescription": "chest and ribs"},
+        {"BodyPartExamined": None, "SeriesDescription": "CHEST PICC LINE ARM"},
+        {"BodyPartExamined": None, "AcquisitionDeviceProcessingDescription": "TORACE,FRN P->A"},
+        {"BodyPartExamined": "XQZT", "ProtocolName": "Bettthorax"},
+        {"BodyPartExamined": None, "AnatomicRegionSequence": [code("L1", "Brustkorb", "99HOSPITAL")]},
+        {"BodyPartExamined": None, "AnatomicRegionSequence": [code("416550000", "Chest and Abdomen")]},
+    ],
+)
+def test_the_chest_in_the_words_of_a_site_is_analysed_without_a_remark(attributes: dict[str, Any]) -> None:
+    selection = select(chest_image(**attributes))
+
+    assert (selection.accepted, selection.reason, selection.remarks) == (True, None, ())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ({"ViewPosition": "SEITL"}, "lateral"),
+        ({"ViewPosition": "SEITLICH"}, "lateral"),
+        ({"ViewPosition": "LATERO"}, "lateral"),
+        ({"ViewPosition": "ML"}, "lateral"),
+        ({"ViewPosition": "SWIMMERS"}, "lateral"),
+        ({"ViewPosition": "PROFIL G"}, "lateral"),
+        ({"ViewPosition": "DECUBITUS"}, "decubitus"),
+        ({"ViewPosition": "AP DECUB LT"}, "decubitus"),
+        ({"ViewPosition": "schräg", "SpecificCharacterSet": "ISO_IR 192"}, "oblique"),
+        ({"ViewPosition": None, "SeriesDescription": "Thorax de profil"}, "lateral"),
+        ({"ViewPosition": None, "BodyPartExamined": "CHEST_LAT"}, "lateral"),
+        ({"ViewPosition": None, "StudyDescription": "RX torace latero-laterale"}, "lateral"),
+        ({"ViewPosition": None, "ProtocolName": "Chest AP left lateral decubitus"}, "decubitus"),
+        ({"ViewPosition": None, "ViewCodeSequence": [code("Q9", "Profilo", "99HOSPITAL")]}, "lateral"),
+        ({"ViewPosition": None, "ViewCodeSequence": [code("399135007", "left anterior oblique")]}, "oblique"),
+    ],
+)
+def test_another_view_in_the_words_of_a_site_is_rejected(attributes: dict[str, Any], kind: str) -> None:
+    reason = select(chest_image(**attributes)).reason
+
+    assert reason is not None
+    assert kind in reason
+    assert "only frontal views (PA, AP) are analysed" in reason
+
+
+@pytest.mark.parametrize(
+    ("view", "projection"),
+    [
+        ("A.P.", "AP"),
+        ("P-A", "PA"),
+        ("P->A", "PA"),
+        ("POSTEROANTERIOR", "PA"),
+        ("pa erect", "PA"),
+        ("AP SUPINE", "AP"),
+        ("AP décubitus dorsal", "AP"),
+        ("Antero-posteriore", "AP"),
+        ("FACE", ""),
+    ],
+)
+def test_a_frontal_view_in_the_words_of_a_site_is_analysed_without_a_remark(view: str, projection: str) -> None:
+    selection = select(chest_image(ViewPosition=view, SpecificCharacterSet="ISO_IR 192"))
+
+    assert (selection.accepted, selection.projection, selection.remarks) == (True, projection, ())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "remark"),
+    [
+        ({"ViewPosition": "XQZT"}, "The view is unknown: View Position says 'XQZT', which is not a known word."),
+        ({"ViewPosition": "SUPINE"}, "View Position says 'SUPINE', which is how the patient was placed."),
+        ({"ViewPosition": None}, "The view is unknown: View Position is missing."),
+        ({"BodyPartExamined": "XQZT"}, "The body part is unknown: Body Part Examined says 'XQZT', which is not"),
+        ({"BodyPartExamined": "ŽĄSIS", "SpecificCharacterSet": "ISO_IR 192"}, "says 'ŽĄSIS', which is not"),
+        ({"BodyPartExamined": "UNKNOWN"}, "The body part is unknown: Body Part Examined is missing."),
+        ({"ViewPosition": "LORDOTIC"}, "The view is lordotic: "),
+        ({"ViewPosition": None, "SeriesDescription": "Chest PA and lat"}, "'Chest PA and lat' names several."),
+        ({"SeriesDescription": "Thorax seitlich"}, "View Position says 'PA', but Series Description"),
+        ({"SeriesDescription": "HAND"}, "Body Part Examined says chest, but Series Description 'HAND' says hand."),
+        ({"PatientOrientation": ["X", "Y"]}, "Patient Orientation says 'X\\\\Y', which is not two directions."),
+    ],
+)
+def test_what_is_unknown_or_contradicts_is_called_by_its_word(attributes: dict[str, Any], remark: str) -> None:
+    selection = select(chest_image(**attributes))
+
+    assert selection.accepted
+    assert len(selection.remarks) == 1
+    assert remark in selection.remarks[0]
+
+
+def test_a_refused_part_is_shown_with_its_accent(tmp_path: Path) -> None:
+    path = tmp_path / "image.dcm"
+    image = chest_image(SpecificCharacterSet="ISO_IR 192")
+    path.write_bytes(with_raw_element(image, "BodyPartExamined", "CS", "CRÂNE ".encode() + b" "))
+
+    assert select(read_dataset(path)).reason == "Body Part Examined is CRÂNE, not the chest"
+
+
+def test_a_site_teaches_the_rule_its_words(tmp_path: Path) -> None:
+    words = tmp_path / "ours.yaml"
+    words.write_text("views: {lateral: [{source: our PACS, words: [XQZT]}]}", encoding="utf-8")
+    path = write_header(tmp_path / "image.dcm", chest_image(ViewPosition="XQZT"))
+    ours = load_vocabulary(words)
+
+    of_trainer = trainer.read_header(path, ours)
+
+    assert select(read_dataset(path)).accepted
+    assert of_trainer is not None
+    assert (
+        of_trainer.objection
+        == select(read_dataset(path), ours).reason
+        == ("the view is lateral (XQZT); only frontal views (PA, AP) are analysed")
+    )

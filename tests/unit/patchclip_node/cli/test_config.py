@@ -42,6 +42,18 @@ def test_a_findings_file_with_a_mistake_is_found(command: Command, tmp_path: Pat
     assert str(findings) in ended.err
 
 
+def test_a_mistake_in_the_sites_own_words_is_found(command: Command, tmp_path: Path) -> None:
+    words, config = tmp_path / "words.yaml", tmp_path / "node.yaml"
+    words.write_text("views: {sideways: []}\n")
+    config.write_text(f"radiographs_file: {words}\n")
+
+    ended = command("config", "check", "--config", config)
+
+    assert ended.status == 2
+    assert str(words) in ended.err
+    assert "sideways" in ended.err
+
+
 def test_each_value_is_shown_with_where_it_comes_from(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,10 @@ def order(**attributes: str) -> Dataset:
     return item
 
 
+def accession_numbers(image: Dataset) -> list[str | None]:
+    return [dict(item.values)["AccessionNumber"] for item in read_facts(image).requests]
+
+
 @pytest.mark.parametrize(
     ("items", "kept"),
     [
@@ -37,17 +41,16 @@ def test_orders_that_say_something_new_are_carried_up_to_a_bound(items: list[Dat
 
 
 def test_the_first_orders_are_carried_in_their_order() -> None:
-    image = chest_image(RequestAttributesSequence=[order(AccessionNumber=f"A{number}") for number in range(40)])
+    numbers = [f"A{number}" for number in range(40)]
+    image = chest_image(RequestAttributesSequence=[order(AccessionNumber=number) for number in numbers])
 
-    assert [dict(item.values)["AccessionNumber"] for item in read_facts(image).requests] == [
-        f"A{number}" for number in range(MOST_CARRIED_ITEMS)
-    ]
+    assert accession_numbers(image) == numbers[:MOST_CARRIED_ITEMS]
 
 
 def test_an_order_that_says_nothing_takes_what_the_image_says() -> None:
     image = chest_image(AccessionNumber="A7", RequestAttributesSequence=[order()] * 4)
 
-    assert [dict(item.values)["AccessionNumber"] for item in read_facts(image).requests] == ["A7"]
+    assert accession_numbers(image) == ["A7"]
 
 
 @pytest.mark.parametrize("item", [order(), order(ScheduledProcedureStepID="S"), order(AccessionNumber="A")])

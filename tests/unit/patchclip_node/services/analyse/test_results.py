@@ -152,7 +152,7 @@ def test_a_picture_says_of_its_image_what_a_report_says(bench: Bench, monkeypatc
 
     monkeypatch.setattr("patchclip_node.services.analyse.images.draw_overlay", spy)
     bench.arrive(PatientOrientation=["R", "F"])
-    bench.arrive("second.dcm", PatientOrientation="", BodyPartExamined="")
+    bench.arrive("second.dcm", PatientOrientation="", BodyPartExamined="", StudyDescription="")
 
     bench.run_one()
 
