@@ -299,6 +299,13 @@ def _remarks_on_the_part(header: _Header) -> Iterator[str]:
                 )
         return
     if _says_chest(header):
+        several = next(
+            (one for one in _deciding_the_part(header) if one in header.study and len(one.heard.parts) > 1), None
+        )
+        if several:  # of a study of several parts any image may be this one
+            yield (
+                f"The body part is unknown: {several.name} {several.said!r} names several. It was analysed as a chest."
+            )
         return
     unknown = next((one for one in (*header.part, *header.regions) if one.heard.unknown), None)
     if unknown:
