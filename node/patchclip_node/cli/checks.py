@@ -69,6 +69,15 @@ def findings_file(settings: NodeSettings) -> Iterator[CheckResult]:
     yield CheckResult("findings file", Status.OK, f"{len(definitions)} findings: {', '.join(definitions)}")
 
 
+def words_of_headers(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The words for body parts and views can be read, the site's own too."""
+    from patchclip_core.io.vocabulary import load_vocabulary
+
+    load_vocabulary(settings.radiographs_file)
+    own = f"and {settings.radiographs_file}" if settings.radiographs_file else "no words of your own"
+    yield CheckResult("words of headers", Status.OK, f"as shipped, {own}")
+
+
 def data_folder(settings: NodeSettings) -> Iterator[CheckResult]:
     """Files can be made durable where the node keeps its data."""
     folder = settings.data_dir.absolute()
@@ -262,6 +271,7 @@ def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
 
 ALL_CHECKS: tuple[Check, ...] = (
     findings_file,
+    words_of_headers,
     data_folder,
     ledger,
     queue,

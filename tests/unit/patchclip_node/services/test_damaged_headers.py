@@ -19,7 +19,7 @@ from patchclip_core.io.dicom import DISPLAY_KEYWORDS
 from patchclip_core.io.selection import KEYWORDS
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.records import ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results import encode
 from patchclip_node.services.analyse import Analysed, Rejected, StudyImage, StudyOutcome, analyse_instances
 from tests.peers.radiographs import radiograph
