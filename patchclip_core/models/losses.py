@@ -54,7 +54,7 @@ def summed_patch_loss(
 ) -> torch.Tensor:
     """Return the published patch term: summed over patches and findings, divided by the batch. Arguments (B, F, P).
 
-    weights: (B, F), how much the patches of an image count; None: all alike.
+    weights: (B, F, P), how much a patch counts; None: all alike.
     """
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
     return (losses * _counted(known, weights)).sum() / total(torch.tensor(len(logits), device=logits.device))
@@ -72,9 +72,9 @@ def balanced_patch_loss(
     A patch that is covered by 30 % counts as 0.3 of a positive and 0.7 of a negative one. A finding with one side
     only takes that side whole; one without any known patch does not count. Arguments (B, F, P).
 
-    weights: (B, F), above 0 where a patch is known, how much the patches of an image count; None: all alike. A side's
-    mean is weighted, and counts as much as its patches do on average, each by its weight: what counts little counts
-    little also in a batch that has nothing else.
+    weights: (B, F, P), above 0 where a patch is known, how much it counts; None: all alike. A side's mean is weighted,
+    and counts as much as its patches do on average, each by its weight: what counts little counts little also in a
+    batch that has nothing else.
     """
     logits, targets, counted = logits.float(), targets.float(), _counted(known, weights)
     sides = []
@@ -93,7 +93,7 @@ def balanced_patch_loss(
 
 def _counted(known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
     """Return how much each patch counts, 0 where it is unknown: (B, F, P) float."""
-    return known.float() if weights is None else known * weights[..., None]
+    return known.float() if weights is None else known * weights
 
 
 def bag_loss(logits: torch.Tensor, bags: torch.Tensor, highest: int, total: Total = own) -> torch.Tensor:

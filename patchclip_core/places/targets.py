@@ -23,13 +23,14 @@ class FindingLabel:
 
     present: True, False, or None where nobody looked for it: it then enters neither loss nor measure.
     boxes: where it is, in source pixels. Empty for a present finding means "somewhere": its patches are unknown, not
-    negative. rest_known: whether it is known to be absent outside of the boxes; False where who drew them marked some
-    lesions alone. weight: how much the known patches count beside those of other images, above 0.
+    negative. rest: how much the patches outside of the boxes count as negatives beside the others, from 0, where it is
+    unknown whether the finding is there, to 1, where it is known to be absent. weight: how much the known patches count
+    beside those of other images, above 0.
     """
 
     present: bool | None
     boxes: tuple[Box, ...] = ()
-    rest_known: bool = True
+    rest: float = 1.0
     weight: float = 1.0
 
 
@@ -39,7 +40,7 @@ class Targets:
 
     image: (B, F) float, 1 present, 0 absent. image_known: (B, F) bool.
     patches: (B, F, P) float in [0, 1], covered part of the patch. patches_known: (B, F, P) bool.
-    weights: (B, F) float above 0, how much the known patches of an image count.
+    weights: (B, F, P) float, above 0 where a patch is known, how much it counts.
     bags: (B, F, P) bool, all patches of the image where the finding is known to be present and nobody has said where.
     """
 
@@ -110,20 +111,20 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
     """Return the targets of a batch; `labels[b][f]` is what is known of finding f in image b.
 
     Absent: all patches of the image are known negatives. Present with boxes: known, by covered area; where the rest is
-    unknown, those alone that a box covers, whole or in part: its edge says where the lesion ends. Present without
+    unknown, those alone that a box covers, whole or in part (its edge says where the lesion ends). Present without
     boxes: no patch is known, and all are a bag. Unknown: no patch is known. Patches in the padding are never known, and
     in no bag.
     """
-    image, image_known, patches, patches_known, bags = [], [], [], [], []
-    weights = [[label.weight for label in row] for row in labels]
+    image, image_known, patches, weights, patches_known, bags = [], [], [], [], [], []
     for row, geometry in zip(labels, geometries, strict=True):
         inside, edges = inside_image(geometry), _patch_edges(geometry)
         image.append([float(label.present is True) for label in row])
         image_known.append([label.present is not None for label in row])
         covered = [_coverage(label.boxes, geometry, *edges) for label in row]
         patches.append(np.stack([part.ravel() for part in covered]))
-        known = [_patches_known(label, part) for label, part in zip(row, covered, strict=True)]
-        patches_known.append(np.stack([(inside & part).ravel() for part in known]))
+        counted = [_weights(label, part) * inside for label, part in zip(row, covered, strict=True)]
+        weights.append(np.stack([part.ravel() for part in counted]))
+        patches_known.append(weights[-1] > 0)
         somewhere = [label.present is True and not label.boxes for label in row]
         bags.append(np.stack([(inside & bag).ravel() for bag in somewhere]))
     return Targets(
@@ -131,17 +132,16 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
         torch.tensor(image_known, dtype=torch.bool),
         torch.from_numpy(np.stack(patches)),
         torch.from_numpy(np.stack(patches_known)),
-        torch.tensor(weights, dtype=torch.float32),
+        torch.from_numpy(np.stack(weights)),
         torch.from_numpy(np.stack(bags)),
     )
 
 
-def _patches_known(label: FindingLabel, covered: FloatArray) -> NDArray[np.bool_]:
-    """Tell of which patches something is known, wherever they lie: (grid rows, grid columns)."""
-    if label.present is True and label.boxes and not label.rest_known:
-        return covered > 0
-    whole = label.present is False or (label.present is True and len(label.boxes) > 0)
-    return np.full(covered.shape, whole)
+def _weights(label: FindingLabel, covered: FloatArray) -> FloatArray:
+    """Return how much each patch counts, wherever it lies, 0 where nothing is known: (grid rows, grid columns)."""
+    if label.present is True and label.boxes:
+        return np.where(covered > 0, label.weight, label.weight * label.rest).astype(np.float32)
+    return np.full(covered.shape, label.weight if label.present is False else 0.0, dtype=np.float32)
 
 
 def _patch_edges(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,7 +16,7 @@ WIDTH = 128
 
 @dataclass(frozen=True, slots=True)
 class HeadRecipe:
-    """How a head is trained; cross-entropy over all patches that are known, by the weight of their image."""
+    """How a head is trained; cross-entropy over all patches that are known, by their weights."""
 
     epochs: int = 8
     batch: int = 16
@@ -61,7 +61,7 @@ def train_head(
         for batch in np.array_split(order.permutation(len(images)), -(-len(images) // recipe.batch)):
             of_batch = images[batch]
             mask = targets.patches_known[of_batch]
-            counted = targets.weights[of_batch][..., None].expand_as(mask)[mask]
+            counted = targets.weights[of_batch][mask]
             losses = nn.functional.binary_cross_entropy_with_logits(
                 head(seen[batch])[mask], targets.patches[of_batch][mask], counted, reduction="sum"
             )

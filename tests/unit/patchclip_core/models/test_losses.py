@@ -55,7 +55,7 @@ def random_targets(seed: int) -> Targets:
     image = (torch.rand(IMAGES, FINDINGS, generator=torch.Generator().manual_seed(seed)) > 0.5).float()
     bags = torch.zeros_like(patches_known)
     image[2, 1], patches_known[2, 1], bags[2, 1, :4] = 1, False, True
-    known, alike = torch.ones(IMAGES, FINDINGS, dtype=torch.bool), torch.ones(IMAGES, FINDINGS)
+    known, alike = torch.ones(IMAGES, FINDINGS, dtype=torch.bool), torch.ones_like(patches)
     return Targets(image, known, patches, patches_known, alike, bags)
 
 
@@ -297,7 +297,7 @@ def test_a_paper_sized_batch_takes_milliseconds() -> None:
 
 def test_weights_of_one_change_nothing() -> None:
     logits, targets, known = random_case(5)
-    alike = torch.ones(IMAGES, FINDINGS)
+    alike = torch.ones_like(targets)
 
     for loss in (balanced_patch_loss, summed_patch_loss):
         torch.testing.assert_close(loss(logits, targets, known, weights=alike), loss(logits, targets, known))
@@ -308,7 +308,7 @@ def test_among_negatives_each_image_counts_by_its_weight() -> None:
     targets, known = torch.zeros(2, 1, 2), torch.ones(2, 1, 2, dtype=torch.bool)
     of_light, of_heavy = cross_entropy(3, 0), cross_entropy(-1, 0)
 
-    loss = balanced_patch_loss(logits, targets, known, weights=torch.tensor([[0.1], [1.0]]))
+    loss = balanced_patch_loss(logits, targets, known, weights=torch.tensor([[[0.1]], [[1.0]]]).expand_as(logits))
 
     counts_as = (0.01 + 1) / 1.1
     assert float(loss) == pytest.approx(counts_as * (0.1 * of_light + of_heavy) / 1.1, rel=1e-5)
@@ -319,7 +319,7 @@ def test_what_counts_little_counts_little_also_alone_in_a_batch(loss: Callable[.
     logits, targets = torch.full((2, 1, 3), 2.0), torch.zeros(2, 1, 3)
     known = torch.ones(2, 1, 3, dtype=torch.bool)
 
-    light, whole = loss(logits, targets, known, weights=torch.full((2, 1), 0.1)), loss(logits, targets, known)
+    light, whole = loss(logits, targets, known, weights=torch.full_like(logits, 0.1)), loss(logits, targets, known)
 
     assert float(light) == pytest.approx(0.1 * float(whole), rel=1e-5)
 

@@ -116,7 +116,7 @@ def test_what_is_known_follows_the_label() -> None:
 def test_where_some_lesions_alone_are_marked_what_no_box_touches_is_unknown() -> None:
     boxes = (Box(32, 0, 64, 64),)  # half of the first patch, half of the second
 
-    labels = [FindingLabel(True, boxes, rest_known=False), FindingLabel(True, boxes)]
+    labels = [FindingLabel(True, boxes, rest=0), FindingLabel(True, boxes)]
     rest_unknown, rest_known = make_targets([labels], [SQUARE]).patches_known[0]
 
     assert rest_unknown.nonzero().flatten().tolist() == [0, 1]
@@ -126,7 +126,7 @@ def test_where_some_lesions_alone_are_marked_what_no_box_touches_is_unknown() ->
 def test_a_marked_box_outside_of_the_image_s_part_of_the_grid_makes_nothing_known_there() -> None:
     geometry = letterbox(800, 400, 1.0, SETTINGS)
 
-    targets = make_targets([[FindingLabel(True, (Box(-50, 0, 200, 200),), rest_known=False)]], [geometry])
+    targets = make_targets([[FindingLabel(True, (Box(-50, 0, 200, 200),), rest=0)]], [geometry])
 
     inside = torch.from_numpy(inside_image(geometry).ravel())
     known = targets.patches_known[0, 0]
@@ -140,4 +140,16 @@ def test_an_image_s_weight_is_kept_when_batches_are_joined() -> None:
 
     joined = Targets.joined([one, make_targets([[FindingLabel(False)]], [SQUARE])])
 
-    assert joined.weights.tolist() == [[0.25], [1.0]]
+    assert joined.weights.shape == (2, 1, 196)
+    assert joined.weights.amin(dim=2).tolist() == joined.weights.amax(dim=2).tolist() == [[0.25], [1.0]]
+
+
+def test_what_surrounds_marked_boxes_counts_by_its_weight_and_boxes_whole() -> None:
+    label = FindingLabel(True, (Box(0, 0, 64, 96),), rest=0.3, weight=0.5)
+
+    targets = make_targets([[label]], [SQUARE])
+
+    weights = targets.weights[0, 0].reshape(14, 14)
+    assert targets.patches_known.all()
+    assert weights[:2, 0].tolist() == [0.5, 0.5]
+    assert weights[2:].unique().tolist() == pytest.approx([0.15])  # type: ignore[no-untyped-call]  # torch's

@@ -116,7 +116,7 @@ def test_patches_of_which_nothing_is_known_teach_a_head_nothing() -> None:
         torch.ones(12, 1, dtype=torch.bool),
         patches,
         known,
-        torch.ones(12, 1),
+        torch.ones_like(patches),
         torch.zeros_like(known),
     )
     wrong = replace(targets, patches=torch.where(known, patches, 1 - patches))
@@ -139,7 +139,7 @@ def test_a_head_learns_what_single_patches_show() -> None:
         torch.ones(64, 1, dtype=torch.bool),
         patches,
         known,
-        torch.ones(64, 1),
+        torch.ones_like(patches),
         torch.zeros_like(known),
     )
 

@@ -44,6 +44,9 @@ class Stage2Recipe(RunRecipe):
     normal_patches: Annotated[float, Field(ge=0, le=1)] = 0.0
     """How much the patches of an image count that words alone call normal, beside those of images that were read. Only
     where the label domains say that such words hold (NIH's PA films); 0: they teach no patch."""
+    rest_of_lists: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much the patches around the boxes count as negatives where a list marks some lesions alone (NIH's); 0: they
+    are unknown."""
     balance: Annotated[float, Field(ge=1)] | None = None
     """How often an epoch shows an image at most, so that findings and, within each, views come equally often; null:
     once each."""

@@ -162,7 +162,8 @@ def _label(
     state = label_of(row, boxes, key, domains)
     if state is LabelState.POSITIVE:
         drawn = tuple(box for lesion in lesions_of(boxes, key, domains) for box in lesion.boxes)
-        return FindingLabel(True, drawn, rest_known(row, boxes, key, domains)), False
+        rest = 1.0 if rest_known(row, boxes, key, domains) else recipe.rest_of_lists
+        return FindingLabel(True, drawn, rest), False
     if state is LabelState.READER_NEGATIVE:
         return FindingLabel(False), False
     if recipe.text_mined and recipe.normal_patches and normal_by_words(row, key, domains):

@@ -184,7 +184,7 @@ def test_it_learns_a_planted_square_from_marked_findings_and_selects_it() -> Non
         image_known=known,
         patches=planted(PLACES)[:, None].expand(-1, 2, -1),
         patches_known=known[:, :, None].expand(-1, -1, SIDE * SIDE),
-        weights=torch.ones(len(PLACES), 2),
+        weights=torch.ones(len(PLACES), 2, SIDE * SIDE),
         bags=torch.zeros(len(PLACES), 2, SIDE * SIDE, dtype=torch.bool),
     )
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)

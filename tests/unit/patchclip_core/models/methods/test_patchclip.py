@@ -227,7 +227,7 @@ def test_every_head_learns_and_is_in_the_new_parameters() -> None:
     targets = Targets(
         torch.tensor([[1.0, 0, 1], [0, 1, 0]]), torch.ones(2, FINDINGS, dtype=torch.bool),
         torch.rand(2, FINDINGS, PATCHES), torch.ones(2, FINDINGS, PATCHES, dtype=torch.bool),
-        torch.ones(2, FINDINGS), torch.zeros(2, FINDINGS, PATCHES, dtype=torch.bool),
+        torch.ones(2, FINDINGS, PATCHES), torch.zeros(2, FINDINGS, PATCHES, dtype=torch.bool),
     )  # fmt: skip
 
     torch.autograd.backward(patch_clip_loss(network(images(), texts()), targets).total)
@@ -263,7 +263,9 @@ def test_a_few_steps_put_the_finding_where_it_is() -> None:
         pictures[index, 0, row * 8 : row * 8 + 8, column * 8 : column * 8 + 8] += 2.0
         maps[index, 0, place] = 1.0
     known, patches_known = torch.ones(16, 1, dtype=torch.bool), torch.ones(16, 1, PATCHES, dtype=torch.bool)
-    targets = Targets(torch.ones(16, 1), known, maps, patches_known, torch.ones(16, 1), torch.zeros_like(patches_known))
+    targets = Targets(
+        torch.ones(16, 1), known, maps, patches_known, torch.ones_like(maps), torch.zeros_like(patches_known)
+    )
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
 
     for _ in range(60):

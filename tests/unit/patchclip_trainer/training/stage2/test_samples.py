@@ -176,3 +176,17 @@ def test_where_no_held_out_image_is_known_beyond_its_boxes_the_loss_is_watched(
     assert stage.watched == "-held_out_loss"
     assert with_normal.watched == "held_out_froc"
     assert np.isfinite(with_normal.validate(with_normal.network)["held_out_froc"])
+
+
+def test_a_recipe_may_let_what_surrounds_a_list_s_boxes_count_a_little(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    listed = Stage2(make_recipe(rest_of_lists=0.3), _as_listed_by_nih(squares), tmp_path / "t1")
+    read = Stage2(make_recipe(rest_of_lists=0.3), squares, tmp_path / "t2")
+    boxed = np.array([index for index in listed.samples.train if index % 2 == 0])
+
+    in_part, whole = listed.batch(boxed, 0).targets, read.batch(boxed, 0).targets
+
+    assert bool(in_part.patches_known.all())
+    assert torch.equal(in_part.weights, torch.where(whole.patches > 0, 1.0, 0.3))
+    assert bool((whole.weights == 1).all())
