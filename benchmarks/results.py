@@ -29,7 +29,7 @@ from patchclip_node.domain.variants import PictureStyle, ResultKind, ResultVaria
 from patchclip_node.results import ResultContext, build_results, encode
 from patchclip_node.results.facts import AnalysedImage, Picture
 from patchclip_node.results.source import read_facts
-from tests.support.synthetic import DX, findings_for, result_context, source_image
+from tests.support.synthetic import DX, FULL_RANGE, findings_for, result_context, source_image
 
 ROWS, COLUMNS = 2500, 2000
 PRESENT = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
@@ -66,7 +66,7 @@ class Study:
         usual, definitions = PictureStyle(), self.context.definitions
         drawn = draw_overlay(self.radiograph, self.findings, definitions, longest_side_px=usual.longest_side_px)
         picture = Picture(drawn.height, drawn.width, drawn.tobytes())
-        return drawn, AnalysedImage(read_facts(self.header), self.findings, (), {usual: picture})
+        return drawn, AnalysedImage(read_facts(self.header), self.findings, FULL_RANGE, (), {usual: picture})
 
     def objects(self, image: AnalysedImage, variants: list[ResultVariant]) -> list[bytes]:
         """Build and encode objects."""

@@ -1,45 +1,129 @@
-"""Presentation states as DCMTK shows them."""
+"""Presentation states show in DCMTK what the analysis saw, whatever the header of the image says."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
+from patchclip_core.io import read_radiograph
+from patchclip_core.values.results import Radiograph
+from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.results import encode
 from tests.peers.dcmtk import presented
 from tests.support.objects import object_of
 from tests.support.synthetic import analysed_source, source_image
 
-CENTRE, WIDTH = 1500, 2000
+pytestmark = pytest.mark.peer("dcmtk")
+
 RAMP = np.linspace(0, 4095, 500).astype("<u2")
+HIGHEST = 255
 
 
-@pytest.mark.peer("dcmtk")
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_an_image_under_its_annotations_keeps_its_window_and_its_polarity(photometric: str, tmp_path: Path) -> None:
-    shown = _shown(photometric, tmp_path)
-
-    expected = np.clip((RAMP - (CENTRE - 0.5)) / (WIDTH - 1) + 0.5, 0, 1) * 255  # PS3.3 C.11.2.1.2.1
-    if photometric == "MONOCHROME1":
-        expected = 255 - expected
-    assert np.abs(shown - expected[:, np.newaxis]).max() <= 2
+def lut(entries: NDArray[Any], bits: int, *, count: int | None = None, vr: str = "OW", first: int = 0) -> Sequence:
+    item = Dataset()
+    item.LUTDescriptor = [count or len(entries), first, bits]
+    item["LUTDescriptor"].VR = "US"
+    words = np.asarray(entries, dtype="<u2")
+    item.add_new("LUTData", vr, [int(one) for one in words] if vr == "US" else words.tobytes())
+    return Sequence([item])
 
 
-def _shown(photometric: str, folder: Path) -> NDArray[np.int_]:
-    source = source_image(PhotometricInterpretation=photometric, WindowCenter=CENTRE, WindowWidth=WIDTH)
+STRAIGHT, FALLING, CURVED = np.arange(4096), np.arange(4096)[::-1], (np.arange(4096) / 4095.0) ** 2 * 4095
+
+NO_WINDOW: dict[str, Any] = {"WindowCenter": None, "WindowWidth": None}
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "a window": {"WindowCenter": 1500, "WindowWidth": 2000},
+    "a sigmoid": {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"},
+    "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1"},
+    "no window": NO_WINDOW,
+    "no window, MONOCHROME1": NO_WINDOW | {"PhotometricInterpretation": "MONOCHROME1"},
+    "a window of 16 bits": {"WindowCenter": 32768, "WindowWidth": 65536},
+    "a window of 8 bits": {"WindowCenter": 128, "WindowWidth": 256},
+    "a window of no width": {"WindowWidth": 0},
+    "a VOI LUT": {"VOILUTSequence": lut(CURVED, 12)},
+    "a falling VOI LUT": {"VOILUTSequence": lut(FALLING, 12)},
+    "a VOI LUT in OB": {"VOILUTSequence": lut(CURVED, 12, vr="OB")},
+    "a VOI LUT in US": {"VOILUTSequence": lut(CURVED, 12, vr="US")},
+    "a VOI LUT that says 16 bits and holds 12": {"VOILUTSequence": lut(CURVED, 16)},
+    "a VOI LUT that says 8 bits and holds 12": {"VOILUTSequence": lut(CURVED, 8)},
+    "a VOI LUT that is cut off": {"VOILUTSequence": lut(CURVED[:1000], 12, count=4096)},
+    "a VOI LUT of white alone": {"VOILUTSequence": lut(np.full(4096, 4095), 12)},
+    "a rescaling": {"RescaleSlope": 0.5, "RescaleIntercept": -100, "WindowCenter": 900, "WindowWidth": 1500},
+    "an intercept alone": {"RescaleIntercept": -1024} | NO_WINDOW,
+    "a slope of 0": {"RescaleSlope": 0, "RescaleIntercept": 0},
+    "a Modality LUT": {"ModalityLUTSequence": lut(CURVED, 16)} | NO_WINDOW,
+    "a Modality LUT and MONOCHROME1": {
+        "ModalityLUTSequence": lut(FALLING, 16),
+        "PhotometricInterpretation": "MONOCHROME1",
+        "WindowCenter": 2000,
+        "WindowWidth": 3000,
+    },
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_dcmtk_shows_an_image_under_its_annotations_as_the_analysis_saw_it(header: str, tmp_path: Path) -> None:
+    image = tmp_path / "image.dcm"
+    source = source_image(WindowCenter=2048, WindowWidth=4096, BitsStored=12, HighBit=11)
+    for keyword, value in HEADERS[header].items():
+        if value is None:
+            source.pop(keyword, None)
+        else:
+            setattr(source, keyword, value)
     source.PixelData = np.repeat(RAMP[:, np.newaxis], 400, axis=1).tobytes()
+    source["PixelData"].VR = "OW"
     source.file_meta = FileMetaDataset()
     source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image, state = folder / "image.dcm", folder / "state.dcm"
     source.save_as(image, enforce_file_format=True)
-    made = object_of(ResultKind.GSPS, analysed_source(source, {"opacity": [(3, 3, 3, 3)]}))
+
+    seen, shown = read_radiograph(image), under_annotations(image, image, tmp_path)
+
+    assert np.abs(shown - HIGHEST * seen.pixels).max() <= 2
+
+
+@pytest.mark.real_data
+def test_dcmtk_shows_every_real_file_as_the_analysis_saw_it(real_data_dir: Path, tmp_path: Path) -> None:
+    for path in sorted((real_data_dir / "dicom").glob("*.dcm")):
+        plain = tmp_path / f"plain-{path.name}"
+        dataset = dcmread(path, force=True)
+        if not hasattr(dataset.file_meta, "TransferSyntaxUID"):
+            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            dataset.decompress(generate_instance_uid=False)
+        dataset.save_as(plain, enforce_file_format=True)
+
+        seen, shown = read_radiograph(path), under_annotations(path, plain, tmp_path)
+
+        assert_alike(seen, shown, path.name)
+
+
+def under_annotations(image: Path, plain: Path, folder: Path) -> NDArray[np.int_]:
+    """Return what DCMTK shows of an image under the presentation state that the node makes; plain: uncompressed."""
+    display = read_radiograph(image).display
+    assert display is not None
+    made = object_of(
+        ResultKind.GSPS, analysed_source(read_dataset(image), {"opacity": [(3, 3, 3, 3)]}, display=display)
+    )
+    state = folder / "state.dcm"
     state.write_bytes(encode(made))
-    with Image.open(presented(image, state, folder / "shown.pgm")) as picture:
+    with Image.open(presented(plain, state, folder / "shown.pgm")) as picture:
         return np.asarray(picture).astype(int)
+
+
+def assert_alike(seen: Radiograph, shown: NDArray[np.int_], name: str) -> None:
+    assert shown.mean() == pytest.approx(HIGHEST * seen.pixels.mean(), abs=0.05 * HIGHEST), name
+    for percent in (5, 50, 95):
+        assert np.percentile(shown, percent) == pytest.approx(
+            HIGHEST * float(np.percentile(seen.pixels, percent)), abs=2
+        ), f"{name}: percentile {percent}"

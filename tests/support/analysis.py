@@ -21,7 +21,7 @@ from patchclip_node.ports.spool import Spool
 from patchclip_node.services.analyse import ResultIssuer
 from tests.peers.radiographs import radiograph
 from tests.support.fakes import START
-from tests.support.synthetic import UNTRAINED, geometry, localised
+from tests.support.synthetic import FULL_RANGE, UNTRAINED, geometry, localised
 
 
 @dataclass
@@ -67,7 +67,7 @@ class FakeDecoder:
         pixels = np.full((128, 96), 0.2, dtype=np.float32)
         if self.bright:
             pixels[20:40, 20:40] = 1.0
-        return Radiograph(pixels)
+        return Radiograph(pixels, display=FULL_RANGE)
 
 
 def result_issuer() -> ResultIssuer:

@@ -14,6 +14,7 @@ from pydicom import Dataset
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.places.regions import find_regions
 from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.display import Display, Rescale, Window
 from patchclip_core.values.results import (
     Finding,
     Findings,
@@ -53,6 +54,10 @@ UNTRAINED = ModelIdentity(
     licence="Apache-2.0",
     statement="Random weights, for testing the way through the node.",
 )
+
+
+FULL_RANGE = Display(Rescale(), Window(2048, 4096))
+"""How an analysis shows 12 bits where nothing is said against it."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,10 @@ def analysed_source(
     present: Mapping[str, Sequence[tuple[int, int, int, int]]] | None = None,
     model: ModelIdentity = TRAINED,
     remarks: tuple[str, ...] = (),
+    display: Display = FULL_RANGE,
 ) -> AnalysedImage:
     """An analysed image of a data set."""
-    return AnalysedImage(read_facts(source), findings_for(source, present, model), remarks)
+    return AnalysedImage(read_facts(source), findings_for(source, present, model), display, remarks)
 
 
 def with_overlay(image: AnalysedImage, *styles: PictureStyle) -> AnalysedImage:

@@ -12,6 +12,7 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.sr.coding import Code
 
+from patchclip_core.values.display import Display
 from patchclip_core.values.results import Findings, Region
 from patchclip_node.dicom import codes
 from patchclip_node.domain.variants import PictureStyle
@@ -36,76 +37,6 @@ class Attributes:
             assert tag is not None, keyword
             dataset.add(DataElement(tag, dictionary_VR(keyword), value, validation_mode=IGNORE))
         return dataset
-
-
-@dataclass(frozen=True, slots=True)
-class LookupTable:
-    """A table as it stands in the source, whose VRs depend on the pixels. kind: Modality LUT Type, '' for a VOI LUT."""
-
-    descriptor: DataElement
-    data: DataElement
-    kind: str = ""
-
-    def dataset(self) -> Dataset:
-        """Return the item of a sequence."""
-        item = Dataset()
-        item.add(self.descriptor)
-        item.add(self.data)
-        if self.kind:
-            item.ModalityLUTType = self.kind
-        return item
-
-
-@dataclass(frozen=True, slots=True)
-class Rescale:
-    """Rescale Slope, Rescale Intercept and Rescale Type (PS3.3 C.11.1)."""
-
-    slope: float
-    intercept: float
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Window Center, Window Width and VOI LUT Function, '' where none is stated (PS3.3 C.11.2)."""
-
-    centre: float
-    width: float
-    function: str
-
-
-@dataclass(frozen=True, slots=True)
-class Grayscale:
-    """How an image becomes grey on a screen: Modality LUT, VOI LUT and polarity. None: there is no such step."""
-
-    modality: LookupTable | Rescale | None
-    voi: LookupTable | Window | None
-    is_inverse: bool
-
-    def dataset(self) -> Dataset:
-        """Return the Modality LUT, Softcopy VOI LUT and Softcopy Presentation LUT modules (PS3.3 C.11.1, .8, .6).
-
-        A presentation state replaces the image's own transforms and its polarity. One that left them out would show a
-        MONOCHROME1 image inverted, and most images flat.
-        """
-        modules = Dataset()
-        match self.modality:
-            case LookupTable():
-                modules.ModalityLUTSequence = [self.modality.dataset()]
-            case Rescale(slope, intercept, kind):
-                modules.RescaleSlope, modules.RescaleIntercept, modules.RescaleType = slope, intercept, kind
-        voi = Dataset()
-        match self.voi:
-            case LookupTable():
-                voi.VOILUTSequence = [self.voi.dataset()]
-            case Window(centre, width, function):
-                voi.WindowCenter, voi.WindowWidth = centre, width
-                if function:
-                    voi.VOILUTFunction = function
-        if voi:
-            modules.SoftcopyVOILUTSequence = [voi]
-        modules.PresentationLUTShape = "INVERSE" if self.is_inverse else "IDENTITY"
-        return modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +78,6 @@ class SourceFacts:
     utc_offset: timedelta | None
     character_sets: tuple[str, ...]
     foreign_texts: frozenset[str]
-    grayscale: Grayscale
 
     @property
     def states_side(self) -> bool:
@@ -202,6 +132,7 @@ class Picture:
 class AnalysedImage:
     """A source image, and what the model says of it.
 
+    display: how the analysis showed its stored values.
     remarks: what the reader should know of the image, from its selection; the findings bring their own.
     pictures: the image as the model saw it, with what was found drawn into it, in each style that a variant names.
     number: what results call the image, from 1, where its study has several; None for the only one.
@@ -209,6 +140,7 @@ class AnalysedImage:
 
     facts: SourceFacts
     findings: Findings
+    display: Display
     remarks: tuple[str, ...] = ()
     pictures: Mapping[PictureStyle, Picture] = field(default_factory=lambda: MappingProxyType({}))
     number: int | None = None

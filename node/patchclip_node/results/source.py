@@ -6,14 +6,13 @@ that cannot be matched is worse than one that a validator marks. Everything else
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from pydicom import DataElement, Dataset
+from pydicom import Dataset
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
@@ -23,7 +22,7 @@ from patchclip_core.io import elements
 from patchclip_core.io.spacing import pixel_spacing_mm
 from patchclip_node.dicom.headers import text
 from patchclip_node.dicom.orders import MOST_CARRIED_ITEMS, ORDER_KEYWORDS, orders
-from patchclip_node.results.facts import Attributes, Grayscale, LookupTable, Rescale, SourceFacts, Window
+from patchclip_node.results.facts import Attributes, SourceFacts
 
 _IDENTITY: Final = (
     "PatientName",
@@ -92,7 +91,6 @@ _ACQUISITION: Final = (
 
 _BODY_PART: Final = ("BodyPartExamined", "Laterality")
 _LOSSY_COMPRESSION: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_VOI_FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 
 
 def read_facts(source: Dataset) -> SourceFacts:
@@ -126,9 +124,6 @@ def read_facts(source: Dataset) -> SourceFacts:
         utc_offset=_utc_offset(source),
         character_sets=_character_sets(source),
         foreign_texts=frozenset(_foreign_texts(source)),
-        grayscale=Grayscale(
-            _modality(source), _voi(source), text(source, "PhotometricInterpretation").upper() == "MONOCHROME1"
-        ),
     )
 
 
@@ -233,46 +228,6 @@ def _foreign_texts(source: Dataset) -> Iterator[str]:
         if element.VR in CUSTOMIZABLE_CHARSET_VR and element.value:
             values = element.value if isinstance(element.value, MultiValue) else [element.value]
             yield from (str(value).strip() for value in values if not str(value).isascii())
-
-
-def _modality(source: Dataset) -> LookupTable | Rescale | None:
-    table = _table(source, "ModalityLUTSequence")
-    if table is not None:
-        kind = text(source.ModalityLUTSequence[0], "ModalityLUTType") or "US"
-        return LookupTable(*table, kind)
-    slope, intercept = _number(source, "RescaleSlope"), _number(source, "RescaleIntercept")
-    if slope and intercept is not None:
-        return Rescale(slope, intercept, text(source, "RescaleType") or "US")
-    return None
-
-
-def _voi(source: Dataset) -> LookupTable | Window | None:
-    """Return the first VOI LUT, else the first window, as the analysis saw the image; None where there is neither."""
-    table = _table(source, "VOILUTSequence")
-    if table is not None:
-        return LookupTable(*table)
-    centre, width = _number(source, "WindowCenter"), _number(source, "WindowWidth")
-    function = text(source, "VOILUTFunction").upper()
-    if centre is None or width is None or width < (1 if function in {"", "LINEAR"} else 1e-6):
-        return None
-    return Window(centre, width, function if function in _VOI_FUNCTIONS else "")
-
-
-def _table(source: Dataset, keyword: str) -> tuple[DataElement, DataElement] | None:
-    """Return LUT Descriptor and LUT Data of the first table of a sequence."""
-    tables = source.get(keyword)
-    if not tables or any(name not in tables[0] for name in ("LUTDescriptor", "LUTData")):
-        return None
-    return tables[0]["LUTDescriptor"], tables[0]["LUTData"]
-
-
-def _number(source: Dataset, keyword: str) -> float | None:
-    """Return the first value of an attribute as a finite number."""
-    try:
-        value = float(text(source, keyword).split("\\")[0])
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def valid_text(dataset: Dataset, keyword: str) -> str:

@@ -1,7 +1,7 @@
 """The Grayscale Softcopy Presentation State of an image: outlines and words that a viewer draws over it.
 
-It shows the image as its own header asks for: the same Modality and VOI transforms, the same polarity (PS3.4 N.2). What
-it says of a place is in the pixels of the source, as in the report.
+It shows the image as the analysis did: the same Modality and VOI transforms, the same polarity (PS3.4 N.2). What it
+says of a place is in the pixels of the source, as in the report.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from patchclip_core.places.regions import region_mask
 from patchclip_core.values.results import Finding, Findings, FindingState, Region
 from patchclip_core.values.wording import percent
 from patchclip_node.results.context import Subject
+from patchclip_node.results.images.grayscale import softcopy_modules
 
 _NOTICE_LAYER: Final = "AI_NOTICE"
 _NOTICE_PLACES: Final = ((0.02, 0.2), (0.8, 0.98))
@@ -44,7 +45,7 @@ def presentation_state(subject: Subject) -> Dataset:
     series.SeriesInstanceUID, series.ReferencedImageSequence = facts.series_instance_uid, [facts.reference()]
     state.ReferencedSeriesSequence = [series]
     state.DisplayedAreaSelectionSequence = [_whole_image(subject)]
-    state.update(facts.grayscale.dataset())
+    state.update(softcopy_modules(subject.image.display))
     present = enumerate(subject.image.findings.present, 1)
     placed = [(f"AI_{order}", finding) for order, finding in present if finding.regions]
     state.GraphicAnnotationSequence = [

@@ -150,9 +150,11 @@ def _analysed(
     overlay: PictureStyle,
 ) -> AnalysedFile:
     beside = (*candidate.remarks, *radiograph.remarks)
+    assert radiograph.display is not None, "what is decoded of a DICOM file says how it was displayed"
     result = AnalysedImage(
         read_facts(candidate.source),
         findings,
+        radiograph.display,
         tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks),
     )
     drawn = {style: _drawn(radiograph, result, context, style) for style in dict.fromkeys((overlay, *styles))}

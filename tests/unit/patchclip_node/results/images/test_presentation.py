@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
+from patchclip_core.values.display import Display, Rescale, Window
 from patchclip_node.domain.variants import ResultKind
 from tests.support.objects import object_of
-from tests.support.synthetic import TRAINED, analysed
+from tests.support.synthetic import TRAINED, analysed, analysed_source, source_image
 
 LUNGS: dict[str, Any] = {"opacity": [(3, 3, 3, 3), (8, 9, 2, 2)], "pleural_effusion": [(10, 2, 3, 3)], "edema": []}
 
@@ -110,41 +111,16 @@ def test_every_layer_that_is_drawn_on_is_declared_once() -> None:
     assert {annotation.GraphicLayer for annotation in state.GraphicAnnotationSequence} == set(declared)
 
 
-@pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME1", "INVERSE"), ("MONOCHROME2", "IDENTITY")])
-def test_a_presentation_state_keeps_the_polarity_of_its_source(photometric: str, shape: str) -> None:
-    assert gsps(LUNGS, PhotometricInterpretation=photometric).PresentationLUTShape == shape
+def test_a_presentation_state_shows_the_image_as_the_analysis_did_whatever_its_header_says() -> None:
+    source = source_image(WindowCenter=5, WindowWidth=1, PhotometricInterpretation="MONOCHROME1", RescaleIntercept=7)
+    display = Display(Rescale(), Window(2000, 3000), inverted=False)
 
-
-def test_a_presentation_state_keeps_the_first_window_and_the_rescaling() -> None:
-    state = gsps(
-        LUNGS,
-        WindowCenter=[2000, 1000],
-        WindowWidth=[3000, 500],
-        VOILUTFunction="SIGMOID",
-        RescaleSlope=2,
-        RescaleIntercept=-5,
-        RescaleType="US",
-    )
+    state = object_of(ResultKind.GSPS, analysed_source(source, LUNGS, display=display))
 
     (voi,) = state.SoftcopyVOILUTSequence
-    assert (voi.WindowCenter, voi.WindowWidth, voi.VOILUTFunction) == (2000, 3000, "SIGMOID")
-    assert (state.RescaleSlope, state.RescaleIntercept, state.RescaleType) == (2, -5, "US")
-
-
-def test_a_presentation_state_prefers_a_table_to_a_window() -> None:
-    table = Dataset()
-    table.LUTDescriptor, table.LUTData, table.LUTExplanation = [4, 0, 16], [0, 100, 200, 300], "NORMAL"
-
-    state = gsps(LUNGS, VOILUTSequence=[table], WindowCenter=2000, WindowWidth=3000)
-
-    (voi,) = state.SoftcopyVOILUTSequence
-    assert list(voi.VOILUTSequence[0].LUTData) == [0, 100, 200, 300]
-    assert "WindowCenter" not in voi
-
-
-@pytest.mark.parametrize("window", [{}, {"WindowCenter": 5, "WindowWidth": 0}, {"WindowCenter": 5}])
-def test_without_a_usable_window_a_presentation_state_has_none(window: dict[str, float]) -> None:
-    assert "SoftcopyVOILUTSequence" not in gsps(LUNGS, **window)
+    assert (voi.WindowCenter, voi.WindowWidth) == (2000, 3000)
+    assert state.PresentationLUTShape == "IDENTITY"
+    assert "RescaleIntercept" not in state
 
 
 @pytest.mark.parametrize(
