@@ -1,6 +1,6 @@
 """The library as a person at a notebook uses it: load a model, analyse one image in any form, plot what was found.
 
-Node and trainer use what is below: `checkpoints.checkpoint.load`, and analyzers that take batches of radiographs.
+Node and trainer use what is below: `checkpoints.checkpoint.load`, and `Analyzer`, which takes batches of radiographs.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class SeenFindings(Findings):
 class Model:
     """A model at a notebook: an `Analyzer` of any architecture that takes images in any form.
 
-    What else its analyzer has (`network`, `tokenizer`, `card`, ...) is here under the same name, so that saliency and
-    word maps take a model as it is. `analyzer` is the analyzer itself.
+    What else its `analyzer` has (`network`, `tokenizer`, `card`, ...) is here under the same name, so that saliency and
+    word maps take a model as it is. `analyzer` itself is the wrapped `Analyzer`.
     """
 
     def __init__(self, analyzer: Analyzer) -> None:

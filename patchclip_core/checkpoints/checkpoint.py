@@ -1,7 +1,7 @@
 """Checkpoints: a folder with `card.json` and the weights it names, verified before anything is built from them.
 
 Weights are safetensors; nothing is ever unpickled. Architectures are built in or come from other packages by an entry
-point in the group `patchclip.models`: a callable (folder, card, device) -> Analyzer.
+point in the group `patchclip.models`: a callable `(folder, card, device) -> Analyzer`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read_card(folder: Path) -> ModelCard:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CheckpointError(f"{folder} is no checkpoint: cannot read {CARD_FILE} ({error.strerror})") from error
+        raise CheckpointError(f"{folder} is not a checkpoint: cannot read {CARD_FILE} ({error.strerror})") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}); copy the checkpoint again") from error
     try:

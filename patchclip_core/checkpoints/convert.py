@@ -69,7 +69,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file ({error}); copy it again") from error
+        raise CheckpointError(f"{path} is not a safetensors file ({error}); copy it again") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise CheckpointError(
             f"{path} holds more than tensors (pickled objects or TorchScript, which are code), or is damaged. Code is "
@@ -78,7 +78,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} is no state dict: tensors by name are needed, and nothing else")
+        raise CheckpointError(f"{path} is not a state dict: tensors by name are needed, and nothing else")
     for prefix in _PREFIXES:
         if content and all(str(name).startswith(prefix) for name in content):
             content = {str(name).removeprefix(prefix): value for name, value in content.items()}
@@ -94,13 +94,15 @@ def _unpickled(path: Path) -> Any:
 def configuration_of(tensors: Tensors, activation: Activation = "quick_gelu") -> dict[str, Any]:
     """Return the CLIPConfig that shapes alone give away; `activation` is not among what they do.
 
-    Raises `CheckpointError` where this is no CLIP with a vision transformer.
+    Raises `CheckpointError` where this is not a CLIP with a vision transformer.
     """
     if "visual.layer1.0.conv1.weight" in tensors:
         raise CheckpointError("this CLIP's image tower is a ResNet, which has no patch tokens: take one with a ViT")
     needed = ("visual.conv1.weight", "visual.proj", "token_embedding.weight", "positional_embedding", "text_projection")
     if missing := [name for name in (*needed, "visual.positional_embedding") if name not in tensors]:
-        raise CheckpointError(f"this is no state dict with the names of OpenAI's CLIP: it lacks {', '.join(missing)}")
+        raise CheckpointError(
+            f"this state dict does not have the names of OpenAI's CLIP: it lacks {', '.join(missing)}"
+        )
     width, channels, patch, _ = tensors["visual.conv1.weight"].shape
     side = round((len(tensors["visual.positional_embedding"]) - 1) ** 0.5)
     words, text_width = tensors["token_embedding.weight"].shape
@@ -206,7 +208,7 @@ def _layers(tensors: Tensors, prefix: str) -> dict[str, int]:
     widest = tensors.get(f"{prefix}0.mlp.c_fc.weight")
     if not numbers or widest is None:
         raise CheckpointError(
-            f"this is no state dict with the names of OpenAI's CLIP: it lacks {prefix}0.mlp.c_fc.weight"
+            f"this state dict does not have the names of OpenAI's CLIP: it lacks {prefix}0.mlp.c_fc.weight"
         )
     return {"num_hidden_layers": max(numbers) + 1, "intermediate_size": len(widest)}
 

@@ -41,7 +41,7 @@ def fill_weights(network: torch.nn.Module, path: Path) -> None:
     try:
         found = unpack(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is no safetensors file ({error}); copy the checkpoint again") from error
+        raise CheckpointError(f"{path} is not a safetensors file ({error}); copy the checkpoint again") from error
     wanted = network.state_dict()
     problems = [f"missing: {name}" for name in wanted if name not in found]
     problems += [f"unexpected: {name}" for name in found if name not in wanted]
@@ -68,11 +68,11 @@ def read_tokenizer(folder: Path, text: TextSettings) -> Tokenizer:
 
 
 def choose_device(name: str) -> torch.device:
-    """'auto' is a GPU where there is one. Raises `CheckpointError` where 'cuda' is asked for in vain."""
+    """'auto' is a GPU where there is one. Raises `CheckpointError` for 'cuda' where no GPU can be used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise CheckpointError("device 'cuda' was asked for, but no GPU can be used here; set it to 'auto' or 'cpu'")
+        raise CheckpointError("device is 'cuda', but no GPU can be used here; set it to 'auto' or 'cpu'")
     return torch.device(name)
 
 

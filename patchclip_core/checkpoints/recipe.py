@@ -111,7 +111,7 @@ class Encoders:
         )
 
     def _fill(self, network: FindingsNetwork) -> None:
-        """Copy the weights that the encoders bring; a projection only into a shared space of its own width."""
+        """Copy the weights that the encoders bring; a projection only where the shared space has its width."""
         with torch.no_grad():
             _fill_image_tower(network.image_tower, self.image)
             if self.text.weights is not None:

@@ -10,7 +10,7 @@ from patchclip_core.values.wording import RESEARCH_STATEMENT
 def page(package: str, **values: object) -> str:
     """Return the page that `templates/report.html` of a package makes of values; it extends `page.html` of this one.
 
-    Values are escaped where they are no `Markup`; one that is missing raises `jinja2.UndefinedError`. Every page says
+    Values that are not `Markup` are escaped; one that is missing raises `jinja2.UndefinedError`. Every page says
     what the software must not be used for.
     """
     environment = Environment(

@@ -110,7 +110,7 @@ class Column:
         return tuple((line, colour) for line in wrapped(drawable(said), self.px(self.letters_px), room))
 
     def height_px(self, lines: int) -> int:
-        """Return the height of so many lines, without margins."""
+        """Return the height of that number of lines, without margins."""
         return self.px(self.line_px) * lines
 
     def draw(self, draw: ImageDraw.ImageDraw, left: int, top: int, lines: Iterable[Line]) -> None:

@@ -90,7 +90,7 @@ class NetworkAnalyzer:
         return self._device
 
     def asking(self, definitions: Iterable[FindingDefinition]) -> NetworkAnalyzer:
-        """Return an analyzer that also looks for these findings, by their sentences alone.
+        """Return a `NetworkAnalyzer` that also looks for these findings, by their sentences alone.
 
         They are experimental: nothing was trained or tuned for them, and they are never reported as absent. Findings
         that the card has stay as they are.
@@ -100,14 +100,14 @@ class NetworkAnalyzer:
         return NetworkAnalyzer(self._network, self._tokenizer, self._card, self._device, by_text, self._tiles)
 
     def unabridged(self) -> NetworkAnalyzer:
-        """Return an analyzer that decides on all findings of the card, as measuring them needs."""
+        """Return a `NetworkAnalyzer` that decides on all findings of the card, as measuring them needs."""
         whole = {"reported": True, "not_evaluated": ""}
         findings = tuple(finding.model_copy(update=whole) for finding in self._card.findings)
         card = self._card.model_copy(update={"findings": findings})
         return NetworkAnalyzer(self._network, self._tokenizer, card, self._device, self._by_text, self._tiles)
 
     def looking_closer(self, tiles: TileSettings | None = None) -> NetworkAnalyzer:
-        """Return an analyzer whose maps also come from tiles of the radiograph, for small findings.
+        """Return a `NetworkAnalyzer` whose maps also come from tiles of the radiograph, for small findings.
 
         It takes as many more passes as there are tiles. Image probabilities stay those of the whole radiograph.
         """

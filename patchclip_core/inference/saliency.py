@@ -1,8 +1,8 @@
 """Where a model looks, by the methods that patch maps are compared with, behind one interface.
 
-A *map maker* takes (analyzer, radiograph, finding's key) and gives a `PlaceMap`; saliency takes `ImageViews` as well.
-All of them ask the same model, with the mirror image and the smoothing that its card asks for: the patch map of its
-heads, attention rollout (Abnar and Zuidema, ACL 2020) and Grad-CAM (Selvaraju et al., ICCV 2017).
+A *map maker* takes a `NetworkAnalyzer`, a radiograph and a finding's key, and gives a `PlaceMap`; saliency takes
+`ImageViews` as well. All of them ask the same model, with the mirror image and the smoothing that its card asks for:
+the patch map of its heads, attention rollout (Abnar and Zuidema, ACL 2020) and Grad-CAM (Selvaraju et al., ICCV 2017).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MapMaker = Callable[[NetworkAnalyzer, Radiograph, str], PlaceMap]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageViews:
-    """A radiograph as a network sees it, so that several maps need not look at it anew.
+    """A radiograph as a network sees it, so that several maps need not look at it again.
 
     views: the image, or what a fixed trunk made of it; then its mirror image, where the card asks for it.
     """
@@ -166,7 +166,7 @@ def _recorded_attention(tower: ImageTower) -> Iterator[list[torch.Tensor]]:
     recorded: list[torch.Tensor] = []
 
     def ask(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        # PyTorch's own layer does not compute weights that nobody asks for; what it will see is asked once more.
+        # PyTorch's own layer computes weights only on request; so what it will see is asked once more.
         assert isinstance(layer, nn.TransformerEncoderLayer)
         states = layer.norm1(given[0]) if layer.norm_first else given[0]
         recorded.append(layer.self_attn(states, states, states, need_weights=True)[1][0])
@@ -185,7 +185,7 @@ def _recorded_attention(tower: ImageTower) -> Iterator[list[torch.Tensor]]:
             assert attention is not None
             hooks.append(attention.register_forward_hook(keep))
     model = getattr(tower, "model", None)
-    model = model if hasattr(model, "set_attn_implementation") else None  # else it is no network of transformers
+    model = model if hasattr(model, "set_attn_implementation") else None  # else it is not a network of transformers
     before = model.config._attn_implementation if model is not None else None  # noqa: SLF001 - transformers has no getter
     try:
         if model is not None:

@@ -26,7 +26,8 @@ from patchclip_core.values.results import Radiograph
 _START_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 2
-"""A child that died while decoding is replaced and asked again: the kernel may have ended it for others' memory."""
+"""A child that died while decoding is replaced and asked again: the kernel may have ended it because another process
+used the memory."""
 
 
 class _ChildDiedError(Exception):

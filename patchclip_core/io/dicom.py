@@ -139,7 +139,7 @@ def _frame_layout(header: Dataset) -> FrameLayout:
         )
     if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnreadableImageError(
-            f"Photometric Interpretation (0028,0004) is {photometric or 'missing'}: nobody can say what is black"
+            f"Photometric Interpretation (0028,0004) is {photometric or 'missing'}: it is unknown what is black"
         )
     frames = number(header, "NumberOfFrames") or 1
     if frames != 1:
@@ -172,7 +172,7 @@ def _overlays_share_samples(dataset: Dataset) -> bool:
 def _required_number(header: Dataset, keyword: str) -> int:
     value = number(header, keyword)
     if value is None:
-        raise UnreadableImageError(f"this is no DICOM image, or a damaged one: {keyword} is missing")
+        raise UnreadableImageError(f"this is not a DICOM image, or it is damaged: {keyword} is missing")
     return int(value)
 
 
@@ -213,7 +213,7 @@ def _vois(
         name = VoiFunction.LINEAR
     for centre, width in zip(centres, widths, strict=False):
         if width <= 0:
-            remarks.append(f"Window Width is {width:g}, which is no window.")
+            remarks.append(f"Window Width is {width:g}, which is not a window.")
         elif width < 1 and name == VoiFunction.LINEAR:
             yield Window(centre, width, VoiFunction.LINEAR_EXACT)  # LINEAR is not defined below 1 (C.11.2.1.2.1)
         else:

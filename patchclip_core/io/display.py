@@ -35,7 +35,7 @@ class DisplayPipeline:
 
     vois: VOI LUTs and windows, each an alternative (C.11.2), in the order in which they are tried.
     inverted: True for MONOCHROME1. Presentation LUT Shape only repeats this (C.8.11.3.1.2) and is not applied again.
-    padding: stored values from..to that are no picture (Pixel Padding Value and Range Limit), or None.
+    padding: stored values from..to that are not part of the picture (Pixel Padding Value and Range Limit), or None.
     full_range: stored minimum and maximum that mean black and white where nothing else is said, or None.
     """
 

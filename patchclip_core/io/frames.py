@@ -117,7 +117,7 @@ def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> Decoded
 
 
 def stream_values(samples: NDArray[np.integer], precision_bits: int, layout: FrameLayout) -> DecodedFrame:
-    """Take the samples of a compressed stream, which has a precision of its own, for the stored values they are.
+    """Take the samples of a compressed stream, which has its own precision, for the stored values they are.
 
     samples: whole numbers at the stream's precision, right-aligned. Where they fit into Bits Stored the header holds;
     where they do not, the stream does, and a remark says so.
@@ -138,7 +138,7 @@ def stream_values(samples: NDArray[np.integer], precision_bits: int, layout: Fra
 
 
 def _of_bits(layout: FrameLayout, bits: int) -> FrameLayout:
-    """Return the layout of right-aligned samples of so many bits."""
+    """Return the layout of right-aligned samples with that number of bits."""
     allocated = next(size for size in (8, 16, 32) if size >= bits)
     return replace(layout, bits_allocated=allocated, bits_stored=bits, high_bit=bits - 1)
 
@@ -195,7 +195,7 @@ def _rle_samples(pixel_data: bytes, layout: FrameLayout) -> NDArray[np.integer]:
 
 
 def _check_codestream(header: CodestreamHeader, layout: FrameLayout) -> None:
-    """A stream that is larger than its header says would be decoded past every limit; a colour one is no radiograph."""
+    """A stream larger than its header says would be decoded past every limit; a colour one is not a radiograph."""
     if (header.rows, header.columns) != (layout.rows, layout.columns):
         raise UnreadableImageError(
             f"Rows and Columns say {layout.columns} x {layout.rows} pixels, but the compressed stream holds "

@@ -1,7 +1,7 @@
 """What is measurably wrong with an image, as remarks for the reader of the result. Nothing is changed or refused.
 
 All thresholds are here. They are set so that few of 1,317 public chest radiographs get a remark. Whether the patient is
-rotated, or the image turned by 90 or 180 degrees, is not to be seen in grey values without a model of its own; what the
+rotated, or the image turned by 90 or 180 degrees, cannot be seen in grey values without a model made for it; what the
 header says of the orientation is remarked where headers are read.
 """
 

@@ -31,7 +31,7 @@ from patchclip_core.models.towers import Features, ImageSettings, ImageTokens, P
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A row of the published table: so many blocks of one width, of which the first has the stride."""
+    """A row of the published table: a number of blocks of one width, of which the first has the stride."""
 
     blocks: int
     kernel: int
@@ -95,7 +95,7 @@ class EfficientNetImageSettings(ImageSettings):
     trained_stages: Literal[0, 2] = 0
     """How many of the trunk's stages learn: none, or the last two, which are those of stride 32."""
     readers: Annotated[int, Field(ge=1)] = 1
-    """Sets of layers over the same trunk, each with a random start of its own."""
+    """Sets of layers over the same trunk, each with its own random start."""
 
     @property
     def input_channels(self) -> int:
@@ -270,7 +270,7 @@ class EfficientNetImageTower(TrunkTower):
     def _side_by_side(self, fine: torch.Tensor) -> torch.Tensor:
         """(B, 112, H / 16, W / 16) -> (B, 432, H // stride, W // stride).
 
-        What is left over beyond a multiple of 32 has no coarse features of its own: it takes its neighbours'.
+        What is left over beyond a multiple of 32 has no coarse features: it takes its neighbours'.
         """
         coarse = self.model.coarse(fine)
         if self.settings.stride == 32:

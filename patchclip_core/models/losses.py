@@ -97,7 +97,7 @@ def _counted(known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
 
 
 def bag_loss(logits: torch.Tensor, bags: torch.Tensor, highest: int, total: Total = own) -> torch.Tensor:
-    """Return the mean cross-entropy of bags: patches of an image that shows a finding, nobody has said where.
+    """Return the mean cross-entropy of bags: patches of an image that shows a finding at an unknown place.
 
     Some patch of a bag is positive, any of the others may be negative. So the mean of its `highest` highest logits
     stands for it (of all, where it has fewer), and other patches get no gradient. logits, bags: (B, F, P), bags bool,
@@ -115,7 +115,7 @@ class Bank:
 
     images: (Q, D), reports: (R, D), of length 1. report_negatives: (B, R) bool, which of the bank's reports do not
     hold for each image of the batch; image_negatives: (N, Q) bool, for which of its images each report does not hold.
-    What holds is left out: it is no negative, and as a positive it would outweigh the batch's own with stale ones.
+    What holds is left out: it is not a negative, and as a positive it would outweigh the batch's own with stale ones.
     """
 
     images: torch.Tensor
@@ -160,7 +160,7 @@ def contrastive_loss(logits: torch.Tensor, positives: torch.Tensor | None = None
 
     positives: (B, N) bool, default the diagonal. Of several positives each is contrasted with the negatives and the
     mean is taken, so that no positive is pushed away for another one's sake. Images and texts without a positive are
-    negatives for the others and have no term of their own; without any positive the loss is 0.
+    negatives for the others and add no term; without any positive the loss is 0.
     """
     logits = logits.float()
     own = _own_pairs(logits) if positives is None else positives

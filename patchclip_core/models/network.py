@@ -1,4 +1,4 @@
-"""What an analyzer asks of a network, whichever method it follows."""
+"""What a `NetworkAnalyzer` asks of a network, whichever method it follows."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class FindingsNetwork(nn.Module, ABC):
 
 
 def mean_of_readers(answer: Answer, readers: int) -> Answer:
-    """Return one answer of those that so many readers gave, one after the other: (N * B, F), (N * B, F, P)."""
+    """Return one answer of those that `readers` gave, one after the other: (N * B, F), (N * B, F, P)."""
     if readers == 1:
         return answer
     image = answer.image.reshape(readers, -1, *answer.image.shape[1:])

@@ -20,7 +20,7 @@ import torch
 from patchclip_core.errors import CheckpointError
 
 _SAME_AS = {"cxr-bert": "bert"}
-"""Model types that come with code of their own, but whose encoder is one that `transformers` has."""
+"""Model types that come with their own code, but whose encoder is one that `transformers` has."""
 _NOT_ARCHITECTURE = {
     *("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "auto_map"),
     *("id2label", "label2id", "problem_type", "output_attentions", "output_hidden_states", "return_dict"),

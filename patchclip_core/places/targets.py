@@ -21,7 +21,7 @@ from patchclip_core.values.results import Box, FloatArray, Geometry
 class FindingLabel:
     """What a reader said of one finding in one image.
 
-    present: True, False, or None where nobody looked for it: it then enters neither loss nor measure.
+    present: True, False, or None where the reader did not look for it: it then enters neither loss nor measure.
     boxes: where it is, in source pixels. Empty for a present finding means "somewhere": its patches are unknown, not
     negative. rest: how much the patches outside of the boxes count as negatives beside the others, from 0, where it is
     unknown whether the finding is there, to 1, where it is known to be absent. weight: how much the known patches count
@@ -41,7 +41,7 @@ class Targets:
     image: (B, F) float, 1 present, 0 absent. image_known: (B, F) bool.
     patches: (B, F, P) float in [0, 1], covered part of the patch. patches_known: (B, F, P) bool.
     weights: (B, F, P) float, above 0 where a patch is known, how much it counts.
-    bags: (B, F, P) bool, all patches of the image where the finding is known to be present and nobody has said where.
+    bags: (B, F, P) bool, all patches of the image where the finding is known to be present, at an unknown place.
     """
 
     image: torch.Tensor

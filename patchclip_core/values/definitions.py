@@ -45,7 +45,7 @@ class FindingDefinition(BaseModel):
     colour: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
     """Display colour, sRGB."""
     extent: Literal["localised", "image"] = "localised"
-    """'image': a finding without a place of its own; it gets no regions."""
+    """'image': a finding that has no particular place; it gets no regions."""
     reported: bool = True
     """False: trained and measured like the others, but a helper of theirs: nothing is said of it to a reader."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5

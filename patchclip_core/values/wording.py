@@ -39,7 +39,7 @@ class Wording:
 
     def __post_init__(self) -> None:
         with_names = [sentence for sentence in self.sentences if _names_in(sentence)]
-        # The most specific first: the one with the most words of its own.
+        # The most specific first: the one with the most words besides its names.
         with_names.sort(key=lambda sentence: -len(re.sub(r"\{\w+\}", "", sentence)))
         object.__setattr__(self, "_patterns", tuple((_pattern(each), each) for each in with_names))
 
@@ -50,7 +50,7 @@ class Wording:
     def repeat(self, said: str) -> str:
         """Say again what was already said in English, such as a remark of the decoder, names filled in.
 
-        What fills a name in is said again as well, where it is a sentence of its own.
+        What fills a name in is said again as well, where it is itself a sentence.
         """
         if said in self.sentences:
             return self.sentences[said].format()

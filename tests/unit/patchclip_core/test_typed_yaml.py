@@ -141,12 +141,12 @@ def test_all_else_is_read_as_yaml_says(text: str, content: Any) -> None:
         (b"a: 2026-13-45", "is not valid YAML: month must be in 1..12"),
         (b"a: " + b"[" * 5000, "is not valid YAML: it is nested too deeply"),
         (b"a: !!python/object:os.system {}", "is not valid YAML: could not determine a constructor"),
-        (b"a: caf\xe9", "is not text in UTF-8 (byte 7): save it as UTF-8"),
+        (b"a: tri\xe9", "is not text in UTF-8 (byte 7): save it as UTF-8"),
         (b"[1, 2]", "must hold 'key: value' lines, it holds a list"),
         (b"on: 3", ": the key True is not text: put it in quotes"),
     ],
 )
-def test_what_is_no_table_of_keys_is_refused_with_what_to_do(content: bytes, said: str, tmp_path: Path) -> None:
+def test_what_is_not_a_table_of_keys_is_refused_with_what_to_do(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(content)
 
     with pytest.raises(SketchError) as refused:

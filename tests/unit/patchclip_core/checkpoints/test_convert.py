@@ -183,8 +183,8 @@ def test_a_clip_with_a_layer_missing_is_refused(tmp_path: Path, capsys: pytest.C
     assert "lacks vision_model.encoder.layers.1.layer_norm2.bias" in refusal(tmp_path, capsys, state)
 
 
-def test_what_is_no_state_dict_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "is no state dict" in refusal(tmp_path, capsys, [1, 2, 3])
+def test_what_is_not_a_state_dict_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is not a state dict" in refusal(tmp_path, capsys, [1, 2, 3])
 
 
 def test_a_source_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

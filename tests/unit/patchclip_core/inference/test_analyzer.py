@@ -244,7 +244,7 @@ def test_weights_that_are_no_safetensors_are_refused_and_never_unpickled(checkpo
     torch.save({"logit_scale": torch.zeros(1)}, checkpoint / "weights.safetensors")
     rewrite(checkpoint)
 
-    with pytest.raises(CheckpointError, match="no safetensors file"):
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
         load(checkpoint)
 
 

@@ -33,7 +33,7 @@ STREAMS = Path(__file__).parents[4] / "node" / "patchclip_node" / "cli" / "strea
 
 
 def jpeg_lossless(tmp_path: Path, stored: NDArray[np.integer], bits: int, option: str = "+e1") -> bytes:
-    """A JPEG Lossless stream with the precision that DCMTK gives samples of so many bits."""
+    """A JPEG Lossless stream with the precision that DCMTK gives samples of `bits` bits."""
     source, target = write(dataset_of(stored, bits), tmp_path), tmp_path / "compressed.dcm"
     subprocess.run(["dcmcjpeg", option, source, target], check=True, capture_output=True)
     return next(generate_frames(dcmread(target).PixelData, number_of_frames=1))

@@ -156,8 +156,8 @@ def test_other_weights_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_weights_of_a_package_that_is_not_installed_name_the_package() -> None:
-    with pytest.raises(CheckpointError, match="pip install a-package-that-nobody-has"):
-        find_source("package:a-package-that-nobody-has/weights.pth")
+    with pytest.raises(CheckpointError, match="pip install a-package-that-is-not-here"):
+        find_source("package:a-package-that-is-not-here/weights.pth")
 
 
 def test_a_package_without_such_a_file_is_named() -> None:

@@ -73,7 +73,7 @@ def test_a_published_shape_reads_every_usual_size(name: str, side: int) -> None:
     assert grid.centre_px == grid.pitch_px / 2
 
 
-# A convolutional trunk with random weights hardly answers to its input; where its cells lie has a test of its own.
+# A convolutional trunk with random weights hardly answers to its input; where its cells lie has its own test.
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", [name for name in SHAPES if SHAPES[name]["kind"] != "efficientnet"])
 def test_at_every_usual_size_a_patch_answers_to_what_lies_in_its_place(name: str, side: int) -> None:

@@ -104,7 +104,7 @@ def test_what_is_known_follows_the_label() -> None:
     assert targets.image.tolist() == [[1.0, 1.0, 0.0, 0.0]]
     assert targets.image_known.tolist() == [[True, True, True, False]]
     assert torch.equal(targets.patches_known[0, 0], inside)
-    assert not targets.patches_known[0, 1].any(), "a positive image without boxes is no sheet of negatives"
+    assert not targets.patches_known[0, 1].any(), "a positive image without boxes is not a sheet of negatives"
     assert torch.equal(targets.patches_known[0, 2], inside)
     assert not targets.patches_known[0, 3].any()
     assert torch.equal(targets.bags[0, 1], inside)

@@ -1,4 +1,4 @@
-"""The table of methods: what core and trainer ask of each is there, and nobody else tells methods apart."""
+"""The table of methods: what core and trainer ask of each is there, and no other module tells methods apart."""
 
 from __future__ import annotations
 
