@@ -1,1 +1,1 @@
-"""Retrains the model on images and boxes of one's own: prepare, train, evaluate, export."""
+"""Retrains the model on your own images and boxes: prepare, train, evaluate, export."""

@@ -71,5 +71,5 @@ def predictions_path(what: str) -> Any:
 
 
 def changed(changes: list[str] | None, **values: object) -> list[str]:
-    """Return the changes of a recipe that --set and options of their own ask for; None is no change."""
+    """Return the changes of a recipe that --set and the named options ask for; None changes nothing."""
     return [*(changes or []), *(f"{key}={value}" for key, value in values.items() if value is not None)]

@@ -89,7 +89,7 @@ def prepare(
             raise DataError(f"--radiographs is for a folder of DICOM files, this is {recognised.title}")
         recognised = dicom_folder(load_vocabulary(radiographs))
     if out.resolve() == source.resolve():
-        raise DataError(f"{out}: prepared data need a folder of their own, not the source's")
+        raise DataError(f"{out}: prepared data need another folder than the source's")
     started_s = time.monotonic()
     try:
         with progress("decode", "images") as advance:

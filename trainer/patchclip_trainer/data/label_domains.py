@@ -30,7 +30,7 @@ class LabelState(StrEnum):
     TEXT_POSITIVE = "text-mined positive"
     TEXT_NEGATIVE = "text-mined negative"
     UNKNOWN = "unknown"
-    """Nobody looked for it, or those who did are not sure or contradict each other."""
+    """No reader looked for it, or those who did are not sure or contradict each other."""
 
     @property
     def read(self) -> bool:
@@ -186,7 +186,7 @@ def normal_by_words(row: ImageRow, finding_key: str, domains: LabelDomains | Non
 def rest_known(row: ImageRow, boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> bool:
     """Tell whether a finding that has boxes in an image is known to be absent outside of them.
 
-    It is where somebody looked for it in the whole image: a read, or a source of boxes that marks all it sees.
+    It is where a reader looked for it in the whole image: a read, or a source of boxes that marks all it sees.
     """
     domains = domains or _shipped()
     positive, negative = readers_of(row, boxes, finding_key, domains)

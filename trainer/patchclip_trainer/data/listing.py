@@ -66,7 +66,7 @@ class Listing:
                 self.problem(row.place, "box without image", f"{row.image} is not listed", "box left out")
         elif not all(map(math.isfinite, (box.x, box.y, box.w, box.h))) or box.w <= 0 or box.h <= 0:
             size = f"x={box.x:g} y={box.y:g} w={box.w:g} h={box.h:g}"
-            self.problem(row.place, "bad box", f"{size} is no box", "box left out")
+            self.problem(row.place, "bad box", f"{size} is not a box", "box left out")
         else:
             self._check_name(row.finding, row.place)
             self._boxes.append(row)
@@ -100,7 +100,7 @@ class Listing:
     def _check_name(self, name: str, place: Place) -> None:
         if not is_known(name):
             action = "kept under this name; nothing is trained on it unless conf/label_domains.yaml has it"
-            self.problem(place, "unknown finding", f"{name!r} is no finding that is known", action)
+            self.problem(place, "unknown finding", f"{name!r} is not a known finding", action)
 
 
 def read_table(path: Path, required: Collection[str], *, name: str = "") -> Iterator[tuple[Place, dict[str, str]]]:
@@ -127,7 +127,7 @@ def read_table(path: Path, required: Collection[str], *, name: str = "") -> Iter
     except OSError as error:
         raise DataError(f"{path}: it cannot be read ({error.strerror or error})") from error
     except (UnicodeDecodeError, csv.Error, EOFError) as error:
-        raise DataError(f"{path}: this is no CSV file in UTF-8 ({error})") from error
+        raise DataError(f"{path}: this is not a CSV file in UTF-8 ({error})") from error
 
 
 def split_of(text: str) -> SplitName | None:
@@ -146,7 +146,7 @@ def words(text: str, separator: str = "|") -> tuple[str, ...]:
 
 
 def age_of(text: str) -> int | None:
-    """Return an age in years from `56`, `56.0`, `056Y` (PS3.5 6.2, AS); above 89 it is 90, which identifies nobody."""
+    """Return an age in years from `56`, `56.0`, `056Y` (PS3.5 6.2, AS); above 89 it is 90, so as to identify no one."""
     text = text.strip().upper()
     unit = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}.get(text[-1:])
     try:

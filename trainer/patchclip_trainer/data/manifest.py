@@ -42,7 +42,7 @@ class ImageRow:
     chestxdet: findings that ChestX-Det's radiologists named, or `no abnormality boxed`; empty: not read by them.
     chestxdet10: the same of ChestX-Det10, which knows 10 of ChestX-Det's 13 findings.
     text: a real report's words on this image; in prepared data what is kept of it.
-    synthetic_text: a template from labels and boxes; it is no report.
+    synthetic_text: a template from labels and boxes; it is not a report.
     width_px, height_px: as the source says; 0 where it does not.
     """
 

@@ -28,7 +28,7 @@ def secret_key(path: Path) -> bytes:
     except OSError as error:
         raise DataError(f"{path}: the key cannot be read or written ({error.strerror})") from error
     except ValueError as error:
-        raise DataError(f"{path}: this is no key: it has to be hexadecimal digits") from error
+        raise DataError(f"{path}: this is not a key: it has to be hexadecimal digits") from error
     if len(key) < _KEY_BYTES // 2:
         raise DataError(f"{path}: this key is too short: {_KEY_BYTES} random bytes as hexadecimal digits are meant")
     return key

@@ -95,7 +95,7 @@ class ShardWriter:
         """Write one shard; `next_position`: the first image of the list that no shard has dealt with yet."""
         content = b"".join(item.pixels.tobytes() for item in decoded)
         if len(content) != len(decoded) * self._image_bytes:
-            raise ValueError("an image of a shard has not the prepared size")
+            raise ValueError("an image of a shard does not have the prepared size")
         with (self._folder / PIXELS).open("ab") as file:
             file.write(content)
             file.flush()
@@ -167,7 +167,7 @@ class ShardWriter:
 
 @dataclass(frozen=True, eq=False)
 class PreparedData:
-    """Prepared data as training and evaluation read it; the pixels stay on disk until they are asked for.
+    """Prepared data as training and evaluation read it; the pixels stay on disk until they are read.
 
     images: (N, input_px, input_px) uint8, read only; 255 is white. rows, geometries: one an image, in the same order.
     """
@@ -242,7 +242,7 @@ def open_prepared(folder: Path) -> PreparedData:
         shards = tuple(Shard(**shard) for shard in description["shards"])
         expected_bytes = description["images"] * settings.input_px**2
         if len(rows) != description["images"] or (folder / PIXELS).stat().st_size != expected_bytes:
-            raise DataError(f"{folder}: {PIXELS} and {ROWS} have not the size that {DESCRIPTION} says; copy it anew")
+            raise DataError(f"{folder}: {PIXELS} or {ROWS} has another size than {DESCRIPTION} says; copy it again")
     except (OSError, KeyError, TypeError, ValidationError, json.JSONDecodeError) as error:
         raise DataError(f"{folder}: prepared data are damaged ({error}); run prepare once more") from error
     shape = (len(rows), settings.input_px, settings.input_px)

@@ -19,7 +19,7 @@ PARTS: Final = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class SplitShares:
-    """How many of a hundred patients go to each part, where the source has no parts of its own."""
+    """How many of a hundred patients go to each part, where the source itself has no parts."""
 
     train: int = 80
     val: int = 10
@@ -70,8 +70,8 @@ def assign_folds(
     """Return the fold (0 .. folds - 1) of each image; a patient's images share one.
 
     strata: what should be spread evenly over the folds, one word an image (a source, a finding); a patient counts as
-    the rarest of its own. Patients of a stratum are dealt round in the order of their hashes, the fold with the fewest
-    of the stratum (then fewest images) first. Raises `DataError` where there are fewer patients than folds.
+    the rarest among its images. Patients of a stratum are dealt round in the order of their hashes, the fold with the
+    fewest of the stratum (then fewest images) first. Raises `DataError` where there are fewer patients than folds.
     """
     of_image = list(strata) if strata is not None else [""] * len(patient_ids)
     if len(of_image) != len(patient_ids):

@@ -2,7 +2,7 @@
 
 Stage 1 asks whether two sentences say the same. They do where their statements are the same, whatever their words; a
 sentence without a statement says the same only as one with the same words. How much, how sure and whether more or less
-than before are no part of a statement: one image cannot tell the last, and words such as `small` mean little.
+than before are not part of a statement: one image cannot tell the last, and words such as `small` mean little.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def mean_box_prior(
     """Return, for each of these images, the part of the boxed training images that is covered at each place.
 
     folds: where the images themselves are of the train split, who was held out where; an image's prior is then the mean
-    of the other folds. source: only its training images count. stored: what a checkpoint keeps of its own training
-    images, for a collection that has none.
+    of the other folds. source: only its training images count. stored: what a checkpoint keeps of the images it was
+    trained on, for a collection that has none.
     """
     train = [row for row in collection.rows if row.split == "train" and source in {None, row.source}]
     train = [row for row in train if not reason_to_leave_out(row, domains)]

@@ -128,7 +128,7 @@ def _size_of(row: ImageRow, radiograph: Callable[[ImageRow], Radiograph]) -> Sou
 
 
 _ANY_PX = 2**16
-"""Stands for the size of an image that nobody knows: no box lies outside."""
+"""Stands for the size of an image where it is unknown: no box lies outside."""
 
 
 def _prepared(data: PreparedData) -> Collection:

@@ -34,7 +34,7 @@ class Curve:
     """One line of a plot.
 
     dashed: for what others are compared with. points: to mark each value. group: curves of one group share a colour;
-    empty: a colour of its own.
+    empty: its own colour.
     """
 
     name: str

@@ -132,7 +132,7 @@ def choose_regions(
     covered: NDArray[np.floating],
     rest_known: Sequence[bool] | None = None,
 ) -> RegionPoint:
-    """Choose the threshold at which regions overlap boxes best, among those with at most so many false positives.
+    """Choose the threshold at which regions overlap boxes best, among those with at most `false_positives`.
 
     candidates, lesions: of N images in which place is judged. called: (N,); an image that is not called present shows
     no region. fold_of: (N,). false_positives: an image. maps, covered: (N, rows, columns), patch probabilities on the

@@ -4,7 +4,7 @@ Two steps. (1) A pattern of two dark ellipses in a brighter surround is laid ove
 sizes; the place that fits best gives the middle and the size of each lung (or the boxes do, where a source has some).
 (2) From each middle, rays go out; along them the step from dark to bright is looked for that is strongest near the
 ellipse, neighbouring rays agreeing (dynamic programming around the circle). The estimate holds for lungs filled with
-air. It is no segmentation to measure by.
+air. It is not a segmentation to measure by.
 """
 
 from __future__ import annotations

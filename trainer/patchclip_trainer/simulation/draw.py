@@ -54,7 +54,7 @@ def simulate(
 
 
 def called_normal(row: ImageRow, boxes: Sequence[BoxRow]) -> bool:
-    """Tell whether radiologists, not a text, called an image normal, and nobody drew a finding or a device into it."""
+    """Tell whether radiologists, not a text, called an image normal, and it has no box of a finding or a device."""
     if any(box.kind != "anatomy" for box in boxes) or row.rsna_class not in {"Normal", ""}:
         return False
     read = {plain(name) for name in (*row.chestxdet, *filter(None, [row.rsna_class]))}

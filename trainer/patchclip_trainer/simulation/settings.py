@@ -41,7 +41,7 @@ class Levelling:
     """How grey values are brought to one scale before lungs are looked for."""
 
     border_parts: int = 8
-    """One of so many parts of each side is left out of the percentiles: collimation, letters, air."""
+    """The outermost 1 / `border_parts` of each side is left out of the percentiles: collimation, letters, air."""
     low_percentile: float = 3.0
     high_percentile: float = 97.0
     least_contrast_grey: float = 1e-3
@@ -201,7 +201,7 @@ class Effusion:
     fade_exponent: float = 1.3
     edge_of_side: float = 0.025
     edge_reach: float = 2.0
-    """The fluid fades out over an edge this wide, beginning so many edges outside of the outline."""
+    """The fluid fades out over an edge this wide, beginning `edge_reach` edges outside of the outline."""
     density: Span = Span(0.88, 0.98)
     fine_blur_of_side: float = 0.006
     """Blur of the image that the fluid is laid over; what it takes away is grain and vessels."""
@@ -220,7 +220,7 @@ class Opacity:
     half_width_of_lung: Span = Span(0.14, 0.34)
     half_height_of_lung: Span = Span(0.07, 0.2)
     reach: float = 2.4
-    """Beyond so many half widths and heights nothing is drawn."""
+    """Beyond `reach` half widths and heights nothing is drawn."""
     clouds: tuple[int, int] = (4, 9)
     """How many: from, and below."""
     cloud_deviation: float = 0.55
@@ -256,7 +256,7 @@ class Nodule:
     depth_of_side: float = 0.01
     """Between the lesion and the lung's outline, at least."""
     reach: float = 1.8
-    """Beyond so many radii nothing is drawn."""
+    """Beyond `reach` radii nothing is drawn."""
     waves: tuple[int, ...] = (2, 3, 4, 5)
     waviness: float = 0.11
     """Deviation of the edge from a circle: of a wave, this by how many times it goes around."""
@@ -294,7 +294,7 @@ class Pneumothorax:
     """Half the width of the visceral pleura's line."""
     edge_of_side: float = 0.012
     edge_reach: float = 1.2
-    """The air fades out over an edge this wide, beginning so many edges outside of the outline."""
+    """The air fades out over an edge this wide, beginning `edge_reach` edges outside of the outline."""
     inner_of_lung: float = 0.05
     inner_fade_of_lung: float = 0.3
     """Towards the heart there is no air; from here on it fades in, over this width."""
@@ -339,7 +339,7 @@ class EnlargedHeart:
     """Smooths the lungs' inner edges from row to row."""
     edge_of_side: float = 0.02
     edge_reach: float = 1.25
-    """The old border's own fall-off is taken along, over an edge this wide, ending so many edges outside."""
+    """The old border's own fall-off is taken along, over an edge this wide, ending `edge_reach` edges outside."""
     darkest_change_grey: float = 0.02
     """Nothing becomes darker than it was by more than this."""
 

@@ -161,7 +161,7 @@ def _apply(content: dict[str, Any], change: str) -> None:
     for part in parts:
         content = content.setdefault(part, {})
         if not isinstance(content, dict):
-            raise RecipeError(f"--set {change}: {part} has no keys of its own")
+            raise RecipeError(f"--set {change}: {part} has no keys below it")
     try:
         content[key] = parse(text)
     except yaml.YAMLError as error:

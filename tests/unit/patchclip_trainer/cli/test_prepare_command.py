@@ -80,7 +80,7 @@ def test_the_source_is_not_written_into(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: Path
 ) -> None:
     assert typed(monkeypatch, "prepare", source, "--out", source) == 2
-    assert "a folder of their own" in capsys.readouterr().err
+    assert "another folder than the source's" in capsys.readouterr().err
 
 
 def test_help_names_the_generic_format(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Copies are found though they were saved anew; other images are not taken for copies."""
+"""Copies are found though they were saved again; other images are not taken for copies."""
 
 from __future__ import annotations
 

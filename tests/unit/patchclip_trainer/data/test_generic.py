@@ -160,7 +160,7 @@ def test_without_the_column_of_patients_each_image_is_one_and_one_line_says_so(
 
     assert len({row.patient_id for row in manifest.images}) == 4
     assert [str(problem) for problem in manifest.problems] == [
-        "manifest.csv: no patient: there is no column patient_id; each image counts as a patient of its own"
+        "manifest.csv: no patient: there is no column patient_id; each image counts as a separate patient"
     ]
 
 
@@ -174,7 +174,7 @@ def test_a_missing_column_is_named(generic_source: Path) -> None:
 def test_a_table_that_is_no_text_is_refused(generic_source: Path) -> None:
     (generic_source / "manifest.csv").write_bytes(b"\xff\xfe\x00image")
 
-    with pytest.raises(DataError, match="no CSV file in UTF-8"):
+    with pytest.raises(DataError, match="not a CSV file in UTF-8"):
         GENERIC.read(generic_source)
 
 

@@ -196,7 +196,7 @@ def test_only_what_radiologists_called_normal_is_drawn_on() -> None:
 
 @pytest.fixture
 def normals(tmp_path: Path) -> PreparedData:
-    """Four drawn chests of 600 x 500 pixels, the last of which nobody called normal."""
+    """Four drawn chests of 600 x 500 pixels, the last of which no reader called normal."""
     settings = prepare_settings(SIDE)
     decoded = [Decoded(n, SourceSize(500, 600), np.rint(chest(n) * 255).astype(np.uint8)) for n in range(4)]
     rows = [

@@ -26,14 +26,14 @@ def read(folder: Path) -> Manifest:
         split = _split_in(path.stem)
         categories = {entry.get("id"): str(entry.get("name", "")) for entry in content["categories"]}
         images: dict[Any, str] = {}
-        # JSON has no lines of its own: the number is that of the entry in its list.
+        # JSON is not read by lines: the number is that of the entry in its list.
         for index, entry in enumerate(content["images"], start=1):
             name, place = str(entry.get("file_name", "")), Place(f"{file} images", index)
             image = name if (folder / name).is_file() else paths.get(Path(name).name, name)
             patient = str(entry.get("patient_id", ""))
             if not patient:
                 what = f"{name} has no patient_id"
-                listing.problem(place, "no patient", what, "the image counts as a patient of its own")
+                listing.problem(place, "no patient", what, "the image counts as a separate patient")
             images[entry.get("id")] = image
             listing.add_image(
                 ImageRow(

@@ -62,14 +62,14 @@ def read_header(path: Path, vocabulary: Vocabulary | None = None) -> Header | No
 
 
 def read(folder: Path, vocabulary: Vocabulary | None = None) -> Manifest:
-    """Read every DICOM file below a folder; images that are no frontal chest radiographs are listed and left out."""
+    """Read every DICOM file below a folder; images that are not frontal chest radiographs are listed and left out."""
     listing = Listing(folder)
     seen: set[str] = set()
     for path in files(folder):
         place = Place(path)
         header = read_header(folder / path, vocabulary)
         if header is None:
-            listing.problem(place, "other file", "no DICOM file, or a damaged one", "file left out")
+            listing.problem(place, "other file", "not a DICOM file, or a damaged one", "file left out")
         elif header.objection:
             listing.refuse(place, path, "not frontal chest", header.objection)
         elif header.instance in seen:
@@ -79,7 +79,7 @@ def read(folder: Path, vocabulary: Vocabulary | None = None) -> Manifest:
                 seen.add(header.instance)
             if not header.patient:
                 what = "the header has no Patient ID"
-                listing.problem(place, "no patient", what, "the image counts as a patient of its own")
+                listing.problem(place, "no patient", what, "the image counts as a separate patient")
             listing.add_image(
                 ImageRow(
                     image=path,

@@ -30,7 +30,7 @@ def by_name(folder: Path, suffixes: frozenset[str]) -> tuple[dict[str, str], dic
 
 
 def read(folder: Path) -> Manifest:
-    """Read a folder: a sub-folder is a patient; an image that lies in none is a patient of its own.
+    """Read a folder: a sub-folder is a patient; an image that lies in none is a separate patient.
 
     Sub-folders called train, val or test (at the top) are the parts.
     """
@@ -45,7 +45,7 @@ def read(folder: Path) -> Manifest:
             continue
         patient = inner[0] if len(inner) > 1 and inner[0] != "images" else f"image {path}"
         if patient.startswith("image "):
-            listing.problem(place, "no patient", "no folder of a patient", "the image counts as a patient of its own")
+            listing.problem(place, "no patient", "no folder of a patient", "the image counts as a separate patient")
         listing.add_image(ImageRow(path, patient, split=split, source=OWN, place=place))
     return listing.manifest()
 

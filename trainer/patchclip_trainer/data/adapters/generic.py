@@ -31,7 +31,7 @@ def read(folder: Path) -> Manifest:
     lines = list(read_table(folder / _MANIFEST, ("image",)))
     if lines and "patient_id" not in lines[0][1]:
         what = "there is no column patient_id"
-        listing.problem(Place(_MANIFEST), "no patient", what, "each image counts as a patient of its own")
+        listing.problem(Place(_MANIFEST), "no patient", what, "each image counts as a separate patient")
     blanks_listed = _lists_blank_reports(listing, [cells for _, cells in lines])
     for place, cells in lines:
         _add_image(listing, place, cells, blanks_listed)
@@ -62,7 +62,7 @@ def _add_image(listing: Listing, place: Place, cells: dict[str, str], blanks_lis
         return
     patient = cells.get("patient_id", "")
     if "patient_id" in cells and not patient:
-        action = "the image counts as a patient of its own"
+        action = "the image counts as a separate patient"
         listing.problem(place, "no patient", f"{image} has no patient_id", action)
     split = part_named(cells.get("split", ""))
     if split and split not in PARTS:

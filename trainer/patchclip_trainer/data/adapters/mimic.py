@@ -38,7 +38,8 @@ def read(folder: Path) -> Manifest:
         text = _report(listing, place, subject, study) if reported else ""
         split = split_of(splits.get(dicom, ""))
         if split is None:
-            listing.problem(place, "unknown split", f"{splits[dicom]!r} is no split", "the split is drawn by patient")
+            what = f"{splits[dicom]!r} is not a split"
+            listing.problem(place, "unknown split", what, "the split is drawn by patient")
         listing.add_image(
             ImageRow(
                 image=image,

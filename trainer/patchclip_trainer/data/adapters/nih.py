@@ -78,7 +78,7 @@ def read_chestx_det(folder: Path) -> Manifest:
         paths, _ = by_name(folder / f"{split}_data" if (folder / f"{split}_data").is_dir() else folder, PICTURES)
         prefix = f"{split}_data/" if (folder / f"{split}_data").is_dir() else ""
         for index, entry in enumerate(_json_list(path), start=1):
-            # JSON has no lines of its own: the number is that of the entry.
+            # JSON is not read by lines: the number is that of the entry.
             place = Place(file, index)
             name = str(entry.get("file_name", ""))
             image = prefix + paths.get(name, name)

@@ -1,4 +1,4 @@
-"""How weights move: groups with learning rates of their own, a schedule that is a function of the step, a mean.
+"""How weights move: groups with separate learning rates, a schedule that is a function of the step, a mean.
 
 Why not by `torch.optim.lr_scheduler` and `AveragedModel`: docs/decisions/libraries.md.
 """
@@ -41,7 +41,7 @@ def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
 
 
 class RunningMean:
-    """A network whose weights are the running mean of another's; what moves with what is listed once.
+    """A network whose weights are the running mean of those of the trained network; the pairs are listed once.
 
     Weights that are not trained stay as they are; buffers are copied.
     """

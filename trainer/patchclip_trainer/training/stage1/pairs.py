@@ -1,10 +1,10 @@
 """Images and what is written of them, as stage 1 pairs them: real reports, or the sentences of a label template.
 
-A template writes labels down; it is no report. Training on it is called label-template pretraining everywhere. Of its
-sentences those that name a place are left out: they come from boxes, and boxes belong to stage 2. Those that name no
-finding, such as the view, are left out too, and a list of findings is taken apart, so that each can be true of an image
-by itself. Labels that nobody took from the image (`by: nobody` in `conf/label_domains.yaml`: the cohort, the case) make
-no text.
+A template writes labels down; it is not a report. Training on it is called label-template pretraining everywhere. Of
+its sentences those that name a place are left out: they come from boxes, and boxes belong to stage 2. Those that name
+no finding, such as the view, are left out too, and a list of findings is taken apart, so that each can be true of an
+image by itself. Labels that were not taken from the image (`by: nobody` in `conf/label_domains.yaml`: the cohort, the
+case) make no text.
 """
 
 from __future__ import annotations

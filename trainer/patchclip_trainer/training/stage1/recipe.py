@@ -23,7 +23,7 @@ class Stage1Recipe(RunRecipe):
     objective: Objective = "patchclip"
     """The network that stage 2 goes on with."""
     text: TextSource = "reports"
-    """`label_template`: the template that is written from labels; it is no report, see `training.pairs`."""
+    """`label_template`: the template that is written from labels; it is not a report, see `training.pairs`."""
     sentences: Annotated[int, Field(ge=1)] | None = 2
     """Sentences of an image that are drawn again each epoch; null: all of them."""
     batch: Annotated[int, Field(ge=2)] = 64

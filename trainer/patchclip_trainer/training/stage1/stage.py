@@ -91,7 +91,7 @@ class Stage1:
         return f"-{HELD_OUT_LOSS}" if len(self.pairs.held_out) else None
 
     def fingerprint(self) -> str:
-        """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
+        """Return what a run depends on, as a digest; where and how often it saves is not part of it."""
         digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
         digest.update((self.pairs.data.folder / DESCRIPTION).read_bytes())
         used = [

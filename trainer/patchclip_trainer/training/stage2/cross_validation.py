@@ -150,7 +150,7 @@ def _one_fold(
             return None
         trained = checkpoint.load(outcome.checkpoint, wanted.recipe.device)
         if not isinstance(trained, NetworkAnalyzer):
-            raise TypeError(f"{outcome.checkpoint} is no network")
+            raise TypeError(f"{outcome.checkpoint} is not a network")
         with progress(f"{name}: predictions", "images") as advance:
             by_text = [wanted.definitions[key] for key in wanted.recipe.by_text]
             asking = trained.unabridged().asking(by_text)

@@ -19,7 +19,7 @@ class PartsRecipe(RecipePart):
     patches: Annotated[float, Field(ge=0)] = 1.0
     sparse: Annotated[float, Field(ge=0)] = 0.5
     bags: Annotated[float, Field(ge=0)] = 0.0
-    """Of images that show a finding, nobody has said where: their highest patches are to say so."""
+    """Of images that show a finding at an unknown place: their highest patches are to say where."""
     bag_patches: Annotated[int, Field(ge=1)] = 4
     """How many of the highest patches of such an image these are."""
 

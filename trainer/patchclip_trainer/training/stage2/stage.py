@@ -84,7 +84,7 @@ class Stage2:
         return HELD_OUT_FROC if self._truths else f"-{HELD_OUT_LOSS}"
 
     def fingerprint(self) -> str:
-        """Return what a run depends on, as a digest; where and how often it saves is no part of it."""
+        """Return what a run depends on, as a digest; where and how often it saves is not part of it."""
         digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
         digest.update(self.samples.digest().encode())
         return digest.hexdigest()

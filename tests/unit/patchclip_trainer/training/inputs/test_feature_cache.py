@@ -1,4 +1,4 @@
-"""Features of views are computed once, survive a kill, and are of what is asked for and nothing else."""
+"""Features of views are computed once, survive a kill, and are of the wanted views and nothing else."""
 
 from __future__ import annotations
 

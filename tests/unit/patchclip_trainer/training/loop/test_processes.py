@@ -90,7 +90,7 @@ def test_shares_of_a_loss_add_up_to_it(loss: Callable[..., torch.Tensor]) -> Non
     logits = torch.randn(5, 3, 7, generator=chance)
     targets = torch.rand(5, 3, 7, generator=chance) * (torch.rand(5, 3, 7, generator=chance) < 0.3)
     known = torch.rand(5, 3, 7, generator=chance) < 0.7
-    known[:, 2], known[:3, 1] = False, False  # one finding that nobody knows, one that only one part knows
+    known[:, 2], known[:3, 1] = False, False  # one finding that no part knows, one that only one part knows
     parts = (slice(0, 3), slice(3, 5))
     counts: list[list[torch.Tensor]] = [[], []]
     for part, kept in zip(parts, counts, strict=True):

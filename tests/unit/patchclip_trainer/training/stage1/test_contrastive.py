@@ -1,4 +1,4 @@
-"""Chunks give the gradients of the whole batch with a part of its activations; a bank has none of its own."""
+"""Chunks give the gradients of the whole batch with a part of its activations; a bank keeps none itself."""
 
 from __future__ import annotations
 

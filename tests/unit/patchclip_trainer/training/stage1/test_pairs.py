@@ -35,7 +35,7 @@ def test_a_template_is_taken_apart_without_view_and_without_places() -> None:
     assert [sentence.text for sentence in said] == ["effusion.", "pleural thickening."]
 
 
-def test_labels_that_nobody_took_from_the_image_make_no_text() -> None:
+def test_labels_that_were_not_taken_from_the_image_make_no_text() -> None:
     domains = DOMAINS.model_copy(update={"labels": {"cohort": SourceLabels(by="nobody")}})
     row = ImageRow("a.png", "p", source="cohort", synthetic_text=TEMPLATE, text="Left effusion.")
 

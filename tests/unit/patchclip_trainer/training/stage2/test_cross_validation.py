@@ -1,4 +1,4 @@
-"""Cross-validation: nobody is predicted by a run that saw them, and every patient is predicted once."""
+"""Cross-validation: no patient is predicted by a run that saw them, and every patient is predicted once."""
 
 from __future__ import annotations
 
