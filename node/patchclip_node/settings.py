@@ -68,9 +68,9 @@ class ProfileSettings(_Section):
     language: str = "en"
     """RFC 5646 tag of a table in conf/wording/: what all objects say in words. Codes stay as they are."""
     series_numbers: Mapping[ResultKind, SeriesNumber] = {}
-    """First Series Number of a kind, instead of its own."""
+    """First Series Number of a kind, instead of the usual one."""
     series_descriptions: Mapping[ResultKind, SeriesDescription] = {}
-    """Series Description of a kind, instead of its own; what the model is follows it in any case."""
+    """Series Description of a kind, instead of the usual one; what the model is follows it in any case."""
     fallback: bool = False
     """Pictures (sc) go instead of objects whose class the destination refuses."""
 

@@ -77,7 +77,7 @@ class FileSpool:
         yield path
 
     def delete(self, key: str) -> None:
-        """Delete a stored file; an absent one is no error."""
+        """Delete a stored file; an absent one is not an error."""
         self._path(key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:

@@ -12,7 +12,7 @@ from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Rad
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import NodeSettings
 
-_STANDARD_ERROR = 2  # as a file descriptor: sys.stderr may be somebody else's object
+_STANDARD_ERROR = 2  # as a file descriptor: sys.stderr may have been replaced
 
 LoadModel = Callable[[str, str], Analyzer]
 """(name or folder, device) -> model."""
@@ -33,7 +33,7 @@ def load_analyzer(settings: NodeSettings, load_model: LoadModel = checkpoint.loa
 
 @dataclass(frozen=True, slots=True)
 class BoundedAnalyzer:
-    """A model that may take only so many seconds an image: then the process ends, with status 1.
+    """A model that may take `timeout_s` for each image: after that the process ends, with status 1.
 
     A thread that hangs within a library or a GPU's driver can't be ended by itself. So the whole process ends, after it
     wrote to standard error where each of its threads was; whoever supervises it starts a fresh one, and the study that

@@ -78,8 +78,8 @@ def analyze(
 
     Writes for each study the objects of the profile (.dcm), by default its structured report and segmentations, for
     each image a PNG with the findings drawn into it as the profile says, and findings.json with everything in numbers.
-    Nothing is sent anywhere. An image that is not analysed (a lateral view, a colour image, damaged pixels) is no
-    error: findings.json says why. A file that is no DICOM ends the command with status 2.
+    Nothing is sent anywhere. An image that is not analysed (a lateral view, a colour image, damaged pixels) is not
+    an error: findings.json says why. A file that is not DICOM ends the command with status 2.
     """
     settings = read_settings(config, **({"model": model} if model else {}))
     chosen = settings.profile(profile)

@@ -319,7 +319,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _health(url: str) -> str | None:
-    """Return what /healthz of a running node says; None where nobody answers as a node does."""
+    """Return what /healthz of a running node says; None where no node answers."""
     try:
         with urllib.request.urlopen(url, timeout=_PEER_TIMEOUT_S) as answer:  # noqa: S310 - a URL made here, http
             content = answer.read(65536)

@@ -27,7 +27,7 @@ SECRET_URLS = frozenset({"ledger_url", "broker_url"})
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Read the configuration; say what is wrong with each key, or that all is well. Contacts nobody: see `doctor`."""
+    """Read the configuration; say what is wrong with each key, or that all is well. `doctor` also asks peers."""
     from patchclip_core.io.vocabulary import load_vocabulary
     from patchclip_core.values.definitions import load_findings
 

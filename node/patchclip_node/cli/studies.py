@@ -45,7 +45,7 @@ def list_studies(
         typer.Option("--state", "-s", case_sensitive=False, help="Only this state; repeatable."),
     ] = None,
     patient: Annotated[str | None, typer.Option("--patient", "-p", metavar="ID", help="Only this Patient ID.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="List at most this number.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List studies, the most recently received first."""

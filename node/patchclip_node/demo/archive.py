@@ -88,7 +88,7 @@ class Archive(LoopbackScp):
             dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid(dataset))
         try:
             status = association.send_c_store(dataset)
-        except ValueError as error:  # no context was accepted for its SOP class and syntax, or it is no DICOM
+        except ValueError as error:  # no context was accepted for its SOP class and syntax, or it is not DICOM
             return str(error)
         if not status:
             return "the association ended before the node answered"

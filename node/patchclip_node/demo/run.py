@@ -1,4 +1,4 @@
-"""The demo from begin to end."""
+"""The demo from beginning to end."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _findings(outcome: StudyOutcome) -> RenderableType:
         for finding in present:
             best = finding.regions[0] if finding.regions else None
             more = f" (and {len(finding.regions) - 1} more)" if len(finding.regions) > 1 else ""
-            where = f"{place(best, image.rows, image.columns)}{more}" if best else "no place of its own"
+            where = f"{place(best, image.rows, image.columns)}{more}" if best else "no particular place"
             lines.add_row(Text(f"{finding.name} {percent(finding.probability or 0.0)}"), Text(where, style="dim"))
         if not present:
             lines.add_row("none", Text(_highest(image), style="dim"))

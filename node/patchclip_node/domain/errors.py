@@ -52,7 +52,7 @@ class ForbiddenTransitionError(DefectError):
 
 
 class LostLeaseError(NodeError):
-    """Somebody else owns the study now; what was computed here is dropped."""
+    """Another worker owns the study now; what was computed here is dropped."""
 
 
 class ConfigurationError(NodeError):

@@ -46,7 +46,7 @@ S, E = StudyState, StudyEvent
 
 TRANSITIONS: dict[tuple[StudyState, StudyEvent], StudyState] = {
     (S.RECEIVING, E.INSTANCE_ARRIVED): S.RECEIVING,
-    (S.RECEIVED, E.INSTANCE_ARRIVED): S.RECEIVING,  # nobody has looked yet: the same revision opens again
+    (S.RECEIVED, E.INSTANCE_ARRIVED): S.RECEIVING,  # no worker has leased it yet: the same revision opens again
     (S.RECEIVING, E.WENT_QUIET): S.RECEIVED,
     (S.RECEIVED, E.LEASED): S.ANALYSING,
     (S.ANALYSING, E.LEASE_EXPIRED): S.RECEIVED,

@@ -64,7 +64,7 @@ class ResultKind(StrEnum):
 class PlaneGeometry(StrEnum):
     """What a segmentation says of its plane. A projection has none, and viewers differ in what they need to draw one.
 
-    IDENTITY: a frame of reference of its own, the plane at its origin; what most viewers draw.
+    IDENTITY: its own frame of reference, the plane at its origin; what most viewers draw.
     ORIENTATION_ONLY: rows along x and columns along y, no position, no frame of reference.
     NONE: nothing, as a projection is.
     """
@@ -120,7 +120,7 @@ class ResultVariant:
 
     @classmethod
     def usual(cls, kind: ResultKind, language: str = "en") -> Self:
-        """Return the variant that a kind has where nobody says otherwise."""
+        """Return the variant that a kind has where settings name none."""
         return cls(kind, PlaneGeometry.IDENTITY if kind.has_geometry else None, language=language)
 
     @property

@@ -45,7 +45,7 @@ class Spool(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Delete the file; an absent one is no error."""
+        """Delete the file; an absent one is not an error."""
         ...
 
     def discard_unfinished(self, before: datetime) -> int:

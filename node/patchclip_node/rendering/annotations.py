@@ -97,7 +97,7 @@ def read_picture(path: Path, header: Dataset) -> Marks:
             pixels = apply_color_lut(pixels, dataset)
             bits = int(header.RedPaletteColorLookupTableDescriptor[2])
     if pixels.dtype.kind != "u" or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise CannotRenderError(f"the Secondary Capture's pixels ({_photometric(header)}) are no colours")
+        raise CannotRenderError(f"the Secondary Capture's pixels ({_photometric(header)}) are not colours")
     return Marks(picture=(pixels >> max(0, bits - 8)).astype(np.uint8))
 
 

@@ -106,7 +106,7 @@ def _draw_words(picture: Image.Image, words: Words, colour: Colour, place: _Plac
 
 
 def _labels(marks: Marks, place: _Place) -> Iterator[Label]:
-    """Name each mark at its top left corner, where it does not bring words of its own."""
+    """Name each mark at its top left corner, where it does not bring its own words."""
     for number, mark in enumerate(marks.marks, 1):
         corner = _corner(mark, place)
         if corner is not None and not any(isinstance(shape, Words) for shape in mark.shapes):

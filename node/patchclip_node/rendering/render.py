@@ -51,7 +51,7 @@ def render(object_path: Path, image_path: Path, limits: DecodeLimits, *, anyway:
         if "Rows" in dataset:
             limits.check_pixels(int(dataset.Rows), int(dataset.get("Columns") or 0))
         elif dataset is image:
-            raise CannotRenderError(f"{path.name} is no image: it has no Rows")
+            raise CannotRenderError(f"{path.name} is not an image: it has no Rows")
     marks = _read(object_path, header, image)
     if marks.picture is not None:
         return paint(marks, None, "")

@@ -1,8 +1,8 @@
 """The Specific Character Set of a result (PS3.3 C.12.1.1.2): the source's, as long as it can write all of the result.
 
 Names then come back in the very bytes that the archive knows. Only where some text does not fit does the result turn to
-UTF-8 (ISO_IR 192). What a source writes in bytes that its character set does not have keeps them, too, since nobody can
-know better; a text of the result's own never goes out in such bytes.
+UTF-8 (ISO_IR 192). What a source writes in bytes that its character set does not have keeps them, too, since what they
+mean is unknown; a text that the result adds never goes out in such bytes.
 """
 
 from __future__ import annotations

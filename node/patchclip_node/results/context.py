@@ -35,7 +35,7 @@ class ResultContext:
     now: when the results are made, timezone-aware. It is written in the source's Timezone Offset From UTC where there
         is one, in its own time zone otherwise.
     definitions: key -> definition, for each finding that an image may have.
-    predecessors: the results of earlier revisions; a report names the one of its own variant, which went the same way.
+    predecessors: the results of earlier revisions; a report names the one of the same variant, which went the same way.
     wordings: language -> how to speak it, for every language that a variant names.
     """
 

@@ -30,7 +30,7 @@ class Attributes:
         return dict(self.values).get(keyword) or ""
 
     def dataset(self) -> Dataset:
-        """Return the attributes as elements of their own: what is done to them later changes no other data set."""
+        """Return the attributes as new elements: what is done to them later changes no other data set."""
         dataset = Dataset()
         for keyword, value in self.values:
             tag = tag_for_keyword(keyword)

@@ -1,7 +1,7 @@
-"""Where things are: on which side of image and patient, and on which plane results with pixels of their own lie.
+"""Where things are: on which side of image and patient, and on which plane results with their own pixels lie.
 
 The plane is a display convention, not anatomy. A projection has no place in the patient, yet most viewers draw nothing
-without one. So the source's pixels are taken to lie in a frame of reference of the image's own: the centre of the
+without one. So the source's pixels are taken to lie in the image's own frame of reference: the centre of the
 top-left pixel at the origin, rows along x, columns along y. Everything that is made of one image lies on that plane.
 """
 

@@ -13,7 +13,7 @@ from patchclip_node.tasks import Step, WorkOff, define_tasks
 
 
 class Due:
-    """So many pieces of work are due; each one done is noted with its owner."""
+    """A number of pieces of work are due; each one done is noted with its owner."""
 
     def __init__(self, name: str, count: int, done: list[str]) -> None:
         self.name = name

@@ -46,7 +46,7 @@ def document(content: Dataset, subject: Subject) -> Dataset:
 
 
 def report(content: Dataset, subject: Subject) -> Dataset:
-    """Return a structured report, COMPLETE, UNVERIFIED and PRELIMINARY: nobody has read it yet.
+    """Return a structured report, COMPLETE, UNVERIFIED and PRELIMINARY: no person has read it yet.
 
     It names the earlier report of its variant, which the same destinations have, and no other.
     """

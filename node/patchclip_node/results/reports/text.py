@@ -40,7 +40,7 @@ def page(
 ) -> ContainerContentItem:
     """Return the root of the content tree.
 
-    algorithm: identifies it in items of its own. evaluations: say in codes what the lines before them say in words.
+    algorithm: identifies it in separate items. evaluations: say in codes what the lines before them say in words.
     """
     root = ContainerContentItem(name=codes.DIAGNOSTIC_IMAGING_REPORT, is_content_continuous=False, template_id="2000")
     content = ContentSequence()

@@ -183,7 +183,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _two_patients(sources: Sequence[Dataset]) -> str | None:
-    """Say so when two images name different patients: a result would then stand in somebody else's record."""
+    """Say so when two images name different patients: a result would then stand in the record of another patient."""
     patients = list(dict.fromkeys(_patient(source) for source in sources))
     for (one_id, one_name), (other_id, other_name) in combinations(patients, 2):
         both_have_ids = bool(one_id and other_id)

@@ -56,7 +56,7 @@ class StudyAnalysis:
         return RejectedStudy(outcome.reason, reasons)
 
     def discard(self, study: FinishedStudy) -> None:
-        """Delete what `run` kept: somebody else has the study now."""
+        """Delete what `run` kept: another worker has the study now."""
         for key in study.spool_keys:
             self.spool.delete(key)
 

@@ -133,8 +133,8 @@ def test_a_ledger_is_looked_at_but_not_made_or_migrated(tmp_path: Path) -> None:
     assert "0 studies" in run_check(checks.ledger, settings(tmp_path, ledger_url=url))[0].detail
 
 
-def test_a_database_that_is_no_ledger_fails(tmp_path: Path) -> None:
-    (tmp_path / "text.sqlite").write_text("this is no database, it is a text that is long enough" * 20)
+def test_a_database_that_is_not_a_ledger_fails(tmp_path: Path) -> None:
+    (tmp_path / "text.sqlite").write_text("this is not a database, it is a text that is long enough" * 20)
     given = settings(tmp_path, ledger_url=f"sqlite:///{tmp_path / 'text.sqlite'}")
 
     assert statuses(checks.ledger, given) == {"ledger": Status.FAIL}

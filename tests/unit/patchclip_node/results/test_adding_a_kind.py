@@ -47,7 +47,7 @@ def follow(folder: Path, *, without: str = "") -> None:
             continue
         before = "".join(f"{line[1:]}\n" for line in code.splitlines() if line.startswith(" "))
         after = "".join(f"{line[1:]}\n" for line in code.splitlines())
-        assert path.read_text().count(before) == 1, f"{name} has not once what the page shows: {before}"
+        assert path.read_text().count(before) == 1, f"{name} does not have exactly once what the page shows: {before}"
         path.write_text(path.read_text().replace(before, after))
 
 

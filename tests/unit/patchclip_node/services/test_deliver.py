@@ -35,7 +35,7 @@ REFUSED = SendOutcome(Path(), "does not accept this class", permanent=True, clas
 def analysed(
     ledger: SqlLedger, spool: MemorySpool, *destinations: str, uid: str = "1.2.3", picture: bool = False
 ) -> int:
-    """Finish a study whose SR is b"sr" and whose SEG is b"seg", for each destination; its picture is for nobody."""
+    """Finish a study whose SR is b"sr" and whose SEG is b"seg", for each destination; none gets its picture."""
     ledger.arrivals.record(make_instance(uid))
     ledger.arrivals.close_quiet(START, 0)
     leased = ledger.analyses.lease(START, OWNER, LEASE_S)

@@ -10,7 +10,7 @@ down_revision = "0001"
 def upgrade() -> None:
     """Bring the tables to this revision.
 
-    SQLite changes a CHECK by making the table anew, and drops no table that rows refer to: the deliveries step aside.
+    To change a CHECK, SQLite makes the table again. It drops no table that rows refer to: the deliveries step aside.
     """
     op.execute("CREATE TEMPORARY TABLE deliveries_aside AS SELECT * FROM deliveries")
     op.execute("DELETE FROM deliveries")
