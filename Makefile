@@ -37,7 +37,7 @@ lint: venv ## ruff, and whether the format is the house's
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 # Wording in other languages is not English; [tool.codespell] in pyproject.toml has words that codespell does not know.
-spelling: venv ## spelling of code and pages, and the words that pages avoid
+spelling: venv ## spelling of code and pages, and the words that both avoid
 	@git ls-files -z '*.py' '*.md' '*.yaml' '*.toml' '*.sh' '*.html' Makefile ':!conf/wording/*.yaml' | xargs -0 $(BIN)/codespell
 	@$(BIN)/python tools/plain_words.py
 

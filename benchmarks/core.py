@@ -7,8 +7,8 @@ Random weights throughout: time and memory do not depend on them. Prints Markdow
 - the patch loss against nested loops over images, findings and patches (tests/support/oracles.py), forward and backward
 - `analyze_batch`, from decoded pixels to regions, against the bare image tower on the prepared input, ViT-B/16
 - all findings against one
-- the first analysis of a process against its second, with and without `warm_up` before, each in a process of its own
-- peak memory while a loaded ViT-L/14 analyses one radiograph against the bare tower's, each in a process of its own
+- the first analysis of a process against its second, with and without `warm_up` before, each in its own process
+- peak memory while a loaded ViT-L/14 analyses one radiograph against the bare tower's, each in its own process
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def write_checkpoint(folder: Path, tower: ClipImageSettings, findings: Sequence[
 
 
 def analyzer_of(tower: ClipImageSettings, findings: Sequence[str] | None = None) -> NetworkAnalyzer:
-    """Return such a checkpoint's analyzer."""
+    """Return such a checkpoint's `NetworkAnalyzer`."""
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(Path(folder), tower, findings)
         return loaded(Path(folder))
@@ -169,7 +169,7 @@ def measure_analysis(repeats: int) -> None:
             bare,
             lambda images=images: single.analyze_batch(images),  # type: ignore[misc]  # likewise
         )
-        report(f"analyze, ViT-B/16, batch {batch}", ("all of it", "bare tower"), seconds[:2], "<= 1.25")
+        report(f"analyze_batch, ViT-B/16, batch {batch}", ("all of it", "bare tower"), seconds[:2], "<= 1.25")
         report(f"findings, batch {batch}", ("eight", "one"), [seconds[0], seconds[2]], "<= 1.05")
 
 
@@ -245,7 +245,7 @@ def print_peak_of(what: str) -> None:
     else:
         run = functools.partial(loaded(Path(what)).analyze_batch, radiographs(1))
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew, after loading (proc(5))
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts again, after loading (proc(5))
     with torch.inference_mode():
         run()
     status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""What the negative sentences are good for, and whether a negation that nobody trained is understood.
+"""What the negative sentences are good for, and whether a negation is understood that was not trained.
 
     python -m benchmarks.prompts --crossval DIR
 

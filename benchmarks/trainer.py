@@ -5,7 +5,7 @@
 Images and boxes are drawn here; time does not depend on what they show. Prints Markdown.
 
 - a step of stage 2 with a shipped recipe against forward and backward of its bare image tower (downscaler included) on
-  the same images. The step: views of the images made anew, targets, towers, text side, heads, losses, backward,
+  the same images. The step: new views of the images, targets, towers, text side, heads, losses, backward,
   clipping, optimizer, running mean. The bare tower: images ready in memory, forward, backward from the sum of its
   tokens, in training mode. Goal: 0.85 of its images/s.
 - seconds are the process's own with one thread on a processor, where nothing waits: what else a busy machine does is

@@ -67,7 +67,7 @@ def _between(table: str, found: re.Match[str]) -> str:
 
 
 def filled(statement: str) -> str:
-    """Return the statement with every generated section made anew. Raises `ValueError` for a missing marker."""
+    """Return the statement with every generated section made again. Raises `ValueError` for a missing marker."""
     for name, section in SECTIONS.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         statement, count = pattern.subn(partial(_between, section()), statement)

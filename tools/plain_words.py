@@ -1,12 +1,12 @@
 """Finds words and patterns that the house does not write, and says what to write instead.
 
-    python tools/plain_words.py                  the tracked pages and the comments of settings
-    python tools/plain_words.py --python         and the strings and comments of the tracked Python files
+    python tools/plain_words.py                  the tracked pages, templates, settings and Python files
     python tools/plain_words.py FILE...          these files
 
-Reads Markdown without code, comments of YAML, Makefile and shell, and strings and comments of Python. What stands
-between backticks is code or a quotation and is left alone. `conf/wording/` is left out: its keys repeat sentences of
-the program. Ends with 1 where it found something.
+Reads Markdown without code, templates without tags, comments of YAML, Makefile and shell, and strings and comments of
+Python. What stands between backticks is code or a quotation and is left alone, as is a string of Python without a
+space: it is a name or a value. `conf/wording/` is left out: its keys repeat sentences of the program. Ends with 1
+where it found something.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("*.md", "conf/*.yaml", "Makefile", ".ci/run", "*.sh")
+PAGES = ("*.md", "*.py", "*.html", "conf/*.yaml", "Makefile", ".ci/run", "*.sh")
 LEFT_OUT = (
     "conf/wording/*",
     "node/patchclip_node/samples/ATTRIBUTION.md",  # licences, as their owners word them
@@ -53,9 +53,16 @@ PATTERNS = (
     ),
     _pattern(r"\b(has|have|had) not (the|a|an|any)\b", "does not have"),
     _pattern(r"\bnobody\b|\bsomebody\b", "who it is"),
-    _pattern(r"\bof (its|their|our|his|one's) own\b", "its own, separate, or apart"),
+    # "of its own dependencies" is right: what follows belongs to it. So is "another instead of its own".
+    _pattern(
+        r"(?<!instead )\bof (its|their|our|his|one's) own\b"
+        r"(?! (?!(?:and|are|at|for|in|is|lie|on|that|to|when|where|which|with)\b)\w)",
+        "its own, separate, or apart",
+    ),
     _pattern(r"\banother's\b", "who or what it is"),
-    _pattern(r"\banalyz", "analys: prose is British, names in code stay"),
+    _pattern(
+        r"(?<!patchclip-node )\banalyz(e|es|ed|ing|er|ers)\b(?![:(])", "analys: prose is British, names in code stay"
+    ),
 )
 
 
@@ -86,10 +93,12 @@ def _prose(file: Path) -> Iterator[tuple[int, str]]:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".md":
         text = _blanked(r"^```.*?^```$|^ {4}[^\n]*$", text)
+    elif file.suffix == ".html":
+        text = _blanked(r"<(style|script)\b.*?</\1>|{[{%#].*?[}%#]}|<[^>]*>", text)
     elif file.suffix in {".yaml", ".sh"} or file.name in {"Makefile", "run"}:
         text = "\n".join(line.partition("#")[2] for line in text.splitlines())
     else:
-        raise ValueError(f"{file}: prose is read of .md, .py, .yaml, .sh and Makefile")
+        raise ValueError(f"{file}: prose is read of .md, .html, .py, .yaml, .sh and Makefile")
     yield from enumerate(_without_code(text).splitlines(), start=1)
 
 
@@ -98,8 +107,13 @@ def _of_python(file: Path) -> Iterator[tuple[int, str]]:
     kinds = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     with tokenize.open(file) as source:
         for token in tokenize.generate_tokens(source.readline):
-            if token.type in kinds:
-                yield from enumerate(_without_code(token.string).splitlines(), start=token.start[0])
+            if token.type in kinds and (token.type == tokenize.COMMENT or re.search(r"\s", token.string)):
+                yield from enumerate(_without_code(_without_fields(token.string)).splitlines(), start=token.start[0])
+
+
+def _without_fields(token: str) -> str:
+    """Return an f-string without what is filled in; another token as it is."""
+    return _blanked(r"{[^{}\n]*}", token) if re.match(r"r?fr?[\"']", token, re.IGNORECASE) else token
 
 
 def _without_code(text: str) -> str:
@@ -107,8 +121,9 @@ def _without_code(text: str) -> str:
 
 
 def _blanked(expression: str, text: str) -> str:
-    """Return the text with each match removed, its line ends kept, so that lines keep their numbers."""
-    return re.sub(expression, lambda match: "\n" * match.group().count("\n"), text, flags=re.MULTILINE | re.DOTALL)
+    """Return the text with a space for each match, its line ends kept, so that lines keep their numbers."""
+    flags = re.MULTILINE | re.DOTALL
+    return re.sub(expression, lambda match: " " + "\n" * match.group().count("\n"), text, flags=flags)
 
 
 def tracked(patterns: Iterable[str]) -> list[Path]:
@@ -126,9 +141,7 @@ def tracked(patterns: Iterable[str]) -> list[Path]:
 
 def main() -> int:
     """Check the files that the command line names, or the tracked ones; 1 where something was found."""
-    arguments = sys.argv[1:]
-    named = [Path(name).resolve() for name in arguments if name != "--python"]
-    files = named or tracked([*PAGES, *(["*.py"] if "--python" in arguments else [])])
+    files = [Path(name).resolve() for name in sys.argv[1:]] or tracked(PAGES)
     found = [fault for file in files for fault in faults(file)]
     for fault in found:
         name = fault.file.relative_to(ROOT) if fault.file.is_relative_to(ROOT) else fault.file

@@ -1,4 +1,4 @@
-"""Service mode: receiver and workers as processes of their own, Redis wakes them, PostgreSQL is the ledger."""
+"""Service mode: receiver and workers as separate processes, Redis wakes them, PostgreSQL is the ledger."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def node(tmp_path: Path, archive: Archive, redis: Redis, postgresql: PostgreSql)
 
 
 def send(node: Node, folder: Path, count: int) -> list[str]:
-    """Send so many studies, every other one with something bright; returns their Study Instance UIDs."""
+    """Send `count` studies, every other one with something bright; returns their Study Instance UIDs."""
     datasets = [radiograph(bright=number % 2 == 0) for number in range(count)]
     finished = dcmtk.storescu(node.port, *(write(one, folder / f"{one.SOPInstanceUID}.dcm") for one in datasets))
     assert finished.returncode == 0, finished.stderr

@@ -1,4 +1,4 @@
-"""What viewers that are no web pages show of the results: DICOMscope of annotations, DCMTK and PixelMed of reports."""
+"""What viewers outside of a browser show of the results: DICOMscope of annotations, DCMTK and PixelMed of reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dwv as a library on a page of our own: four tiles, in each an image and what lies over it."""
+"""dwv as a library on our own page: four tiles, in each an image and what lies over it."""
 
 from __future__ import annotations
 

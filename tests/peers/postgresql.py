@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own on loopback, with its data in a temporary folder."""
+"""Our own PostgreSQL server on loopback, with its data in a temporary folder."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ START_TIMEOUT_S = 30.0
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on just now."""
+    """Return a port of loopback on which no process listens just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0
 
 
 def listens(port: int) -> bool:
-    """Say whether somebody accepts connections on a port of loopback."""
+    """Say whether a process accepts connections on a port of loopback."""
     with contextlib.closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -48,7 +48,7 @@ def program(
     user: str | None = None,
     patience_s: float = 10.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a session of its own, its output in `log`; when `port` is given, wait until it listens.
+    """Run a program in its own session, its output in `log`; when `port` is given, wait until it listens.
 
     At the end it has `patience_s` to end by itself after SIGTERM.
     """

@@ -1,4 +1,4 @@
-"""A Redis server of our own on loopback, which keeps nothing on disk."""
+"""Our own Redis server on loopback, which keeps nothing on disk."""
 
 from __future__ import annotations
 

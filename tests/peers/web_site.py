@@ -1,4 +1,4 @@
-"""A web server of our own on loopback for viewers that are web pages; what it has not, it asks an archive for."""
+"""Our own web server on loopback for viewers that are web pages; what it does not have, it gets from an archive."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def radiograph_with_rectangle(*, bright: bool = True, **attributes: Any) -> tupl
 
 
 def as_a_study(path: Path) -> Dataset:
-    """Read a real file and make it a study of its own, with the File Meta Information that a network gives it."""
+    """Read a real file and make it a separate study, with the File Meta Information that a network gives it."""
     source = dcmread(path, force=True)
     if "TransferSyntaxUID" not in getattr(source, "file_meta", ()):
         source.file_meta = FileMetaDataset()

@@ -24,7 +24,7 @@ sparse: {hidden: 16, patches: 4, layers: 1, attention_heads: 2}
 
 
 def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
-    """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else nobody looked for."""
+    """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else is unknown."""
     chance = np.random.default_rng(0)
     settings = prepare_settings(side)
     decoded, rows, boxes = [], [], []

@@ -119,7 +119,7 @@ def test_a_ledger_without_tables_is_unavailable(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    path.write_bytes(b"this is no database at all" * 100)
+    path.write_bytes(b"this is not a database at all" * 100)
 
     with pytest.raises(LedgerUnavailableError, match="not a database"):
         migrate(f"sqlite:///{path}")

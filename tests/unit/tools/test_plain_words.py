@@ -55,10 +55,24 @@ def test_code_of_a_page_is_left_alone(tmp_path: Path) -> None:
 def test_of_python_strings_and_comments_are_read_and_names_are_not(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text(
-        'nobody = 1\n\n\ndef f() -> str:\n    """Say it.\n\n    Built in vain.\n    """\n    return "anew"  # nobody\n'
+        'nobody = 1\n\n\ndef f() -> str:\n    """Say it.\n\n    Built in vain.\n    """\n    a("do anew")  # nobody\n'
     )
 
     assert [(fault.line, fault.text) for fault in faults(file)] == [(7, "in vain"), (9, "anew"), (9, "nobody")]
+
+
+def test_of_python_names_in_strings_and_what_is_filled_in_are_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text('by = "nobody"\ntext = f"the model {analyzer.name} of {analyze} finds {nobody} in vain"\n')
+
+    assert [(fault.line, fault.text) for fault in faults(file)] == [(2, "in vain")]
+
+
+def test_of_a_template_text_is_read_and_tags_are_not(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text('<style>\n.nobody { }\n</style>\n<p class="anew">{{ nobody }}\n<b>It is made anew</b>Curves</p>\n')
+
+    assert [(fault.line, fault.text) for fault in faults(file)] == [(5, "anew")]
 
 
 def test_of_settings_comments_are_read_and_values_are_not(tmp_path: Path) -> None:
@@ -69,13 +83,29 @@ def test_of_settings_comments_are_read_and_values_are_not(tmp_path: Path) -> Non
 
 
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text("<p>anew</p>")
+    (tmp_path / "page.txt").write_text("anew")
 
-    with pytest.raises(ValueError, match=r"page\.html: prose is read of"):
-        faults(tmp_path / "page.html")
+    with pytest.raises(ValueError, match=r"page\.txt: prose is read of"):
+        faults(tmp_path / "page.txt")
 
 
-def test_the_pages_are_written_in_plain_words(
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Imports warn of its own dependencies.",
+        "A number instead of its own.",
+        "Run `x`: patchclip-node analyze FILES",
+        "analyzer: of any architecture",
+    ],
+)
+def test_right_english_and_names_are_left_alone(sentence: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(sentence, encoding="utf-8")
+
+    assert faults(page) == []
+
+
+def test_pages_and_code_are_written_in_plain_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["plain_words.py"])
