@@ -63,7 +63,8 @@ def test_each_dotted_name_of_a_page_can_be_imported(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_file_or_folder_that_a_page_names_is_there(page: Path) -> None:
-    commands = [*code_of(page), *"\n".join(fenced(page.read_text(encoding="utf-8"), "sh")).splitlines()]
+    text = page.read_text(encoding="utf-8")
+    commands = [*code_of(page), *"\n".join(fenced(text, "sh")).splitlines()]
     words = {word for command in commands for word in command.split()}
     paths = {word for word in words if word.startswith(TOP) and re.fullmatch(r"[\w./-]+", word)}
     paths -= {path for path in paths if any(part.isupper() for part in path.split("/"))}  # for the reader to fill in
