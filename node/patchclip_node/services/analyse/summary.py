@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Finding, ModelIdentity
+from patchclip_core.values.results import Finding
 from patchclip_node.services.analyse.outcome import Analysed
 from patchclip_node.services.study_summary import (
     FindingSummary,
@@ -25,7 +25,7 @@ def summarise(
 ) -> StudySummary:
     """Summarise an analysis; `overlay_keys` is SOP Instance UID -> spool key of the overlay."""
     return StudySummary(
-        model=_model(outcome.images[0].result.findings.model),
+        model=ModelSummary.model_validate(outcome.images[0].result.findings.model, from_attributes=True),
         images=tuple(
             ImageSummary(
                 sop_instance_uid=file.image.sop_instance_uid,
@@ -41,19 +41,6 @@ def summarise(
             SkippedSummary(sop_instance_uid=file.image.sop_instance_uid, reason=file.reason) for file in outcome.skipped
         ),
         seconds={step: round(value, 4) for step, value in seconds.items()},
-    )
-
-
-def _model(identity: ModelIdentity) -> ModelSummary:
-    return ModelSummary(
-        name=identity.name,
-        version=identity.version,
-        weights_digest=identity.weights_digest,
-        trained=identity.trained,
-        calibrated=identity.calibrated,
-        training_data=identity.training_data,
-        licence=identity.licence,
-        statement=identity.statement,
     )
 
 
