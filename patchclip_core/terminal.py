@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -47,6 +48,34 @@ def console() -> Console:
 def complain(program: str, message: object) -> None:
     """Print a program's error on standard error."""
     _line(f"{program}: {message}")
+
+
+def new_program(name: str, about: str, version: Callable[[], str]) -> typer.Typer:
+    """Return a program's command line, without commands yet.
+
+    about: what `--help` says of it, in Markdown. version: what `--version` prints; it is called for that alone.
+    """
+    app = typer.Typer(
+        name=name,
+        help=about,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def print_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(version())
+            raise typer.Exit
+
+    asked = typer.Option(False, "--version", callback=print_version, is_eager=True, help="Print the version and stop.")
+
+    @app.callback()
+    def options(version: bool = asked) -> None:
+        pass
+
+    return app
 
 
 def run_program(
