@@ -266,7 +266,7 @@ def _view(dataset: Dataset, header: _Header) -> str | None:
     views = _all_views(deciding)
     of_study = bool(deciding) and deciding[0] in header.study
     for statement in deciding:
-        # A description of both views is no reason, but who lies on a side does so in each image of a series.
+        # A description of both views is not a reason, but who lies on a side does so in each image of a series.
         lying = View.DECUBITUS in statement.heard.views and not of_study
         if lying or not any(view.is_frontal for view in views):
             others = sorted(view.value for view in statement.heard.views if not view.is_frontal)

@@ -27,8 +27,9 @@ def radiograph(
     sop_class_uid: str = DigitalXRayImageStorageForPresentation,
     patient_name: str = "Test^Radiograph",
 ) -> Dataset:
-    """Return a frontal chest DX of 12 bits: noise around 400, and with `bright` a rectangle of 4000 in one lung."""
-    noise = np.random.default_rng(7).integers(300, 500, size=(rows, columns), dtype=np.uint16)
+    """Return a frontal chest DX of 12 bits, brighter downwards, and with `bright` a rectangle of 4000 in one lung."""
+    noise = np.random.default_rng(7).integers(0, 200, size=(rows, columns), dtype=np.uint16)
+    noise += np.linspace(200, 1400, rows).astype(np.uint16)[:, np.newaxis]
     if bright:
         noise[rows // 4 : rows // 2, columns // 8 : columns // 3] = 4000
     dataset = Dataset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from patchclip_core.errors import CheckpointError, FindingsFileError, VocabularyFileError, WordingFileError
-from patchclip_core.terminal import run_program
+from patchclip_core.terminal import new_program, run_program
 from patchclip_node.cli import analyze, config, demo, doctor, processes, render, studies
 from patchclip_node.cli.terminal import PROGRAM
 from patchclip_node.domain.errors import ConfigurationError, NodeError

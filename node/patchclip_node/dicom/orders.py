@@ -11,7 +11,7 @@ from pydicom import Dataset
 from patchclip_core.io.elements import items, text
 
 MOST_CARRIED_ITEMS: Final = 16
-"""Of a sequence that results take over, so many items at most: an examination answers a handful of orders."""
+"""The most items that results take over of a sequence: an examination answers a handful of orders."""
 
 ORDER_KEYWORDS: Final = (
     "AccessionNumber",

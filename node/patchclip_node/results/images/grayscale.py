@@ -21,7 +21,7 @@ _ENTRIES_WRITTEN_AS_0 = 65536
 _MODALITY_LUT_BITS = 16
 _HIGHEST_ENTRY = (1 << _MODALITY_LUT_BITS) - 1
 _SIGMOID_WIDTHS = 2.0
-"""So many widths from its centre a sigmoid is black or white to less than a thousandth."""
+"""Widths from its centre at which a sigmoid is black or white to less than a thousandth."""
 _FINE_WIDTH = 64.0
 _NEARLY_BLACK = 0.02
 

@@ -16,7 +16,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1
 
 from patchclip_core.errors import UnreadableImageError
 from patchclip_core.io import read_radiograph
-from tests.unit.patchclip_core.io.test_dicom import (
+from tests.support.dicom_images import (
     COLUMNS,
     LIMITS,
     ROWS,

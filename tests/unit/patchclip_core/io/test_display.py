@@ -20,7 +20,7 @@ from patchclip_core.io.display import apply_voi
 from patchclip_core.io.display_json import display_from_json, display_to_json
 from patchclip_core.values.display import Display, LookupTable, Rescale, VoiFunction, Window
 from patchclip_core.values.results import Radiograph
-from tests.unit.patchclip_core.io.test_dicom import LIMITS, dataset_of, even_ramp, ramp, write
+from tests.support.dicom_images import LIMITS, dataset_of, even_ramp, ramp, write
 
 
 def lut(entries: NDArray[Any], bits: int, *, first: int = 0, count: int | None = None, vr: str = "OW") -> Sequence:

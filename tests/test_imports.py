@@ -1,0 +1,46 @@
+"""Every module of the three packages can be imported: a type checker does not see each import that leads nowhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"patchclip_core": ROOT, "patchclip_node": ROOT / "node", "patchclip_trainer": ROOT / "trainer"}
+PROGRAMS = ("__main__", "env")
+"""Modules that do something when they are imported: programs, and Alembic's environment."""
+
+
+def modules(package: str) -> list[str]:
+    folder = PACKAGES[package] / package
+    names = [path.relative_to(PACKAGES[package]).with_suffix("").parts for path in sorted(folder.rglob("*.py"))]
+    return [
+        ".".join(parts).removesuffix(".__init__")
+        for parts in names
+        if parts[-1] not in PROGRAMS and "versions" not in parts
+    ]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_can_be_imported(package: str) -> None:
+    names = modules(package)
+    assert len(names) > 50
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except Exception as error: print(name, type(error).__name__, error)\n"
+    )
+
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *names],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+    assert (finished.returncode, finished.stdout) == (0, ""), finished.stderr
