@@ -50,7 +50,7 @@ DISPLAY_KEYWORDS: Final = (
 """The elements that say how pixels are stored and displayed."""
 
 
-def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
+def read_dicom(path: Path, limits: DecodeLimits, *, as_stated: bool = False) -> Radiograph:
     """Read, decode and display a DICOM image.
 
     Raises `UnreadableImageError` and `UnsuitableImageError`. Limits are checked before any pixel is decoded.
@@ -70,11 +70,11 @@ def read_dicom(path: Path, limits: DecodeLimits) -> Radiograph:
         stored, layout = frame.values, frame.layout
     with _translated("the attributes that say how to display the image are damaged"):
         remarks = [*_remarks_on_left_out(left_out), *frame.remarks]
-        pipeline = _display_pipeline(header, layout, remarks)
+        pipeline = replace(_display_pipeline(header, layout, remarks), as_stated=as_stated)
         displayed = display(stored, pipeline)
         remarks.extend(displayed.remarks)
         aspect_ratio = _pixel_aspect_ratio(header, remarks)
-    if looks_inverted(_upright(displayed.pixels, header)):
+    if not as_stated and looks_inverted(_upright(displayed.pixels, header)):
         displayed = display(stored, replace(pipeline, inverted=not pipeline.inverted))
         tag = "MONOCHROME1" if pipeline.inverted else "MONOCHROME2"
         remarks.append(

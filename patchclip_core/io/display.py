@@ -26,6 +26,7 @@ LEAST_UNSATURATED = 0.1
 """Nor does one that leaves fewer pixels than this part between black and white."""
 
 _JUDGED_PERCENTILES = (1.0, 99.0)
+_SATURATED_FRACTION = 0.995
 _SAMPLES_FOR_STATISTICS = 1_000_000
 
 
@@ -37,6 +38,7 @@ class DisplayPipeline:
     inverted: True for MONOCHROME1. Presentation LUT Shape only repeats this (C.8.11.3.1.2) and is not applied again.
     padding: stored values from..to that are not part of the picture (Pixel Padding Value and Range Limit), or None.
     full_range: stored minimum and maximum that mean black and white where nothing else is said, or None.
+    as_stated: a table or window is given up only where it shows nothing at all, since somebody wants to see it so.
     """
 
     modality: LookupTable | Rescale = Rescale()  # noqa: RUF009 - a frozen value
@@ -44,6 +46,7 @@ class DisplayPipeline:
     inverted: bool = False
     padding: tuple[int, int] | None = None
     full_range: tuple[int, int] | None = None
+    as_stated: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,12 +65,12 @@ class Displayed:
 def display(stored: Stored, pipeline: DisplayPipeline) -> Displayed:
     """Show stored values: by the first of the header's tables and windows that shows the image, else by its own range.
 
-    Each is judged by what it would show. A table whose entries fill only the lower part of its bits is stretched to
-    them before it is given up.
+    Each is judged by what it would show. A table whose entries fill only the lower
+    part of its bits is stretched to them before it is given up.
     """
     is_padding = _padding_mask(stored, pipeline.padding)
     values = _apply_modality(stored, pipeline.modality)
-    found = next(_useful(values, pipeline.vois, is_padding), None)
+    found = next(_useful(values, pipeline, is_padding), None)
     if found is None:
         voi, remarks = _without_voi(values, pipeline, is_padding)
         found = _Useful(apply_voi(values, voi), voi, remarks)
@@ -88,14 +91,17 @@ class _Useful:
     remarks: tuple[str, ...] = ()
 
 
-def _useful(
-    values: FloatArray, vois: Sequence[LookupTable | Window], is_padding: NDArray[np.bool_] | None
-) -> Iterator[_Useful]:
+def _useful(values: FloatArray, pipeline: DisplayPipeline, is_padding: NDArray[np.bool_] | None) -> Iterator[_Useful]:
     """Yield the tables and windows that show the image, the header's choice first, with what is to be said of them."""
     remarks: list[str] = []
-    for voi in vois:
+
+    def shows_image(shown: FloatArray) -> bool:
+        picture = _sample(shown if is_padding is None else shown[~is_padding])
+        return _shows_anything(picture) if pipeline.as_stated else _shows_enough(picture)
+
+    for voi in pipeline.vois:
         shown = apply_voi(values, voi)
-        if _shows_image(shown, is_padding):
+        if shows_image(shown):
             yield _Useful(shown, voi, tuple(remarks))
         if isinstance(voi, Window):
             remarks.append("The window shows nothing of this image and was not used.")
@@ -103,7 +109,7 @@ def _useful(
         own_bits = max(1, int(voi.entries.max()).bit_length())
         fitted = replace(voi, bits=own_bits)
         shown = apply_voi(values, fitted)
-        if own_bits < voi.bits and _shows_image(shown, is_padding):
+        if own_bits < voi.bits and shows_image(shown):
             remark = f"The VOI LUT says {voi.bits} bits, its entries have {own_bits}: it was shown over these."
             yield _Useful(shown, fitted, (*remarks, remark))
         remarks.append("The VOI LUT shows nothing of this image and was not used.")
@@ -195,12 +201,16 @@ def _stretch(values: FloatArray, low: float, high: float) -> FloatArray:
     return np.clip(shown, 0.0, 1.0, out=shown)
 
 
-def _shows_image(shown: FloatArray, is_padding: NDArray[np.bool_] | None) -> bool:
-    """Tell whether enough of the image is left: enough of it between black and white, over enough of the way there."""
-    picture = _sample(shown if is_padding is None else shown[~is_padding])
+def _shows_enough(picture: FloatArray) -> bool:
+    """Tell whether enough of an image is left: enough of it between black and white, over enough of the way there."""
     low, high = np.percentile(picture, _JUDGED_PERCENTILES)
     between = float(np.mean((picture > 0.0) & (picture < 1.0)))
     return bool(high - low >= LEAST_CONTRAST and between >= LEAST_UNSATURATED)
+
+
+def _shows_anything(picture: FloatArray) -> bool:
+    """Tell whether an image is more than an even black or white."""
+    return bool(max(np.mean(picture <= 0.0), np.mean(picture >= 1.0)) <= _SATURATED_FRACTION)
 
 
 def _sample(values: FloatArray) -> FloatArray:

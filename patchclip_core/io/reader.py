@@ -12,9 +12,10 @@ from patchclip_core.io.raster import is_raster, read_raster
 from patchclip_core.values.results import Radiograph
 
 
-def read_radiograph(path: str | Path, limits: DecodeLimits | None = None) -> Radiograph:
+def read_radiograph(path: str | Path, limits: DecodeLimits | None = None, *, as_stated: bool = False) -> Radiograph:
     """Read a DICOM, PNG or JPEG file in this process; use `DecodingProcess` for files of strangers.
 
+    as_stated: window, table and polarity of a DICOM file are followed even where they show little of the image.
     Raises `UnreadableImageError` (no such file, not an image, damaged) and `UnsuitableImageError` (colour, several
     frames, too small, too large). `limits.timeout_s` and `limits.memory_bytes` hold only in a `DecodingProcess`.
     """
@@ -27,5 +28,5 @@ def read_radiograph(path: str | Path, limits: DecodeLimits | None = None) -> Rad
     if is_raster(start):
         return read_raster(path, limits)
     if is_dicom(start):
-        return read_dicom(path, limits)
+        return read_dicom(path, limits, as_stated=as_stated)
     raise UnreadableImageError("this is neither a DICOM, a PNG nor a JPEG file")

@@ -62,7 +62,7 @@ def render(object_path: Path, image_path: Path, limits: DecodeLimits, *, anyway:
     with tempfile.TemporaryDirectory() as folder:
         presented = Path(folder) / "presented.dcm"
         write_presented(image_path, image, header, presented)
-        return paint(marks, read_radiograph(presented, limits), title, warnings)
+        return paint(marks, read_radiograph(presented, limits, as_stated=True), title, warnings)
 
 
 def _relation(header: Dataset, image: Dataset, image_path: Path, *, anyway: bool) -> tuple[str, ...]:

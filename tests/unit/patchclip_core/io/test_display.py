@@ -263,3 +263,17 @@ def test_dcmtk_shows_the_same_of_each_sample(tmp_path: Path, number: int) -> Non
     shown = by_dcmtk(plain, tmp_path / "picture.pgm", *as_header_asks(dataset))
 
     assert np.abs(shown - 255 * radiograph.pixels).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "window", [{"WindowCenter": 32768, "WindowWidth": 65536}, {"WindowCenter": 500, "WindowWidth": 40}]
+)
+def test_as_stated_a_window_is_followed_though_it_shows_little(tmp_path: Path, window: dict[str, Any]) -> None:
+    path = write(dataset_of(ramp(12), 12, **window), tmp_path)
+
+    judged, stated = (read_radiograph(path, LIMITS, as_stated=as_stated).display for as_stated in (False, True))
+
+    assert judged is not None
+    assert stated is not None
+    asked = Window(window["WindowCenter"], window["WindowWidth"])
+    assert (judged.voi == asked, stated.voi == asked) == (False, True)

@@ -78,3 +78,12 @@ def test_neither_a_white_lung_nor_a_border_makes_an_image_inverted(
     radiograph = read_radiograph(write(dataset_of(stored, 12), tmp_path), LIMITS)
 
     assert not any("exchanged" in remark for remark in radiograph.remarks)
+
+
+def test_as_stated_polarity_is_followed(tmp_path: Path) -> None:
+    path = write(dataset_of(chest(), 12, PhotometricInterpretation="MONOCHROME1"), tmp_path)
+
+    turned, stated = (read_radiograph(path, LIMITS, as_stated=as_stated) for as_stated in (False, True))
+
+    assert stated.pixels == pytest.approx(1 - turned.pixels, abs=0.01)
+    assert not any("exchanged" in remark for remark in stated.remarks)

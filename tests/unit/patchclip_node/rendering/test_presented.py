@@ -41,15 +41,15 @@ def test_a_presentation_states_window_and_polarity_replace_those_of_the_image(
     study: dict[ResultKind | str, Path], tmp_path: Path
 ) -> None:
     narrow = Dataset()
-    narrow.WindowCenter, narrow.WindowWidth = 400, 400
+    narrow.WindowCenter, narrow.WindowWidth = 1400, 1200
 
     wide, tight, inverse = (
         presented(study, tmp_path, **attributes)[1000:1300, 600:900].mean()
         for attributes in ({}, {"SoftcopyVOILUTSequence": [narrow]}, {"PresentationLUTShape": "INVERSE"})
     )
 
-    assert wide == pytest.approx(400 / 4095 * 255, abs=4)
-    assert tight == pytest.approx(127, abs=8)
+    grey = wide * 4095 / 255
+    assert tight == pytest.approx((grey - 800) / 1200 * 255, abs=8)
     assert inverse == pytest.approx(255 - wide, abs=4)
 
 
