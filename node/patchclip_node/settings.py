@@ -204,6 +204,8 @@ class NodeSettings(BaseSettings):
     """The site's own words for body parts and views, beside those of conf/radiographs.yaml."""
     quiet_s: Annotated[float, Field(ge=0)] = 5.0
     """A study is complete when nothing new has come for this long."""
+    max_open_s: Annotated[float, Field(gt=0)] = 600.0
+    """A study to which images still come after this long is closed all the same; the rest of it is a new revision."""
     lease_s: Annotated[float, Field(ge=1)] = 60.0
     """A worker that shows no sign of life for this long loses its study to another."""
     sweep_s: Annotated[float, Field(gt=0)] = 1.0
@@ -240,6 +242,8 @@ class NodeSettings(BaseSettings):
     def _timings_agree(self) -> Self:
         if self.lease_s < 3 * self.sweep_s:
             raise ValueError("lease_s must be at least 3 * sweep_s, or a healthy worker loses its studies")
+        if self.max_open_s < self.quiet_s:
+            raise ValueError("max_open_s must be at least quiet_s, or no study is ever waited for")
         return self
 
     @classmethod

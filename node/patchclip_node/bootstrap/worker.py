@@ -84,7 +84,7 @@ def build_worker(
             waker = Waker(queue, clock)
             sweep = SweepService(
                 LeaseService(ledger.leases, clock, owner, dead_owners, policy),
-                CompleteService(ledger.arrivals, waker, clock, settings.quiet_s),
+                CompleteService(ledger.arrivals, waker, clock, settings.quiet_s, settings.max_open_s),
                 RemindService(ledger.workload, waker, clock, owner),
                 spool,
                 clock,

@@ -16,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from patchclip_core.io.elements import in_brackets, items, printable, read_elements, text, tolerant_reading
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.dicom.uids import UID_MAX_CHARACTERS, is_uid
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader, Priority
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
@@ -44,8 +45,6 @@ _PRIORITIES: Final = {
     "LOW": Priority.LOW,
 }
 """Requested Procedure Priority (0040,1003), PS3.4 C.6.1: its terms -> the node's priorities."""
-
-_UID_MAX_LENGTH: Final = 64
 
 log = structlog.get_logger(__name__)
 
@@ -159,12 +158,12 @@ def _required_uid(dataset: Dataset, keyword: str) -> str:
     where = f"{name} {in_brackets(tag_for_keyword(keyword) or 0)}"
     if not value:
         raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
-    if not set(value) <= set("0123456789."):
-        raise UnreadableInstanceError(f"{where} is not a UID: {value[:80]!r}")
-    if len(value) > _UID_MAX_LENGTH:
+    if len(value) > UID_MAX_CHARACTERS and set(value) <= set("0123456789."):
         raise UnreadableInstanceError(
-            f"{where} is too long: {len(value)} characters, a UID has at most {_UID_MAX_LENGTH}"
+            f"{where} is too long: {len(value)} characters, a UID has at most {UID_MAX_CHARACTERS}"
         )
+    if not is_uid(value):
+        raise UnreadableInstanceError(f"{where} is not a UID: {value[:80]!r}")
     return value
 
 

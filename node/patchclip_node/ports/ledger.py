@@ -42,10 +42,14 @@ class Arrivals(Protocol):
 
 
 class QuietStudies(Protocol):
-    """Studies to which nothing new comes."""
+    """Studies to which nothing new comes, or to which something came for too long."""
 
-    def close_quiet(self, now: datetime, quiet_s: float) -> list[StudyRecord]:
-        """Close the studies whose last instance came at least `quiet_s` ago: RECEIVING -> RECEIVED."""
+    def close_quiet(self, now: datetime, quiet_s: float, max_open_s: float | None = None) -> list[StudyRecord]:
+        """Close the studies whose last instance came at least `quiet_s` ago: RECEIVING -> RECEIVED.
+
+        With `max_open_s` also those whose first one came so long ago: a sender that repeats itself, or never ends, must
+        not keep what is there from being analysed.
+        """
         ...
 
 

@@ -91,7 +91,12 @@ class Subject:
     @property
     def frame_of_reference_uid(self) -> str:
         """Frame of Reference UID of all that is made of `image`, in every revision."""
-        return self.context.uids.uid("frame of reference", self.facts.sop_instance_uid)
+        return self.context.uids.uid("frame of reference", *self._of_image)
+
+    @property
+    def _of_image(self) -> tuple[str, str]:
+        """What names `image`: a PACS that merges or splits studies keeps one instance in two of them."""
+        return self.facts.study_instance_uid, self.facts.sop_instance_uid
 
     @property
     def moment(self) -> tuple[str, str]:
@@ -106,18 +111,17 @@ class Subject:
     def uid(self, role: str) -> str:
         """Return a UID of this object, such as that of its instance, which derives from all that makes it another."""
         kind = self.variant.kind
-        whole = self.facts.study_instance_uid if kind.of_study else self.facts.sop_instance_uid
+        about = (self.facts.study_instance_uid,) if kind.of_study else self._of_image
         revision, digest = str(self.context.revision), self.model.weights_digest
-        return self.context.uids.uid(role, kind.value, whole, revision, digest, *self.variant.names)
+        return self.context.uids.uid(role, kind.value, *about, revision, digest, *self.variant.names)
 
     def tracking(self, definition: FindingDefinition, index: int) -> tuple[str, str]:
         """Return Tracking ID and Tracking UID of a region of `image`; of index 0 for the finding and its segment.
 
         The UID depends on image and weights, not on the revision: the same region keeps it in a later report.
         """
-        uid = self.context.uids.uid(
-            "tracking", self.facts.sop_instance_uid, self.model.weights_digest, definition.key, str(index)
-        )
+        names = (*self._of_image, self.model.weights_digest, definition.key, str(index))
+        uid = self.context.uids.uid("tracking", *names)
         return f"{definition.name} {index + 1}", uid
 
 

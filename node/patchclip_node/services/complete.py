@@ -14,17 +14,20 @@ log = structlog.get_logger(__name__)
 
 
 class CompleteService:
-    """Closes quiet studies."""
+    """Closes studies that are quiet, or open for too long."""
 
-    def __init__(self, studies: QuietStudies, waker: Waker, clock: Clock, quiet_s: float) -> None:
+    def __init__(
+        self, studies: QuietStudies, waker: Waker, clock: Clock, quiet_s: float, max_open_s: float | None = None
+    ) -> None:
         self._studies = studies
         self._waker = waker
         self._clock = clock
         self._quiet_s = quiet_s
+        self._max_open_s = max_open_s
 
     def run_once(self) -> list[StudyRecord]:
-        """Close what went quiet, then, with that committed, wake a worker for each study."""
-        closed = self._studies.close_quiet(self._clock.now(), self._quiet_s)
+        """Close what is complete, then, with that committed, wake a worker for each study."""
+        closed = self._studies.close_quiet(self._clock.now(), self._quiet_s, self._max_open_s)
         for study in closed:
             log.info(
                 "study_complete",

@@ -212,3 +212,37 @@ def test_an_image_for_a_study_whose_worker_died_reopens_it(ledger: SqlLedger) ->
     assert leased is not None
     assert [record.instance.header.sop_instance_uid for record in leased.instances] == ["1.2.3.1.1", "1.2.3.1.2"]
     assert newest_revision(ledger).revision == 1
+
+
+def test_a_study_that_never_goes_quiet_is_closed_all_the_same(ledger: SqlLedger) -> None:
+    for second in range(0, 11, 2):
+        ledger.arrivals.record(make_instance(number=second, received_at=START + timedelta(seconds=second)))
+        assert ledger.arrivals.close_quiet(START + timedelta(seconds=second), 5, 11) == []
+    now = START + timedelta(seconds=11)
+
+    closed = ledger.arrivals.close_quiet(now, 5, 11)
+
+    assert [(study.state, study.instance_count) for study in closed] == [(StudyState.RECEIVED, 6)]
+    assert ledger.analyses.lease(now, OWNER, LEASE_S) is not None
+    assert ledger.arrivals.record(make_instance(number=12, received_at=now)) is Arrival.OPENED_REVISION
+    assert ledger.arrivals.close_quiet(now + timedelta(seconds=4), 5, 11) == []
+
+
+def test_an_open_study_that_nobody_leases_cannot_be_kept_open_by_its_sender(ledger: SqlLedger) -> None:
+    ledger.arrivals.record(make_instance(received_at=START))
+    later = START + timedelta(seconds=11)
+    assert len(ledger.arrivals.close_quiet(later, 5, 11)) == 1
+
+    ledger.arrivals.record(make_instance(number=2, received_at=later))
+
+    assert [study.state for study in ledger.arrivals.close_quiet(later, 5, 11)] == [StudyState.RECEIVED]
+
+
+def test_a_correction_describes_the_study_and_counts_as_no_new_image(ledger: SqlLedger) -> None:
+    ledger.arrivals.record(make_instance(patient_name="Do^Jane"))
+    ledger.arrivals.record(make_instance(number=2, patient_name="Other^Spelling"))
+    ledger.arrivals.record(make_instance(patient_name="Doe^Jane"))
+
+    study = only_revision(ledger)
+
+    assert (study.patient_name, study.instance_count) == ("Doe^Jane", 2)

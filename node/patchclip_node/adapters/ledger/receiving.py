@@ -53,13 +53,14 @@ class SqlArrivals:
             _insert(connection, instance, study_id)
             return arrival
 
-    def close_quiet(self, now: datetime, quiet_s: float) -> list[StudyRecord]:
+    def close_quiet(self, now: datetime, quiet_s: float, max_open_s: float | None = None) -> list[StudyRecord]:
         """See the port."""
         with self._database.write() as connection:
-            quiet = (studies.c.state == StudyState.RECEIVING.value) & (
-                studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
-            )
-            ids = connection.execute(select(studies.c.id).where(quiet).order_by(studies.c.id)).scalars().all()
+            is_over = studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
+            if max_open_s is not None:
+                is_over |= studies.c.first_received_at <= now - timedelta(seconds=max_open_s)
+            over = (studies.c.state == StudyState.RECEIVING.value) & is_over
+            ids = connection.execute(select(studies.c.id).where(over).order_by(studies.c.id)).scalars().all()
             for study_id in ids:
                 change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
             if not ids:
@@ -97,7 +98,7 @@ def _open(connection: Connection, before: Row[Any] | None, instance: ReceivedIns
         first_received_at=instance.received_at,
         last_received_at=instance.received_at,
         instance_count=int(is_new_image) + (0 if before is None else before.instance_count),
-        **_seen_so_far(before, header),
+        **_seen_so_far(before, header, is_correction=not is_new_image),
     )
 
 
@@ -111,13 +112,18 @@ def _join(connection: Connection, study: Row[Any], instance: ReceivedInstance, i
         instance.header.sop_instance_uid,
         last_received_at=max(study.last_received_at, instance.received_at),
         instance_count=study.instance_count + int(is_new_image),
-        **_seen_so_far(study, instance.header),
+        **_seen_so_far(study, instance.header, is_correction=not is_new_image),
     )
 
 
-def _seen_so_far(before: Row[Any] | None, header: InstanceHeader) -> dict[str, Any]:
-    """Return a study's priority, the most urgent one, and its describing attributes with one more instance."""
+def _seen_so_far(before: Row[Any] | None, header: InstanceHeader, *, is_correction: bool) -> dict[str, Any]:
+    """Return a study's priority, the most urgent one, and its describing attributes with one more instance.
+
+    A correction, which is an instance that came before with other bytes, describes the study better than what it
+    corrects.
+    """
     if before is None:
         return {name: getattr(header, name) for name in _DESCRIBING} | {"priority": int(header.priority)}
-    described = {name: getattr(before, name) or getattr(header, name) for name in _DESCRIBING}
+    first, then = (header, before) if is_correction else (before, header)
+    described = {name: getattr(first, name) or getattr(then, name) for name in _DESCRIBING}
     return described | {"priority": int(min(Priority(before.priority), header.priority))}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -18,7 +17,7 @@ from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer, Findings, Radiograph
-from patchclip_node.dicom.headers import read_dataset, text
+from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.variants import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
@@ -35,6 +34,7 @@ from patchclip_node.services.analyse.outcome import (
     StudyImage,
     StudyOutcome,
 )
+from patchclip_node.services.analyse.patients import NAMES_NO_PATIENT, Patient, two_patients
 
 BATCH_IMAGES = 8
 """Images that are decoded and analysed together: bounds the memory that a study of many images takes."""
@@ -86,9 +86,10 @@ def analyse_instances(
     skipped: list[SkippedFile] = []
     with timer.step("select"):
         sources = list(_read_sources(images, skipped))
-        if reason := _two_patients([source for _, source in sources]):
+        patients = [Patient.of(source) for _, source in sources]
+        if reason := two_patients(patients):
             return Rejected(reason, tuple(SkippedFile(image, reason) for image in images))
-        candidates = list(_select(sources, vocabulary, skipped))
+        candidates = list(_select(list(_named(sources, patients, skipped)), vocabulary, skipped))
     analysed: list[AnalysedFile] = []
     for batch in _batches(candidates, BATCH_IMAGES):
         with timer.step("decode"):
@@ -118,6 +119,18 @@ def _read_sources(images: Sequence[StudyImage], skipped: list[SkippedFile]) -> I
             yield image, read_dataset(image.path)
         except UnreadableInstanceError as error:
             skipped.append(SkippedFile(image, str(error)))
+
+
+def _named(
+    sources: Sequence[tuple[StudyImage, Dataset]], patients: Sequence[Patient], skipped: list[SkippedFile]
+) -> Iterator[tuple[StudyImage, Dataset]]:
+    """Leave out images that name no patient beside such as do: it is unknown whose their results would be."""
+    are_named = [patient.is_named for patient in patients]
+    for (image, source), is_named in zip(sources, are_named, strict=True):
+        if is_named or not any(are_named):
+            yield image, source
+        else:
+            skipped.append(SkippedFile(image, NAMES_NO_PATIENT))
 
 
 def _select(
@@ -180,26 +193,6 @@ def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=_PNG_LEVEL)
     return file.getvalue()
-
-
-def _two_patients(sources: Sequence[Dataset]) -> str | None:
-    """Say so when two images name different patients: a result would then stand in the record of another patient."""
-    patients = list(dict.fromkeys(_patient(source) for source in sources))
-    for (one_id, one_name), (other_id, other_name) in combinations(patients, 2):
-        both_have_ids = bool(one_id and other_id)
-        differ = one_id != other_id if both_have_ids else bool(one_name and other_name and one_name != other_name)
-        if differ:
-            named = f"patient IDs {one_id} and {other_id}" if both_have_ids else "two patient names"
-            return (
-                f"the images of this study name different patients ({named}): correct them in the PACS and send again"
-            )
-    return None
-
-
-def _patient(source: Dataset) -> tuple[str, str]:
-    """Patient ID and name as they are compared: without padding, case and the trailing delimiters of a PN."""
-    name = text(source, "PatientName").split("=")[0]
-    return text(source, "PatientID"), unicodedata.normalize("NFKC", name).strip("^ ").casefold()
 
 
 def _reason_for_all(skipped: Sequence[SkippedFile]) -> str:

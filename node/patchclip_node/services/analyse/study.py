@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from pydicom import Dataset
 
@@ -19,6 +21,8 @@ from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.issuer import ResultIssuer
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
 from patchclip_node.services.analyse.summary import summarise
+
+CAME_AGAIN: Final = "the same instance came again with other bytes; what came last is analysed instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,15 @@ class StudyAnalysis:
         timer = StepTimer()
         with ExitStack() as files:
             with timer.step("fetch"):
-                images = [_study_image(record, files, self.spool) for record in leased.instances]
+                copies = _newest_copies(leased.instances)
+                images = [_study_image(record, files, self.spool) for record in copies.values()]
             context = self.issuer.context(leased, now)
             outcome = analyse_instances(
                 images, self.decoder, self.analyzer, context, self.plan.variants, vocabulary=self.vocabulary
             )
-        ids = {record.instance.header.sop_instance_uid: record.id for record in leased.instances}
-        reasons = {ids[file.image.sop_instance_uid]: file.reason for file in outcome.skipped}
+        reasons = {copies[file.image.sop_instance_uid].id: file.reason for file in outcome.skipped}
+        analysed = {record.id for record in copies.values()}
+        reasons |= {record.id: CAME_AGAIN for record in leased.instances if record.id not in analysed}
         if isinstance(outcome, Analysed):
             return self._finished(outcome, reasons, timer)
         return RejectedStudy(outcome.reason, reasons)
@@ -90,6 +96,11 @@ class StudyAnalysis:
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
         )
+
+
+def _newest_copies(instances: Sequence[InstanceRecord]) -> dict[str, InstanceRecord]:
+    """Return the instance of each SOP Instance UID that came last, in the order in which the UIDs first came."""
+    return {record.instance.header.sop_instance_uid: record for record in instances}
 
 
 def _study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> StudyImage:

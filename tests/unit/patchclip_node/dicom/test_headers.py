@@ -144,6 +144,15 @@ def test_no_control_character_passes_into_what_pages_show(write: Write, keyword:
     assert all(value.isprintable() for value in seen)
 
 
+@pytest.mark.parametrize("uid", [b"1..2.3.", b"1.2.03.", b".......", b"1.2.3.."])
+def test_what_breaks_the_rules_of_uids_is_refused(write: Write, uid: bytes) -> None:
+    path = write(chest_image(), bare=True)
+    path.write_bytes(path.read_bytes().replace(b"1.2.3.4", uid))
+
+    with pytest.raises(UnreadableInstanceError, match="is not a UID"):
+        read_header(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(128) + b"DICM"])
 def test_what_is_no_dicom_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
