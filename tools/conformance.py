@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from patchclip_node.dicom import statuses
-from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.storage_scp import ACSE_TIMEOUT_S, NETWORK_TIMEOUT_S, VERIFICATION_SYNTAXES
 from patchclip_node.scp.upper_layer import MAX_ANNOUNCED_PDU_BYTES, MAX_PDU_BYTES
@@ -18,7 +18,9 @@ STATEMENT = Path(__file__).parents[1] / "docs" / "conformance.md"
 
 def _accepted() -> str:
     verification = ", ".join(f"`{uid}`" for uid in VERIFICATION_SYNTAXES)
-    classes = [f"| {name} | `{uid}` | all of the table below |" for uid, name in STORAGE_SOP_CLASSES.items()]
+    taken_back = {uid: f"{name}, results of this product alone" for uid, name in RESULT_SOP_CLASSES.items()}
+    accepted = STORAGE_SOP_CLASSES | taken_back
+    classes = [f"| {name} | `{uid}` | all of the table below |" for uid, name in accepted.items()]
     return "\n".join(
         [
             "| SOP class | UID | transfer syntaxes |",
@@ -49,7 +51,9 @@ def _association() -> str:
 def _statuses() -> str:
     rows = {
         statuses.SUCCESS: "The bytes are on disk and their ledger row is committed.",
-        statuses.SOP_CLASS_NOT_SUPPORTED: "The command names another SOP class than its presentation context.",
+        statuses.SOP_CLASS_NOT_SUPPORTED: (
+            "The command names another SOP class than its presentation context, or a result is not of this product."
+        ),
         statuses.OUT_OF_RESOURCES: "Disk full, instance too large, or the ledger does not answer.",
         statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS: "The data set is another class or instance than announced.",
         statuses.CANNOT_UNDERSTAND: "The data set cannot be read, or the node failed on it.",

@@ -49,6 +49,7 @@ class Bench:
         path = radiograph_file(self.folder, name, **attributes)
         received = receive(self.ledger, self.spool, path, self.clock.now())
         if name in self.decoder.troubles:
+            assert received.spool_key is not None
             self.decoder.troubles[received.spool_key] = self.decoder.troubles[name]
         self.ledger.arrivals.close_quiet(self.clock.now(), 0)
         return received.header.sop_instance_uid

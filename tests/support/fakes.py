@@ -155,8 +155,12 @@ def make_instance(
     sop_instance_uid: str | None = None,
     patient_id: str = "PAT-1",
     patient_name: str = "Doe^Jane",
+    has_file: bool = True,
 ) -> ReceivedInstance:
-    """Return the `number`-th image of a study; other bytes each time unless `sha256` says which."""
+    """Return the `number`-th image of a study; other bytes each time unless `sha256` says which.
+
+    An own result that came back has no file.
+    """
     header = InstanceHeader(
         sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
         sop_instance_uid=sop_instance_uid or f"{study_instance_uid}.1.{number}",
@@ -173,7 +177,7 @@ def make_instance(
     )
     return ReceivedInstance(
         header=header,
-        spool_key=spool_key or uuid.uuid4().hex,
+        spool_key=(spool_key or uuid.uuid4().hex) if has_file else None,
         size_bytes=1000,
         sha256=sha256 or uuid.uuid4().hex * 2,
         received_at=received_at,

@@ -243,7 +243,7 @@ def _print_instances(study_uid: str, known: Studies, out: Console) -> None:
             Text(instance.header.modality),
             Text(instance.header.sop_instance_uid),
             str(record.revision),
-            Text("a result of this node" if record.own_result else record.image_reason or ""),
+            Text(record.image_reason or ("a result of this node" if record.own_result else "")),
         )
     out.print(table)
 

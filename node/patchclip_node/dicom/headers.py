@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from patchclip_core.io.elements import in_brackets, items, printable, read_elements, text, tolerant_reading
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
-from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, TRANSFER_SYNTAXES
 from patchclip_node.dicom.uids import UID_MAX_CHARACTERS, is_uid
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader, Priority
@@ -100,7 +100,12 @@ def transfer_syntax_uid(dataset: Dataset) -> str:
 
 
 def issued_by_product(dataset: Dataset) -> bool:
-    """Tell whether this product made or changed the instance (PS3.3 C.7.5.1, C.12.1 Contributing Equipment)."""
+    """Tell whether this product made the instance (PS3.3 C.7.5.1, C.12.1 Contributing Equipment).
+
+    It makes no radiographs: one that names it, because another system copied that, is a radiograph like any other.
+    """
+    if text(dataset, "SOPClassUID") not in (*RESULT_SOP_CLASSES, SECONDARY_CAPTURE):
+        return False
     equipment = (dataset, *items(dataset, "ContributingEquipmentSequence"))
     return any(
         text(item, "Manufacturer") == MANUFACTURER and text(item, "ManufacturerModelName") == PRODUCT_NAME

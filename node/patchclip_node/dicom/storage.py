@@ -1,4 +1,4 @@
-"""What the node receives: SOP classes and transfer syntaxes. All else is refused at negotiation."""
+"""What the node receives, and takes back: SOP classes and transfer syntaxes. All else is refused at negotiation."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ STORAGE_SOP_CLASSES: Final = MappingProxyType(
     }
 )
 """SOP Class UID -> name (PS3.4 B.5)."""
+
+RESULT_SOP_CLASSES: Final = MappingProxyType(
+    {
+        "1.2.840.10008.5.1.4.1.1.88.33": "Comprehensive SR Storage",
+        "1.2.840.10008.5.1.4.1.1.88.22": "Enhanced SR Storage",
+        "1.2.840.10008.5.1.4.1.1.88.59": "Key Object Selection Document Storage",
+        "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
+        "1.2.840.10008.5.1.4.1.1.11.1": "Grayscale Softcopy Presentation State Storage",
+        "1.2.840.10008.5.1.4.1.1.30": "Parametric Map Storage",
+    }
+)
+"""SOP Class UID -> name of what the node makes and never analyses: taken back from a PACS that sends a whole study."""
 
 TRANSFER_SYNTAXES: Final = MappingProxyType(
     {

@@ -43,6 +43,10 @@ class InstanceTooLargeError(RejectedError):
     """An instance is larger than the node takes (PS3.4 B.2.3: status A7xx, out of resources)."""
 
 
+class ForeignResultError(RejectedError):
+    """An object of a class that is taken back when this product made it, but somebody else did (0x0122)."""
+
+
 class DefectError(NodeError):
     """The program contradicts itself. Retrying does not help."""
 

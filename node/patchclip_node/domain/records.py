@@ -35,7 +35,10 @@ class Arrival(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstanceHeader:
-    """The attributes of an instance that the node decides by; attribute keywords in snake case."""
+    """The attributes of an instance that the node decides by; attribute keywords in snake case.
+
+    issued_by_product: it says that this product made it, and is of a class that the product makes.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -53,10 +56,13 @@ class InstanceHeader:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedInstance:
-    """An instance whose bytes are durable in the spool under `spool_key`."""
+    """An instance whose bytes are durable in the spool under `spool_key`.
+
+    spool_key: None for an own result that came back: of that nothing is kept.
+    """
 
     header: InstanceHeader
-    spool_key: str
+    spool_key: str | None
     size_bytes: int
     sha256: str
     received_at: datetime

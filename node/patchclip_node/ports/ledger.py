@@ -35,9 +35,15 @@ class Arrivals(Protocol):
         """Remember a durable instance.
 
         The same SOP Instance UID with the same SHA-256 is a DUPLICATE and changes nothing. The same UID with other
-        bytes counts as a new image. An instance that this ledger issued, or whose header says `issued_by_product`, is
-        kept as OWN_RESULT and opens, reopens or revises nothing.
+        bytes is a correction of the image. An instance without a file is an OWN_RESULT that came back: it opens,
+        reopens or revises nothing, and whatever its bytes it is a DUPLICATE from the second time on. One that only says
+        `issued_by_product` is an OWN_RESULT, too, where its study is known; its file stays, and it has that as its
+        reason. Where its study is not known, it opens one, or nobody would ever see it.
         """
+        ...
+
+    def issued(self, sop_instance_uid: str) -> bool:
+        """Tell whether this ledger has a result of this SOP Instance UID."""
         ...
 
 

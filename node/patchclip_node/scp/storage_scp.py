@@ -17,8 +17,9 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
 from patchclip_node.dicom import statuses
-from patchclip_node.dicom.storage import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import (
+    ForeignResultError,
     InstanceTooLargeError,
     RejectedError,
     RetryableError,
@@ -114,7 +115,7 @@ class StorageScp:
         self._ae.network_timeout = NETWORK_TIMEOUT_S
         self._ae.supported_contexts = [
             build_context(Verification, list(VERIFICATION_SYNTAXES)),
-            *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_SOP_CLASSES),
+            *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in (*STORAGE_SOP_CLASSES, *RESULT_SOP_CLASSES)),
         ]
 
     @property
@@ -166,8 +167,9 @@ class StorageScp:
     def _store(self, event: evt.Event) -> Dataset:
         """Answer C-STORE.
 
-        Success (0000) only after the instance is durable. 0122: the class differs from the negotiated one. A700: too
-        large, disk full, ledger down. A900: another class or instance than announced. C000: not readable, or a defect.
+        Success (0000) only after the instance is durable. 0122: the class differs from the negotiated one, or is that
+        of a result which this product did not make. A700: too large, disk full, ledger down. A900: another class or
+        instance than announced. C000: not readable, or a defect.
         """
         request: Any = event.request
         data_set = request.DataSet
@@ -178,6 +180,8 @@ class StorageScp:
             status, comment = self._keep(event, data_set, str(request.AffectedSOPClassUID), sop_instance_uid)
         except (RetryableError, InstanceTooLargeError) as error:
             status, comment = statuses.OUT_OF_RESOURCES, str(error)
+        except ForeignResultError as error:
+            status, comment = statuses.SOP_CLASS_NOT_SUPPORTED, str(error)
         except UnreadableInstanceError as error:
             status, comment = statuses.CANNOT_UNDERSTAND, str(error)
         except RejectedError as error:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES
 from patchclip_node.domain.errors import (
     DatasetMismatchError,
+    ForeignResultError,
     InstanceTooLargeError,
     LedgerCommitUnknownError,
 )
 from patchclip_node.domain.records import Arrival, InstanceHeader, ReceivedInstance
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
-from patchclip_node.ports.spool import Spool, StoredFile
+from patchclip_node.ports.spool import Spool
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +51,13 @@ class ReceiveService:
     ) -> Arrival:
         """Keep the complete DICOM file at `path`, which lies in the spool's `incoming_dir`; return once it is durable.
 
-        The file is used up: afterwards it is in the spool or gone, whatever happens. `expected_*` are what the C-STORE
+        The file is used up: afterwards it is in the spool or gone, whatever happens. Of an own result that
+        comes back only a row in the ledger is kept. `expected_*` are what the C-STORE
         request announced (PS3.7 9.3.1.1). Raises, with PS3.4 B.2.3's status that tells the sender so:
 
         - `InstanceTooLargeError`: more bytes than are taken (0xA700, out of resources);
         - `UnreadableInstanceError`: no DICOM instance that can be understood (0xC000, cannot understand);
+        - `ForeignResultError`: a report or the like that this product did not make (0x0122, SOP class not supported);
         - `DatasetMismatchError`: not the instance that was announced (0xA900, data set does not match SOP class);
         - `RetryableError`: no room, or the ledger does not answer (0xA700); the sender tries again.
         """
@@ -65,43 +70,66 @@ class ReceiveService:
             header = self._read_header(path)
             _check_announced("SOP Class UID", expected_sop_class_uid, header.sop_class_uid)
             _check_announced("SOP Instance UID", expected_sop_instance_uid, header.sop_instance_uid)
-            stored = self._spool.adopt(path)
+            is_own = self._is_own(header)
+            sha256 = _sha256(path) if is_own else ""
+            stored = None if is_own else self._spool.adopt(path)
         finally:
             path.unlink(missing_ok=True)
         instance = ReceivedInstance(
             header=header,
-            spool_key=stored.key,
-            size_bytes=stored.size_bytes,
-            sha256=stored.sha256,
+            spool_key=stored.key if stored else None,
+            size_bytes=stored.size_bytes if stored else size_bytes,
+            sha256=stored.sha256 if stored else sha256,
             received_at=self._clock.now(),
             calling_ae_title=calling_ae_title,
             called_ae_title=called_ae_title,
             peer_address=peer_address,
         )
-        arrival = self._record(instance, stored)
+        arrival = self._record(instance)
         log.info(
             "instance_received",
             arrival=arrival.value,
             study_instance_uid=header.study_instance_uid,
             sop_instance_uid=header.sop_instance_uid,
             modality=header.modality,
-            size_bytes=stored.size_bytes,
+            size_bytes=size_bytes,
             calling_ae_title=calling_ae_title,
             peer_address=peer_address,
         )
         return arrival
 
-    def _record(self, instance: ReceivedInstance, stored: StoredFile) -> Arrival:
+    def _is_own(self, header: InstanceHeader) -> bool:
+        """Tell whether it is a result that came back, of which nothing but that is kept.
+
+        What this ledger issued is; an object of a class that is made and not analysed is where it names this product.
+        """
+        if self._arrivals.issued(header.sop_instance_uid):
+            return True
+        if header.sop_class_uid not in RESULT_SOP_CLASSES:
+            return False
+        if not header.issued_by_product:
+            raise ForeignResultError(
+                f"only results of this product are taken back, not this {RESULT_SOP_CLASSES[header.sop_class_uid]}"
+            )
+        return True
+
+    def _record(self, instance: ReceivedInstance) -> Arrival:
         try:
             arrival = self._arrivals.record(instance)
         except LedgerCommitUnknownError:
             raise  # the ledger may well remember this file: it stays
         except BaseException:
-            self._spool.delete(stored.key)
+            if instance.spool_key is not None:
+                self._spool.delete(instance.spool_key)
             raise
-        if arrival is Arrival.DUPLICATE:
-            self._spool.delete(stored.key)  # the first copy is the one that the ledger knows
+        if arrival is Arrival.DUPLICATE and instance.spool_key is not None:
+            self._spool.delete(instance.spool_key)  # the first copy is the one that the ledger knows
         return arrival
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_announced(what: str, announced: str, actual: str) -> None:

@@ -53,7 +53,7 @@ def test_the_most_urgent_study_is_leased_first_then_the_oldest(ledger: SqlLedger
 
 def test_own_results_are_not_among_the_images_to_analyse(ledger: SqlLedger) -> None:
     ledger.arrivals.record(make_instance(number=1))
-    ledger.arrivals.record(make_instance(number=2, issued_by_product=True))
+    ledger.arrivals.record(make_instance(number=2, has_file=False))
     ledger.arrivals.close_quiet(START, 0)
 
     leased = ledger.analyses.lease(START, OWNER, LEASE_S)

@@ -5,6 +5,7 @@ from datetime import timedelta, timezone
 import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.ledger.receiving import MADE_ELSEWHERE
 from patchclip_node.domain.records import Arrival, Priority
 from patchclip_node.domain.states import StudyEvent, StudyState
 from tests.support.fakes import START, make_instance
@@ -136,11 +137,11 @@ def test_a_late_image_opens_the_next_revision_and_leaves_the_first_one_alone(led
     assert [record.revision for record in ledger.studies.instances("1.2.3")] == [1, 2]
 
 
-def test_an_issued_result_that_comes_back_is_kept_and_starts_nothing(ledger: SqlLedger) -> None:
+def test_an_issued_result_that_comes_back_is_recorded_and_starts_nothing(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNED)
     (issued,) = result_uids(study)
 
-    arrival = ledger.arrivals.record(make_instance(sop_instance_uid=issued))
+    arrival = ledger.arrivals.record(make_instance(sop_instance_uid=issued, has_file=False))
 
     assert arrival is Arrival.OWN_RESULT
     assert only_revision(ledger) == study
@@ -150,8 +151,14 @@ def test_an_issued_result_that_comes_back_is_kept_and_starts_nothing(ledger: Sql
     ]
 
 
-def test_an_object_of_this_product_is_an_own_result_even_where_the_study_is_unknown(ledger: SqlLedger) -> None:
-    arrival = ledger.arrivals.record(make_instance(issued_by_product=True))
+def test_what_this_ledger_issued_is_known(ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.ANALYSED)
+
+    assert [ledger.arrivals.issued(uid) for uid in (*result_uids(study), "1.2.3.1.1")] == [True, False]
+
+
+def test_an_own_result_is_recorded_even_where_the_study_is_unknown(ledger: SqlLedger) -> None:
+    arrival = ledger.arrivals.record(make_instance(has_file=False))
 
     assert arrival is Arrival.OWN_RESULT
     assert ledger.studies.revisions("1.2.3") == []
@@ -161,16 +168,35 @@ def test_an_object_of_this_product_is_an_own_result_even_where_the_study_is_unkn
 def test_an_own_result_does_not_keep_a_study_open(ledger: SqlLedger) -> None:
     ledger.arrivals.record(make_instance())
 
-    ledger.arrivals.record(make_instance(number=2, issued_by_product=True, received_at=START + timedelta(seconds=50)))
+    ledger.arrivals.record(make_instance(number=2, has_file=False, received_at=START + timedelta(seconds=50)))
 
     assert only_revision(ledger).last_received_at == START
     assert only_revision(ledger).instance_count == 1
 
 
-def test_an_own_result_that_comes_twice_is_a_duplicate(ledger: SqlLedger) -> None:
-    ledger.arrivals.record(make_instance(issued_by_product=True, sha256="c" * 64))
+def test_an_own_result_has_one_row_however_often_and_with_whatever_bytes_it_comes(ledger: SqlLedger) -> None:
+    ledger.arrivals.record(make_instance(has_file=False))
 
-    assert ledger.arrivals.record(make_instance(issued_by_product=True, sha256="c" * 64)) is Arrival.DUPLICATE
+    assert [ledger.arrivals.record(make_instance(has_file=False)) for _ in range(2)] == [Arrival.DUPLICATE] * 2
+    assert len(ledger.studies.instances("1.2.3")) == 1
+
+
+@pytest.mark.parametrize("state", [StudyState.RECEIVING, StudyState.RECEIVED, StudyState.RETURNED])
+def test_a_picture_that_another_node_made_is_listed_and_changes_no_study(ledger: SqlLedger, state: StudyState) -> None:
+    study = bring_to(ledger, state)
+
+    assert ledger.arrivals.record(make_instance(number=2, issued_by_product=True)) is Arrival.OWN_RESULT
+
+    assert only_revision(ledger) == study
+    picture = ledger.studies.instances("1.2.3")[1]
+    assert (picture.own_result, picture.image_reason) == (True, MADE_ELSEWHERE)
+    assert picture.instance.spool_key is not None
+
+
+def test_a_picture_that_another_node_made_opens_a_study_rather_than_be_out_of_sight(ledger: SqlLedger) -> None:
+    assert ledger.arrivals.record(make_instance(issued_by_product=True)) is Arrival.OPENED_STUDY
+
+    assert only_revision(ledger).instance_count == 1
 
 
 def test_text_that_no_database_can_keep_is_kept_as_far_as_it_can_be(ledger: SqlLedger) -> None:

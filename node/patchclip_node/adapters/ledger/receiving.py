@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, exists, insert, select
 
@@ -17,6 +17,8 @@ from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudySta
 
 _DESCRIBING = ("patient_id", "patient_name", "accession_number", "study_description")
 """What a study is shown with: the first value that any of its instances had."""
+
+MADE_ELSEWHERE: Final = "this product made it, but not this node: another one did, or its ledger is gone"
 
 
 class SqlArrivals:
@@ -32,12 +34,17 @@ class SqlArrivals:
             same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & (
                 instances.c.sha256 == instance.sha256
             )
+            if instance.spool_key is None:
+                same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & instances.c.own_result
             if _there_is(connection, same_bytes):
                 return Arrival.DUPLICATE
-            if header.issued_by_product or _there_is(connection, results.c.sop_instance_uid == header.sop_instance_uid):
+            if instance.spool_key is None:
                 _insert(connection, instance, study_id=None)
                 return Arrival.OWN_RESULT
             newest = newest_revision(connection, header.study_instance_uid)
+            if newest is not None and header.issued_by_product:
+                _insert(connection, instance, study_id=None, image_reason=MADE_ELSEWHERE)
+                return Arrival.OWN_RESULT
             is_new_image = not _there_is(
                 connection,
                 (instances.c.study_instance_uid == header.study_instance_uid)
@@ -52,6 +59,11 @@ class SqlArrivals:
                 arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
             _insert(connection, instance, study_id)
             return arrival
+
+    def issued(self, sop_instance_uid: str) -> bool:
+        """See the port."""
+        with self._database.read() as connection:
+            return _there_is(connection, results.c.sop_instance_uid == sop_instance_uid)
 
     def close_quiet(self, now: datetime, quiet_s: float, max_open_s: float | None = None) -> list[StudyRecord]:
         """See the port."""
@@ -79,11 +91,14 @@ def _there_is(connection: Connection, condition: Any) -> bool:
     return bool(connection.execute(select(exists().where(condition))).scalar_one())
 
 
-def _insert(connection: Connection, instance: ReceivedInstance, study_id: int | None) -> None:
+def _insert(
+    connection: Connection, instance: ReceivedInstance, study_id: int | None, image_reason: str | None = None
+) -> None:
     values = asdict(instance)
     header = values.pop("header")
     header["priority"] = int(header["priority"])
-    connection.execute(insert(instances).values(**values, **header, study_id=study_id, own_result=study_id is None))
+    of_study = {"study_id": study_id, "own_result": study_id is None, "image_reason": image_reason}
+    connection.execute(insert(instances).values(**values, **header, **of_study))
 
 
 def _open(connection: Connection, before: Row[Any] | None, instance: ReceivedInstance, is_new_image: bool) -> int:

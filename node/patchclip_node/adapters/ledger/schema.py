@@ -136,7 +136,7 @@ instances = Table(
     Column("study_description", ForeignText, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("issued_by_product", Boolean, nullable=False),
-    Column("spool_key", Text, nullable=False, unique=True),
+    Column("spool_key", Text, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
@@ -149,7 +149,10 @@ instances = Table(
     Index(None, "study_id"),
     Index(None, "study_instance_uid"),
 )
-"""One row for each different file that was received. `study_id` is the revision that it opened or joined."""
+"""One row for each different file that was received. `study_id` is the revision that it opened or joined.
+
+Own results that came back have no file, and one row whatever their bytes.
+"""
 
 results = Table(
     "results",
@@ -208,3 +211,21 @@ events = Table(
     Index(None, "study_id"),
 )
 """One row for each change of a study revision."""
+
+clocks = Table(
+    "clocks",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+)
+"""One row for each start of a host: the moment at which its clock that never jumps stood at 0. See `adapters.clock`."""
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("working_since", UtcDateTime),
+    Column("trouble", ForeignText, nullable=False),
+)
+"""One row for each worker process that lives, or ended without taking leave."""

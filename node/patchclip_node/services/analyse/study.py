@@ -104,6 +104,8 @@ def _newest_copies(instances: Sequence[InstanceRecord]) -> dict[str, InstanceRec
 
 
 def _study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> StudyImage:
-    path = files.enter_context(spool.local_path(record.instance.spool_key))
+    key = record.instance.spool_key
+    assert key is not None, "images have files; results that came back are of no revision"
+    path = files.enter_context(spool.local_path(key))
     header = record.instance.header
     return StudyImage(path, header.sop_class_uid, header.sop_instance_uid)

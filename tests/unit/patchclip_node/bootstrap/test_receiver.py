@@ -62,6 +62,7 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
     (record,) = ledger.studies.instances(dataset.StudyInstanceUID)
     assert status == 0x0000
     assert record.instance.calling_ae_title == "MODALITY"
+    assert record.instance.spool_key is not None
     with spool.local_path(record.instance.spool_key) as path:
         assert data_set_bytes(path) == data_set_bytes(sent)
 

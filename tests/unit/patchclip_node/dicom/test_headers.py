@@ -10,6 +10,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from structlog.testing import capture_logs
 
 from patchclip_node.dicom.headers import read_dataset, read_header
+from patchclip_node.dicom.storage import COMPUTED_RADIOGRAPHY, RESULT_SOP_CLASSES, SECONDARY_CAPTURE
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import Priority
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
@@ -84,13 +85,18 @@ def test_a_priority_in_the_request_attributes_counts(write: Write) -> None:
     assert read_header(write(chest_image(RequestAttributesSequence=[request]))).priority is Priority.STAT
 
 
-def test_an_instance_that_this_product_contributed_to_is_recognised(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("sop_class_uid", "is_own"),
+    [*((uid, True) for uid in (SECONDARY_CAPTURE, *RESULT_SOP_CLASSES)), (COMPUTED_RADIOGRAPHY, False)],
+)
+def test_an_instance_that_this_product_made_is_recognised(write: Write, sop_class_uid: str, is_own: bool) -> None:
     foreign, own = Dataset(), Dataset()
     foreign.Manufacturer, foreign.ManufacturerModelName = "Somebody", "Something"
     own.Manufacturer, own.ManufacturerModelName = MANUFACTURER, PRODUCT_NAME
 
-    assert not read_header(write(chest_image(ContributingEquipmentSequence=[foreign]))).issued_by_product
-    assert read_header(write(chest_image(ContributingEquipmentSequence=[foreign, own]))).issued_by_product
+    for equipment, expected in (([foreign], False), ([foreign, own], is_own)):
+        image = chest_image(SOPClassUID=sop_class_uid, ContributingEquipmentSequence=equipment)
+        assert read_header(write(image)).issued_by_product is expected
 
 
 @pytest.mark.parametrize(

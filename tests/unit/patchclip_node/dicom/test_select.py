@@ -8,6 +8,7 @@ from pydicom import Dataset
 
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
+from patchclip_node.dicom.storage import SECONDARY_CAPTURE
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
 from tests.support.headers import chest_image, code
 
@@ -128,11 +129,12 @@ def test_a_ct_stored_as_secondary_capture_is_rejected(attributes: dict[str, Any]
     assert not select(chest_image(SOPClassUID=SC, **attributes)).accepted
 
 
-def test_the_products_own_image_is_rejected() -> None:
+def test_the_products_own_picture_is_rejected_and_a_radiograph_that_names_it_is_not() -> None:
     own = Dataset()
     own.Manufacturer, own.ManufacturerModelName = MANUFACTURER, PRODUCT_NAME
+    assert select(chest_image(ContributingEquipmentSequence=[own])).accepted
 
-    selection = select(chest_image(ContributingEquipmentSequence=[own]))
+    selection = select(chest_image(SOPClassUID=SECONDARY_CAPTURE, ContributingEquipmentSequence=[own]))
 
     assert selection.reason is not None
     assert "own results" in selection.reason

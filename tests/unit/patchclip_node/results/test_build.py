@@ -8,11 +8,13 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from patchclip_node.dicom.headers import issued_by_product
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID
 from patchclip_node.results import build_results, encode
+from patchclip_node.results.build import BUILDERS
 from tests.support.synthetic import (
     analysed,
     result_context,
@@ -86,3 +88,10 @@ def test_results_need_no_torch() -> None:
     run = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
 
     assert run.returncode == 0, run.stderr
+
+
+def test_the_receiver_takes_back_each_class_that_is_built() -> None:
+    built = {str(builder.sop_class_uid) for builder in BUILDERS.values()}
+
+    assert built == {SECONDARY_CAPTURE, *RESULT_SOP_CLASSES}
+    assert {uid: UID(uid).name for uid in RESULT_SOP_CLASSES} == RESULT_SOP_CLASSES

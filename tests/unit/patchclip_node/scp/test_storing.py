@@ -13,6 +13,7 @@ from pydicom.uid import (
 )
 
 from patchclip_node.domain.errors import (
+    ForeignResultError,
     LedgerUnavailableError,
     RejectedError,
     StorageFullError,
@@ -58,6 +59,11 @@ def test_the_receiver_learns_who_sent_what(start: Callable[..., StorageScp], rec
 @pytest.mark.parametrize(
     ("failure", "status", "comment"),
     [
+        (
+            ForeignResultError("this node stores no Segmentation Storage"),
+            0x0122,
+            "this node stores no Segmentation Storage",
+        ),
         (StorageFullError("no room in the spool"), 0xA700, "no room in the spool"),
         (LedgerUnavailableError("the ledger does not answer"), 0xA700, "the ledger does not answer"),
         (OSError(5, "Input/output error"), 0xA700, "cannot store: Input/output error"),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE
 from patchclip_node.domain.errors import (
     DatasetMismatchError,
+    ForeignResultError,
     InstanceTooLargeError,
     LedgerCommitUnknownError,
     LedgerUnavailableError,
@@ -16,8 +19,10 @@ from patchclip_node.domain.errors import (
     UnreadableInstanceError,
 )
 from patchclip_node.domain.records import Arrival, InstanceHeader
+from patchclip_node.domain.states import StudyState
 from patchclip_node.services.receive import ReceiveService
 from tests.support.fakes import FakeClock, MemorySpool, make_instance
+from tests.support.studies import bring_to, result_uids
 
 HEADER = make_instance(patient_id="SECRET-ID", patient_name="Secret^Name").header
 
@@ -76,17 +81,77 @@ def test_a_duplicate_is_acknowledged_and_leaves_one_file(
     assert ledger.studies.instances(HEADER.study_instance_uid)[0].instance.spool_key in kept
 
 
-def test_an_own_result_is_acknowledged_and_kept(
-    spool: MemorySpool, ledger: SqlLedger, clock: FakeClock, incoming: Callable[[bytes], Path]
+def as_class(sop_class_uid: str, *, issued_by_product: bool, sop_instance_uid: str = "1.2.3.9") -> InstanceHeader:
+    header = make_instance(sop_instance_uid=sop_instance_uid, issued_by_product=issued_by_product).header
+    return replace(header, sop_class_uid=sop_class_uid)
+
+
+@pytest.mark.parametrize("state", [StudyState.RECEIVED, StudyState.RETURNED])
+@pytest.mark.parametrize("sop_class_uid", [SECONDARY_CAPTURE, *RESULT_SOP_CLASSES])
+def test_what_this_node_issued_comes_back_quietly_and_leaves_no_file(
+    spool: MemorySpool,
+    ledger: SqlLedger,
+    clock: FakeClock,
+    incoming: Callable[[bytes], Path],
+    sop_class_uid: str,
+    state: StudyState,
 ) -> None:
-    header = make_instance(issued_by_product=True).header
+    returned = bring_to(ledger, StudyState.RETURNED, "1.2.4")
+    study = bring_to(ledger, state)
+    (uid,) = result_uids(returned)
+    header = as_class(sop_class_uid, issued_by_product=False, sop_instance_uid=uid)  # a PACS may rewrite equipment
     service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
 
-    arrival = receive(service, incoming(b"result"))
+    arrivals = [receive(service, incoming(content), header.sop_class_uid, uid) for content in (b"result", b"coerced")]
 
-    assert arrival is Arrival.OWN_RESULT
-    assert len(spool.files) == 1
-    assert ledger.studies.revisions(header.study_instance_uid) == []
+    assert arrivals == [Arrival.OWN_RESULT, Arrival.DUPLICATE]
+    assert (spool.files, list(spool.incoming_dir().iterdir())) == ({}, [])
+    assert ledger.studies.revisions("1.2.3") == [study]
+    assert [one.own_result for one in ledger.studies.instances("1.2.3")] == [False, True]
+
+
+@pytest.mark.parametrize("sop_class_uid", list(RESULT_SOP_CLASSES))
+def test_what_another_node_of_this_product_made_is_taken_back_too(
+    spool: MemorySpool,
+    ledger: SqlLedger,
+    clock: FakeClock,
+    incoming: Callable[[bytes], Path],
+    sop_class_uid: str,
+) -> None:
+    header = as_class(sop_class_uid, issued_by_product=True)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+
+    assert receive(service, incoming(b"report"), sop_class_uid, header.sop_instance_uid) is Arrival.OWN_RESULT
+    assert spool.files == {}
+    assert ledger.studies.revisions("1.2.3") == []
+
+
+@pytest.mark.parametrize("sop_class_uid", list(RESULT_SOP_CLASSES))
+def test_a_result_of_another_maker_is_refused_and_leaves_nothing(
+    spool: MemorySpool,
+    ledger: SqlLedger,
+    clock: FakeClock,
+    incoming: Callable[[bytes], Path],
+    sop_class_uid: str,
+) -> None:
+    header = as_class(sop_class_uid, issued_by_product=False)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+
+    with pytest.raises(ForeignResultError, match="only results of this product"):
+        receive(service, incoming(b"report"), sop_class_uid, header.sop_instance_uid)
+
+    assert (spool.files, list(spool.incoming_dir().iterdir())) == ({}, [])
+    assert ledger.studies.instances("1.2.3") == []
+
+
+def test_a_picture_that_only_claims_to_be_a_result_is_kept_and_seen(
+    spool: MemorySpool, ledger: SqlLedger, clock: FakeClock, incoming: Callable[[bytes], Path]
+) -> None:
+    header = as_class(SECONDARY_CAPTURE, issued_by_product=True)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+
+    assert receive(service, incoming(b"picture"), SECONDARY_CAPTURE, header.sop_instance_uid) is Arrival.OPENED_STUDY
+    assert list(spool.files.values()) == [b"picture"]
 
 
 @pytest.mark.parametrize(
