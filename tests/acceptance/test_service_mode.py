@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from patchclip_node.domain.states import StudyState
+from patchclip_node.services.remind import DEAF_AFTER_S
 from tests.peers import dcmtk
 from tests.peers.archive import Archive
 from tests.peers.node import Node, new_node
@@ -77,7 +78,7 @@ def test_two_workers_share_what_comes_and_a_flushed_broker_loses_nothing(
 def test_a_broker_that_is_down_delays_and_loses_nothing(
     node: Node, archive: Archive, redis: Redis, tmp_path: Path
 ) -> None:
-    with node.running("receive"), node.running("work"):
+    with node.running("serve"):
         early = send(node, tmp_path, 1)
         wait_until(lambda: "broker_down" in node.log, "the sweep finds the broker down", 20)
         with redis.running():
@@ -88,6 +89,27 @@ def test_a_broker_that_is_down_delays_and_loses_nothing(
 
     assert {study.state for study in ended.values()} == {StudyState.RETURNED}
     assert len(archive.sop_instance_uids) == 4
+
+
+def test_a_broker_that_restarts_in_the_middle_of_work_costs_a_worker_at_most(
+    node: Node, archive: Archive, redis: Redis, tmp_path: Path
+) -> None:
+    """The consumer may lose the broker without noticing; the sweep then ends the worker, and `serve` starts another."""
+    studies: list[str] = []
+    with node.running("serve"):
+        for _ in range(2):
+            with redis.running():
+                node.hold.touch()
+                studies += send(node, tmp_path, 1)
+                wait_until(lambda: node.is_in_analysis, "a worker is within the model", 60)
+            node.hold.unlink()
+            node.hold.with_suffix(".reached").unlink(missing_ok=True)
+        studies += send(node, tmp_path, 1)
+        with redis.running():
+            ended = node.wait_for_end_of(studies, DEAF_AFTER_S + 60)
+
+    assert {study.state for study in ended.values()} == {StudyState.RETURNED}
+    assert len(archive.sop_instance_uids) == len(set(archive.sop_instance_uids)) == 6
 
 
 def test_a_ledger_that_is_down_refuses_and_what_was_acknowledged_is_kept(

@@ -82,7 +82,7 @@ class FileSpool:
 
     def free_bytes(self) -> int:
         """Return how much may still be received."""
-        return max(0, shutil.disk_usage(self._folder).free - self._reserve_bytes)
+        return free_bytes_above(self._folder, self._reserve_bytes)
 
     def discard_unfinished(self, before: datetime) -> int:
         """Delete what was left in `incoming/` and not touched since `before`; returns how many files that were."""
@@ -125,6 +125,11 @@ class FileSpool:
                 f"no room in the spool {self._folder}: {error.strerror}; free space or raise the quota"
             )
         return error
+
+
+def free_bytes_above(folder: Path, reserve_bytes: int) -> int:
+    """Return how much of a folder's file system is free above a reserve; 0 where it is touched."""
+    return max(0, shutil.disk_usage(folder).free - reserve_bytes)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from patchclip_node.adapters.clock import SteadyClock, SystemClock, host_start, seconds_since_start
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
@@ -24,6 +25,12 @@ def open_ledger(settings: NodeSettings) -> SqlLedger:
         with attempt:
             migrate(settings.effective_ledger_url)
     return SqlLedger(settings.effective_ledger_url)
+
+
+def open_clock(ledger: SqlLedger) -> SteadyClock:
+    """Return the clock of all that the ledger holds: the same in every process of this host, and it never jumps."""
+    started_at = ledger.clocks.started_at(host_start(), SystemClock().now(), seconds_since_start())
+    return SteadyClock(started_at)
 
 
 def open_spool(settings: NodeSettings) -> FileSpool:

@@ -6,12 +6,12 @@ import errno
 import sys
 import threading
 
-from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals, wait_until
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
@@ -22,10 +22,10 @@ PORT_PATIENCE_S = 30.0
 """How long to wait for a port that a receiver before us may be about to leave."""
 
 
-def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool) -> StorageScp:
-    """Wire the receiver; it listens once it is started."""
+def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool, clock: Clock) -> StorageScp:
+    """Wire the receiver; it listens once it is started. `clock`: the ledger's."""
     limits = settings.limits
-    service = ReceiveService(spool, arrivals, SystemClock(), read_header, limits.max_instance_bytes)
+    service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes)
     admission = Admission(
         calling_ae_titles=settings.calling_ae_titles,
         accept_any_called_ae_title=settings.accept_any_called_ae_title,
@@ -42,7 +42,7 @@ def run(settings: NodeSettings) -> None:
     stop = stop_on_signals()
     ledger = open_ledger(settings)
     try:
-        scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
+        scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
         if listen(scp, settings, stop):
             sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
             sys.stdout.flush()

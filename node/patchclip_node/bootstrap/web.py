@@ -5,19 +5,26 @@ from __future__ import annotations
 import uvicorn
 from starlette.applications import Starlette
 
-from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
-from patchclip_node.ports.ledger import Studies, Workload
+from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.settings import NodeSettings
 from patchclip_node.web import create_app
 
 
-def build_web(settings: NodeSettings, studies: Studies, workload: Workload, spool: Spool) -> Starlette:
-    """Wire the status pages; an ASGI application."""
-    return create_app(studies=studies, workload=workload, spool=spool, clock=SystemClock(), ae_title=settings.ae_title)
+def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> Starlette:
+    """Wire the status pages; an ASGI application. `clock`: the ledger's."""
+    return create_app(
+        studies=ledger.studies,
+        workload=ledger.workload,
+        workers=ledger.workers,
+        spool=spool,
+        clock=clock,
+        ae_title=settings.ae_title,
+    )
 
 
 def run(settings: NodeSettings) -> None:
@@ -27,7 +34,7 @@ def run(settings: NodeSettings) -> None:
     ledger = open_ledger(settings)
     try:
         uvicorn.run(
-            build_web(settings, ledger.studies, ledger.workload, open_spool(settings)),
+            build_web(settings, ledger, open_spool(settings), open_clock(ledger)),
             host=settings.web.host,
             port=settings.web.port,
             log_config=None,

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from celery import Celery, signals
@@ -24,7 +25,7 @@ from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
 from patchclip_node.bootstrap.stopping import stop_on_signals
@@ -34,6 +35,7 @@ from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.analyse import AnalysisService, ResultIssuer, StudyAnalysis
 from patchclip_node.services.complete import CompleteService
 from patchclip_node.services.deliver import DeliveryService
+from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
 from patchclip_node.services.remind import RemindService
@@ -43,6 +45,9 @@ from patchclip_node.settings import NodeSettings
 from patchclip_node.tasks import WorkOff, define_tasks
 
 log = structlog.get_logger(__name__)
+
+_DEAF_GRACE_S: Final = 10.0
+"""How long a consumer that hears nothing has to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +75,27 @@ def build_worker(
     warm_up_s = warm_up(analyzer)
     definitions, wordings = load_findings(settings.findings_file), load_wordings()
     vocabulary = load_vocabulary(settings.radiographs_file)
-    ledger, spool, clock = open_ledger(settings), open_spool(settings), SystemClock()
+    ledger, spool, calendar = open_ledger(settings), open_spool(settings), SystemClock()
+    clock = open_clock(ledger)
     app = make_celery(settings.broker_url, settings.queue_dir)
     queue = CeleryTaskQueue(app)
-    owner, policy = LeaseOwner(process_name()), settings.work_policy
+    name, policy = process_name(), settings.work_policy
+    owner = LeaseOwner(name)
     try:
         with open_decoder(settings.limits) as decoder:
             issuer = ResultIssuer(DerivedUidGenerator(), settings.ae_title, definitions, wordings)
             study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan, vocabulary)
-            analysis = AnalysisService(ledger.analyses, study_analysis, queue, clock, policy)
+            analysis = AnalysisService(ledger.analyses, study_analysis, queue, clock, policy, calendar)
             sender = DicomResultSender(settings.ae_title)
             delivery = DeliveryService(ledger.deliveries, spool, sender, clock, _destinations(settings), policy)
             waker = Waker(queue, clock)
             sweep = SweepService(
                 LeaseService(ledger.leases, clock, owner, dead_owners, policy),
                 CompleteService(ledger.arrivals, waker, clock, settings.quiet_s, settings.max_open_s),
-                RemindService(ledger.workload, waker, clock, owner),
+                RemindService(ledger.workload, waker, clock, owner, _end_deaf_worker),
+                HeartbeatService(ledger.workers, clock, owner, name, dead_owners, lambda: waker.trouble),
                 spool,
-                clock,
+                calendar,
             )
             steps = {Work.ANALYSE: analysis.run_one, Work.DELIVER: delivery.run_one}
             identity = analyzer.identity
@@ -152,6 +160,17 @@ def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> i
 def _end_consumer(status: int) -> None:
     """Make Celery's loop end at its next turn, within two seconds."""
     celery_state.should_stop = status
+
+
+def _end_deaf_worker() -> None:
+    """End this process, whose consumer waits for a broker that it lost; whoever supervises it starts another one.
+
+    Celery's loop may be stuck where it never looks at its end. Nothing is at work then, so nothing is cut short.
+    """
+    _end_consumer(os.EX_SOFTWARE)
+    killer = threading.Timer(_DEAF_GRACE_S, os._exit, (os.EX_SOFTWARE,))
+    killer.daemon = True
+    killer.start()
 
 
 def _end_consumer_after(stop: threading.Event, ended: threading.Event) -> None:

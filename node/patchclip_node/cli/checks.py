@@ -26,6 +26,7 @@ from patchclip_node.ports.result_sender import Destination
 from patchclip_node.settings import NodeSettings
 
 _PEER_TIMEOUT_S = 5.0
+_CLOCKS_AGREE_S = 60.0
 
 
 class Status(StrEnum):
@@ -134,6 +135,44 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         database.close()
     studies = sum(counts.studies_by_state.values())
     yield CheckResult("ledger", Status.OK, f"{where} answers: {studies} studies, {counts.instances} instances")
+
+
+def workers(settings: NodeSettings) -> Iterator[CheckResult]:
+    """Those that run are seen, hear the broker and do not hang; the ledger's time is that of this machine."""
+    from patchclip_node.adapters.clock import SteadyClock, SystemClock, host_start
+    from patchclip_node.adapters.file_spool import free_bytes_above
+    from patchclip_node.adapters.ledger import SqlLedger
+    from patchclip_node.adapters.ledger.migrate import is_current
+    from patchclip_node.services.health import health
+
+    if (settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists()) or not is_current(
+        settings.effective_ledger_url
+    ):
+        yield CheckResult("workers", Status.OK, "none has run yet")
+        return
+    database = SqlLedger(settings.effective_ledger_url)
+    try:
+        started_at = database.clocks.known_start(host_start())
+        clock = SystemClock() if started_at is None else SteadyClock(started_at)
+        now, seen = clock.now(), database.workers.all()
+        due = database.workload.due(now)
+    finally:
+        database.close()
+    if seen:
+        found = health(seen, due, free_bytes_above(settings.data_dir, settings.limits.min_free_bytes), now)
+        for trouble in found.troubles:
+            yield CheckResult("workers", Status.WARN, trouble, "look at the log of `work`; studies wait meanwhile")
+        if not found.troubles:
+            yield CheckResult("workers", Status.OK, f"{found.working} at work or waiting for it")
+    else:
+        yield CheckResult("workers", Status.OK, "none is running")
+    ahead_s = (SystemClock().now() - now).total_seconds()
+    if abs(ahead_s) > _CLOCKS_AGREE_S:
+        detail = (
+            f"this machine's time was set {abs(ahead_s):.0f} s {'forward' if ahead_s > 0 else 'back'} since it started"
+        )
+        advice = "leases and waits are not touched; times on pages are right again after the next start of the machine"
+        yield CheckResult("time", Status.WARN, detail, advice)
 
 
 def queue(settings: NodeSettings) -> Iterator[CheckResult]:
@@ -260,7 +299,9 @@ def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
             "web port", Status.FAIL, f"{where}: {os.strerror(trouble)}", _bind_advice(web.port, "web.host")
         )
     elif (health := _health(f"http://{_bracketed(_reachable(web.host))}:{web.port}/healthz")) is not None:
-        yield CheckResult("web port", Status.OK, f"{where}: the status pages answer: {health}")
+        status = Status.OK if health == "ok" else Status.WARN
+        advice = "" if health == "ok" else "open /healthz: it lists what is wrong"
+        yield CheckResult("web port", status, f"{where}: the status pages answer: {health}", advice)
     else:
         advice = "another program has this port: stop it, or choose another web.port"
         yield CheckResult("web port", Status.FAIL, f"{where} is taken by something else", advice)
@@ -274,6 +315,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     words_of_headers,
     data_folder,
     ledger,
+    workers,
     queue,
     model,
     decoders,

@@ -112,6 +112,8 @@ def requeue(
     """
     if not study_uid and not all_failed:
         raise typer.BadParameter("name a Study Instance UID, or use --all-failed")
+    from patchclip_node.bootstrap.common import open_clock
+
     settings = read_settings(config)
     accepted: list[StudyRecord] = []
     with existing_ledger(settings) as ledger:
@@ -121,7 +123,7 @@ def requeue(
         wanted = list(dict.fromkeys(wanted))
         for uid in wanted:
             try:
-                study = ledger.requeueing.requeue(uid, datetime.now(UTC))
+                study = ledger.requeueing.requeue(uid, open_clock(ledger).now())
             except KeyError:
                 complain(_unknown(uid))
             except ForbiddenTransitionError as error:

@@ -224,3 +224,17 @@ class LedgerCounts:
     deliveries_by_state: dict[DeliveryState, int]
     instances: int
     oldest_unfinished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """What a worker process said of itself when it was last seen.
+
+    name: `adapters.processes.process_name`. working_since: when it began the piece of work at hand; None while it is
+    idle. trouble: what keeps it from working, '' for nothing.
+    """
+
+    name: str
+    seen_at: datetime
+    working_since: datetime | None = None
+    trouble: str = ""

@@ -24,6 +24,7 @@ from patchclip_node.domain.records import (
     ReceivedInstance,
     ResultRecord,
     StudyRecord,
+    WorkerRecord,
 )
 from patchclip_node.domain.states import StudyState
 
@@ -200,4 +201,37 @@ class Studies(Protocol):
 
     def deliveries(self, study_id: int) -> list[DeliveryRecord]:
         """Return where a revision's results stand."""
+        ...
+
+
+class Clocks(Protocol):
+    """What time it is. All times in the ledger are of this clock, which goes on evenly on each host."""
+
+    def known_start(self, host: str) -> datetime | None:
+        """Return what `started_at` has settled for a host, None where nobody asked of it yet."""
+        ...
+
+    def started_at(self, host: str, now: datetime, since_start_s: float) -> datetime:
+        """Return the moment at which a host started, as the ledger counts time.
+
+        host: names this start of it. The first who asks of it settles the answer: the database server's time, or
+        `now` in an embedded ledger, and never a moment before what the ledger holds already; less the `since_start_s`
+        seconds that have passed on the host's clock that never jumps.
+        """
+        ...
+
+
+class Workers(Protocol):
+    """The worker processes."""
+
+    def seen(self, worker: WorkerRecord) -> None:
+        """Remember what a worker says of itself."""
+        ...
+
+    def gone(self, names: Sequence[str]) -> None:
+        """Forget workers: they ended, or were not seen for long."""
+        ...
+
+    def all(self) -> list[WorkerRecord]:
+        """Return all that are remembered."""
         ...

@@ -12,16 +12,21 @@ class Outage:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._lasts = False
+        self._trouble = ""
 
     def begin(self, error: Exception) -> None:
         """Log the error unless this outage was logged before."""
-        if not self._lasts:
+        if not self._trouble:
             log.error(f"{self._what}_down", error=str(error))
-        self._lasts = True
+        self._trouble = str(error) or type(error).__name__
 
     def end(self) -> None:
         """Log that it is over, if there was one."""
-        if self._lasts:
+        if self._trouble:
             log.info(f"{self._what}_back")
-        self._lasts = False
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What it is, '' while there is none."""
+        return self._trouble

@@ -11,6 +11,7 @@ from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.complete import CompleteService
+from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.leases import LeaseService
 from patchclip_node.services.outage import Outage
 from patchclip_node.services.remind import RemindService
@@ -25,11 +26,19 @@ class SweepService:
     """Runs in a thread of every worker. All it does may be done by several workers at once."""
 
     def __init__(
-        self, leases: LeaseService, complete: CompleteService, remind: RemindService, spool: Spool, clock: Clock
+        self,
+        leases: LeaseService,
+        complete: CompleteService,
+        remind: RemindService,
+        heartbeat: HeartbeatService,
+        spool: Spool,
+        clock: Clock,
     ) -> None:
+        """`clock`: the file system's, which unfinished files are dated by."""
         self._leases = leases
         self._complete = complete
         self._remind = remind
+        self._heartbeat = heartbeat
         self._spool = spool
         self._clock = clock
         self._outage = Outage("ledger")
@@ -43,7 +52,11 @@ class SweepService:
             except Exception:
                 log.exception("sweep_failed")
             if stop.wait(every_s):
-                return
+                break
+        try:
+            self._heartbeat.take_leave()
+        except LedgerUnavailableError as error:
+            log.warning("leave_not_taken", error=str(error))
 
     def run_once(self) -> None:
         """Renew this worker's leases, take back those that ended, close quiet studies, wake for what is due.
@@ -54,6 +67,7 @@ class SweepService:
             self._is_first_run = False
             self._discard_unfinished()
         try:
+            self._heartbeat.run_once()
             self._leases.run_once()
             self._complete.run_once()
             self._remind.run_once()

@@ -22,6 +22,11 @@ class Waker:
         self._last: dict[Work, datetime] = {}
         self._outage = Outage("broker")
 
+    @property
+    def trouble(self) -> str:
+        """Why the last call could not be sent; '' where it was sent."""
+        return self._outage.trouble
+
     def wake(self, work: Work) -> None:
         """Wake a worker now."""
         self._last[work] = self._clock.now()

@@ -20,9 +20,10 @@ from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
-from patchclip_node.ports.ledger import Studies, Workload
+from patchclip_node.ports.ledger import Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
+from patchclip_node.services.health import Health, health
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
@@ -67,12 +68,14 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def create_app(*, studies: Studies, workload: Workload, spool: Spool, clock: Clock, ae_title: str) -> Starlette:
+def create_app(
+    *, studies: Studies, workload: Workload, workers: Workers, spool: Spool, clock: Clock, ae_title: str
+) -> Starlette:
     """Return the ASGI application of the status pages.
 
     `/` lists studies, `/studies/{uid}` shows one, `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text.
     """
-    endpoints = _Endpoints(studies, workload, spool, clock, ae_title)
+    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title)
     return Starlette(
         routes=[
             Route("/", endpoints.studies),
@@ -90,9 +93,12 @@ def create_app(*, studies: Studies, workload: Workload, spool: Spool, clock: Clo
 class _Endpoints:
     """The handlers; plain functions, so Starlette runs them in threads and the ledger may block."""
 
-    def __init__(self, studies: Studies, workload: Workload, spool: Spool, clock: Clock, ae_title: str) -> None:
+    def __init__(
+        self, studies: Studies, workload: Workload, workers: Workers, spool: Spool, clock: Clock, ae_title: str
+    ) -> None:
         self._studies = studies
         self._workload = workload
+        self._workers = workers
         self._spool = spool
         self._clock = clock
         self._templates = Environment(
@@ -176,14 +182,28 @@ class _Endpoints:
 
     def healthz(self, _: Request) -> Response:
         try:
-            counts = self._workload.counts()
+            counts, found = self._workload.counts(), self._health()
         except LedgerUnavailableError as error:
             return JSONResponse({"status": "unavailable", "ledger": str(error)}, status_code=503)
-        return JSONResponse({"status": "ok", "ledger": "reachable", "instances": counts.instances})
+        return JSONResponse(
+            {
+                "status": "trouble" if found.troubles else "ok",
+                "ledger": "reachable",
+                "instances": counts.instances,
+                "workers": found.working,
+                "troubles": found.troubles,
+            },
+            status_code=503 if found.troubles else 200,
+        )
+
+    def _health(self) -> Health:
+        now = self._clock.now()
+        return health(self._workers.all(), self._workload.due(now), self._spool.free_bytes(), now)
 
     def metrics(self, _: Request) -> Response:
+        now = self._clock.now()
         text = render_metrics(
-            self._workload.counts(), self._workload.due(self._clock.now()), self._spool.free_bytes(), self._clock.now()
+            self._workload.counts(), self._workload.due(now), self._health(), self._spool.free_bytes(), now
         )
         return Response(text, media_type=CONTENT_TYPE)
 

@@ -10,11 +10,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
 from patchclip_node.domain.states import StudyState
 from patchclip_node.product import PRODUCT_VERSION
+from patchclip_node.services.health import Health
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def render_metrics(counts: LedgerCounts, due: tuple[int, int], free_bytes: int, now: datetime) -> bytes:
+def render_metrics(counts: LedgerCounts, due: tuple[int, int], health: Health, free_bytes: int, now: datetime) -> bytes:
     """Return the metrics page. Every state has a line, also at 0, so that an alert can rely on it.
 
     due: (analyses, deliveries) that wait for a worker now. free_bytes: what the spool still takes.
@@ -31,6 +32,11 @@ def render_metrics(counts: LedgerCounts, due: tuple[int, int], free_bytes: int, 
     waiting = Gauge("patchclip_due_work", "Work that waits for a worker now", ["work"], registry=registry)
     for work, count in zip(("analyse", "deliver"), due, strict=True):
         waiting.labels(work).set(count)
+    Gauge("patchclip_workers", "Workers that live", registry=registry).set(health.working)
+    Gauge("patchclip_troubles", "What /healthz lists", registry=registry).set(len(health.troubles))
+    Gauge("patchclip_longest_work_seconds", "Age of the oldest piece of work at hand", registry=registry).set(
+        health.longest_work_s
+    )
     age_s = (now - counts.oldest_unfinished_at).total_seconds() if counts.oldest_unfinished_at else 0.0
     Gauge("patchclip_oldest_unfinished_seconds", "Age of the oldest unfinished study", registry=registry).set(age_s)
     Gauge("patchclip_spool_free_bytes", "Room in the spool above its reserve", registry=registry).set(free_bytes)

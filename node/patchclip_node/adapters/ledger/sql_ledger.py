@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from patchclip_node.adapters.ledger.analysing import SqlAnalyses
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.leases import SqlLeases
 from patchclip_node.adapters.ledger.queries import SqlStudies, SqlWorkload
 from patchclip_node.adapters.ledger.receiving import SqlArrivals
@@ -25,6 +26,8 @@ class SqlLedger:
         self.leases = SqlLeases(self._database)
         self.requeueing = SqlRequeueing(self._database)
         self.studies = SqlStudies(self._database)
+        self.clocks = SqlClocks(self._database)
+        self.workers = SqlWorkers(self._database)
         self.workload = SqlWorkload(self._database)
 
     def close(self) -> None:

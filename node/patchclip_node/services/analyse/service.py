@@ -24,13 +24,21 @@ class AnalysisService:
     """Works on one leased study at a time. One instance a worker process."""
 
     def __init__(
-        self, analyses: Analyses, analysis: StudyAnalysis, queue: TaskQueue, clock: Clock, policy: WorkPolicy
+        self,
+        analyses: Analyses,
+        analysis: StudyAnalysis,
+        queue: TaskQueue,
+        clock: Clock,
+        policy: WorkPolicy,
+        calendar: Clock,
     ) -> None:
+        """`clock` is the ledger's; `calendar` shows the time that results are dated by."""
         self._analyses = analyses
         self._analysis = analysis
         self._queue = queue
         self._clock = clock
         self._policy = policy
+        self._calendar = calendar
 
     def run_one(self, owner: str) -> bool:
         """Work on the most urgent due study; False when nothing is due.
@@ -66,7 +74,7 @@ class AnalysisService:
             self._settle_trouble(leased, _described(error), may_pass=False)
 
     def _analyse(self, leased: LeasedStudy) -> None:
-        match self._analysis.run(leased, self._clock.now()):
+        match self._analysis.run(leased, self._calendar.now()):
             case RejectedStudy(reason, image_reasons):
                 self._analyses.reject(leased.study.id, leased.owner, self._clock.now(), reason, image_reasons)
                 log.info("study_rejected", reason=reason)

@@ -11,7 +11,7 @@ import pytest
 from pynetdicom import AE
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.receiver import build_receiver, listen
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import LimitSettings, NodeSettings, read_settings
@@ -54,7 +54,7 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
     ae = AE("MODALITY")
     ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
 
-    with build_receiver(settings, ledger.arrivals, spool):
+    with build_receiver(settings, ledger.arrivals, spool, open_clock(ledger)):
         association = ae.associate("127.0.0.1", settings.port)
         status = association.send_c_store(dataset).Status
         association.release()
@@ -68,7 +68,7 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
 
 
 def test_it_waits_for_a_port_that_is_about_to_be_left(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
+    scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
     stale = socket.create_server(("127.0.0.1", settings.port))
     leaving = threading.Timer(0.3, stale.close)
     leaving.start()
@@ -81,7 +81,7 @@ def test_it_waits_for_a_port_that_is_about_to_be_left(settings: NodeSettings, le
 
 
 def test_a_port_that_stays_taken_is_named(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
+    scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
 
     with (
         socket.create_server(("127.0.0.1", settings.port)),
@@ -91,7 +91,7 @@ def test_a_port_that_stays_taken_is_named(settings: NodeSettings, ledger: SqlLed
 
 
 def test_a_stop_while_waiting_for_the_port_ends_the_wait(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger.arrivals, open_spool(settings))
+    scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
     stop = threading.Event()
     stop.set()
 

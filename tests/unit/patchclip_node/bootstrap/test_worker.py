@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.values.results import Analyzer
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
-from patchclip_node.bootstrap.common import open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.receiver import build_receiver
 from patchclip_node.bootstrap.web import build_web
 from patchclip_node.bootstrap.worker import Worker, _consume, build_worker
@@ -58,7 +58,7 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
     with Archive() as archive:
         settings = settings_in(tmp_path, archive)
         ledger, spool = open_ledger(settings), open_spool(settings)
-        with build_receiver(settings, ledger.arrivals, spool):
+        with build_receiver(settings, ledger.arrivals, spool, open_clock(ledger)):
             association = ae.associate("127.0.0.1", settings.port)
             association.send_c_store(dataset)
             association.release()
@@ -67,7 +67,7 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
             worker.sweep.run_once()
             worker.work_off(Work.ANALYSE)
         (study,) = ledger.studies.revisions(dataset.StudyInstanceUID)
-        with TestClient(build_web(settings, ledger.studies, ledger.workload, spool)) as browser:
+        with TestClient(build_web(settings, ledger, spool, open_clock(ledger))) as browser:
             page = browser.get(f"/studies/{dataset.StudyInstanceUID}")
         ledger.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import pytest
 import yaml
 from pydicom import dcmread
 
+from patchclip_node.adapters.clock import SystemClock, host_start, seconds_since_start
 from patchclip_node.adapters.ledger import migrate
+from patchclip_node.bootstrap.common import open_clock, open_ledger
 from patchclip_node.cli import checks
 from patchclip_node.cli.checks import Status, run_check
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.services.health import LOST_AFTER_S
 from patchclip_node.settings import NodeSettings
 from tests.peers.archive import Archive
 from tests.peers.processes import free_port
@@ -224,3 +229,30 @@ def test_a_check_that_breaks_is_a_finding_and_not_the_end(tmp_path: Path) -> Non
 
     assert (result.name, result.status) == ("strange check", Status.FAIL)
     assert "ZeroDivisionError" in result.detail
+
+
+def test_workers_are_seen_and_one_that_was_not_seen_for_long_is_a_warning(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    assert statuses(checks.workers, given) == {"workers": Status.OK}
+    with closing(open_ledger(given)) as ledger:
+        assert statuses(checks.workers, given) == {"workers": Status.OK}
+        now = open_clock(ledger).now()
+        ledger.workers.seen(WorkerRecord("there:1:1", now))
+        assert statuses(checks.workers, given) == {"workers": Status.OK}
+        ledger.workers.seen(WorkerRecord("there:1:1", now - timedelta(seconds=LOST_AFTER_S)))
+
+        (result,) = run_check(checks.workers, given)
+
+    assert (result.status, result.detail) == (Status.WARN, "no worker was seen within 30 s")
+
+
+@pytest.mark.parametrize(("jump", "way"), [(timedelta(hours=1), "back"), (-timedelta(hours=1), "forward")])
+def test_a_time_that_was_set_is_a_warning(tmp_path: Path, jump: timedelta, way: str) -> None:
+    given = settings(tmp_path)
+    with closing(open_ledger(given)) as ledger:
+        ledger.clocks.started_at(host_start(), SystemClock().now() + jump, seconds_since_start())
+
+    (_, result) = run_check(checks.workers, given)
+
+    assert (result.name, result.status) == ("time", Status.WARN)
+    assert f"3600 s {way}" in result.detail

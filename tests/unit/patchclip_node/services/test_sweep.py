@@ -11,12 +11,14 @@ from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.records import WorkerRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.complete import CompleteService
+from patchclip_node.services.heartbeat import FORGOTTEN_AFTER, SAID_EVERY_S, HeartbeatService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
-from patchclip_node.services.remind import RemindService
+from patchclip_node.services.remind import DEAF_AFTER_S, RemindService
 from patchclip_node.services.sweep import SweepService
 from patchclip_node.services.wake import REMIND_EVERY_S, Waker
 from tests.support.fakes import START, FakeClock, FakeQueue, MemorySpool, make_instance
@@ -33,14 +35,19 @@ class Sweeper:
         self.owner = LeaseOwner("here:1:1")
         self.dead: set[str] = set()
         policy = replace(POLICY, lease_s=LEASE_S, analysis_attempts=2, delivery_attempts=2)
+        self.ended = 0
         waker = Waker(queue, clock)
         self.service = SweepService(
             LeaseService(ledger.leases, clock, self.owner, self.dead_among, policy),
             CompleteService(ledger.arrivals, waker, clock, QUIET_S),
-            RemindService(ledger.workload, waker, clock, self.owner),
+            RemindService(ledger.workload, waker, clock, self.owner, self.end),
+            HeartbeatService(ledger.workers, clock, self.owner, "here:1:1", self.dead_among, lambda: waker.trouble),
             spool,
             clock,
         )
+
+    def end(self) -> None:
+        self.ended += 1
 
     def dead_among(self, owners: Sequence[str]) -> list[str]:
         return [owner for owner in owners if owner in self.dead]
@@ -282,3 +289,100 @@ def test_the_loop_survives_a_defect_and_ends_when_it_is_told(sweeper: Sweeper, m
 
     assert runs == 3
     assert [entry["event"] for entry in logs] == ["sweep_failed"] * 3
+
+
+def sweep_for(sweeper: Sweeper, clock: FakeClock, seconds: float) -> None:
+    for _ in range(round(seconds)):
+        sweeper.run()
+        clock.advance(1)
+
+
+@pytest.mark.parametrize("state", [StudyState.RECEIVED, StudyState.ANALYSED])
+def test_a_worker_that_hears_no_call_is_ended(
+    sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock, state: StudyState
+) -> None:
+    bring_to(ledger, state)
+
+    sweep_for(sweeper, clock, DEAF_AFTER_S)
+    assert sweeper.ended == 0
+    logged = sweeper.run()
+
+    assert (sweeper.ended, logged) == (1, ["calls_not_heard"])
+
+
+def test_a_worker_that_begins_something_is_not_deaf(sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock) -> None:
+    """Also where what it begins is nothing, as while a destination rests."""
+    bring_to(ledger, StudyState.ANALYSED)
+    for _ in range(10):
+        sweep_for(sweeper, clock, DEAF_AFTER_S - 1)
+        with sweeper.owner.at_work():
+            pass
+
+    assert sweeper.ended == 0
+
+
+def test_a_worker_is_not_ended_while_it_is_busy_or_nothing_is_due_or_the_broker_is_down(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    sweep_for(sweeper, clock, 2 * DEAF_AFTER_S)
+    bring_to(ledger, StudyState.RECEIVED)
+    with sweeper.owner.at_work():
+        sweep_for(sweeper, clock, 2 * DEAF_AFTER_S)
+    queue.down = True
+    sweep_for(sweeper, clock, 2 * DEAF_AFTER_S)
+    assert sweeper.ended == 0
+    queue.down = False
+
+    sweep_for(sweeper, clock, DEAF_AFTER_S)
+    assert sweeper.ended == 0  # its time to answer begins when the broker is back
+    sweep_for(sweeper, clock, REMIND_EVERY_S + 1)
+
+    assert sweeper.ended == 1
+
+
+def test_a_worker_says_what_it_is_at(sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock) -> None:
+    sweeper.run()
+    assert ledger.workers.all() == [WorkerRecord("here:1:1", START)]
+    with sweeper.owner.at_work():
+        clock.advance(1)
+        sweeper.run()
+        began = clock.now()
+        sweep_for(sweeper, clock, 60)
+        (worker,) = ledger.workers.all()
+
+    assert worker.working_since == began
+    assert (clock.now() - worker.seen_at).total_seconds() <= SAID_EVERY_S
+
+
+def test_a_worker_says_at_once_that_the_broker_is_down_and_when_it_is_back(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    bring_to(ledger, StudyState.RECEIVED)
+    queue.down = True
+    sweep_for(sweeper, clock, 2)
+    assert [one.trouble for one in ledger.workers.all()] == ["the broker does not answer"]
+    queue.down = False
+    sweep_for(sweeper, clock, REMIND_EVERY_S + 1)
+
+    assert [one.trouble for one in ledger.workers.all()] == [""]
+
+
+def test_workers_that_ended_are_forgotten_and_the_others_are_not(
+    sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    sweeper.dead = {"here:9:9"}
+    for name, age in (("here:9:9", timedelta(0)), ("there:1:1", FORGOTTEN_AFTER), ("there:2:2", FORGOTTEN_AFTER / 2)):
+        ledger.workers.seen(WorkerRecord(name, START - age))
+
+    sweeper.run()
+
+    assert [one.name for one in ledger.workers.all()] == ["here:1:1", "there:2:2"]
+
+
+def test_a_worker_that_is_told_to_end_takes_leave(sweeper: Sweeper, ledger: SqlLedger) -> None:
+    stop = threading.Event()
+    stop.set()
+
+    sweeper.service.run(stop, every_s=0.001)
+
+    assert ledger.workers.all() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
+from patchclip_node.domain.records import WorkerRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
+from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S
 from patchclip_node.web import create_app
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
@@ -42,7 +45,7 @@ class Site:
         self.ledger.arrivals.close_quiet(self.clock.now(), 0)
         plan = ResultPlan({"pacs": STANDARD_VARIANTS})
         analysis = StudyAnalysis(self.spool, FakeDecoder(), analyzer or OpacityEverywhere(), result_issuer(), plan)
-        service = AnalysisService(self.ledger.analyses, analysis, FakeQueue(), self.clock, POLICY)
+        service = AnalysisService(self.ledger.analyses, analysis, FakeQueue(), self.clock, POLICY, self.clock)
         assert service.run_one(OWNER)
 
 
@@ -50,7 +53,14 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
     with TestClient(
-        create_app(studies=ledger.studies, workload=ledger.workload, spool=spool, clock=clock, ae_title="PATCHCLIP")
+        create_app(
+            studies=ledger.studies,
+            workload=ledger.workload,
+            workers=ledger.workers,
+            spool=spool,
+            clock=clock,
+            ae_title="PATCHCLIP",
+        )
     ) as browser:
         yield Site(tmp_path, ledger, spool, clock, browser)
     ledger.close()
@@ -210,6 +220,7 @@ def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest
     def down(*args: object) -> None:
         raise LedgerUnavailableError("the database restarts")
 
+    site.ledger.workers.seen(WorkerRecord("here:1:1", site.clock.now()))
     assert site.browser.get("/healthz").json()["status"] == "ok"
     monkeypatch.setattr(site.ledger.workload, "counts", down)
     monkeypatch.setattr(site.ledger.studies, "find", down)
@@ -219,3 +230,21 @@ def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest
     assert (health.status_code, health.json()["status"]) == (503, "unavailable")
     assert page.status_code == 503
     assert "the database restarts" in page.text
+
+
+def test_a_hung_or_lost_worker_shows_in_health_and_metrics(site: Site) -> None:
+    site.ledger.workers.seen(WorkerRecord("here:1:1", site.clock.now(), working_since=site.clock.now()))
+    assert site.browser.get("/healthz").status_code == 200
+    site.clock.advance(LOST_AFTER_S)
+
+    health, metrics = site.browser.get("/healthz"), site.browser.get("/metrics").text
+
+    assert (health.status_code, health.json()["status"]) == (503, "trouble")
+    assert "no worker was seen within 30 s" in health.json()["troubles"][0]
+    assert "patchclip_workers 0.0" in metrics
+    assert "patchclip_troubles 1.0" in metrics
+    site.ledger.workers.seen(
+        WorkerRecord("here:1:1", site.clock.now(), site.clock.now() - timedelta(seconds=HUNG_AFTER_S), "no broker")
+    )
+    assert len(site.browser.get("/healthz").json()["troubles"]) == 2
+    assert "patchclip_longest_work_seconds 300.0" in site.browser.get("/metrics").text

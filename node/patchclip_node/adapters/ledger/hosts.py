@@ -1,0 +1,82 @@
+"""What the ledger knows of hosts and processes: their time, and who of them works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.schema import clocks, events, workers
+from patchclip_node.domain.records import WorkerRecord
+
+
+class SqlClocks:
+    """The port `Clocks`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def known_start(self, host: str) -> datetime | None:
+        """See the port."""
+        with self._database.read() as connection:
+            return _start(connection, host)
+
+    def started_at(self, host: str, now: datetime, since_start_s: float) -> datetime:
+        """See the port."""
+        if (started_at := self.known_start(host)) is not None:
+            return started_at
+        with self._database.write() as connection:
+            started_at = _start(connection, host)
+            if started_at is None:
+                started_at = _present(connection, now) - timedelta(seconds=since_start_s)
+                connection.execute(insert(clocks).values(host=host, started_at=started_at))
+            return started_at
+
+
+class SqlWorkers:
+    """The port `Workers`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def seen(self, worker: WorkerRecord) -> None:
+        """See the port."""
+        values = {"seen_at": worker.seen_at, "working_since": worker.working_since, "trouble": worker.trouble}
+        with self._database.write() as connection:
+            known = connection.execute(update(workers).where(workers.c.name == worker.name).values(**values)).rowcount
+            if not known:
+                connection.execute(insert(workers).values(name=worker.name, **values))
+
+    def gone(self, names: Sequence[str]) -> None:
+        """See the port."""
+        if names:
+            with self._database.write() as connection:
+                connection.execute(delete(workers).where(workers.c.name.in_(names)))
+
+    def all(self) -> list[WorkerRecord]:
+        """See the port."""
+        with self._database.read() as connection:
+            found = connection.execute(select(workers).order_by(workers.c.name)).mappings()
+            return [WorkerRecord(**row) for row in found]
+
+
+def _start(connection: Connection, host: str) -> datetime | None:
+    found: datetime | None = connection.execute(
+        select(clocks.c.started_at).where(clocks.c.host == host)
+    ).scalar_one_or_none()
+    return found
+
+
+def _present(connection: Connection, now: datetime) -> datetime:
+    """Return the ledger's time: the database server's, which all hosts share, and never before what was recorded."""
+    if connection.dialect.name == "postgresql":
+        server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        now = server.astimezone(UTC)
+    last_event = select(events.c.at).order_by(events.c.id.desc()).limit(1)
+    last_seen = select(func.max(workers.c.seen_at))
+    recorded: list[datetime | None] = [
+        connection.execute(query).scalar_one_or_none() for query in (last_event, last_seen)
+    ]
+    return max([now, *(moment for moment in recorded if moment is not None)])

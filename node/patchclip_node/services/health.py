@@ -1,0 +1,46 @@
+"""What is wrong with a running node, from what the ledger and the spool show. Stated times, in seconds, are here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from patchclip_node.domain.records import WorkerRecord
+
+LOST_AFTER_S: Final = 30.0
+"""A worker that was not seen for this long is lost: it hangs as a whole, its host is down, or nobody started it."""
+
+HUNG_AFTER_S: Final = 300.0
+"""A piece of work that takes longer than this is shown: a model, a decoder or a peer may hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a node is. troubles: in words, worst first. working: workers that live. longest_work_s: at one thing."""
+
+    troubles: tuple[str, ...]
+    working: int
+    longest_work_s: float
+
+
+def health(workers: Sequence[WorkerRecord], due: tuple[int, int], free_bytes: int, now: datetime) -> Health:
+    """Judge it. due: analyses and deliveries that wait now. free_bytes: what the spool still takes."""
+    lost = [one for one in workers if now - one.seen_at >= timedelta(seconds=LOST_AFTER_S)]
+    alive = [one for one in workers if one not in lost]
+    at_work_s = {one.name: (now - one.working_since).total_seconds() for one in alive if one.working_since is not None}
+    troubles = []
+    if not alive:
+        waiting = f"; {due[0]} analyses and {due[1]} deliveries wait" if any(due) else ""
+        troubles.append(f"no worker was seen within {LOST_AFTER_S:g} s{waiting}")
+    if free_bytes <= 0:
+        troubles.append("the disk is full up to its reserve: nothing is received or analysed")
+    troubles += [f"the worker {one.name} was last seen at {one.seen_at:%H:%M:%S} UTC" for one in lost if alive]
+    troubles += [f"the worker {one.name}: {one.trouble}" for one in alive if one.trouble]
+    troubles += [
+        f"the worker {name} is at one piece of work for {seconds:.0f} s: model, decoder or peer may hang"
+        for name, seconds in at_work_s.items()
+        if seconds >= HUNG_AFTER_S
+    ]
+    return Health(tuple(troubles), len(alive), max(at_work_s.values(), default=0.0))

@@ -1,0 +1,43 @@
+"""What a hang or an outage looks like from outside, and after how long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S, health
+from tests.support.fakes import START
+
+
+def worker(
+    seen_s: float = 0, working_s: float | None = None, trouble: str = "", name: str = "here:1:1"
+) -> WorkerRecord:
+    since = None if working_s is None else START - timedelta(seconds=working_s)
+    return WorkerRecord(name, START - timedelta(seconds=seen_s), since, trouble)
+
+
+@pytest.mark.parametrize(
+    ("workers", "free_bytes", "words"),
+    [
+        ([], 1, "no worker was seen within 30 s; 2 analyses and 1 deliveries wait"),
+        ([worker(seen_s=LOST_AFTER_S)], 1, "no worker was seen"),
+        ([worker(), worker(seen_s=LOST_AFTER_S, name="there:1:1")], 1, "there:1:1 was last seen at 07:59:30 UTC"),
+        ([worker(working_s=HUNG_AFTER_S)], 1, "at one piece of work for 300 s"),
+        ([worker(trouble="the broker does not answer")], 1, "here:1:1: the broker does not answer"),
+        ([worker()], 0, "the disk is full up to its reserve"),
+    ],
+)
+def test_a_trouble_is_said_in_words(workers: list[WorkerRecord], free_bytes: int, words: str) -> None:
+    (trouble,) = health(workers, (2, 1), free_bytes, START).troubles
+
+    assert words in trouble
+
+
+def test_a_node_that_works_has_no_trouble() -> None:
+    workers = [worker(seen_s=LOST_AFTER_S - 1), worker(working_s=HUNG_AFTER_S - 1, name="there:1:1")]
+
+    found = health(workers, (9, 9), 1, START)
+
+    assert (found.troubles, found.working, found.longest_work_s) == ((), 2, HUNG_AFTER_S - 1)
