@@ -18,7 +18,7 @@ from patchclip_node.domain.errors import PeerError, RetryableError, StorageFullE
 from patchclip_node.domain.records import InstanceHeader, NewResult, Priority, ReceivedInstance
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination, SendOutcome
-from patchclip_node.ports.spool import StoredFile
+from patchclip_node.ports.spool import Room, StoredFile
 from patchclip_node.ports.task_queue import Work
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -45,6 +45,8 @@ class MemorySpool:
     def __init__(self, folder: Path, room_bytes: int = 2**40) -> None:
         self.files: dict[str, bytes] = {}
         self.room_bytes = room_bytes
+        self.packed: list[bool] = []
+        """Of each file that was written, whether it was to be packed."""
         self._incoming = folder / "incoming"
         self._lent = folder / "lent"
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -58,14 +60,21 @@ class MemorySpool:
         path.unlink()
         return stored
 
-    def write(self, chunks: Iterable[bytes]) -> StoredFile:
+    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
         content = b"".join(chunks)
         if len(content) > self.room_bytes:
             raise StorageFullError("no room in the memory spool")
+        self.packed += [packed]
         self.room_bytes -= len(content)
         key = uuid.uuid4().hex
         self.files[key] = content
         return StoredFile(key, len(content), hashlib.sha256(content).hexdigest())
+
+    @contextmanager
+    def reserved(self, size_bytes: int) -> Iterator[Room]:
+        if size_bytes > self.room_bytes:
+            raise StorageFullError("no room in the memory spool")
+        yield self
 
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:

@@ -26,6 +26,10 @@ class ResultPlan:
         wanted = tuple(variant for variants in self.destinations.values() for variant in variants)
         return tuple(dict.fromkeys((*(wanted or STANDARD_VARIANTS), *self.kept_ready)))
 
+    def is_spare(self, variant: ResultVariant) -> bool:
+        """Tell whether a variant is only kept ready: it will probably never be sent."""
+        return variant in self.kept_ready and not any(variant in wanted for wanted in self.destinations.values())
+
     def promised(self, built: Iterable[tuple[ResultVariant, NewResult]]) -> dict[str, list[str]]:
         """Return, for each destination that gets any, the SOP Instance UIDs of what it gets."""
         results = list(built)

@@ -84,8 +84,10 @@ class Analyses(Protocol):
         """
         ...
 
-    def postpone(self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
-        """ANALYSING -> RECEIVED, due again at `not_before`; the attempt counts."""
+    def postpone(
+        self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime, *, counts: bool = True
+    ) -> None:
+        """ANALYSING -> RECEIVED, due again at `not_before`; the attempt counts, unless it never had a chance."""
         ...
 
     def fail(self, study_id: int, owner: str, now: datetime, error: str) -> None:

@@ -19,6 +19,14 @@ class StoredFile:
     sha256: str
 
 
+class Room(Protocol):
+    """Room that is held for what is written."""
+
+    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+        """Write into it and make durable, as `Spool.write` does; what is more than was reserved takes free room."""
+        ...
+
+
 class Spool(Protocol):
     """Durable storage of whole files. A key is made by the spool and never contains what a peer sent."""
 
@@ -33,15 +41,27 @@ class Spool(Protocol):
         """
         ...
 
-    def write(self, chunks: Iterable[bytes]) -> StoredFile:
+    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
         """Write and make durable. What the node makes itself may use the reserve.
 
-        Raises `StorageFullError` when there is no room; nothing is left behind then.
+        packed: keep it small, where it will probably never be read; `local_path` gives it as it was written. Size and
+        SHA-256 are of what was written. Raises `StorageFullError` when there is no room; nothing is left behind then.
+        """
+        ...
+
+    def reserved(self, size_bytes: int) -> AbstractContextManager[Room]:
+        """Hold room for what the node will write in the context; other processes see it as taken.
+
+        It may use three quarters of the reserve: the rest is the ledger's. Raises `StorageFullError` when there is not
+        so much.
         """
         ...
 
     def local_path(self, key: str) -> AbstractContextManager[Path]:
-        """Give the file as a local path for the time of the context; raises `FileNotFoundError`."""
+        """Give the file as a local path for the time of the context; raises `FileNotFoundError`.
+
+        It takes no room on the disk, so that what was built can be sent when the disk is full.
+        """
         ...
 
     def delete(self, key: str) -> None:

@@ -82,9 +82,13 @@ class SqlAnalyses:
             )
             _keep_image_reasons(connection, study_id, image_reasons)
 
-    def postpone(self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
+    def postpone(
+        self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime, *, counts: bool = True
+    ) -> None:
         """See the port."""
-        values = {"error": error, "not_before": not_before}
+        values: dict[str, Any] = {"error": error, "not_before": not_before}
+        if not counts:
+            values["attempts"] = studies.c.attempts - 1
         with self._database.write() as connection:
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_POSTPONED, now, error, **values)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_node.domain.errors import LostLeaseError, RetryableError
+from patchclip_node.domain.errors import LostLeaseError, RetryableError, StorageFullError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import LeasedStudy
 from patchclip_node.ports.clock import Clock
@@ -13,11 +15,15 @@ from patchclip_node.ports.ledger import Analyses
 from patchclip_node.ports.task_queue import TaskQueue, Work
 from patchclip_node.services.analyse.outcome import FinishedStudy, RejectedStudy
 from patchclip_node.services.analyse.study import StudyAnalysis
+from patchclip_node.services.outage import Outage
 
 log = structlog.get_logger(__name__)
 
 MAY_PASS = (RetryableError, DecoderTimeoutError, OSError, MemoryError)
 """Trouble of the machine, not of the study: tried again."""
+
+ROOM_AGAIN = timedelta(seconds=10)
+"""When a study for which there was no room on the disk is tried again; that is no attempt."""
 
 
 class AnalysisService:
@@ -39,13 +45,20 @@ class AnalysisService:
         self._clock = clock
         self._policy = policy
         self._calendar = calendar
+        self._room = Outage("room")
 
     def run_one(self, owner: str) -> bool:
-        """Work on the most urgent due study; False when nothing is due.
+        """Work on the most urgent due study; False when nothing is due, or the disk is full.
 
         Whatever happens to the study is settled in the ledger before this returns. Raises `LedgerUnavailableError` only
         when not even a lease could be taken.
         """
+        try:
+            self._analysis.ask_for_room()
+        except StorageFullError as error:
+            self._room.begin(error)
+            return False
+        self._room.end()
         leased = self._analyses.lease(self._clock.now(), owner, self._policy.lease_s)
         if leased is None:
             return False
@@ -66,6 +79,9 @@ class AnalysisService:
             self._analyse(leased)
         except LostLeaseError as error:
             log.warning("analysis_dropped", reason=str(error))
+        except StorageFullError as error:
+            log.warning("analysis_waits_for_room", error=str(error))
+            self._wait_for_room(leased, str(error))
         except MAY_PASS as error:
             log.warning("analysis_interrupted", error=_described(error))
             self._settle_trouble(leased, _described(error), may_pass=True)
@@ -100,6 +116,15 @@ class AnalysisService:
                 self._queue.wake(Work.DELIVER)
             except RetryableError as error:
                 log.warning("wake_failed", work=Work.DELIVER.value, error=_described(error))
+
+    def _wait_for_room(self, leased: LeasedStudy, error: str) -> None:
+        now = self._clock.now()
+        try:
+            self._analyses.postpone(leased.study.id, leased.owner, now, error, now + ROOM_AGAIN, counts=False)
+        except LostLeaseError as lost:
+            log.warning("analysis_dropped", reason=str(lost))
+        except RetryableError as unavailable:
+            log.warning("analysis_not_settled", error=_described(unavailable))
 
     def _settle_trouble(self, leased: LeasedStudy, error: str, *, may_pass: bool) -> None:
         study, now, allowed = leased.study, self._clock.now(), self._policy.analysis_attempts

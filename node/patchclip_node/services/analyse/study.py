@@ -15,11 +15,12 @@ from patchclip_core.values.results import Analyzer
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
 from patchclip_node.domain.variants import ResultVariant
-from patchclip_node.ports.spool import Spool
+from patchclip_node.ports.spool import Room, Spool
 from patchclip_node.results import encode
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.issuer import ResultIssuer
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
+from patchclip_node.services.analyse.room import LEAST_BYTES, most_bytes
 from patchclip_node.services.analyse.summary import summarise
 
 CAME_AGAIN: Final = "the same instance came again with other bytes; what came last is analysed instead"
@@ -46,46 +47,63 @@ class StudyAnalysis:
         `StorageFullError`.
         """
         timer = StepTimer()
-        with ExitStack() as files:
+        with ExitStack() as held:
             with timer.step("fetch"):
                 copies = _newest_copies(leased.instances)
-                images = [_study_image(record, files, self.spool) for record in copies.values()]
+                images = [_study_image(record, held, self.spool) for record in copies.values()]
+                paths = [image.path for image in images]
+                needed = most_bytes(paths, self.plan.variants, len(self.analyzer.finding_keys))
+                room = held.enter_context(self.spool.reserved(needed))
             context = self.issuer.context(leased, now)
             outcome = analyse_instances(
                 images, self.decoder, self.analyzer, context, self.plan.variants, vocabulary=self.vocabulary
             )
-        reasons = {copies[file.image.sop_instance_uid].id: file.reason for file in outcome.skipped}
-        analysed = {record.id for record in copies.values()}
-        reasons |= {record.id: CAME_AGAIN for record in leased.instances if record.id not in analysed}
-        if isinstance(outcome, Analysed):
-            return self._finished(outcome, reasons, timer)
-        return RejectedStudy(outcome.reason, reasons)
+            reasons = {copies[file.image.sop_instance_uid].id: file.reason for file in outcome.skipped}
+            analysed = {record.id for record in copies.values()}
+            reasons |= {record.id: CAME_AGAIN for record in leased.instances if record.id not in analysed}
+            if isinstance(outcome, Analysed):
+                return self._finished(outcome, reasons, timer, room)
+            return RejectedStudy(outcome.reason, reasons)
+
+    def ask_for_room(self) -> None:
+        """Raise `StorageFullError` where there is none for any study."""
+        with self.spool.reserved(LEAST_BYTES):
+            pass
 
     def discard(self, study: FinishedStudy) -> None:
         """Delete what `run` kept: another worker has the study now."""
         for key in study.spool_keys:
             self.spool.delete(key)
 
-    def _finished(self, outcome: Analysed, reasons: dict[int, str], timer: StepTimer) -> FinishedStudy:
-        with timer.step("store"):
-            stored = [(variant, self._write_result(variant, dataset)) for variant, dataset in outcome.results]
-            overlay_keys = {
-                file.image.sop_instance_uid: self.spool.write([file.overlay_png]).key for file in outcome.images
-            }
+    def _finished(self, outcome: Analysed, reasons: dict[int, str], timer: StepTimer, room: Room) -> FinishedStudy:
+        kept: list[str] = []
+        try:
+            with timer.step("store"):
+                stored = [
+                    (variant, self._write_result(variant, dataset, room, kept)) for variant, dataset in outcome.results
+                ]
+                overlay_keys = {
+                    file.image.sop_instance_uid: _write(file.overlay_png, room, kept) for file in outcome.images
+                }
+        except BaseException:
+            for key in kept:
+                self.spool.delete(key)
+            raise
         around = timer.seconds
         seconds = {"fetch": around.pop("fetch"), **outcome.seconds, **around}
         summary = summarise(outcome, overlay_keys, self.issuer.definitions, seconds)
         results = tuple(result for _, result in stored)
         return FinishedStudy(
             analysis=FinishedAnalysis(results, self.plan.promised(stored), reasons, summary.to_json()),
-            spool_keys=(*(result.spool_key for result in results), *overlay_keys.values()),
+            spool_keys=tuple(kept),
             images=len(outcome.images),
             skipped=len(outcome.skipped),
             seconds=summary.seconds,
         )
 
-    def _write_result(self, variant: ResultVariant, dataset: Dataset) -> NewResult:
-        stored = self.spool.write([encode(dataset)])
+    def _write_result(self, variant: ResultVariant, dataset: Dataset, room: Room, kept: list[str]) -> NewResult:
+        stored = room.write([encode(dataset)], packed=self.plan.is_spare(variant))
+        kept.append(stored.key)
         return NewResult(
             kind=variant.kind,
             variant=variant.key,
@@ -96,6 +114,11 @@ class StudyAnalysis:
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
         )
+
+
+def _write(content: bytes, room: Room, kept: list[str]) -> str:
+    kept.append(room.write([content]).key)
+    return kept[-1]
 
 
 def _newest_copies(instances: Sequence[InstanceRecord]) -> dict[str, InstanceRecord]:

@@ -50,6 +50,29 @@ class TestEverySpool:
             assert kept.read_bytes() == b"one two"
         assert list(spool.incoming_dir().iterdir()) == []
 
+    def test_what_is_packed_is_given_as_it_was_written(self, spool: Spool) -> None:
+        content = bytes(3_000_000)
+
+        stored = spool.write([content, b"end"], packed=True)
+
+        assert (stored.size_bytes, stored.sha256) == (3_000_003, hashlib.sha256(content + b"end").hexdigest())
+        for _ in range(2):
+            with spool.local_path(stored.key) as kept:
+                assert kept.read_bytes() == content + b"end"
+                assert kept.stat().st_size == 3_000_003
+        spool.delete(stored.key)
+        with pytest.raises(FileNotFoundError), spool.local_path(stored.key):
+            pass
+
+    def test_what_is_written_into_reserved_room_stays(self, spool: Spool) -> None:
+        with spool.reserved(1_000_000) as room:
+            stored = [room.write([b"x" * 600_000], packed=packed) for packed in (False, True)]
+
+        for one in stored:
+            with spool.local_path(one.key) as kept:
+                assert kept.read_bytes() == b"x" * 600_000
+        assert list(spool.incoming_dir().iterdir()) == []
+
     def test_the_same_bytes_twice_are_two_files(self, spool: Spool) -> None:
         first, second = spool.write([b"same"]), spool.write([b"same"])
 

@@ -193,3 +193,17 @@ def test_many_images_are_analysed_in_bounded_batches(bench: Bench) -> None:
 
     assert bench.analyzer.batch_sizes == [8, 2]
     assert len(summary_of(bench.study()).images) == 10
+
+
+def test_only_a_picture_that_no_destination_gets_is_packed(bench: Bench) -> None:
+    bench.destinations = (PACS,)
+    bench.arrive()
+    bench.run_one()
+    assert bench.spool.packed == [False, False, False, True, False]  # image, report, segmentation, picture, overlay
+
+    bench.spool.packed.clear()
+    bench.destinations = (PACS, PACS.model_copy(update={"name": "ohif", "profile": "ohif"}))
+    bench.arrive("two.dcm")
+    bench.run_one()
+
+    assert not any(bench.spool.packed)

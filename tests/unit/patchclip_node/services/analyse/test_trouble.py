@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from patchclip_core.errors import DecoderTimeoutError
 from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
 from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.spool import StoredFile
+from patchclip_node.services.analyse.room import LEAST_BYTES
+from patchclip_node.services.analyse.service import ROOM_AGAIN
 from tests.support.bench import Bench
 from tests.support.studies import LEASE_S, OWNER
 
@@ -57,18 +62,56 @@ def test_a_study_that_kills_its_worker_is_not_tried_for_ever(bench: Bench) -> No
     assert bench.analyzer.batch_sizes == []
 
 
-def test_a_full_spool_postpones_and_leaves_nothing_half_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_disk_that_fills_up_meanwhile_postpones_and_leaves_nothing_half_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
     bench.arrive()
+    before, write, left = set(bench.spool.files), bench.spool.write, [writes]
 
-    def full(chunks: object) -> None:
-        raise StorageFullError("no room in the spool")
+    def full(chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StorageFullError("no room in the spool")
+        return write(chunks, packed=packed)
 
-    monkeypatch.setattr(bench.spool, "write", full)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "write", full)
+        bench.run_one()
 
-    bench.run_one()
-
-    assert bench.study().state is StudyState.RECEIVED
+    assert (bench.study().state, bench.study().attempts) == (StudyState.RECEIVED, 0)
+    assert set(bench.spool.files) == before
     assert bench.ledger.studies.results(bench.study().id) == []
+    bench.clock.advance(ROOM_AGAIN.total_seconds())
+    assert bench.run_one()
+    assert bench.study().state is StudyState.ANALYSED
+
+
+def test_a_full_disk_is_no_attempt_however_long_it_lasts(bench: Bench) -> None:
+    bench.arrive()
+    room, bench.spool.room_bytes = bench.spool.room_bytes, LEAST_BYTES
+    for attempt in range(3 * bench.attempts):
+        assert bench.run_one() is True
+        bench.clock.advance(ROOM_AGAIN.total_seconds())
+        study = bench.study()
+        assert (study.state, study.attempts, study.error) == (StudyState.RECEIVED, 0, "no room in the memory spool")
+        assert attempt or bench.analyzer.batch_sizes == []
+
+    bench.spool.room_bytes = room
+
+    assert bench.run_one() is True
+    assert (bench.study().state, bench.study().error) == (StudyState.ANALYSED, None)
+    assert bench.analyzer.batch_sizes == [1]
+
+
+def test_on_a_disk_without_any_room_no_study_is_even_leased(bench: Bench) -> None:
+    bench.arrive()
+    before = bench.study()
+    bench.spool.room_bytes = LEAST_BYTES - 1
+
+    assert bench.run_one() is False
+
+    assert bench.study() == before
 
 
 def test_a_defect_fails_the_study_at_once_with_its_error(bench: Bench) -> None:

@@ -1,0 +1,50 @@
+"""How much an analysis may write, so that there is room for all of it before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from patchclip_core.io.elements import read_elements
+from patchclip_node.domain.variants import LONGEST_SIDE_PX, ResultKind, ResultVariant
+
+LEAST_BYTES: Final = 1024**2
+"""Without room for this much no study is leased."""
+
+_ANY_OBJECT_BYTES: Final = 256 * 1024
+"""Headers, sentences, codes and outlines of one object."""
+
+_BYTES_PER_PIXEL: Final = {ResultKind.SEG: 1 / 8, ResultKind.FRACTIONAL_SEG: 1.0}
+"""Of the source, for each finding."""
+
+_RGB_BYTES: Final = 3
+
+
+def most_bytes(images: Iterable[Path], variants: Iterable[ResultVariant], findings: int) -> int:
+    """Return what the results of these images, and the pages' pictures of them, take at most.
+
+    findings: how many the model knows. An image whose size cannot be read is not analysed and takes nothing.
+    """
+    wanted = tuple(variants)
+    return sum(_of_image(pixels, wanted, findings) for pixels in map(_pixels, images) if pixels)
+
+
+def _of_image(pixels: int, variants: tuple[ResultVariant, ...], findings: int) -> int:
+    pages = _RGB_BYTES * LONGEST_SIDE_PX**2
+    return pages + sum(_of_object(variant, pixels, findings) for variant in variants)
+
+
+def _of_object(variant: ResultVariant, pixels: int, findings: int) -> int:
+    drawn = _RGB_BYTES * variant.longest_side_px**2 if variant.kind.is_picture else 0
+    return _ANY_OBJECT_BYTES + drawn + round(_BYTES_PER_PIXEL.get(variant.kind, 0.0) * pixels * findings)
+
+
+def _pixels(path: Path) -> int:
+    try:
+        dataset, _ = read_elements(path, ("Rows", "Columns"))
+        return int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - foreign bytes make pydicom raise almost anything; the analysis says what
+        return 0
