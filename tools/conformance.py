@@ -10,7 +10,8 @@ from pathlib import Path
 from patchclip_node.dicom import statuses
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from patchclip_node.scp.storage_scp import ACSE_TIMEOUT_S, NETWORK_TIMEOUT_S, VERIFICATION_SYNTAXES
+from patchclip_node.scp.lobby import FIRST_PDU_S, MAX_REQUEST_BYTES
+from patchclip_node.scp.storage_scp import NETWORK_TIMEOUT_S, VERIFICATION_SYNTAXES
 from patchclip_node.scp.upper_layer import MAX_ANNOUNCED_PDU_BYTES, MAX_PDU_BYTES
 
 STATEMENT = Path(__file__).parents[1] / "docs" / "conformance.md"
@@ -42,7 +43,8 @@ def _association() -> str:
         "Implementation Version Name": f"`{IMPLEMENTATION_VERSION_NAME}`",
         "Maximum Length offered": f"{MAX_PDU_BYTES} bytes",
         "A PDU longer than this is not read; the association is aborted": f"{MAX_ANNOUNCED_PDU_BYTES} bytes",
-        "Time for an association request to arrive": f"{ACSE_TIMEOUT_S:g} s",
+        "An association request longer than this is not read; the connection is aborted": f"{MAX_REQUEST_BYTES} bytes",
+        "Time for the whole association request to arrive": f"{FIRST_PDU_S:g} s",
         "Time that an association may stand idle": f"{NETWORK_TIMEOUT_S:g} s",
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
@@ -54,6 +56,8 @@ def _statuses() -> str:
         statuses.SOP_CLASS_NOT_SUPPORTED: (
             "The command names another SOP class than its presentation context, or a result is not of this product."
         ),
+        statuses.UNRECOGNIZED_OPERATION: "The node does not serve this command, or not in this presentation context.",
+        statuses.MISTYPED_ARGUMENT: "A C-ECHO came with a data set.",
         statuses.OUT_OF_RESOURCES: "Disk full, instance too large, or the ledger does not answer.",
         statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS: "The data set is another class or instance than announced.",
         statuses.CANNOT_UNDERSTAND: "The data set cannot be read, or the node failed on it.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -132,6 +133,19 @@ class DestinationSettings(_Section):
     """Which objects it gets instead of those of its profile."""
 
 
+class KnownCallerSettings(_Section):
+    """A sender that places are kept for."""
+
+    ae_title: AeTitle
+    address: str
+    """IP address that it connects from; AE titles can be claimed by anybody."""
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        return str(ip_address(value))
+
+
 class WebSettings(_Section):
     """The status pages. They show patient names: keep them on loopback or behind your own access control."""
 
@@ -143,6 +157,10 @@ class LimitSettings(_Section):
     """What is too much."""
 
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 20
+    max_associations_per_address: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Of one known caller, and of all others at one address."""
+    associations_kept_for_known: Annotated[int, Field(ge=0, le=1000)] = 5
+    """Of max_associations, for `known_callers` or who has sent before."""
     max_instance_bytes: Annotated[int, Field(ge=1)] = 512 * 1024**2
     """A larger instance is refused with 0xA700 while it arrives."""
     max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
@@ -187,6 +205,8 @@ class NodeSettings(BaseSettings):
     """False: associations that call another AE title than `ae_title` are rejected."""
     calling_ae_titles: tuple[AeTitle, ...] = ()
     """Who may associate; empty: everybody."""
+    known_callers: tuple[KnownCallerSettings, ...] = ()
+    """Whom places are kept for; empty: callers that have sent before, by AE title and address."""
     data_dir: Path = Path("var")
     """Spool, embedded ledger and embedded queue live here."""
     ledger_url: str | None = None
@@ -335,6 +355,7 @@ def _refuse_unknown_environment() -> None:
 
 __all__ = [
     "DestinationSettings",
+    "KnownCallerSettings",
     "LimitSettings",
     "LogSettings",
     "NodeSettings",

@@ -21,7 +21,7 @@ from patchclip_node.scu.sender import DicomResultSender
 from tests.peers import dcmtk
 from tests.peers.archive import COMPREHENSIVE_SR
 from tests.peers.radiographs import as_jpeg_2000, data_set_bytes, radiograph, write
-from tests.support.scp import OPEN
+from tests.support.scp import OPEN, room
 
 pytestmark = pytest.mark.peer("dcmtk")
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Folder:
 def scp(tmp_path: Path, folder: Folder) -> Iterator[StorageScp]:
     incoming = tmp_path / "incoming"
     incoming.mkdir()
-    with StorageScp(folder, incoming, Endpoint("PATCHCLIP", "127.0.0.1", 0), OPEN) as scp:
+    with StorageScp(folder, room(incoming), Endpoint("PATCHCLIP", "127.0.0.1", 0), OPEN) as scp:
         yield scp
 
 

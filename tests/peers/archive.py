@@ -31,12 +31,14 @@ class Archive(LoopbackScp):
         calling_ae_titles: Sequence[str] = (),
         ae_title: str = "ARCHIVE",
         port: int = 0,
+        max_pdu_bytes: int = 16382,
     ) -> None:
         self.received: list[Dataset] = []
         self.encoded: list[bytes] = []
         self._answer = answer
         self._lock = threading.Lock()
         self._ae = AE(ae_title)
+        self._ae.maximum_pdu_size = max_pdu_bytes
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = list(calling_ae_titles)
         self._ae.add_supported_context(Verification)

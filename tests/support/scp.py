@@ -13,18 +13,28 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
 )
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from patchclip_node.domain.records import Arrival
+from patchclip_node.scp.incoming import IncomingRoom
+from patchclip_node.scp.places import PlacePolicy
 from patchclip_node.scp.storage_scp import Admission, StorageScp
 
 OPEN = Admission(
-    calling_ae_titles=(), accept_any_called_ae_title=True, max_associations=20, max_instance_bytes=512 * 1024**2
+    calling_ae_titles=(),
+    accept_any_called_ae_title=True,
+    places=PlacePolicy(total=20, per_address=20, kept_for_known=0),
+    max_instance_bytes=512 * 1024**2,
 )
 """Everybody may send."""
+
+
+def room(folder: Path, free_bytes: int = 1024**4) -> IncomingRoom:
+    return IncomingRoom(folder, lambda: free_bytes)
 
 
 def _set_event() -> threading.Event:
@@ -96,21 +106,47 @@ def p_data(context_id: int, control: int, fragment: bytes) -> bytes:
     return struct.pack(">BBL", 0x04, 0, len(value)) + value
 
 
-def store_command() -> bytes:
-    """A C-STORE-RQ command set (PS3.7 table 9.3-1) in Implicit VR Little Endian."""
+def command_set(*elements: tuple[int, bytes]) -> bytes:
+    """A command set of (element number, value) in Implicit VR Little Endian, with its group length (PS3.7 6.3.1)."""
+    body = b"".join(struct.pack("<HHL", 0x0000, number, len(value)) + value for number, value in elements)
+    return struct.pack("<HHLL", 0x0000, 0x0000, 4, len(body)) + body
 
-    def element(number: int, value: bytes) -> bytes:
-        return struct.pack("<HHL", 0x0000, number, len(value)) + value
 
-    body = (
-        element(0x0002, DigitalXRayImageStorageForPresentation.encode() + b"\0")
-        + element(0x0100, struct.pack("<H", 0x0001))
-        + element(0x0110, struct.pack("<H", 1))
-        + element(0x0700, struct.pack("<H", 0))
-        + element(0x0800, struct.pack("<H", 0x0000))
-        + element(0x1000, b"1.2.3.4\0")
+def request(field: int, sop_class_uid: str, has_data_set: bool = True, message_id: int = 1) -> bytes:
+    """The command set of a request of any kind: C-STORE-RQ (PS3.7 table 9.3-1) has field 0x0001."""
+    uid = sop_class_uid.encode()
+    return command_set(
+        (0x0002, uid + b"\0" * (len(uid) % 2)),
+        (0x0100, struct.pack("<H", field)),
+        (0x0110, struct.pack("<H", message_id)),
+        (0x0700, struct.pack("<H", 0)),
+        (0x0800, struct.pack("<H", 0x0000 if has_data_set else 0x0101)),
+        (0x1000, b"1.2.3.4\0"),
     )
-    return element(0x0000, struct.pack("<L", len(body))) + body
+
+
+def store_command() -> bytes:
+    """A C-STORE-RQ for a digital X-ray."""
+    return request(0x0001, DigitalXRayImageStorageForPresentation)
+
+
+def associate_request(abstract_syntax: str, calling: str = "SENDER") -> bytes:
+    """An A-ASSOCIATE-RQ with one context, number 1, in Explicit VR Little Endian (PS3.8 9.3.2)."""
+
+    def item(kind: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", kind, 0, len(content)) + content
+
+    context = struct.pack(">BBBB", 1, 0, 0, 0)
+    context += item(0x30, abstract_syntax.encode()) + item(0x40, ExplicitVRLittleEndian.encode())
+    user = item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3.4")
+    content = struct.pack(">HH", 1, 0) + b"NODE".ljust(16) + calling.encode().ljust(16) + b"\0" * 32
+    content += item(0x10, b"1.2.840.10008.3.1.1.1") + item(0x20, context) + item(0x50, user)
+    return struct.pack(">BBL", 0x01, 0, len(content)) + content
+
+
+def received_pdu(peer: socket.socket) -> bytes:
+    header = peer.recv(6, socket.MSG_WAITALL)
+    return header + peer.recv(struct.unpack(">L", header[2:])[0], socket.MSG_WAITALL)
 
 
 def drip(peer: socket.socket, count: int) -> None:

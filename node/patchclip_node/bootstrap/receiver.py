@@ -14,12 +14,17 @@ from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
+from patchclip_node.scp.incoming import IncomingRoom
+from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
 from patchclip_node.services.receive import ReceiveService
 from patchclip_node.settings import NodeSettings
 
 PORT_PATIENCE_S = 30.0
 """How long to wait for a port that a receiver before us may be about to leave."""
+
+RECENT_INSTANCES = 20_000
+"""Whoever sent one of that many last images is known from the start: a day of a large hospital."""
 
 
 def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool, clock: Clock) -> StorageScp:
@@ -29,11 +34,21 @@ def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool, clo
     admission = Admission(
         calling_ae_titles=settings.calling_ae_titles,
         accept_any_called_ae_title=settings.accept_any_called_ae_title,
-        max_associations=limits.max_associations,
+        places=PlacePolicy(
+            total=limits.max_associations,
+            per_address=limits.max_associations_per_address,
+            kept_for_known=limits.associations_kept_for_known,
+        ),
         max_instance_bytes=limits.max_instance_bytes,
     )
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
-    return StorageScp(service, spool.incoming_dir(), endpoint, admission)
+    room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
+    listed = [Caller(one.ae_title, one.address) for one in settings.known_callers]
+    return StorageScp(service, room, endpoint, admission, KnownCallers(listed, have_sent=_have_sent(arrivals)))
+
+
+def _have_sent(arrivals: Arrivals) -> list[Caller]:
+    return [Caller(ae_title, address) for ae_title, address in arrivals.recent_senders(RECENT_INSTANCES)]
 
 
 def run(settings: NodeSettings) -> None:

@@ -10,7 +10,7 @@ from typing import Final, Self
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from patchclip_node.scp.upper_layer import stop_serving
+from patchclip_node.scp.server import stop_serving
 
 _POLL_S: Final = 0.02
 _STOP_S: Final = 1.0

@@ -47,6 +47,10 @@ class Arrivals(Protocol):
         """Tell whether this ledger has a result of this SOP Instance UID."""
         ...
 
+    def recent_senders(self, instances_back: int) -> list[tuple[str, str]]:
+        """Return who sent the last `instances_back` instances: (calling AE title, address), each once."""
+        ...
+
 
 class QuietStudies(Protocol):
     """Studies to which nothing new comes, or to which something came for too long."""

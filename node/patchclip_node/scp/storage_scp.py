@@ -27,18 +27,24 @@ from patchclip_node.domain.errors import (
 )
 from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from patchclip_node.scp.incoming import IncomingDataSet
+from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
+from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.responses import response
+from patchclip_node.scp.server import Handler, ReceivingServer, stop_serving
 from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
-from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, Handler, ReceivingServer, stop_serving
+from patchclip_node.scp.troubles import Troubles
+from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
 
 VERIFICATION_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 """A C-ECHO carries no data set."""
 
-ACSE_TIMEOUT_S: Final = 30.0
-"""How long a connection may take to ask for an association (the ARTIM timer, PS3.8 9.1.5)."""
+ACSE_TIMEOUT_S: Final = 5.0
+"""How long a connection stays open after its end was said (the ARTIM timer, PS3.8 9.1.5); see `FIRST_PDU_S`, too."""
 NETWORK_TIMEOUT_S: Final = 60.0
 """How long an association may stand idle, and one PDU may take to arrive."""
+
+_MORE_THAN_PLACES: Final = 1_000_000
+"""pynetdicom counts associations of all servers in the process, and after it has made them; `Places` counts before."""
 
 _SYNTAXES_NOT_SUPPORTED: Final = 0x04
 """PS3.8 table 9-18, result of a presentation context: transfer-syntaxes-not-supported (provider rejection)."""
@@ -60,13 +66,13 @@ class Admission:
     """Who may send, and how much.
 
     calling_ae_titles: who may associate; empty: everybody. accept_any_called_ae_title: False rejects associations that
-    call another AE title than the endpoint's. max_associations: at once. max_instance_bytes: a larger instance is
-    refused while it arrives.
+    call another AE title than the endpoint's. places: how many associations at once. max_instance_bytes: a larger
+    instance is refused while it arrives.
     """
 
     calling_ae_titles: tuple[str, ...]
     accept_any_called_ae_title: bool
-    max_associations: int
+    places: PlacePolicy
     max_instance_bytes: int
 
 
@@ -93,13 +99,17 @@ class StorageScp:
     def __init__(
         self,
         receiver: InstanceReceiver,
-        incoming_dir: Path,
+        room: IncomingRoom,
         endpoint: Endpoint,
         admission: Admission,
+        known: KnownCallers | None = None,
     ) -> None:
-        """`incoming_dir` lies on the spool's file system."""
+        """`room` lies on the spool's file system; places are kept for who is `known`, None: for who sends meanwhile."""
         self._receiver = receiver
-        self._incoming_dir = incoming_dir
+        self._room = room
+        self._known = KnownCallers() if known is None else known
+        self._places = Places(admission.places, self._known)
+        self._troubles = Troubles()
         self._address = (endpoint.host, endpoint.port)
         self._max_instance_bytes = admission.max_instance_bytes
         self._server: ReceivingServer | None = None
@@ -107,7 +117,7 @@ class StorageScp:
         self._ae = AE(endpoint.ae_title)
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        self._ae.maximum_associations = admission.max_associations
+        self._ae.maximum_associations = _MORE_THAN_PLACES
         self._ae.maximum_pdu_size = MAX_PDU_BYTES
         self._ae.require_calling_aet = list(admission.calling_ae_titles)
         self._ae.require_called_aet = not admission.accept_any_called_ae_title
@@ -126,7 +136,7 @@ class StorageScp:
     @property
     def connections(self) -> int:
         """How many connections there are, associations or not yet."""
-        return 0 if self._server is None else len(self._server.active_associations)
+        return 0 if self._server is None else len(self._server.active_associations) + self._server.lobby.waiting
 
     def start(self) -> None:
         """Listen, in other threads. Raises `OSError` when the address is taken or is not this machine's."""
@@ -138,7 +148,16 @@ class StorageScp:
             (evt.EVT_REJECTED, _log_rejected),
             (evt.EVT_ABORTED, _log_aborted),
         ]
-        server = ReceivingServer(self._ae, self._address, handlers, self._incoming_dir, self._max_instance_bytes)
+        server = ReceivingServer(
+            self._ae,
+            self._address,
+            handlers,
+            self._places,
+            self._known,
+            self._room,
+            self._max_instance_bytes,
+            self._troubles,
+        )
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="scp", daemon=True)
         self._thread.start()
@@ -167,9 +186,9 @@ class StorageScp:
     def _store(self, event: evt.Event) -> Dataset:
         """Answer C-STORE.
 
-        Success (0000) only after the instance is durable. 0122: the class differs from the negotiated one, or is that
-        of a result which this product did not make. A700: too large, disk full, ledger down. A900: another class or
-        instance than announced. C000: not readable, or a defect.
+        Success (0000) only after the instance is durable. 0122: of a class of results, and not made by this product.
+        A700: too large, disk full, ledger down. A900: another class or instance than announced. C000: not readable, or
+        a defect. What the command set refuses never comes here.
         """
         request: Any = event.request
         data_set = request.DataSet
@@ -202,8 +221,6 @@ class StorageScp:
     def _keep(
         self, event: evt.Event, data_set: IncomingDataSet, sop_class_uid: str, sop_instance_uid: str
     ) -> tuple[int, str]:
-        if sop_class_uid != event.context.abstract_syntax:
-            return statuses.SOP_CLASS_NOT_SUPPORTED, "the SOP Class is not that of the presentation context"
         path = data_set.complete()
         if data_set.failure is not None:
             return statuses.OUT_OF_RESOURCES, data_set.failure
@@ -217,6 +234,7 @@ class StorageScp:
             expected_sop_class_uid=sop_class_uid,
             expected_sop_instance_uid=sop_instance_uid,
         )
+        self._known.has_sent(Caller(_calling_ae_title(event), _peer_address(event)))
         return statuses.SUCCESS, ""
 
 

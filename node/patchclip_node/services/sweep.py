@@ -42,7 +42,6 @@ class SweepService:
         self._spool = spool
         self._clock = clock
         self._outage = Outage("ledger")
-        self._is_first_run = True
 
     def run(self, stop: threading.Event, every_s: float) -> None:
         """Sweep now and then every `every_s` seconds until `stop` is set; no trouble ends it."""
@@ -63,9 +62,7 @@ class SweepService:
 
         A ledger that does not answer is logged once for each outage; the next run finds what this one could not do.
         """
-        if self._is_first_run:
-            self._is_first_run = False
-            self._discard_unfinished()
+        self._discard_unfinished()
         try:
             self._heartbeat.run_once()
             self._leases.run_once()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta, timezone
 
 import pytest
@@ -197,6 +198,15 @@ def test_a_picture_that_another_node_made_opens_a_study_rather_than_be_out_of_si
     assert ledger.arrivals.record(make_instance(issued_by_product=True)) is Arrival.OPENED_STUDY
 
     assert only_revision(ledger).instance_count == 1
+
+
+def test_who_sent_lately_is_known_each_once(ledger: SqlLedger) -> None:
+    senders = [("OLD", "10.0.0.9"), ("PACS", "10.0.0.1"), ("PACS", "10.0.0.1"), ("PACS", "10.0.0.2")]
+    for number, (title, address) in enumerate(senders):
+        instance = replace(make_instance(number=number), calling_ae_title=title, peer_address=address)
+        ledger.arrivals.record(instance)
+
+    assert sorted(ledger.arrivals.recent_senders(3)) == [("PACS", "10.0.0.1"), ("PACS", "10.0.0.2")]
 
 
 def test_text_that_no_database_can_keep_is_kept_as_far_as_it_can_be(ledger: SqlLedger) -> None:

@@ -65,6 +65,13 @@ class SqlArrivals:
         with self._database.read() as connection:
             return _there_is(connection, results.c.sop_instance_uid == sop_instance_uid)
 
+    def recent_senders(self, instances_back: int) -> list[tuple[str, str]]:
+        """See the port."""
+        recent = select(instances.c.calling_ae_title, instances.c.peer_address)
+        recent_rows = recent.order_by(instances.c.id.desc()).limit(instances_back).subquery()
+        with self._database.read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(select(recent_rows).distinct())]
+
     def close_quiet(self, now: datetime, quiet_s: float, max_open_s: float | None = None) -> list[StudyRecord]:
         """See the port."""
         with self._database.write() as connection:

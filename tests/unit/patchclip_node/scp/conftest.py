@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from patchclip_node.scp.storage_scp import Endpoint, StorageScp
-from tests.support.scp import OPEN, KeepingReceiver, close_associations
+from tests.support.scp import OPEN, KeepingReceiver, close_associations, room
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def start(receiver: KeepingReceiver, incoming: Path) -> Iterator[Callable[..., S
     running: list[StorageScp] = []
 
     def begin(**settings: Any) -> StorageScp:
-        scp = StorageScp(receiver, incoming, Endpoint("NODE", "127.0.0.1", 0), replace(OPEN, **settings))
+        scp = StorageScp(receiver, room(incoming), Endpoint("NODE", "127.0.0.1", 0), replace(OPEN, **settings))
         scp.start()
         running.append(scp)
         return scp

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
+from patchclip_node.scp.lobby import MAX_REQUEST_BYTES
 from patchclip_node.scp.storage_scp import StorageScp
-from patchclip_node.scp.upper_layer import MAX_ANNOUNCED_PDU_BYTES
 from tests.peers.radiographs import radiograph
 from tests.support.scp import (
     KeepingReceiver,
@@ -64,7 +63,7 @@ def test_the_abort_of_an_oversized_pdu_reaches_the_peer(start: Callable[..., Sto
     scp = start()
 
     with socket.create_connection(("127.0.0.1", scp.port), timeout=10) as peer:
-        peer.sendall(struct.pack(">BBL", 0x01, 0, MAX_ANNOUNCED_PDU_BYTES + 1))
+        peer.sendall(struct.pack(">BBL", 0x01, 0, MAX_REQUEST_BYTES + 1))
         answer = received_until_end(peer)
 
     assert answer[0] == 0x07
@@ -109,8 +108,7 @@ def test_requests_without_waiting_for_responses_are_aborted(
 def test_a_connection_that_stalls_is_closed(
     start: Callable[..., StorageScp], monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
-    monkeypatch.setattr("patchclip_node.scp.storage_scp.ACSE_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("patchclip_node.scp.storage_scp.NETWORK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("patchclip_node.scp.lobby.FIRST_PDU_S", 0.3)
     scp = start()
 
     with socket.create_connection(("127.0.0.1", scp.port), timeout=5) as peer:
@@ -124,6 +122,18 @@ def test_a_pdu_that_drips_in_does_not_hold_its_connection_for_ever(
     start: Callable[..., StorageScp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("patchclip_node.scp.storage_scp.NETWORK_TIMEOUT_S", 0.3)
+    association = associate(start(), (DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian))
+    transport: Any = association.dul.socket
+
+    transport.socket.sendall(struct.pack(">BBL", 0x04, 0, 5000))
+    with pytest.raises(OSError, match=r"reset|pipe|descriptor"):
+        drip(transport.socket, 100)
+
+
+def test_a_request_that_drips_in_has_no_longer_than_one_that_does_not_come(
+    start: Callable[..., StorageScp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchclip_node.scp.lobby.FIRST_PDU_S", 0.3)
     scp = start()
 
     with socket.create_connection(("127.0.0.1", scp.port), timeout=5) as peer:
@@ -139,16 +149,3 @@ def test_a_connection_that_asks_for_nothing_and_closes_is_forgotten_at_once(star
         wait_until(lambda: scp.connections == 1)
 
     wait_until(lambda: scp.connections == 0, timeout_s=2)
-
-
-def test_connections_far_above_the_limit_are_refused(start: Callable[..., StorageScp]) -> None:
-    scp = start(max_associations=1)
-    with ExitStack() as peers:
-        for _ in range(17):
-            peers.enter_context(socket.create_connection(("127.0.0.1", scp.port), timeout=5))
-        wait_until(lambda: scp.connections == 17)
-
-        one_more = peers.enter_context(socket.create_connection(("127.0.0.1", scp.port), timeout=5))
-
-        assert received_until_end(one_more) == b""
-        assert scp.connections == 17

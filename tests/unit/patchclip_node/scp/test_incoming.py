@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from patchclip_node.scp.incoming import IncomingDataSet
+from tests.support.scp import room
 
 
 def test_the_fragments_lie_in_one_file_behind_the_header(tmp_path: Path) -> None:
-    data_set = IncomingDataSet(tmp_path, 100, lambda: b"HEADER")
+    data_set = IncomingDataSet(room(tmp_path), 100, b"HEADER")
 
     data_set.write(b"ab")
     data_set.write(b"c")
@@ -22,7 +23,7 @@ def test_the_fragments_lie_in_one_file_behind_the_header(tmp_path: Path) -> None
 
 
 def test_one_byte_too_many_deletes_the_file_at_once_and_the_rest_is_dropped(tmp_path: Path) -> None:
-    data_set = IncomingDataSet(tmp_path, 3, lambda: b"HEADER")
+    data_set = IncomingDataSet(room(tmp_path), 3, b"HEADER")
 
     data_set.write(b"abc")
     kept = list(tmp_path.iterdir())
@@ -40,7 +41,7 @@ def test_a_full_disk_is_a_failure_and_not_an_exception(tmp_path: Path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("patchclip_node.scp.incoming.tempfile.mkstemp", no_room)
-    data_set = IncomingDataSet(tmp_path, 100, lambda: b"")
+    data_set = IncomingDataSet(room(tmp_path), 100, b"")
 
     assert data_set.write(b"abc") == 3
     assert data_set.complete() is None
@@ -48,7 +49,7 @@ def test_a_full_disk_is_a_failure_and_not_an_exception(tmp_path: Path, monkeypat
 
 
 def test_a_discarded_data_set_leaves_nothing_and_takes_nothing_more(tmp_path: Path) -> None:
-    data_set = IncomingDataSet(tmp_path, 100, lambda: b"")
+    data_set = IncomingDataSet(room(tmp_path), 100, b"")
     data_set.write(b"abc")
 
     data_set.discard()
@@ -60,7 +61,7 @@ def test_a_discarded_data_set_leaves_nothing_and_takes_nothing_more(tmp_path: Pa
 def test_discarding_an_adopted_file_does_not_touch_it(tmp_path: Path) -> None:
     incoming = tmp_path / "incoming"
     incoming.mkdir()
-    data_set = IncomingDataSet(incoming, 100, lambda: b"")
+    data_set = IncomingDataSet(room(incoming), 100, b"")
     data_set.write(b"abc")
     path = data_set.complete()
     assert path is not None

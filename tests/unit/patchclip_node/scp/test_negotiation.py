@@ -16,6 +16,7 @@ from pydicom.uid import (
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.scp.places import PlacePolicy
 from patchclip_node.scp.storage_scp import StorageScp
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
 from tests.support.scp import associate
@@ -89,7 +90,7 @@ def test_only_the_listed_callers_may_associate(start: Callable[..., StorageScp])
 
 
 def test_more_associations_than_allowed_are_rejected(start: Callable[..., StorageScp]) -> None:
-    scp = start(max_associations=1)
+    scp = start(places=PlacePolicy(total=1, per_address=1, kept_for_known=0))
     first = associate(scp, (Verification, ImplicitVRLittleEndian))
 
     second = associate(scp, (Verification, ImplicitVRLittleEndian))

@@ -15,6 +15,8 @@ from pydicom.uid import (
     JPEG2000Lossless,
     SecondaryCaptureImageStorage,
 )
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
 
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.variants import ResultKind, ResultVariant
@@ -53,6 +55,29 @@ def test_files_go_out_over_one_association_byte_for_byte(sender: DicomResultSend
 
     assert [(outcome.path, outcome.error) for outcome in outcomes] == [(path, None) for path in paths]
     assert archive.encoded == [data_set_bytes(path) for path in paths]
+
+
+@pytest.mark.parametrize("announced", [0, 8, 9, 4095, 16383, 16384, 65535, 2**32 - 1])
+def test_fragments_are_even_whatever_maximum_the_peer_announces(
+    sender: DicomResultSender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int
+) -> None:
+    lengths: list[int] = []
+    take = DIMSEServiceProvider.receive_primitive
+
+    def noting(provider: DIMSEServiceProvider, primitive: P_DATA) -> None:
+        if provider.assoc.is_acceptor:
+            lengths.extend(len(value) - 1 for _, value in primitive.presentation_data_value_list)
+        take(provider, primitive)
+
+    monkeypatch.setattr(DIMSEServiceProvider, "receive_primitive", noting)
+    path = result(tmp_path / "sr.dcm")
+    with Archive(max_pdu_bytes=announced) as archive:
+        outcomes = sender.send(archive.destination, [path])
+
+    assert [outcome.error for outcome in outcomes] == [None]
+    assert archive.encoded == [data_set_bytes(path)]
+    assert sum(lengths) > path.stat().st_size // 2
+    assert [length % 2 for length in lengths] == [0] * len(lengths)
 
 
 def test_a_peer_that_knows_only_implicit_vr_gets_the_object_in_it(sender: DicomResultSender, tmp_path: Path) -> None:

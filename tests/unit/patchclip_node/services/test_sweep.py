@@ -272,6 +272,10 @@ def test_files_of_killed_processes_are_discarded_at_the_start(sweeper: Sweeper, 
     assert young.exists()
     assert sweeper.run() == []
 
+    os.utime(young, (0, 0))
+    assert sweeper.run() == ["unfinished_files_discarded"]
+    assert not young.exists()
+
 
 def test_the_loop_survives_a_defect_and_ends_when_it_is_told(sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, runs = threading.Event(), 0
