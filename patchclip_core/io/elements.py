@@ -14,7 +14,7 @@ import threading
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,8 @@ from pydicom.datadict import dictionary_description, dictionary_has_tag, diction
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import TEXT_VR_DELIMS
+
+from patchclip_core.io.encoded import readable_part
 
 _KIND_OF_VR: Final = {
     "SQ": "items",
@@ -40,7 +42,6 @@ _SHOWN_CHARACTERS: Final = 64
 """As many as an LO has (PS3.5 6.2)."""
 
 _DIRECTION_MARKS: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_warnings_lock = threading.Lock()
 _pydicom_logger = logging.getLogger("pydicom")
 
 
@@ -48,15 +49,18 @@ def read_elements(path: Path, keywords: Sequence[str] | None = None) -> tuple[Da
     """Read everything of a DICOM file but pixel data and private elements, decoded.
 
     keywords: read these elements alone; None reads all. A file without preamble or File Meta Information is read as
-    well. Returns the data set and the tags of the elements that are left out, since they could not be decoded or hold
-    what their attribute cannot; those of items after their sequence's: '(0040,0275) (0040,0007)'. Raises `OSError`, and
-    what pydicom raises where a file is not DICOM or is cut off, which can be almost anything.
+    well. Returns the data set and the tags of the elements that are left out, since they could not be decoded, hold
+    what their attribute cannot, or would cost too much to read; those of items after their sequence's: '(0040,0275)
+    (0040,0007)'. Raises `TooMuchToReadError`, `OSError`, and what pydicom raises where a file is not DICOM or is cut
+    off, which can be almost anything.
     """
+    file, _, left_out = readable_part(path)
     with tolerant_reading():
         dataset = dcmread(
-            path, force=True, stop_before_pixels=True, specific_tags=None if keywords is None else list(keywords)
+            file, force=True, stop_before_pixels=True, specific_tags=None if keywords is None else list(keywords)
         )
-        return dataset, tuple(_decode(dataset, _encodings(dataset, ("iso8859",))))
+        decoded = _decode(dataset, _encodings(dataset, ("iso8859",)))
+        return dataset, (*map(in_brackets, left_out), *decoded)
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -122,15 +126,41 @@ def named(tags: str) -> str:
 def tolerant_reading() -> Iterator[None]:
     """Keep pydicom's remarks on foreign data out of the log: that data is as it is.
 
-    Python's warning filters and pydicom's logger belong to the process, hence the lock.
+    Python's warning filters and pydicom's logger belong to the process. Threads that read at the same time share one
+    silence: the first begins it, the last ends it, and nobody waits for another's reading.
     """
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, _pydicom_logger.disabled = _pydicom_logger.disabled, True
-        try:
-            yield
-        finally:
-            _pydicom_logger.disabled = before
+    _silence.begin()
+    try:
+        yield
+    finally:
+        _silence.end()
+
+
+class _Silence:
+    """pydicom says nothing while anybody reads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._before = ExitStack()
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                self._before.callback(setattr, _pydicom_logger, "disabled", _pydicom_logger.disabled)
+                _pydicom_logger.disabled = True
+            self._readers += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._before.close()
+
+
+_silence = _Silence()
 
 
 def _decode(dataset: Dataset, encodings: Sequence[str], within: str = "") -> Iterator[str]:

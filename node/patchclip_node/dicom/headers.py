@@ -8,12 +8,10 @@ from typing import Final
 import structlog
 from pydicom import Dataset
 from pydicom.datadict import dictionary_description, tag_for_keyword
-from pydicom.filereader import read_dataset as read_element_stream
-from pydicom.filereader import read_preamble
-from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from patchclip_core.io.elements import in_brackets, items, printable, read_elements, text, tolerant_reading
+from patchclip_core.io.encoded import stated_syntax
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, TRANSFER_SYNTAXES
 from patchclip_node.dicom.uids import UID_MAX_CHARACTERS, is_uid
@@ -136,10 +134,7 @@ def _read(path: Path, keywords: tuple[str, ...] | None) -> tuple[Dataset, tuple[
 
 def _refuse_foreign_syntax(path: Path) -> None:
     """Look at the transfer syntax before pydicom acts on it: a deflated dataset would be inflated without bound."""
-    with tolerant_reading(), path.open("rb") as stream:
-        read_preamble(stream, force=True)
-        meta = read_element_stream(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_after_file_meta)
-        syntax = text(meta, "TransferSyntaxUID")
+    syntax = stated_syntax(path)
     if syntax and syntax not in TRANSFER_SYNTAXES:
         raise UnreadableInstanceError(
             f"{path.name} has the transfer syntax {_named(syntax)}, which this node does not read; send it as one of: "
@@ -151,10 +146,6 @@ def _named(syntax: str) -> str:
     """Return a transfer syntax by its name, with its UID, where it has a name."""
     name = JPEG_XL_SYNTAXES.get(syntax) or UID(syntax).name
     return syntax if name == syntax else f"{name} ({syntax})"
-
-
-def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag >> 16 != 2
 
 
 def _required_uid(dataset: Dataset, keyword: str) -> str:
