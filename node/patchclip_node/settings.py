@@ -161,6 +161,8 @@ class LimitSettings(_Section):
     """Of one known caller, and of all others at one address."""
     associations_kept_for_known: Annotated[int, Field(ge=0, le=1000)] = 5
     """Of max_associations, for `known_callers` or who has sent before."""
+    urgent_studies_an_hour: Annotated[int, Field(ge=0)] = 60
+    """Of one address; further studies that call themselves STAT or HIGH are routine."""
     max_instance_bytes: Annotated[int, Field(ge=1)] = 512 * 1024**2
     """A larger instance is refused with 0xA700 while it arrives."""
     max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000

@@ -23,6 +23,7 @@ from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.analyse.service import ROOM_AGAIN
 from patchclip_node.services.deliver import DeliveryService
 from patchclip_node.services.receive import ReceiveService
+from patchclip_node.services.urgency import UrgencyQuota
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, result_issuer
 from tests.support.fakes import FakeClock, FakeQueue, FakeSender, make_ledger
 from tests.support.studies import OWNER, POLICY, only_revision
@@ -57,7 +58,7 @@ class Node:
         path = radiograph_file(self.folder, f"{study}.dcm", study)
         arrived = shutil.copy(path, self.spool.incoming_dir())
         header = read_header(path)
-        service = ReceiveService(self.spool, self.ledger.arrivals, self.clock, read_header, 512 * MIB)
+        service = ReceiveService(self.spool, self.ledger.arrivals, self.clock, read_header, 512 * MIB, UrgencyQuota(1))
         service.receive(Path(arrived), "A", "B", "127.0.0.1", header.sop_class_uid, header.sop_instance_uid)
         self.ledger.arrivals.close_quiet(self.clock.now(), 0)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from patchclip_node.bootstrap.library_troubles import OnceAMinute
 from patchclip_node.settings import LogSettings
 
 _LEVELS_OF_OTHERS: Final = {
@@ -60,6 +61,7 @@ def configure(settings: LogSettings, process: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings)],
         )
     )
+    handler.addFilter(OnceAMinute())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())

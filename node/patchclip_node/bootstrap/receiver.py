@@ -18,6 +18,7 @@ from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
 from patchclip_node.services.receive import ReceiveService
+from patchclip_node.services.urgency import UrgencyQuota
 from patchclip_node.settings import NodeSettings
 
 PORT_PATIENCE_S = 30.0
@@ -30,7 +31,8 @@ RECENT_INSTANCES = 20_000
 def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool, clock: Clock) -> StorageScp:
     """Wire the receiver; it listens once it is started. `clock`: the ledger's."""
     limits = settings.limits
-    service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes)
+    urgency = UrgencyQuota(limits.urgent_studies_an_hour)
+    service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes, urgency)
     admission = Admission(
         calling_ae_titles=settings.calling_ae_titles,
         accept_any_called_ae_title=settings.accept_any_called_ae_title,

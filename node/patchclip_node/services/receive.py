@@ -19,6 +19,7 @@ from patchclip_node.domain.records import Arrival, InstanceHeader, ReceivedInsta
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
+from patchclip_node.services.urgency import UrgencyQuota
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +34,14 @@ class ReceiveService:
         clock: Clock,
         read_header: Callable[[Path], InstanceHeader],
         max_instance_bytes: int,
+        urgency: UrgencyQuota,
     ) -> None:
         self._spool = spool
         self._arrivals = arrivals
         self._clock = clock
         self._read_header = read_header
         self._max_instance_bytes = max_instance_bytes
+        self._urgency = urgency
 
     def receive(
         self,
@@ -67,7 +70,7 @@ class ReceiveService:
                 raise InstanceTooLargeError(
                     f"the instance has {size_bytes} bytes; limits.max_instance_bytes allows {self._max_instance_bytes}"
                 )
-            header = self._read_header(path)
+            header = self._urgency.applied(self._read_header(path), peer_address)
             _check_announced("SOP Class UID", expected_sop_class_uid, header.sop_class_uid)
             _check_announced("SOP Instance UID", expected_sop_instance_uid, header.sop_instance_uid)
             is_own = self._is_own(header)

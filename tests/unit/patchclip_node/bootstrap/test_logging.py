@@ -88,3 +88,40 @@ def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixtu
     structlog.get_logger("test").info("once")
 
     assert len(lines(capsys)) == 1
+
+
+def test_a_librarys_tracebacks_become_one_counted_event_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("patchclip_node.bootstrap.library_troubles.time.monotonic", lambda: now_s[0])
+    configure(LogSettings(format="json"), "receive")
+
+    def undecodable(nonsense: str) -> None:
+        try:
+            raise ValueError(nonsense)
+        except ValueError as error:
+            logging.getLogger("pynetdicom.dul").exception(error)
+
+    for number in range(1000):
+        undecodable(f"sent by the peer: {number}")
+    now_s[0] = 61.0
+    undecodable("again")
+
+    first, second = lines(capsys)
+    assert (first["event"], first["library"], first["times"]) == ("library_trouble", "pynetdicom.dul", 1)
+    assert second["times"] == 1000
+    assert "exception" not in first
+    assert "sent by the peer" not in json.dumps([first, second])
+
+
+def test_our_own_defects_keep_their_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json"), "receive")
+
+    for _ in range(2):
+        try:
+            raise ValueError("ours")
+        except ValueError:
+            structlog.get_logger("test").exception("receive_defect")
+
+    assert [("exception" in line) for line in lines(capsys)] == [True, True]

@@ -21,6 +21,7 @@ from patchclip_node.domain.errors import (
 from patchclip_node.domain.records import Arrival, InstanceHeader
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.receive import ReceiveService
+from patchclip_node.services.urgency import UrgencyQuota
 from tests.support.fakes import FakeClock, MemorySpool, make_instance
 from tests.support.studies import bring_to, result_uids
 
@@ -29,7 +30,9 @@ HEADER = make_instance(patient_id="SECRET-ID", patient_name="Secret^Name").heade
 
 @pytest.fixture
 def service(spool: MemorySpool, ledger: SqlLedger, clock: FakeClock) -> ReceiveService:
-    return ReceiveService(spool, ledger.arrivals, clock, lambda _: HEADER, max_instance_bytes=100)
+    return ReceiveService(
+        spool, ledger.arrivals, clock, lambda _: HEADER, max_instance_bytes=100, urgency=UrgencyQuota(1)
+    )
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_what_this_node_issued_comes_back_quietly_and_leaves_no_file(
     study = bring_to(ledger, state)
     (uid,) = result_uids(returned)
     header = as_class(sop_class_uid, issued_by_product=False, sop_instance_uid=uid)  # a PACS may rewrite equipment
-    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100, UrgencyQuota(1))
 
     arrivals = [receive(service, incoming(content), header.sop_class_uid, uid) for content in (b"result", b"coerced")]
 
@@ -119,7 +122,7 @@ def test_what_another_node_of_this_product_made_is_taken_back_too(
     sop_class_uid: str,
 ) -> None:
     header = as_class(sop_class_uid, issued_by_product=True)
-    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100, UrgencyQuota(1))
 
     assert receive(service, incoming(b"report"), sop_class_uid, header.sop_instance_uid) is Arrival.OWN_RESULT
     assert spool.files == {}
@@ -135,7 +138,7 @@ def test_a_result_of_another_maker_is_refused_and_leaves_nothing(
     sop_class_uid: str,
 ) -> None:
     header = as_class(sop_class_uid, issued_by_product=False)
-    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100, UrgencyQuota(1))
 
     with pytest.raises(ForeignResultError, match="only results of this product"):
         receive(service, incoming(b"report"), sop_class_uid, header.sop_instance_uid)
@@ -148,7 +151,7 @@ def test_a_picture_that_only_claims_to_be_a_result_is_kept_and_seen(
     spool: MemorySpool, ledger: SqlLedger, clock: FakeClock, incoming: Callable[[bytes], Path]
 ) -> None:
     header = as_class(SECONDARY_CAPTURE, issued_by_product=True)
-    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100)
+    service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100, UrgencyQuota(1))
 
     assert receive(service, incoming(b"picture"), SECONDARY_CAPTURE, header.sop_instance_uid) is Arrival.OPENED_STUDY
     assert list(spool.files.values()) == [b"picture"]
@@ -198,7 +201,7 @@ def test_what_cannot_be_read_is_refused_and_gone(
     path = incoming(b"not DICOM")
 
     with pytest.raises(UnreadableInstanceError):
-        receive(ReceiveService(spool, ledger.arrivals, clock, read_header, 100), path)
+        receive(ReceiveService(spool, ledger.arrivals, clock, read_header, 100, UrgencyQuota(1)), path)
 
     assert not path.exists()
     assert spool.files == {}
