@@ -6,9 +6,10 @@ import errno
 import sys
 import threading
 
+from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
-from patchclip_node.bootstrap.stopping import stop_on_signals, wait_until
+from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.clock import Clock
@@ -23,6 +24,9 @@ from patchclip_node.settings import NodeSettings
 
 PORT_PATIENCE_S = 30.0
 """How long to wait for a port that a receiver before us may be about to leave."""
+
+REPORT_EVERY_S = 2.0
+"""How old what pages and `doctor` say of the receiver is at most, in seconds."""
 
 RECENT_INSTANCES = 20_000
 """Whoever sent one of that many last images is known from the start: a day of a large hospital."""
@@ -59,14 +63,23 @@ def run(settings: NodeSettings) -> None:
     stop = stop_on_signals()
     ledger = open_ledger(settings)
     try:
-        scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
+        clock = open_clock(ledger)
+        scp = build_receiver(settings, ledger.arrivals, open_spool(settings), clock)
         if listen(scp, settings, stop):
             sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
             sys.stdout.flush()
-            wait_until(stop)
+            report(scp, ReceptionFile(settings.data_dir), clock, stop)
             scp.stop()
     finally:
         ledger.close()
+
+
+def report(scp: StorageScp, file: ReceptionFile, clock: Clock, stop: threading.Event) -> None:
+    """Say how the receiver is doing, every `REPORT_EVERY_S` by the ledger's clock, until `stop`."""
+    while True:
+        file.write(scp.reception(clock.now()))
+        if stop.wait(REPORT_EVERY_S):
+            return
 
 
 def listen(scp: StorageScp, settings: NodeSettings, stop: threading.Event, patience_s: float = PORT_PATIENCE_S) -> bool:

@@ -6,6 +6,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
@@ -24,6 +25,7 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
+        reception=ReceptionFile(settings.data_dir).read,
     )
 
 

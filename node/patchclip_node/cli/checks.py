@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from patchclip_core.errors import PatchClipError
+from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.domain.errors import NodeError, PeerError
 from patchclip_node.domain.masking import masked_url
 from patchclip_node.ports.result_sender import Destination
@@ -281,10 +283,20 @@ def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
     try:
         DicomResultSender(calling).echo(ourselves)
     except PeerError as error:
+        reception = ReceptionFile(settings.data_dir).read()
+        if reception is not None and reception.is_fresh(SystemClock().now()):
+            advice = (
+                "the receiver runs, and refuses this call: see which limit; known_callers and limits say who gets in"
+            )
+            yield CheckResult("DICOM port", Status.WARN, f"{where}: {reception.in_words}; {error}", advice)
+            return
         advice = "another program has this port: stop it, or choose another `port`"
         yield CheckResult("DICOM port", Status.FAIL, f"{where} is taken, and no DICOM node answers: {error}", advice)
     else:
-        yield CheckResult("DICOM port", Status.OK, f"{where}: {settings.ae_title} answers C-ECHO; the node is running")
+        reception = ReceptionFile(settings.data_dir).read()
+        busy = f": {reception.in_words}" if reception and reception.is_fresh(SystemClock().now()) else ""
+        detail = f"{where}: {settings.ae_title} answers C-ECHO; the node is running{busy}"
+        yield CheckResult("DICOM port", Status.OK, detail)
 
 
 def web_port(settings: NodeSettings) -> Iterator[CheckResult]:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,7 @@ from patchclip_node.domain.errors import (
     RetryableError,
     UnreadableInstanceError,
 )
+from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
@@ -137,6 +139,11 @@ class StorageScp:
     def connections(self) -> int:
         """How many connections there are, associations or not yet."""
         return 0 if self._server is None else len(self._server.active_associations) + self._server.lobby.waiting
+
+    def reception(self, now: datetime) -> Reception:
+        """Return who is connected, and what was refused since the start."""
+        waiting = 0 if self._server is None else self._server.lobby.waiting
+        return Reception(now, waiting, self._places.taken, self._places.total, self._troubles.counts())
 
     def start(self) -> None:
         """Listen, in other threads. Raises `OSError` when the address is taken or is not this machine's."""

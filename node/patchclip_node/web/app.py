@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +20,7 @@ from starlette.routing import Route
 
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Studies, Workers, Workload
@@ -69,13 +72,21 @@ class SecurityHeaders:
 
 
 def create_app(
-    *, studies: Studies, workload: Workload, workers: Workers, spool: Spool, clock: Clock, ae_title: str
+    *,
+    studies: Studies,
+    workload: Workload,
+    workers: Workers,
+    spool: Spool,
+    clock: Clock,
+    ae_title: str,
+    reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
     """Return the ASGI application of the status pages.
 
     `/` lists studies, `/studies/{uid}` shows one, `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text.
+    `reception` gives the receiver's last report.
     """
-    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title)
+    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, reception)
     return Starlette(
         routes=[
             Route("/", endpoints.studies),
@@ -94,8 +105,16 @@ class _Endpoints:
     """The handlers; plain functions, so Starlette runs them in threads and the ledger may block."""
 
     def __init__(
-        self, studies: Studies, workload: Workload, workers: Workers, spool: Spool, clock: Clock, ae_title: str
+        self,
+        studies: Studies,
+        workload: Workload,
+        workers: Workers,
+        spool: Spool,
+        clock: Clock,
+        ae_title: str,
+        reception: Callable[[], Reception | None],
     ) -> None:
+        self._reception = reception
         self._studies = studies
         self._workload = workload
         self._workers = workers
@@ -143,6 +162,7 @@ class _Endpoints:
             studies=found[:PAGE_SIZE],
             has_more=len(found) > PAGE_SIZE,
             free_bytes=self._spool.free_bytes(),
+            reception=self._fresh_reception(now),
         )
 
     def study(self, request: Request) -> Response:
@@ -185,6 +205,8 @@ class _Endpoints:
             counts, found = self._workload.counts(), self._health()
         except LedgerUnavailableError as error:
             return JSONResponse({"status": "unavailable", "ledger": str(error)}, status_code=503)
+        reception = self._fresh_reception(self._clock.now())
+        receiver = "no report" if reception is None else asdict(reception) | {"reported_at": str(reception.reported_at)}
         return JSONResponse(
             {
                 "status": "trouble" if found.troubles else "ok",
@@ -192,6 +214,7 @@ class _Endpoints:
                 "instances": counts.instances,
                 "workers": found.working,
                 "troubles": found.troubles,
+                "receiver": receiver,
             },
             status_code=503 if found.troubles else 200,
         )
@@ -206,6 +229,10 @@ class _Endpoints:
             self._workload.counts(), self._workload.due(now), self._health(), self._spool.free_bytes(), now
         )
         return Response(text, media_type=CONTENT_TYPE)
+
+    def _fresh_reception(self, now: datetime) -> Reception | None:
+        reception = self._reception()
+        return reception if reception is not None and reception.is_fresh(now) else None
 
     def static(self, request: Request) -> Response:
         try:
