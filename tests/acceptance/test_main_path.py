@@ -119,22 +119,27 @@ def test_a_study_without_findings_comes_back_as_report_alone(
     assert list(held_by(storescp, uid)) == list(archive.sop_classes(uid).values()) == [COMPREHENSIVE_SR]
 
 
-def test_results_that_come_back_as_input_start_nothing(node: Node, storescp: Storescp, tmp_path: Path) -> None:
-    """A PACS that routes everything back to us must not cause a loop."""
-    dataset = radiograph()
-    dcmtk.storescu(node.port, write(dataset, tmp_path / "first.dcm"))
-    uid = dataset.StudyInstanceUID
+def test_a_study_that_comes_back_with_its_results_starts_nothing_and_is_taken(
+    node: Node, storescp: Storescp, tmp_path: Path
+) -> None:
+    """A PACS that sends the whole study again must neither cause a loop nor be refused."""
+    dataset = radiograph(bright=True)
+    image = write(dataset, tmp_path / "first.dcm")
+    uid = str(dataset.StudyInstanceUID)
+    dcmtk.storescu(node.port, image)
     node.wait_for_end_of([uid])
-    echo = radiograph(study_instance_uid=uid)
-    echo.ContributingEquipmentSequence = held_by(storescp, uid)[COMPREHENSIVE_SR].ContributingEquipmentSequence
+    results = [path for path in storescp.files() if dcmread(path).StudyInstanceUID == uid]
+    spooled = {path for path in (node.settings.spool_dir / "instances").rglob("*") if path.is_file()}
 
-    sent = dcmtk.storescu(node.port, write(echo, tmp_path / "echo.dcm"))
+    sent = dcmtk.storescu(node.port, image, *results, options=("--required",))
 
     assert sent.returncode == 0, sent.stderr
+    assert len(results) == 2
     with node.ledger() as ledger:
-        wait_until(lambda: len(ledger.studies.instances(uid)) == 2, "the instance is recorded")
-        assert [record.own_result for record in ledger.studies.instances(uid)] == [False, True]
-        assert len(ledger.studies.revisions(uid)) == 1
+        own = [record.own_result for record in ledger.studies.instances(uid)]
+        assert own == [False, True, True]
+        assert [study.state for study in ledger.studies.revisions(uid)] == [StudyState.RETURNED]
+    assert {path for path in (node.settings.spool_dir / "instances").rglob("*") if path.is_file()} == spooled
 
 
 def test_a_late_image_opens_a_revision_whose_report_names_the_first(
