@@ -15,10 +15,12 @@ from pydicom import dcmread
 
 from patchclip_node.adapters.clock import SystemClock, host_start, seconds_since_start
 from patchclip_node.adapters.ledger import migrate
+from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap.common import open_clock, open_ledger
 from patchclip_node.cli import checks
 from patchclip_node.cli.checks import Status, run_check
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord
 from patchclip_node.services.health import LOST_AFTER_S
 from patchclip_node.settings import NodeSettings
@@ -209,6 +211,20 @@ def test_a_foreign_dicom_node_on_the_port_fails(tmp_path: Path) -> None:
         (result,) = run_check(checks.dicom_port, settings(tmp_path, port=other.destination.port))
 
     assert result.status is Status.FAIL
+
+
+def test_our_own_receiver_that_refuses_is_not_taken_for_another_program(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    given.data_dir.mkdir()
+    full = Reception(SystemClock().now(), 300, 20, 20, {"places_left_are_kept_for_known_callers": 7})
+    ReceptionFile(given.data_dir).write(full)
+
+    with Archive(ae_title="OTHER", port=given.port):
+        (result,) = run_check(checks.dicom_port, given)
+
+    assert result.status is Status.WARN
+    assert full.in_words in result.detail
+    assert "known_callers" in result.advice
 
 
 def test_an_address_of_another_machine_fails(tmp_path: Path) -> None:

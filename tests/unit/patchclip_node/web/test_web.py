@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
+from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
@@ -60,10 +62,27 @@ def site(tmp_path: Path) -> Iterator[Site]:
             spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
+            reception=ReceptionFile(tmp_path).read,
         )
     ) as browser:
         yield Site(tmp_path, ledger, spool, clock, browser)
     ledger.close()
+
+
+def test_pages_and_healthz_say_how_the_receiver_is_doing(site: Site) -> None:
+    assert site.browser.get("/healthz").json()["receiver"] == "no report"
+    assert "no report" in site.browser.get("/").text
+
+    busy = Reception(site.clock.now(), 300, 20, 20, {"no_place_left": 7})
+    ReceptionFile(site.folder).write(busy)
+
+    answer = site.browser.get("/healthz").json()["receiver"]
+    assert (answer["waiting"], answer["associations"], answer["allowed"]) == (300, 20, 20)
+    assert answer["troubles"] == {"no_place_left": 7}
+    assert busy.in_words in site.browser.get("/").text
+
+    site.clock.advance(60)
+    assert site.browser.get("/healthz").json()["receiver"] == "no report"
 
 
 def test_an_empty_node_says_how_to_send_a_study(site: Site) -> None:
