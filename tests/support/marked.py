@@ -23,7 +23,7 @@ from patchclip_node.services.analyse import Analysed, StudyImage, analyse_instan
 from tests.support.pictures import Box
 from tests.support.synthetic import TRAINED, findings_for, result_context, source_image
 
-CHECKPOINT = Path(__file__).parent / "plugins" / "bright_checkpoint"
+CHECKPOINT = Path(__file__).parents[1] / "plugins" / "bright_checkpoint"
 
 VARIANTS = (
     ResultVariant(ResultKind.SR),
