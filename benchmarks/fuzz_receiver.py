@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz_receiver.py --messages 100000
 
-The SCP runs in a process of its own, whose memory is measured. Each message is drawn by its number alone, so that a
+The SCP runs in its own process, whose memory is measured. Each message is drawn by its number alone, so that a
 number that fails can be sent again with --first. Exits with 1 where the honest sender failed, something stayed on disk
 or memory grew beyond the bound.
 """
@@ -41,7 +41,7 @@ class DeletingReceiver:
     """Takes every image and keeps none."""
 
     def receive(self, path: Path, **_: str) -> Arrival:
-        """Delete the file: the disk is looked at for what nobody took."""
+        """Delete the file: the disk is looked at for what was not taken."""
         path.unlink()
         return Arrival.OPENED_STUDY
 

@@ -38,7 +38,7 @@ class DisplayPipeline:
     inverted: True for MONOCHROME1. Presentation LUT Shape only repeats this (C.8.11.3.1.2) and is not applied again.
     padding: stored values from..to that are not part of the picture (Pixel Padding Value and Range Limit), or None.
     full_range: stored minimum and maximum that mean black and white where nothing else is said, or None.
-    as_stated: a table or window is given up only where it shows nothing at all, since somebody wants to see it so.
+    as_stated: a table or window is given up only where it shows nothing at all, since it is wanted so.
     """
 
     modality: LookupTable | Rescale = Rescale()  # noqa: RUF009 - a frozen value

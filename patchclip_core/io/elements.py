@@ -127,7 +127,7 @@ def tolerant_reading() -> Iterator[None]:
     """Keep pydicom's remarks on foreign data out of the log: that data is as it is.
 
     Python's warning filters and pydicom's logger belong to the process. Threads that read at the same time share one
-    silence: the first begins it, the last ends it, and nobody waits for another's reading.
+    silence: the first begins it, the last ends it, and no thread waits for the reading of another.
     """
     _silence.begin()
     try:

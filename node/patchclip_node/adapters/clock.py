@@ -31,7 +31,7 @@ def seconds_since_start() -> float:
 def host_start() -> str:
     """Return what names this start of this host, alike in all of its processes and containers.
 
-    Where the system tells no such thing (not Linux) each process is a host of its own.
+    Where the system tells no such thing (not Linux) each process counts as a host.
     """
     try:
         boot_id = _BOOT_ID.read_text().strip()

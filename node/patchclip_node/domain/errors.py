@@ -44,7 +44,7 @@ class InstanceTooLargeError(RejectedError):
 
 
 class ForeignResultError(RejectedError):
-    """An object of a class that is taken back when this product made it, but somebody else did (0x0122)."""
+    """An object of a class that is taken back when this product made it, but another did (0x0122)."""
 
 
 class DefectError(NodeError):

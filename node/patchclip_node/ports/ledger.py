@@ -39,7 +39,7 @@ class Arrivals(Protocol):
         bytes is a correction of the image. An instance without a file is an OWN_RESULT that came back: it opens,
         reopens or revises nothing, and whatever its bytes it is a DUPLICATE from the second time on. One that only says
         `issued_by_product` is an OWN_RESULT, too, where its study is known; its file stays, and it has that as its
-        reason. Where its study is not known, it opens one, or nobody would ever see it.
+        reason. Where its study is not known, it opens one, or it would never be seen.
         """
         ...
 
@@ -214,7 +214,7 @@ class Clocks(Protocol):
     """What time it is. All times in the ledger are of this clock, which goes on evenly on each host."""
 
     def known_start(self, host: str) -> datetime | None:
-        """Return what `started_at` has settled for a host, None where nobody asked of it yet."""
+        """Return what `started_at` has settled for a host, None where it was not asked for yet."""
         ...
 
     def started_at(self, host: str, now: datetime, since_start_s: float) -> datetime:

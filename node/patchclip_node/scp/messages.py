@@ -105,7 +105,7 @@ class MessageReceiver(EvenFragments):
             self.dul.event_queue.put(ABORT_EVENT)
 
     def discard(self) -> None:
-        """Take nothing more, and delete the files of all data sets that nobody adopted."""
+        """Take nothing more, and delete the files of all data sets that no handler adopted."""
         with self._lock:
             self._is_over = True
             owned, self._owned = self._owned, []

@@ -15,7 +15,7 @@ _REMEMBERED_CALLERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for an association: the calling AE title, which anybody can claim, and the address, which nobody can."""
+    """Who asks for an association: the calling AE title, which any peer can claim, and the address, which none can."""
 
     ae_title: str
     address: str
@@ -35,7 +35,7 @@ class PlacePolicy:
 
     @property
     def for_unknown(self) -> int:
-        """Places that callers may have who are not known; at least one, or nobody could become known."""
+        """Places that callers may have who are not known; at least one, or no caller could become known."""
         return max(1, self.total - self.kept_for_known)
 
 

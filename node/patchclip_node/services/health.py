@@ -10,7 +10,7 @@ from typing import Final
 from patchclip_node.domain.records import WorkerRecord
 
 LOST_AFTER_S: Final = 30.0
-"""A worker that was not seen for this long is lost: it hangs as a whole, its host is down, or nobody started it."""
+"""A worker that was not seen for this long is lost: it hangs as a whole, its host is down, or it was not started."""
 
 HUNG_AFTER_S: Final = 300.0
 """A piece of work that takes longer than this is shown: a model, a decoder or a peer may hang."""

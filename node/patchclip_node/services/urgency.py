@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class UrgencyQuota:
-    """Lets each address have so many urgent studies an hour; those above it are routine. For several threads.
+    """Lets each address have a number of urgent studies an hour; those above it are routine. For several threads.
 
     By address, since the AE title is the sender's word, too. All images of a study that was urgent once stay urgent.
     """

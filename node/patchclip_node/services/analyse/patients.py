@@ -1,4 +1,4 @@
-"""Whose the images of a study are: a result must never stand in somebody else's record."""
+"""Whose the images of a study are: a result must never stand in another patient's record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES_NO_PATIENT: Final = (
 )
 
 _NAME_COMPONENTS: Final = 3
-"""Family name, given name and middle name; prefix and suffix (PS3.5 6.2.1) tell nobody from another."""
+"""Family name, given name and middle name; prefix and suffix (PS3.5 6.2.1) do not tell patients apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Patient:
 
     @classmethod
     def of(cls, source: Dataset) -> Self:
-        """Read it from an image; padding, case and trailing delimiters of a name are no difference."""
+        """Read it from an image; padding, case and trailing delimiters of a name make no difference."""
         return cls(
             text(source, "PatientID"),
             text(source, "IssuerOfPatientID"),

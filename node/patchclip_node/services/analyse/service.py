@@ -23,7 +23,7 @@ MAY_PASS = (RetryableError, DecoderTimeoutError, OSError, MemoryError)
 """Trouble of the machine, not of the study: tried again."""
 
 ROOM_AGAIN = timedelta(seconds=10)
-"""When a study for which there was no room on the disk is tried again; that is no attempt."""
+"""When a study for which there was no room on the disk is tried again; that does not count as an attempt."""
 
 
 class AnalysisService:

@@ -106,7 +106,7 @@ def test_a_known_sender_gets_in_within_five_seconds_always(
 
     assert max(took_s) < 5.0
     assert len(took_s) >= 3
-    assert threads < 2 * POLICY.total + 10  # nobody who waits costs a thread
+    assert threads < 2 * POLICY.total + 10  # a connection that waits costs no thread
 
 
 def test_a_full_lobby_closes_who_waits_longest_of_the_most_numerous(

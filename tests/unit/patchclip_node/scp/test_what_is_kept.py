@@ -1,4 +1,4 @@
-"""What no handler takes is kept nowhere, however its association ends; room is asked for while bytes arrive."""
+"""What no handler takes is kept nowhere, however its association ends; it asks for room while bytes arrive."""
 
 from __future__ import annotations
 
