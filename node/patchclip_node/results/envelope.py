@@ -10,6 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from patchclip_node.dicom import codes
+from patchclip_node.dicom.character_set import set_character_set
 from patchclip_node.product import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -17,7 +18,6 @@ from patchclip_node.product import (
     PRODUCT_NAME,
     PRODUCT_VERSION,
 )
-from patchclip_node.results.character_set import set_character_set
 from patchclip_node.results.context import Subject
 
 _LO_CHARACTERS: Final = 64
