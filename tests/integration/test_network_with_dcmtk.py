@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
+    CTImageStorage,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -122,7 +123,7 @@ def test_jpeg_2000_is_kept_as_it_came(scp: StorageScp, folder: Folder, tmp_path:
 
 
 def test_storescu_is_told_that_a_class_is_not_accepted(scp: StorageScp, folder: Folder, tmp_path: Path) -> None:
-    sent = write(radiograph(sop_class_uid=COMPREHENSIVE_SR), tmp_path / "sr.dcm")
+    sent = write(radiograph(sop_class_uid=CTImageStorage), tmp_path / "ct.dcm")
 
     finished = dcmtk.storescu(scp.port, sent)
 
