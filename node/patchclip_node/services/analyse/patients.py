@@ -10,7 +10,8 @@ from typing import Final, Self
 
 from pydicom import Dataset
 
-from patchclip_node.dicom.headers import text
+from patchclip_core.io.elements import printable, text
+from patchclip_node.results.source import valid_text
 
 NAMES_NO_PATIENT: Final = (
     "the image names no patient, while others of its study do: correct it in the PACS and send it again"
@@ -34,12 +35,16 @@ class Patient:
 
     @classmethod
     def of(cls, source: Dataset) -> Self:
-        """Read it from an image; padding, case and trailing delimiters of a name make no difference."""
+        """Read it from an image; padding, case and trailing delimiters of a name make no difference.
+
+        What states nothing that a person could read is not stated: a birth date that is not a date, control characters
+        alone.
+        """
         return cls(
-            text(source, "PatientID"),
-            text(source, "IssuerOfPatientID"),
-            text(source, "PatientBirthDate"),
-            tuple(_components(group) for group in text(source, "PatientName").split("=")),
+            printable(text(source, "PatientID")),
+            printable(text(source, "IssuerOfPatientID")),
+            valid_text(source, "PatientBirthDate"),
+            tuple(_components(group) for group in printable(text(source, "PatientName")).split("=")),
         )
 
     @property

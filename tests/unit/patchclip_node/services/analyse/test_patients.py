@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
 
 from patchclip_node.domain.states import StudyState
+from patchclip_node.services.analyse.patients import Patient, two_patients
 from tests.support.bench import Bench, summary_of
 
 JANE = {
@@ -47,6 +51,25 @@ def test_images_that_contradict_each_other_reject_the_study(
         assert bench.study().state is StudyState.REJECTED
         as_they_came = words if order == 1 else words.replace("A and B", "B and A")
         assert f"different patients ({as_they_came})" in (bench.study().reason or "")
+
+
+def patient(**attributes: str) -> Patient:
+    """What an image states, as it was received: no value is checked."""
+    source = Dataset()
+    for keyword, value in attributes.items():
+        source.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE))
+    return Patient.of(source)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        *(("PatientBirthDate", junk) for junk in ("\x01", "1970", "19701301", "unknown", "1970.01.01", "19700101\0")),
+        *((keyword, "\x01 \x1b") for keyword in JANE),
+    ],
+)
+def test_what_states_nothing_readable_contradicts_nobody(keyword: str, value: str) -> None:
+    assert two_patients([patient(**JANE), patient(**JANE | {keyword: value})]) is None
 
 
 @pytest.mark.parametrize("order", [1, -1])
