@@ -63,7 +63,8 @@ class Node:
         port = self.port if command in {"serve", "receive"} else None
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PATCHCLIP_")},
-            "PYTHONPATH": str(PLUGINS),
+            # The node is that of the tree under test, which need not be the installed one.
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")])),
             "BRIGHT_PIXELS_HOLD": str(self.hold),
             "OMP_NUM_THREADS": "1",
             "PYTHONWARNINGS": "error",
