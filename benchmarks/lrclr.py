@@ -22,8 +22,8 @@ from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.methods.lrclr import Lrclr
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

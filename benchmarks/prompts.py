@@ -28,8 +28,8 @@ from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
 from patchclip_trainer.evaluation.truth import truth_of
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 UNSEEN = {
     "opacity": (

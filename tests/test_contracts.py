@@ -39,7 +39,7 @@ BREACHES = (
     Breach("the core's layers", "patchclip_core/inference/warming.py", "patchclip_core.notebook"),
     Breach("the core's layers", "patchclip_core/a_new_module.py", "patchclip_core.values"),
     Breach("the node's layers", "node/patchclip_node/domain/states.py", "patchclip_node.ports.clock"),
-    Breach("the node's layers", "node/patchclip_node/services/deliver.py", "patchclip_node.demo.run"),
+    Breach("the node's layers", "node/patchclip_node/services/deliver.py", "patchclip_node.demo.run_demo"),
     Breach("the node's layers", "node/patchclip_node/domain/states.py", "patchclip_node.settings"),
     Breach("the node's layers", "node/patchclip_node/product.py", "patchclip_node.samples"),
     Breach("the node's layers", "node/patchclip_node/a_new_module.py", "patchclip_node.domain.states"),
@@ -49,7 +49,9 @@ BREACHES = (
     ),
     Breach("the trainer's layers", "trainer/patchclip_trainer/a_new_module.py", "patchclip_trainer.errors"),
     Breach(
-        "the layers of training", "trainer/patchclip_trainer/training/loop/run.py", "patchclip_trainer.training.stage2"
+        "the layers of training",
+        "trainer/patchclip_trainer/training/loop/training_run.py",
+        "patchclip_trainer.training.stage2",
     ),
     Breach("the layers of training", "trainer/patchclip_trainer/training/a_new_module.py", "torch"),
     Breach(

@@ -11,7 +11,7 @@ from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 SIDE, SQUARE = 32, 12
 MODEL = """

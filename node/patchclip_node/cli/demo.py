@@ -37,7 +37,7 @@ def demo(
     everything it started. Ends with status 0 only if every study came back.
     """
     from patchclip_node.bootstrap.stopping import stop_on_signals
-    from patchclip_node.demo.run import run_demo
+    from patchclip_node.demo.run_demo import run_demo
 
     stop = stop_on_signals()
     came_back = run_demo(studies, out, model, timeout_s, console(), steps, stop)

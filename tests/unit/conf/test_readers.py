@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from patchclip_core.checkpoints.recipe import read_recipe
+from patchclip_core.checkpoints.model_recipe import read_recipe
 from patchclip_core.errors import CheckpointError, FindingsFileError, WordingFileError
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
@@ -15,7 +15,7 @@ from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError, RecipeError
-from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
+from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
 
 
 def _wordings(path: Path) -> Any:

@@ -51,7 +51,7 @@ def test_an_encoder_s_options_are_its_own(tmp_path: Path) -> None:
     follow(blocks_of("add-an-encoder"), tmp_path)
     recipe = tmp_path / "tiles.yaml"
     recipe.write_text(recipe.read_text().replace("tile_px: 4", "stride: 4"))
-    build = "from pathlib import Path; from patchclip_core.checkpoints.recipe import read_encoders, read_recipe; "
+    build = "from pathlib import Path; from patchclip_core.checkpoints.model_recipe import read_encoders, read_recipe; "
 
     with pytest.raises(AssertionError, match="'tiles' have no option stride; their options are: layers, tile_px, wid"):
         run(f"python -c \"{build} read_encoders(read_recipe('tiles.yaml'), Path('out'), [])\"", tmp_path)

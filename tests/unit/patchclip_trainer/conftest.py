@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 from tests.support.one_thread import one_thread
 from tests.support.squares import squares_recipe, write_squares
 

@@ -28,9 +28,9 @@ from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCac
 from patchclip_trainer.training.inputs.input_source import check_fit
 from patchclip_trainer.training.inputs.views import View, Views
 from patchclip_trainer.training.loop.start import build, sentences_of
-from patchclip_trainer.training.recipe import AugmentRecipe
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.run_recipe import AugmentRecipe
 from patchclip_trainer.training.stage2.samples import Samples, collect, targets_of
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 Kind = Literal["patch-head", "logistic-regression"]
 Progress = Callable[[int, int], None]

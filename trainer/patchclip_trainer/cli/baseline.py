@@ -47,7 +47,7 @@ def baseline(
     from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, fit_and_predict
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.shards import open_prepared
-    from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
+    from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
 
     settings = BaselineSettings(kind, read_stage2_recipe(recipe, changes or []), split, features)
     with progress("features", "views") as advance:

@@ -61,7 +61,7 @@ def crossval(
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
     from patchclip_trainer.training.loop.processes import started
     from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
-    from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
+    from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
 
     if started() > 1:
         raise TrainerError(

@@ -14,8 +14,8 @@ from patchclip_trainer.data.label_domains import LabelDomains, load_label_domain
 from patchclip_trainer.data.shards import PreparedData, open_prepared
 from patchclip_trainer.training.inputs.feature_cache import Progress
 from patchclip_trainer.training.loop.processes import Processes, joined
-from patchclip_trainer.training.loop.run import Run, Stage
-from patchclip_trainer.training.recipe import RunRecipe
+from patchclip_trainer.training.loop.training_run import Run, Stage
+from patchclip_trainer.training.run_recipe import RunRecipe
 
 
 class SeeingStage(Stage, Protocol):

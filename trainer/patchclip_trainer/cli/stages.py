@@ -56,10 +56,10 @@ def stage1(
     from patchclip_trainer.cli.retrieval import retrieval_lines
     from patchclip_trainer.cli.stage_run import StageRun, run_stage
     from patchclip_trainer.data.shards import write_atomically
-    from patchclip_trainer.training.recipe import read_recipe_of
+    from patchclip_trainer.training.run_recipe import read_recipe_of
     from patchclip_trainer.training.stage1.pairs import DESCRIBED_AS
-    from patchclip_trainer.training.stage1.recipe import Stage1Recipe
     from patchclip_trainer.training.stage1.stage import Stage1
+    from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 
     settings = read_recipe_of(Stage1Recipe, recipe, changed(changes, text=text, held_out_fold=fold))
     asked = StageRun(f"stage 1, {DESCRIBED_AS[settings.text]}", data, out, resume, dry_run, features, label_domains)
@@ -98,8 +98,8 @@ def stage2(
     GPUs: torchrun --nproc-per-node=N -m patchclip_trainer stage2 ...
     """
     from patchclip_trainer.cli.stage_run import StageRun, run_stage
-    from patchclip_trainer.training.stage2.recipe import read_stage2_recipe
     from patchclip_trainer.training.stage2.stage import Stage2
+    from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
 
     settings = read_stage2_recipe(recipe, changed(changes, objective=objective, held_out_fold=fold))
     asked = StageRun("stage 2", data, out, resume, dry_run, features, label_domains)

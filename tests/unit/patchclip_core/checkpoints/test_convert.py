@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from patchclip_core.checkpoints.convert import main
-from patchclip_core.checkpoints.recipe import Encoders, ModelRecipe, read_encoders
+from patchclip_core.checkpoints.model_recipe import Encoders, ModelRecipe, read_encoders
 from patchclip_core.models.clip import MEAN as CLIP_MEAN
 from patchclip_core.models.clip import STD as CLIP_STD
 from tests.support import tiny_encoders

@@ -19,7 +19,7 @@ from patchclip_trainer.data.label_domains import ImageLabels, load_label_domains
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import held_out, read_out_of_fold
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 from tests.support.squares import write_squares
 from tests.unit.patchclip_trainer.training.inputs.test_feature_cache import efficientnet_checkpoint
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
-from patchclip_trainer.training.loop.run import Outcome, Run
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.loop.training_run import Outcome, Run
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 MakeRecipe = Callable[..., Stage2Recipe]
 

@@ -30,7 +30,7 @@ from patchclip_trainer.simulation.draw import VERSION, called_normal, simulate
 from patchclip_trainer.simulation.lesions import LESIONS
 from patchclip_trainer.simulation.settings import SETTINGS
 from patchclip_trainer.training.inputs.views import Views
-from patchclip_trainer.training.recipe import AugmentRecipe
+from patchclip_trainer.training.run_recipe import AugmentRecipe
 
 SIDE = 448
 RIGHT, LEFT = Box(64, 90, 120, 240), Box(264, 90, 120, 240)

@@ -18,7 +18,7 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCache, Progress, Wanted
 from patchclip_trainer.training.inputs.views import View, Views, normalised
-from patchclip_trainer.training.recipe import RunRecipe
+from patchclip_trainer.training.run_recipe import RunRecipe
 
 _TIMED_VIEWS = 16
 

@@ -19,7 +19,7 @@ from patchclip_core.places.targets import FindingLabel
 from patchclip_core.values.results import Box, Geometry
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.simulation.draw import VERSION, Simulated, called_normal, in_source, lung_boxes_of, simulate
-from patchclip_trainer.training.recipe import AugmentRecipe
+from patchclip_trainer.training.run_recipe import AugmentRecipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 import torch
 
 from patchclip_core.models.network import FindingsNetwork
-from patchclip_trainer.training.recipe import OptimizerRecipe
+from patchclip_trainer.training.run_recipe import OptimizerRecipe
 
 
 def make_optimizer(network: FindingsNetwork, recipe: OptimizerRecipe) -> torch.optim.Optimizer:

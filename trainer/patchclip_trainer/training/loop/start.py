@@ -11,7 +11,7 @@ import torch
 
 from patchclip_core.checkpoints.checkpoint import CARD_FILE, find, read_card, verify_weights
 from patchclip_core.checkpoints.loading import fill_weights, read_settings, read_tokenizer
-from patchclip_core.checkpoints.recipe import read_encoders, read_recipe
+from patchclip_core.checkpoints.model_recipe import read_encoders, read_recipe
 from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.methods import METHODS, find_method
 from patchclip_core.models.network import FindingsNetwork
@@ -19,7 +19,7 @@ from patchclip_core.models.towers import Tokenizer
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.errors import RecipeError
-from patchclip_trainer.training.recipe import Objective, RunRecipe
+from patchclip_trainer.training.run_recipe import Objective, RunRecipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

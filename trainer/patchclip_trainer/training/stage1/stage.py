@@ -26,9 +26,9 @@ from patchclip_trainer.training.inputs.input_source import InputSource
 from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.loop.gather import dealt, rows_of_all
 from patchclip_trainer.training.loop.processes import ALONE, Processes
-from patchclip_trainer.training.loop.run import Network
 from patchclip_trainer.training.loop.start import build, sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
+from patchclip_trainer.training.loop.training_run import Network
 from patchclip_trainer.training.stage1.contrastive import MemoryBank, report_loss
 from patchclip_trainer.training.stage1.measures import (
     Embedded,
@@ -39,7 +39,7 @@ from patchclip_trainer.training.stage1.measures import (
     quick_measures,
 )
 from patchclip_trainer.training.stage1.pairs import Folds, Text, collect_pairs
-from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 
 HELD_OUT_LOSS = "held_out_loss"
 

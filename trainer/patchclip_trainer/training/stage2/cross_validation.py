@@ -26,11 +26,11 @@ from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, fold_folder, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, Predictions, joined, write_predictions
-from patchclip_trainer.training.loop.run import Run
 from patchclip_trainer.training.loop.state import STATE
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.samples import collect
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 Progress = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 """(what is done, in what units) -> a context that gives a function to call with (done, total)."""

@@ -13,8 +13,8 @@ from patchclip_core.models.network import FindingsNetwork, Texts
 from patchclip_core.models.towers import Features, Tokenizer, Tokens
 from patchclip_core.places.targets import Targets
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_trainer.training.recipe import Objective
-from patchclip_trainer.training.stage2.recipe import PartsRecipe
+from patchclip_trainer.training.run_recipe import Objective
+from patchclip_trainer.training.stage2.stage2_recipe import PartsRecipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

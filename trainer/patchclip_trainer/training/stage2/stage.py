@@ -29,13 +29,13 @@ from patchclip_trainer.training.inputs.images_in_words import licence_in_words
 from patchclip_trainer.training.inputs.input_source import InputSource
 from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View, Views
 from patchclip_trainer.training.loop.processes import ALONE, Processes
-from patchclip_trainer.training.loop.run import Network, batches_of, precision
 from patchclip_trainer.training.loop.start import build, sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
+from patchclip_trainer.training.loop.training_run import Network, batches_of, precision
 from patchclip_trainer.training.stage2.held_out_loss import mean_froc
 from patchclip_trainer.training.stage2.objective import Batch, FindingsObjective
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.samples import collect, targets_of
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 HELD_OUT_LOSS, HELD_OUT_FROC = "held_out_loss", "held_out_froc"
 

@@ -160,7 +160,7 @@ def test_stage_1_of_patch_clip_is_the_contrast_of_global_embeddings() -> None:
 
 def test_nobody_but_the_methods_imports_their_networks() -> None:
     """A branch over methods needs their classes: only what is of Patch-CLIP by its own name knows one."""
-    of_patch_clip = {"checkpoints/recipe.py", "checkpoints/untrained.py"}
+    of_patch_clip = {"checkpoints/model_recipe.py", "checkpoints/untrained.py"}
     knowing = set()
     for room in ROOMS:
         for path in room.rglob("*.py"):

@@ -21,10 +21,10 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.inputs.feature_cache import FeatureCache, Wanted
 from patchclip_trainer.training.inputs.views import Views, normalised
-from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import AugmentRecipe
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.loop.training_run import Run
+from patchclip_trainer.training.run_recipe import AugmentRecipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 from tests.support.checkpoints import write_checkpoint, write_network
 from tests.support.squares import write_squares
 

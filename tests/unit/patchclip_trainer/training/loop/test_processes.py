@@ -18,12 +18,12 @@ from patchclip_core.models.methods.lrclr_losses import sparsity_prior
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import RecipeError, TrainerError
 from patchclip_trainer.training.loop.processes import Processes
-from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import RunRecipe
-from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.loop.training_run import Run
+from patchclip_trainer.training.run_recipe import RunRecipe
 from patchclip_trainer.training.stage1.stage import Stage1
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 from tests.support.reported import write_reported
 from tests.support.torchrun import DESCENT, ENVIRONMENT, assert_same_run, two_processes
 

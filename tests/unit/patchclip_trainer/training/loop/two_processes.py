@@ -14,11 +14,11 @@ import torch
 
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.training.loop.processes import joined
-from patchclip_trainer.training.loop.run import Run, Stage
-from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.loop.training_run import Run, Stage
 from patchclip_trainer.training.stage1.stage import Stage1
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 
 def main(name: str, folder_of_data: Path, folder: Path) -> None:

@@ -18,12 +18,12 @@ from patchclip_core.models.efficientnet import EfficientNetImageSettings
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import RecipeError
-from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import read_recipe_of
-from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.loop.training_run import Run
+from patchclip_trainer.training.run_recipe import read_recipe_of
 from patchclip_trainer.training.stage1.stage import Stage1
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 from tests.support.checkpoints import write_checkpoint
 from tests.support.reported import write_reported
 

@@ -10,9 +10,9 @@ import pytest
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
-from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.stage1.recipe import Stage1Recipe
+from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage1.stage import Stage1
+from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 
 SIDE = 48
 MODEL = """

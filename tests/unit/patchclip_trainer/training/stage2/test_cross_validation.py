@@ -20,8 +20,8 @@ from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold
 from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 MakeRecipe = Callable[..., Stage2Recipe]
 

@@ -13,9 +13,9 @@ from patchclip_core.checkpoints.checkpoint import read_card
 from patchclip_core.models.card import TrainingCounts
 from patchclip_core.places.targets import FindingLabel
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
 from patchclip_trainer.training.stage2.samples import targets_of
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 MakeRecipe = Callable[..., Stage2Recipe]
 

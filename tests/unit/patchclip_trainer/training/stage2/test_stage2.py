@@ -25,10 +25,10 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
 from patchclip_trainer.metrics.candidates import find_candidates, to_grid
 from patchclip_trainer.metrics.froc import froc_cases, mean_sensitivity
-from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.samples import targets_of
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 MakeRecipe = Callable[..., Stage2Recipe]
 

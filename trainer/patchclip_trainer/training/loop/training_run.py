@@ -35,7 +35,7 @@ from patchclip_trainer.training.loop.processes import (
     whole_weights,
 )
 from patchclip_trainer.training.loop.state import CHECKPOINT, STATE, Log, read_state, save_state
-from patchclip_trainer.training.recipe import RunRecipe
+from patchclip_trainer.training.run_recipe import RunRecipe
 
 Network = FindingsNetwork
 _TIMED_STEPS = 3

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from patchclip_trainer.training.recipe import Objective, RecipePart, RunRecipe, read_recipe_of
+from patchclip_trainer.training.run_recipe import Objective, RecipePart, RunRecipe, read_recipe_of
 
 
 class PartsRecipe(RecipePart):

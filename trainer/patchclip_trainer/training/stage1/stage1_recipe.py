@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from patchclip_core.models.methods import find_method
-from patchclip_trainer.training.recipe import Objective, RunRecipe
+from patchclip_trainer.training.run_recipe import Objective, RunRecipe
 from patchclip_trainer.training.stage1.pairs import TextSource
 
 Trained = Literal["downscaler", "image_tower", "text_tower", "projections"]

@@ -1,6 +1,6 @@
 """What the recipe of any run says, and how one is read: a YAML file, whose values the command line can override.
 
-What only one stage says is in `stage1/recipe.py` and `stage2/recipe.py`.
+What only one stage says is in `stage1/stage1_recipe.py` and `stage2/stage2_recipe.py`.
 """
 
 from __future__ import annotations

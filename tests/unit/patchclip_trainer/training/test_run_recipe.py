@@ -10,13 +10,13 @@ import torch
 import yaml
 
 from patchclip_core.checkpoints import checkpoint
-from patchclip_core.checkpoints.recipe import read_recipe
+from patchclip_core.checkpoints.model_recipe import read_recipe
 from patchclip_trainer.errors import RecipeError
-from patchclip_trainer.training.loop.run import Run
-from patchclip_trainer.training.recipe import read_recipe_of
-from patchclip_trainer.training.stage1.recipe import Stage1Recipe
-from patchclip_trainer.training.stage2.recipe import Stage2Recipe
+from patchclip_trainer.training.loop.training_run import Run
+from patchclip_trainer.training.run_recipe import read_recipe_of
+from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 from tests.support import tiny_encoders
 from tests.support.squares import write_squares
 

@@ -12,7 +12,7 @@ import torch
 from transformers.utils import logging
 
 from patchclip_core.checkpoints.checkpoint import load
-from patchclip_core.checkpoints.recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
+from patchclip_core.checkpoints.model_recipe import Encoders, ModelRecipe, read_encoders, read_recipe, recipes
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import FindingCard
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
