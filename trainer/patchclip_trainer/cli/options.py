@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +67,36 @@ View = Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only 
 def out_folder(what: str) -> Any:
     """Return the option --out, which says what goes there."""
     return typer.Option("--out", "-o", metavar="DIR", file_okay=False, help=what, show_default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """What either stage is told on its command line, besides what is its own."""
+
+    recipe: RecipeFile
+    data: PreparedFolder
+    out: Annotated[Path, out_folder("The run's folder.")]
+    changes: Changes = None
+    resume: Resume = False
+    dry_run: DryRun = False
+    features: FeaturesFolder = None
+    fold: HeldOutFold = None
+    label_domains: LabelDomainsFile = None
+
+
+def with_stage_options(command: Callable[[StageOptions, str | None], None]) -> Callable[..., None]:
+    """Give a command the options of a stage before its own one; it is called with their values, as one."""
+    shared = inspect.signature(StageOptions, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1]
+
+    @functools.wraps(command)
+    def called(**values: Any) -> None:
+        its_own = values.pop(own.name)
+        command(StageOptions(**values), its_own)
+
+    named = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*shared.values(), own)]
+    called.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined] # where typer looks for the options
+    return called
 
 
 def predictions_path(what: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from patchclip_core.checkpoints.loading import choose_device
 from patchclip_core.terminal import console, progress
+from patchclip_trainer.cli.options import StageOptions
 from patchclip_trainer.cli.terminal import quiet, stop_signals, stopped
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData, open_prepared
@@ -48,19 +49,6 @@ class MakeStage(Protocol[_Recipe_contra, _Stage_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class StageRun:
-    """Where a run reads and writes. dry_run: only say what it would do and need. title: what its progress is called."""
-
-    title: str
-    data: Path
-    out: Path
-    resume: bool
-    dry_run: bool
-    features: Path | None
-    label_domains: Path | None
-
-
-@dataclass(frozen=True, slots=True)
 class Finished(Generic[_Stage_co]):
     """A stage that has run to its end. checkpoint: None where no epoch was any good."""
 
@@ -69,19 +57,20 @@ class Finished(Generic[_Stage_co]):
 
 
 def run_stage(
-    make: MakeStage[_Recipe_contra, _Stage_co], recipe: _Recipe_contra, asked: StageRun
+    make: MakeStage[_Recipe_contra, _Stage_co], recipe: _Recipe_contra, options: StageOptions, title: str
 ) -> Finished[_Stage_co] | None:
     """Train, and say how it ended; None where there is nothing to add: for a plan, and where another process speaks.
 
+    title: what its progress is called.
     Raises `TrainerError`, and `typer.Exit` with 128 + the signal's number where a signal has stopped the run.
     """
-    prepared, domains = open_prepared(asked.data), load_label_domains(asked.label_domains)
+    prepared, domains = open_prepared(options.data), load_label_domains(options.label_domains)
     terminal = console()
     with joined(choose_device(recipe.device)) as processes, TemporaryDirectory() as scratch:
         tokenizer = Path(scratch) / "tokenizer"
-        stage = make(recipe, prepared, tokenizer, domains=domains, features=asked.features, processes=processes)
+        stage = make(recipe, prepared, tokenizer, domains=domains, features=options.features, processes=processes)
         run = Run(stage, processes)
-        if asked.dry_run:
+        if options.dry_run:
             plan = run.plan(Path(scratch) / "features")
             if processes.first:
                 for name, value in plan.items():
@@ -90,8 +79,10 @@ def run_stage(
         shown = progress if processes.first else quiet
         with shown("features", "views") as advance:
             stage.fill(advance)
-        with stop_signals() as received, shown(asked.title, "steps") as advance:
-            outcome = run.run(asked.out, resume=asked.resume, progress=advance, stopped=lambda: received() is not None)
+        with stop_signals() as received, shown(title, "steps") as advance:
+            outcome = run.run(
+                options.out, resume=options.resume, progress=advance, stopped=lambda: received() is not None
+            )
     if not processes.first:
         return None
     if outcome.reason == "stopped":

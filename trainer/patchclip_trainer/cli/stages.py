@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from patchclip_core.terminal import console
-from patchclip_trainer.cli.options import (
-    Changes,
-    DryRun,
-    FeaturesFolder,
-    HeldOutFold,
-    LabelDomainsFile,
-    PreparedFolder,
-    RecipeFile,
-    Resume,
-    changed,
-    out_folder,
-)
+from patchclip_trainer.cli.options import StageOptions, changed, with_stage_options
 
 RETRIEVAL = "retrieval.json"
 
@@ -30,19 +18,12 @@ def register(app: typer.Typer) -> None:
         app.command(rich_help_panel="Train")(command)
 
 
+@with_stage_options
 def stage1(
-    recipe: RecipeFile,
-    data: PreparedFolder,
-    out: Annotated[Path, out_folder("The run's folder.")],
-    changes: Changes = None,
+    options: StageOptions,
     text: Annotated[
         str | None, typer.Option("--text", metavar="NAME", help="reports or label_template; else the recipe's.")
     ] = None,
-    resume: Resume = False,
-    dry_run: DryRun = False,
-    features: FeaturesFolder = None,
-    fold: HeldOutFold = None,
-    label_domains: LabelDomainsFile = None,
 ) -> None:
     """Train on images and their reports, without boxes: the downscaler, and what the recipe unfreezes.
 
@@ -54,22 +35,22 @@ def stage1(
     import json
 
     from patchclip_trainer.cli.retrieval import retrieval_lines
-    from patchclip_trainer.cli.stage_run import StageRun, run_stage
+    from patchclip_trainer.cli.stage_run import run_stage
     from patchclip_trainer.data.shards import write_atomically
     from patchclip_trainer.training.run_recipe import read_recipe_of
     from patchclip_trainer.training.stage1.pairs import DESCRIBED_AS
     from patchclip_trainer.training.stage1.stage import Stage1
     from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 
-    settings = read_recipe_of(Stage1Recipe, recipe, changed(changes, text=text, held_out_fold=fold))
-    asked = StageRun(f"stage 1, {DESCRIBED_AS[settings.text]}", data, out, resume, dry_run, features, label_domains)
-    finished = run_stage(Stage1, settings, asked)
+    changes = changed(options.changes, text=text, held_out_fold=options.fold)
+    recipe = read_recipe_of(Stage1Recipe, options.recipe, changes)
+    finished = run_stage(Stage1, recipe, options, f"stage 1, {DESCRIBED_AS[recipe.text]}")
     if finished is None:
         return
     terminal = console()
     measured = finished.stage.measure(finished.checkpoint) if finished.checkpoint is not None else None
     if measured is not None:
-        write_atomically(out / RETRIEVAL, json.dumps(measured, indent=2) + "\n")
+        write_atomically(options.out / RETRIEVAL, json.dumps(measured, indent=2) + "\n")
         for line in retrieval_lines(measured):
             terminal.print(line, markup=False, soft_wrap=True)
         if measured["chose_the_epoch"]:
@@ -77,19 +58,12 @@ def stage1(
     terminal.print("Next: patchclip-trainer stage2 --set model=null --set start=CHECKPOINT ...", markup=False)
 
 
+@with_stage_options
 def stage2(
-    recipe: RecipeFile,
-    data: PreparedFolder,
-    out: Annotated[Path, out_folder("The run's folder.")],
-    changes: Changes = None,
+    options: StageOptions,
     objective: Annotated[
         str | None, typer.Option("--objective", metavar="NAME", help="patchclip, lrclr or paper; else the recipe's.")
     ] = None,
-    resume: Resume = False,
-    dry_run: DryRun = False,
-    features: FeaturesFolder = None,
-    fold: HeldOutFold = None,
-    label_domains: LabelDomainsFile = None,
 ) -> None:
     """Train on boxes and labels, all findings at once.
 
@@ -97,13 +71,12 @@ def stage2(
     Stopped with Ctrl-C or by a signal, a run saves first; --resume takes the very steps it would have taken. On several
     GPUs: torchrun --nproc-per-node=N -m patchclip_trainer stage2 ...
     """
-    from patchclip_trainer.cli.stage_run import StageRun, run_stage
+    from patchclip_trainer.cli.stage_run import run_stage
     from patchclip_trainer.training.stage2.stage import Stage2
     from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
 
-    settings = read_stage2_recipe(recipe, changed(changes, objective=objective, held_out_fold=fold))
-    asked = StageRun("stage 2", data, out, resume, dry_run, features, label_domains)
-    finished = run_stage(Stage2, settings, asked)
+    changes = changed(options.changes, objective=objective, held_out_fold=options.fold)
+    finished = run_stage(Stage2, read_stage2_recipe(options.recipe, changes), options, "stage 2")
     if finished is not None:
         console().print(
             "Not calibrated, not evaluated. Next: patchclip-trainer evaluate --checkpoint ...", markup=False
