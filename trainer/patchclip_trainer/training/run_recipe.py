@@ -104,6 +104,8 @@ class RunRecipe(RecipePart):
     device: str = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How several processes (`torchrun`) share the work: each holds all weights, or a part of each layer's."""
+    objective: Objective = "patchclip"
+    """Whose network and loss; stage 2 goes on with stage 1's."""
 
     @model_validator(mode="after")
     def _start_and_fold_agree(self) -> Self:

@@ -11,22 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchclip_core.checkpoints.loading import choose_device, fill_weights
+from patchclip_core.checkpoints.loading import fill_weights
 from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.methods import find_method
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.towers import Tokens
-from patchclip_core.values.definitions import FindingDefinition, load_findings
-from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.errors import RecipeError
-from patchclip_trainer.training.inputs.feature_cache import Progress
+from patchclip_trainer.training.image_stage import ImageStage
 from patchclip_trainer.training.inputs.images_in_words import licence_in_words
-from patchclip_trainer.training.inputs.input_source import InputSource
-from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.loop.gather import dealt, rows_of_all
-from patchclip_trainer.training.loop.processes import ALONE, Processes
-from patchclip_trainer.training.loop.start import build, sentences_of
+from patchclip_trainer.training.loop.start import sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
 from patchclip_trainer.training.loop.training_run import Network
 from patchclip_trainer.training.stage1.contrastive import MemoryBank, report_loss
@@ -49,36 +44,36 @@ _STATEMENT = (
 )
 
 
-class Stage1:
-    """A network and the pairs that it learns from; a `Stage` of a run.
+class Stage1(ImageStage[Stage1Recipe]):
+    """A network and the pairs that it learns from; a `Stage` of a run."""
 
-    features: see `InputSource`.
-    """
-
-    def __init__(
-        self,
-        recipe: Stage1Recipe,
-        data: PreparedData,
-        tokenizer_folder: Path,
-        definitions: dict[str, FindingDefinition] | None = None,
-        domains: LabelDomains | None = None,
-        features: Path | None = None,
-        processes: Processes = ALONE,
-    ) -> None:
-        self._definitions = tuple((definitions or load_findings()).values())
-        domains = domains or load_label_domains()
-        self.recipe, self._processes = recipe, processes
-        self.pairs = collect_pairs(data, recipe.text, _folds(recipe), domains, recipe.licence_classes)
-        self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
+    def _collect(self, data: PreparedData) -> None:
+        recipe = self.recipe
+        folds = Folds(recipe.folds, recipe.held_out_fold, recipe.left_out_fold)
+        self.pairs = collect_pairs(data, recipe.text, folds, self._domains, recipe.licence_classes)
         self._method = find_method(recipe.objective)
-        _check_readers(self.start.network, recipe)
-        self.device = processes.device(choose_device(recipe.device))
-        self.network: Network = self.start.network.to(self.device)
-        _freeze(self.network, recipe)
-        self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
-        self._keys = [finding.key for finding in self._definitions]
-        self._domains = domains
+        self._findings = tuple(self._definitions.values())
+        self._keys = [finding.key for finding in self._findings]
         self._bank = MemoryBank(recipe.bank, self.pairs, self.drawn) if recipe.bank else None
+
+    def _words(self) -> tuple[str, ...]:
+        """Those that ask for findings and those of training images; of other patients there are none."""
+        written = [sentence.text for index in self.pairs.train for sentence in self.pairs.sentences[int(index)]]
+        return (*sentences_of(self._findings), *written)
+
+    def _freeze(self, network: FindingsNetwork) -> None:
+        if self._method.one_reader_alone and network.readers > 1:
+            raise RecipeError(
+                f"model: {self.recipe.objective} learns from one reader of each image, and the image tower has "
+                f"{network.readers}: set its readers to 1 (conf/models/demo-one-reader.yaml is the demo model with one)"
+            )
+        for name, weight in network.named_parameters():
+            weight.requires_grad_(weight.requires_grad and self.recipe.trains(name))
+        if not any(weight.requires_grad for weight in network.parameters() if weight.ndim):
+            raise RecipeError(f"train: this network has no weights in {', '.join(self.recipe.train)}")
+
+    def _images(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.pairs.train, self.pairs.held_out
 
     @property
     def items(self) -> NDArray[np.int64]:
@@ -92,13 +87,13 @@ class Stage1:
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is not part of it."""
-        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
+        digest = hashlib.sha256(self._recipe_bytes())
         digest.update((self.pairs.data.folder / DESCRIPTION).read_bytes())
         used = [
             (int(index), [sentence.text for sentence in self.pairs.sentences[int(index)]])
             for index in (*self.pairs.train, *self.pairs.held_out, *self.pairs.left_out)
         ]
-        digest.update(repr([used, self._definitions]).encode())
+        digest.update(repr([used, self._findings]).encode())
         return digest.hexdigest()
 
     def drawn(self, index: int, epoch: int) -> Text:
@@ -171,7 +166,7 @@ class Stage1:
                 network.encode_text(self._tokens([texts[int(place)].words for place in part]))
                 for part in _pieces(np.arange(len(texts)), size)
             ]
-            groups = [group for finding in self._definitions for group in (finding.positive, finding.negative)]
+            groups = [group for finding in self._findings for group in (finding.positive, finding.negative)]
             asked = self._tokens([sentence for group in groups for sentence in group])
             findings = network.embed_findings(asked, [len(group) for group in groups])[0]
         return Embedded(
@@ -184,14 +179,6 @@ class Stage1:
             findings.float(),
         )
 
-    def fill(self, progress: Progress) -> None:
-        """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
-        self.inputs.fill(self.pairs.train, self.pairs.held_out, progress)
-
-    def rehearse(self, folder: Path) -> float:
-        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
-        return self.inputs.rehearse(folder, self.pairs.train, self.pairs.held_out)
-
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""
         recipe, pairs = self.recipe, self.pairs
@@ -200,7 +187,7 @@ class Stage1:
             version=f"stage1-{recipe.objective}-{recipe.text}-seed{recipe.seed}-step{step}",
             training_data=pairs.describe(),
             licence=licence_in_words(pairs.data, pairs.train),
-            findings=self._definitions,
+            findings=self._findings,
             statement=_STATEMENT,
         )
         write_checkpoint(out, network, self.start, origin)
@@ -225,33 +212,9 @@ class Stage1:
     def _states(self, indices: NDArray[np.int64]) -> NDArray[np.int8]:
         return finding_states(self.pairs, indices, self._keys, self._domains)
 
-    def _words(self) -> tuple[str, ...]:
-        """Sentences that a new compact text tower takes its words from; those of other patients are not among them."""
-        written = [sentence.text for index in self.pairs.train for sentence in self.pairs.sentences[int(index)]]
-        return (*sentences_of(self._definitions), *written)
-
     def _tokens(self, sentences: Sequence[str]) -> Tokens:
         tokens = self.start.tokenizer(sentences)
         return Tokens(tokens.ids.to(self.device), tokens.mask.to(self.device))
-
-
-def _folds(recipe: Stage1Recipe) -> Folds:
-    return Folds(recipe.folds, recipe.held_out_fold, recipe.left_out_fold)
-
-
-def _check_readers(network: Network, recipe: Stage1Recipe) -> None:
-    if find_method(recipe.objective).one_reader_alone and network.readers > 1:
-        raise RecipeError(
-            f"model: {recipe.objective} learns from one reader of each image, and the image tower has "
-            f"{network.readers}: set its readers to 1 (conf/models/demo-one-reader.yaml is the demo model with one)"
-        )
-
-
-def _freeze(network: FindingsNetwork, recipe: Stage1Recipe) -> None:
-    for name, weight in network.named_parameters():
-        weight.requires_grad_(weight.requires_grad and recipe.trains(name))
-    if not any(weight.requires_grad for weight in network.parameters() if weight.ndim):
-        raise RecipeError(f"train: this network has no weights in {', '.join(recipe.train)}")
 
 
 def _pieces(indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

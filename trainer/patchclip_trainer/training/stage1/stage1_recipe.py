@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from patchclip_core.models.methods import find_method
-from patchclip_trainer.training.run_recipe import Objective, RunRecipe
+from patchclip_trainer.training.run_recipe import RunRecipe
 from patchclip_trainer.training.stage1.pairs import TextSource
 
 Trained = Literal["downscaler", "image_tower", "text_tower", "projections"]
@@ -20,8 +20,6 @@ class Stage1Recipe(RunRecipe):
 
     stage: ClassVar[str] = "stage 1"
 
-    objective: Objective = "patchclip"
-    """The network that stage 2 goes on with."""
     text: TextSource = "reports"
     """`label_template`: the template that is written from labels; it is not a report, see `training.pairs`."""
     sentences: Annotated[int, Field(ge=1)] | None = 2

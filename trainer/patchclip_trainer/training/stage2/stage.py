@@ -14,22 +14,19 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from patchclip_core.checkpoints.loading import choose_device
 from patchclip_core.models.methods import find_method
 from patchclip_core.models.network import FindingsNetwork, Texts, with_mirror_image
 from patchclip_core.places.regions import smoothed
 from patchclip_core.places.targets import Targets
-from patchclip_core.values.definitions import FindingDefinition, load_findings
-from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
+from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.evaluation.predictions import Predictions, gridded
 from patchclip_trainer.evaluation.truth import FindingTruth, truth_of
+from patchclip_trainer.training.image_stage import ImageStage
 from patchclip_trainer.training.inputs.feature_cache import Progress
 from patchclip_trainer.training.inputs.images_in_words import licence_in_words
-from patchclip_trainer.training.inputs.input_source import InputSource
-from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View, Views
-from patchclip_trainer.training.loop.processes import ALONE, Processes
-from patchclip_trainer.training.loop.start import build, sentences_of
+from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View
+from patchclip_trainer.training.loop.start import sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
 from patchclip_trainer.training.loop.training_run import Network, batches_of, precision
 from patchclip_trainer.training.stage2.held_out_loss import mean_froc
@@ -40,36 +37,33 @@ from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 HELD_OUT_LOSS, HELD_OUT_FROC = "held_out_loss", "held_out_froc"
 
 
-class Stage2:
-    """A network and the images that it learns from; a `Stage` of a run.
+class Stage2(ImageStage[Stage2Recipe]):
+    """A network and the images that it learns from; a `Stage` of a run."""
 
-    features: the folder that keeps features of views, where the network begins with a fixed trunk and the recipe has a
-    number of views; default: beside the prepared data.
-    """
-
-    def __init__(
-        self,
-        recipe: Stage2Recipe,
-        data: PreparedData,
-        tokenizer_folder: Path,
-        definitions: dict[str, FindingDefinition] | None = None,
-        domains: LabelDomains | None = None,
-        features: Path | None = None,
-        processes: Processes = ALONE,
-    ) -> None:
-        definitions = definitions or load_findings()
-        self.recipe, self._processes = recipe, processes
+    def _collect(self, data: PreparedData) -> None:
         self._targets: dict[tuple[int, int], Targets] = {}
-        self._domains = domains or load_label_domains()
-        self.samples = collect(data, recipe, definitions, self._domains)
-        self.start = build(recipe, recipe.objective, tokenizer_folder, sentences_of(definitions.values()))
-        _freeze(self.start.network, recipe)
-        self.device = processes.device(choose_device(recipe.device))
-        self.network: Network = self.start.network.to(self.device)
-        self.objective = FindingsObjective(
-            recipe.objective, self.samples.findings, self.start.tokenizer, self.device, recipe.parts
+        self.samples = collect(data, self.recipe, self._definitions, self._domains)
+
+    def _words(self) -> tuple[str, ...]:
+        return sentences_of(self._definitions.values())
+
+    def _freeze(self, network: FindingsNetwork) -> None:
+        if self.recipe.train == "heads":
+            network.freeze_for_stage_2()
+        elif self.recipe.train == "image":
+            for name, weight in network.named_parameters():
+                if name.startswith(network.text_side):
+                    weight.requires_grad_(False)
+
+    def _images(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.samples.train, self.samples.held_out
+
+    @cached_property
+    def objective(self) -> FindingsObjective:
+        """The loss, with the findings' sentences on the network's device."""
+        return FindingsObjective(
+            self.recipe.objective, self.samples.findings, self.start.tokenizer, self.device, self.recipe.parts
         )
-        self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
 
     @property
     def items(self) -> NDArray[np.int64]:
@@ -85,7 +79,7 @@ class Stage2:
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is not part of it."""
-        digest = hashlib.sha256(self.recipe.model_dump_json(exclude={"device", "save_every", "parallel"}).encode())
+        digest = hashlib.sha256(self._recipe_bytes())
         digest.update(self.samples.digest().encode())
         return digest.hexdigest()
 
@@ -120,14 +114,6 @@ class Stage2:
         found = {item.key: truth_of(rows, boxes, item.key, self._domains) for item in self.samples.findings}
         marked = any(found[item.key].has_froc for item in self.samples.findings if item.extent == "localised")
         return found if marked and self.recipe.stop_on == "froc" else {}
-
-    def fill(self, progress: Progress) -> None:
-        """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
-        self.inputs.fill(self.samples.train, self.samples.held_out, progress)
-
-    def rehearse(self, folder: Path) -> float:
-        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
-        return self.inputs.rehearse(folder, self.samples.train, self.samples.held_out)
 
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
         """Return images, or their features, and targets, seen as this view of them."""
@@ -219,12 +205,3 @@ class Stage2:
             "left out for want of labels": self.samples.left_out,
             "findings": {key: counted.model_dump() for key, counted in self.samples.counts().items()},
         } | self.inputs.needed(self.samples.train, self.samples.held_out)
-
-
-def _freeze(network: Network, recipe: Stage2Recipe) -> None:
-    if recipe.train == "heads":
-        network.freeze_for_stage_2()
-    elif recipe.train == "image":
-        for name, weight in network.named_parameters():
-            if name.startswith(network.text_side):
-                weight.requires_grad_(False)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from patchclip_trainer.training.run_recipe import Objective, RecipePart, RunRecipe, read_recipe_of
+from patchclip_trainer.training.run_recipe import RecipePart, RunRecipe, read_recipe_of
 
 
 class PartsRecipe(RecipePart):
@@ -29,7 +29,6 @@ class Stage2Recipe(RunRecipe):
 
     stage: ClassVar[str] = "stage 2"
 
-    objective: Objective = "patchclip"
     train: Literal["everything", "image", "heads"] = "everything"
     """'image': not the text side. 'heads': what the paper's stage 2 trains."""
     mirrored: bool = False

@@ -1,0 +1,83 @@
+"""What both stages are: a network that starts as the recipe says, and the images that it learns from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchclip_core.checkpoints.loading import choose_device
+from patchclip_core.models.network import FindingsNetwork
+from patchclip_core.values.definitions import FindingDefinition, load_findings
+from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.training.inputs.feature_cache import Progress
+from patchclip_trainer.training.inputs.input_source import InputSource
+from patchclip_trainer.training.inputs.views import Views
+from patchclip_trainer.training.loop.processes import ALONE, Processes
+from patchclip_trainer.training.loop.start import build
+from patchclip_trainer.training.loop.training_run import Network
+from patchclip_trainer.training.run_recipe import RunRecipe
+
+_Recipe = TypeVar("_Recipe", bound=RunRecipe)
+
+_WITHOUT_A_PART = {"device", "save_every", "parallel"}
+"""Where and how often a run saves decides nothing of what a step does."""
+
+
+class ImageStage(ABC, Generic[_Recipe]):
+    """What both stages have of a `Stage` of a run.
+
+    features: the folder that keeps features of views, see `InputSource`.
+    """
+
+    def __init__(
+        self,
+        recipe: _Recipe,
+        data: PreparedData,
+        tokenizer_folder: Path,
+        definitions: dict[str, FindingDefinition] | None = None,
+        domains: LabelDomains | None = None,
+        features: Path | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.recipe, self._processes = recipe, processes
+        self._definitions = definitions or load_findings()
+        self._domains = domains or load_label_domains()
+        self._collect(data)
+        self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
+        self._freeze(self.start.network)
+        self.device = processes.device(choose_device(recipe.device))
+        self.network: Network = self.start.network.to(self.device)
+        self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
+
+    @abstractmethod
+    def _collect(self, data: PreparedData) -> None:
+        """Take from the data what the stage learns from; the network is not there yet."""
+
+    @abstractmethod
+    def _words(self) -> tuple[str, ...]:
+        """Return the sentences that a new compact text tower takes its words from."""
+
+    @abstractmethod
+    def _freeze(self, network: FindingsNetwork) -> None:
+        """Let learn what the recipe says and nothing else. Raises `RecipeError` where the network does not suit it."""
+
+    @abstractmethod
+    def _images(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the numbers of the training images and of the held-out ones."""
+
+    def _recipe_bytes(self) -> bytes:
+        """Return what a run's fingerprint begins with: all of the recipe that a step depends on."""
+        return self.recipe.model_dump_json(exclude=_WITHOUT_A_PART).encode()
+
+    def fill(self, progress: Progress) -> None:
+        """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""
+        self.inputs.fill(*self._images(), progress)
+
+    def rehearse(self, folder: Path) -> float:
+        """Keep features in this folder from now on; return the seconds that those still to be computed will take."""
+        return self.inputs.rehearse(folder, *self._images())
