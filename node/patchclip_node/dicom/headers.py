@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from patchclip_core.io.elements import in_brackets, items, printable, read_elements, text, tolerant_reading
+from patchclip_core.io.elements import in_brackets, items, number, printable, read_elements, text, tolerant_reading
 from patchclip_core.io.encoded import stated_syntax
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, TRANSFER_SYNTAXES
@@ -87,6 +87,15 @@ def read_dataset(path: Path) -> Dataset:
             elements=list(left_out),
         )
     return dataset
+
+
+def read_pixel_count(path: Path) -> int:
+    """Return how many pixels an instance says that it has, Rows times Columns; 0 where it does not say.
+
+    Raises like `read_header`.
+    """
+    dataset, _ = _read(path, keywords=(*_IDENTITY_KEYWORDS, "Rows", "Columns"))
+    return int(number(dataset, "Rows") or 0) * int(number(dataset, "Columns") or 0)
 
 
 def transfer_syntax_uid(dataset: Dataset) -> str:

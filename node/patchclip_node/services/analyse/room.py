@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from patchclip_core.io.elements import read_elements
+import structlog
+
+from patchclip_node.dicom.headers import read_pixel_count
+from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, ResultKind, ResultVariant
 
 LEAST_BYTES: Final = 1024**2
@@ -20,11 +23,14 @@ _BYTES_PER_PIXEL: Final = {ResultKind.SEG: 1 / 8, ResultKind.FRACTIONAL_SEG: 1.0
 
 _RGB_BYTES: Final = 3
 
+log = structlog.get_logger(__name__)
+
 
 def most_bytes(images: Iterable[Path], variants: Iterable[ResultVariant], findings: int) -> int:
     """Return what the results of these images, and the pages' pictures of them, take at most.
 
-    findings: how many the model knows. An image whose size cannot be read is not analysed and takes nothing.
+    findings: how many the model knows. An image whose size cannot be read is not analysed and takes nothing. Raises
+    `OSError` where a file itself cannot be read.
     """
     wanted = tuple(variants)
     return sum(_of_image(pixels, wanted, findings) for pixels in map(_pixels, images) if pixels)
@@ -42,9 +48,8 @@ def _of_object(variant: ResultVariant, pixels: int, findings: int) -> int:
 
 def _pixels(path: Path) -> int:
     try:
-        dataset, _ = read_elements(path, ("Rows", "Columns"))
-        return int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
-    except OSError:
-        raise
-    except Exception:  # noqa: BLE001 - foreign bytes make pydicom raise almost anything; the analysis says what
+        return read_pixel_count(path)
+    except UnreadableInstanceError as error:
+        # The analysis reads it again, and says to whoever sent it what is wrong.
+        log.debug("no room is kept for an image that cannot be read", file=path.name, reason=str(error))
         return 0
