@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -136,13 +137,4 @@ class ModelCard(BaseModel):
     @property
     def identity(self) -> ModelIdentity:
         """The part of the card that goes into every result."""
-        return ModelIdentity(
-            name=self.name,
-            version=self.version,
-            weights_digest=self.weights_digest,
-            trained=self.trained,
-            calibrated=self.calibrated,
-            training_data=self.training_data,
-            licence=self.licence,
-            statement=self.statement,
-        )
+        return ModelIdentity(**{field.name: getattr(self, field.name) for field in fields(ModelIdentity)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,9 +26,8 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")]
 
 
-def complain(message: object) -> None:
-    """Print an error for the administrator on standard error."""
-    terminal.complain(PROGRAM, message)
+complain = partial(terminal.complain, PROGRAM)
+"""Print an error for the administrator on standard error."""
 
 
 def print_json(value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from patchclip_core.values.results import Finding, ModelIdentity
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.facts import AnalysedImage, SourceFacts
 from patchclip_node.results.phrases import Phrases
+from patchclip_node.results.rounded import rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +47,7 @@ def findings_document(
     return {
         "product": {"name": PRODUCT_NAME, "version": PRODUCT_VERSION},
         "notice": " ".join(Phrases().honesty(model)),
-        "model": {
-            "name": model.name,
-            "version": model.version,
-            "weights_digest": model.weights_digest,
-            "trained": model.trained,
-            "calibrated": model.calibrated,
-            "training_data": model.training_data,
-            "licence": model.licence,
-        },
+        "model": {name: value for name, value in asdict(model).items() if name != "statement"},
         "studies": [{"study_instance_uid": uid, "objects": list(names)} for uid, names in study_objects.items()],
         "images": [_image(image, definitions) for image in images],
     }
@@ -83,23 +76,17 @@ def _image(image: DocumentedImage, definitions: Mapping[str, FindingDefinition])
 
 
 def _finding(finding: Finding, definition: FindingDefinition, facts: SourceFacts) -> dict[str, Any]:
+    said = rounded(finding)
     entry: dict[str, Any] = {
         "key": finding.key,
         "name": definition.name,
         "code": {"value": definition.code.value, "scheme": definition.code.scheme, "meaning": definition.code.meaning},
         "state": str(finding.state),
-        "probability": None if finding.probability is None else round(float(finding.probability), 6),
-        "threshold": None if finding.threshold is None else round(float(finding.threshold), 6),
+        "probability": said.probability,
+        "threshold": said.threshold,
         "regions": [
-            {
-                "x": round(float(region.x), 2),
-                "y": round(float(region.y), 2),
-                "w": round(float(region.w), 2),
-                "h": round(float(region.h), 2),
-                "score": round(float(region.score), 6),
-                "patient_side": _lower(facts.laterality(definition.site.value, region)),
-            }
-            for region in finding.regions
+            asdict(shown) | {"patient_side": _lower(facts.laterality(definition.site.value, region))}
+            for shown, region in zip(said.regions, finding.regions, strict=True)
         ],
     }
     if finding.reason:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from patchclip_core.values.results import ModelIdentity
 from patchclip_node.domain.records import StudyRecord
 
 
@@ -54,24 +55,11 @@ class SkippedSummary(_Value):
     reason: str
 
 
-class ModelSummary(_Value):
-    """The model that spoke; the fields of `patchclip_core.values.results.ModelIdentity`."""
-
-    name: str
-    version: str
-    weights_digest: str
-    trained: bool
-    calibrated: bool
-    training_data: str
-    licence: str
-    statement: str
-
-
 class StudySummary(_Value):
     """The whole analysis. `seconds`: step -> wall-clock seconds."""
 
     version: Literal[1] = 1
-    model: ModelSummary
+    model: ModelIdentity
     images: Annotated[tuple[ImageSummary, ...], Field(min_length=1)]
     skipped: tuple[SkippedSummary, ...]
     seconds: dict[str, float]

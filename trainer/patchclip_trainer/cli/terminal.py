@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import typer
@@ -14,9 +15,8 @@ from patchclip_core import terminal
 PROGRAM: Final = "patchclip-trainer"
 
 
-def complain(message: object) -> None:
-    """Print an error on standard error."""
-    terminal.complain(PROGRAM, message)
+complain = partial(terminal.complain, PROGRAM)
+"""Print an error on standard error."""
 
 
 @contextmanager

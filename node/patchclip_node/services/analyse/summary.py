@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Finding
+from patchclip_node.results.rounded import rounded
 from patchclip_node.services.analyse.outcome import Analysed
 from patchclip_node.services.study_summary import (
     FindingSummary,
     ImageSummary,
-    ModelSummary,
     RegionSummary,
     SkippedSummary,
     StudySummary,
@@ -25,7 +25,7 @@ def summarise(
 ) -> StudySummary:
     """Summarise an analysis; `overlay_keys` is SOP Instance UID -> spool key of the overlay."""
     return StudySummary(
-        model=ModelSummary.model_validate(outcome.images[0].result.findings.model, from_attributes=True),
+        model=outcome.images[0].result.findings.model,
         images=tuple(
             ImageSummary(
                 sop_instance_uid=file.image.sop_instance_uid,
@@ -45,26 +45,13 @@ def summarise(
 
 
 def _finding(finding: Finding, definitions: Mapping[str, FindingDefinition]) -> FindingSummary:
-    definition = definitions.get(finding.key)
+    definition, said = definitions.get(finding.key), rounded(finding)
     return FindingSummary(
         key=finding.key,
         name=definition.name if definition else finding.key,
         state=finding.state.value,
-        probability=_rounded(finding.probability, 6),
-        threshold=_rounded(finding.threshold, 6),
+        probability=said.probability,
+        threshold=said.threshold,
         reason=finding.reason,
-        regions=tuple(
-            RegionSummary(
-                x=round(region.x, 2),
-                y=round(region.y, 2),
-                w=round(region.w, 2),
-                h=round(region.h, 2),
-                score=round(region.score, 6),
-            )
-            for region in finding.regions
-        ),
+        regions=tuple(RegionSummary.model_validate(region, from_attributes=True) for region in said.regions),
     )
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)

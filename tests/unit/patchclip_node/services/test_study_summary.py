@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from patchclip_core.values.results import ModelIdentity
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.study_summary import (
     FindingSummary,
     ImageSummary,
-    ModelSummary,
     StudySummary,
     outcome_line,
     read_summary,
@@ -23,7 +23,7 @@ from tests.support.studies import bring_to
 def summary(*probabilities: float, trained: bool = True) -> StudySummary:
     """A summary of one image a probability, each with an opacity that is present from 0.5 on."""
     return StudySummary(
-        model=ModelSummary(
+        model=ModelIdentity(
             name="m",
             version="1",
             weights_digest="sha256:00",
