@@ -25,6 +25,7 @@ from pynetdicom.status import code_to_category
 
 from patchclip_node.demo.loopback import LoopbackScp
 from patchclip_node.dicom import statuses
+from patchclip_node.dicom.answers import Answers
 from patchclip_node.dicom.headers import read_header, tolerant_reading, transfer_syntax_uid
 from patchclip_node.domain.errors import PeerError
 
@@ -75,6 +76,7 @@ class Archive(LoopbackScp):
         association = self._ae.associate("127.0.0.1", port, list(_contexts(paths)), ae_title=called_ae_title)
         if not association.is_established:
             raise PeerError(f"the node on port {port} does not accept an association of {AE_TITLE}")
+        association.dimse = Answers(association)
         try:
             for path in paths:
                 yield path, self._send_one(association, path)

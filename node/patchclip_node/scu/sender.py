@@ -19,7 +19,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
-from patchclip_node.dicom.fragments import EvenFragments
+from patchclip_node.dicom.answers import Answers
 from patchclip_node.dicom.sockets import PromptSocket
 from patchclip_node.dicom.statuses import SUCCESS
 from patchclip_node.domain.errors import PeerError
@@ -121,7 +121,7 @@ class DicomResultSender:
                 f"{error.strerror}. Check the name, or write the address"
             ) from error
         if association.is_established:
-            association.dimse = EvenFragments(association)
+            association.dimse = Answers(association)
             return association
         try:
             raise PeerError(self._why_no_association(destination, association))

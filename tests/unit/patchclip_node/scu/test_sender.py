@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -15,6 +18,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     SecondaryCaptureImageStorage,
 )
+from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -160,6 +164,44 @@ def test_a_duplicate_counts_as_stored_since_the_peer_has_it() -> None:
 
 def test_unknown_failures_are_tried_again() -> None:
     assert (answer(0x0999), meaning(0x0999)) == (Answer.TRY_AGAIN, "processing failure")
+
+
+class _LateWaiter(Queue[Any]):
+    """Who waits for a message gets to it later than whoever only looks: the other thread had the processor."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if block:
+            time.sleep(0.1)
+        return super().get(block, timeout)
+
+
+class _NeverPausing(threading.Event):
+    """A checkpoint that pynetdicom's own thread passes although it is to pause: it lost the processor after a look."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        time.sleep(0.03)
+        return True
+
+
+def test_an_answer_reaches_the_sender_although_pynetdicoms_own_thread_looks_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = DicomResultSender("NODE", Timeouts(connect_s=5, acse_s=5, response_s=5))
+    connected = sender._associate
+
+    def raced(*given: Any) -> Association:
+        association = connected(*given)
+        association.dimse.msg_queue = _LateWaiter()
+        association._reactor_checkpoint, before = _NeverPausing(), association._reactor_checkpoint
+        before.set()
+        return association
+
+    monkeypatch.setattr(sender, "_associate", raced)
+    with Archive() as archive:
+        outcomes = sender.send(archive.destination, [result(tmp_path / "sr.dcm"), result(tmp_path / "second.dcm")])
+        sender.echo(archive.destination)
+
+    assert [outcome.error for outcome in outcomes] == [None, None]
 
 
 def test_a_peer_that_gives_no_answer_is_tried_again(sender: DicomResultSender, tmp_path: Path) -> None:
