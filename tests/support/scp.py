@@ -19,6 +19,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from patchclip_node.dicom.answers import Answers
 from patchclip_node.domain.records import Arrival
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import PlacePolicy
@@ -80,6 +81,7 @@ def associate(
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
     wanted = [build_context(abstract, [syntax]) for abstract, syntax in contexts]
     association = ae.associate("127.0.0.1", scp.port, contexts=wanted, ae_title=called)
+    association.dimse = Answers(association)
     _associations.append(association)
     return association
 
