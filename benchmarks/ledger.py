@@ -74,7 +74,7 @@ def analyse(ledger: SqlLedger) -> None:
 def deliver(ledger: SqlLedger) -> None:
     """Lease and confirm STUDIES deliveries."""
     for _ in range(STUDIES):
-        lease = ledger.deliveries.lease(datetime.now(UTC), "benchmark", 60)
+        lease = ledger.deliveries.lease(datetime.now(UTC), "benchmark", 60, ["pacs"])
         assert lease is not None
         for delivery in lease.deliveries:
             ledger.deliveries.confirm(delivery.id, "benchmark", datetime.now(UTC))

@@ -70,9 +70,9 @@ BREACHES = (
         "patchclip_core/places/regions.py",
         "patchclip_core.places.targets",
     ),
-    Breach("results and the receiver are free of torch", "node/patchclip_node/results/envelope.py", "torch"),
+    Breach("results, the receiver and the lanes are free of torch", "node/patchclip_node/results/envelope.py", "torch"),
     Breach(
-        "results and the receiver are free of torch",
+        "results, the receiver and the lanes are free of torch",
         "node/patchclip_node/dicom/codes.py",
         "patchclip_core.models.network",
     ),

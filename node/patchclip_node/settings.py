@@ -123,7 +123,7 @@ class DestinationSettings(_Section):
     """A storage SCP that results are sent to."""
 
     name: Annotated[str, StringConstraints(pattern=_NAME)]
-    """Name in logs and status pages; also what the ledger remembers, so a renamed destination is a new one."""
+    """Name in logs and status pages; also what the ledger remembers, see `renamed_destinations`."""
     ae_title: AeTitle
     host: str
     port: Port
@@ -177,10 +177,11 @@ class LimitSettings(_Section):
 
 
 class RetrySettings(_Section):
-    """How often and when to try again: the n-th wait is backoff_s * 2**(n-1), at most backoff_max_s."""
+    """How often, how long and when to try again: the n-th wait is backoff_s * 2**(n-1), at most backoff_max_s."""
 
     analysis_attempts: Annotated[int, Field(ge=1)] = 5
-    delivery_attempts: Annotated[int, Field(ge=1)] = 20
+    deliver_for_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
+    """A result that a destination did not take for this long has failed there."""
     backoff_s: Annotated[float, Field(gt=0)] = 5.0
     backoff_max_s: Annotated[float, Field(gt=0)] = 3600.0
 
@@ -235,6 +236,8 @@ class NodeSettings(BaseSettings):
     profiles: tuple[ProfileSettings, ...] = ()
     """Own result profiles, beside or instead of the shipped ones."""
     destinations: tuple[DestinationSettings, ...] = ()
+    renamed_destinations: Mapping[str, str] = {}
+    """Former name of a destination -> its present one, which gets what still waits under the former."""
     web: WebSettings = WebSettings()
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
@@ -261,6 +264,16 @@ class NodeSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _renamed_destinations_exist(self) -> Self:
+        names = {destination.name for destination in self.destinations}
+        for former, present in self.renamed_destinations.items():
+            if present not in names:
+                raise ValueError(f"renamed_destinations: {former}: there is no destination {present}")
+            if former in names:
+                raise ValueError(f"renamed_destinations: {former} is the name of a destination, not a former one")
+        return self
+
+    @model_validator(mode="after")
     def _timings_agree(self) -> Self:
         if self.lease_s < 3 * self.sweep_s:
             raise ValueError("lease_s must be at least 3 * sweep_s, or a healthy worker loses its studies")
@@ -283,6 +296,11 @@ class NodeSettings(BaseSettings):
     def variants_for(self, destination: DestinationSettings) -> tuple[ResultVariant, ...]:
         """Return what a destination gets: its own objects, else its profile's, in the profile's geometry."""
         return self.profile(destination.profile).variants(destination.objects)
+
+    def names_of(self, destination: DestinationSettings) -> tuple[str, ...]:
+        """Return what the ledger knows a destination by: its name, and those that it had before."""
+        former = sorted(old for old, new in self.renamed_destinations.items() if new == destination.name)
+        return (destination.name, *former)
 
     def profile(self, name: str) -> ProfileSettings:
         """Return a profile, an own one before a shipped one. Raises `ConfigurationError` where there is none."""

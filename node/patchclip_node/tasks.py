@@ -1,4 +1,4 @@
-"""The two Celery tasks: what a wake-up call makes a worker do."""
+"""The Celery tasks: what a wake-up call makes a worker do."""
 
 from __future__ import annotations
 

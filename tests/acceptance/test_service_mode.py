@@ -59,7 +59,7 @@ def send(node: Node, folder: Path, count: int) -> list[str]:
 def test_two_workers_share_what_comes_and_a_flushed_broker_loses_nothing(
     node: Node, archive: Archive, redis: Redis, tmp_path: Path
 ) -> None:
-    with redis.running(), node.running("receive"), node.running("work"), node.running("work"):
+    with redis.running(), node.running("receive"), node.running("work"), node.running("work"), node.running("deliver"):
         node.hold.touch()
         studies = send(node, tmp_path, 4)
         wait_until(lambda: node.is_in_analysis, "a worker is within the model")
@@ -124,6 +124,7 @@ def test_a_ledger_that_is_down_refuses_and_what_was_acknowledged_is_kept(
             )
             processes.enter_context(node.running("receive"))
             processes.enter_context(node.running("work"))
+            processes.enter_context(node.running("deliver"))
             node.hold.touch()
             studies = send(node, tmp_path, 1)
             wait_until(lambda: node.is_in_analysis, "a worker is within the model")

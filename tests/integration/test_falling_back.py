@@ -13,7 +13,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, ResultVariant
 from patchclip_node.results import build_results, encode
 from patchclip_node.scu.sender import DicomResultSender
-from patchclip_node.services.deliver import DeliveryService
+from patchclip_node.services.deliver import DeliveryLane
 from tests.peers.archive import Archive
 from tests.support.fakes import START, FakeClock, MemorySpool, make_instance, make_ledger, make_result
 from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
@@ -41,15 +41,16 @@ def test_a_destination_that_stores_pictures_alone_gets_pictures(
     ledger.analyses.finish(leased.study.id, OWNER, START, FinishedAnalysis(results, {"old": wanted}, {}, "{}"))
 
     with Archive(sop_classes=[SecondaryCaptureImageStorage]) as archive:
-        service = DeliveryService(
+        lane = DeliveryLane(
+            destination=replace(archive.destination, name="old", fallback=ResultVariant(ResultKind.SC)),
+            names=["old"],
             deliveries=ledger.deliveries,
             spool=spool,
             sender=DicomResultSender("NODE"),
             clock=FakeClock(),
-            destinations=[replace(archive.destination, name="old", fallback=ResultVariant(ResultKind.SC))],
             policy=POLICY,
         )
-        while service.run_one(OWNER):
+        while lane.run_one(OWNER):
             pass
 
     (received,) = archive.received

@@ -13,7 +13,7 @@ from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.study_summary import StudySummary
 from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
-from tests.support.fakes import FakeClock, FakeQueue, MemorySpool
+from tests.support.fakes import FakeClock, MemorySpool
 from tests.support.studies import OWNER, POLICY, only_revision
 
 PACS = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
@@ -29,7 +29,6 @@ class Bench:
     spool: MemorySpool
     decoder: FakeDecoder = field(default_factory=FakeDecoder)
     analyzer: OpacityEverywhere = field(default_factory=OpacityEverywhere)
-    queue: FakeQueue = field(default_factory=FakeQueue)
     clock: FakeClock = field(default_factory=FakeClock)
     destinations: tuple[DestinationSettings, ...] = (PACS,)
     profiles: tuple[ProfileSettings, ...] = ()
@@ -39,9 +38,7 @@ class Bench:
         settings = NodeSettings(destinations=self.destinations, profiles=self.profiles)
         analysis = StudyAnalysis(self.spool, self.decoder, self.analyzer, result_issuer(), settings.result_plan)
         policy = replace(POLICY, analysis_attempts=self.attempts, backoff_s=10)
-        return AnalysisService(self.ledger.analyses, analysis, self.queue, self.clock, policy, self.clock).run_one(
-            OWNER
-        )
+        return AnalysisService(self.ledger.analyses, analysis, self.clock, policy, self.clock).run_one(OWNER)
 
     def study(self) -> StudyRecord:
         return only_revision(self.ledger)

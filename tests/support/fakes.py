@@ -80,7 +80,7 @@ class MemorySpool:
     def local_path(self, key: str) -> Iterator[Path]:
         if key not in self.files:
             raise FileNotFoundError(key)
-        path = self._lent / key
+        path = self._lent / f"{key}-{uuid.uuid4().hex}"  # lent to several at once perhaps
         path.write_bytes(self.files[key])
         try:
             yield path

@@ -14,8 +14,9 @@ from tests.support.fakes import START, make_instance, make_result
 OWNER = "host:1:1#1"
 LEASE_S = 60.0
 DESTINATION = "pacs"
-POLICY = WorkPolicy(LEASE_S, analysis_attempts=3, delivery_attempts=3, backoff_s=10, backoff_max_s=3600)
-"""Three attempts, ten seconds after the first."""
+OTHER_DESTINATION = "research"
+POLICY = WorkPolicy(LEASE_S, analysis_attempts=3, deliver_for_s=3600, backoff_s=10, backoff_max_s=3600)
+"""Three analyses, an hour of deliveries; ten seconds after the first attempt."""
 
 
 def only_revision(ledger: SqlLedger, study_instance_uid: str = "1.2.3") -> StudyRecord:
@@ -37,18 +38,26 @@ def bring_to(
     owner: str = OWNER,
     results: int = 1,
 ) -> StudyRecord:
-    """Bring a new study of one image to `state`; FAILED is a failed analysis. No other study may be due."""
+    """Bring a new study of one image to `state`; FAILED is a failed analysis. No other study may be due.
+
+    A PARTLY_RETURNED one has a second destination, OTHER_DESTINATION, which has failed.
+    """
     ledger.arrivals.record(make_instance(study_instance_uid, received_at=now))
     if state is not StudyState.RECEIVING:
         ledger.arrivals.close_quiet(now, 0)
     if state not in {StudyState.RECEIVING, StudyState.RECEIVED}:
         _analyse(ledger, state, now, owner, results)
-    if state in {StudyState.RETURNING, StudyState.RETURNED}:
-        lease = ledger.deliveries.lease(now, owner, LEASE_S)
+    if state in {StudyState.RETURNING, StudyState.RETURNED, StudyState.PARTLY_RETURNED}:
+        lease = ledger.deliveries.lease(now, owner, LEASE_S, [DESTINATION])
         assert lease is not None
-        if state is StudyState.RETURNED:
+        if state is not StudyState.RETURNING:
             for delivery in lease.deliveries:
                 ledger.deliveries.confirm(delivery.id, owner, now)
+        if state is StudyState.PARTLY_RETURNED:
+            lease = ledger.deliveries.lease(now, owner, LEASE_S, [OTHER_DESTINATION])
+            assert lease is not None
+            for delivery in lease.deliveries:
+                ledger.deliveries.fail(delivery.id, owner, now, "refused")
     study = newest_revision(ledger, study_instance_uid)
     assert study.state is state
     return study
@@ -68,7 +77,9 @@ def _analyse(ledger: SqlLedger, state: StudyState, now: datetime, owner: str, re
         case _:
             uids = result_uids(study, results)
             built = [make_result(uid, kind) for uid, kind in zip(uids, ResultKind, strict=False)]
-            ledger.analyses.finish(study.id, owner, now, FinishedAnalysis(built, {DESTINATION: uids}, {}, "{}"))
+            names = [DESTINATION, *([OTHER_DESTINATION] if state is StudyState.PARTLY_RETURNED else [])]
+            promised = dict.fromkeys(names, uids)
+            ledger.analyses.finish(study.id, owner, now, FinishedAnalysis(built, promised, {}, "{}"))
 
 
 def result_uids(study: StudyRecord, results: int = 1) -> list[str]:

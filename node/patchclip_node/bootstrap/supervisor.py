@@ -1,4 +1,4 @@
-"""`serve`: the whole node as one process tree. The parent starts receiver, worker and web, and keeps them up."""
+"""`serve`: the whole node as one process tree. The parent starts receiver, worker, lanes and web."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.settings import NodeSettings
 
-COMMANDS: Final = ("receive", "work", "web")
+COMMANDS: Final = ("receive", "work", "deliver", "web")
 """The commands of the children, in the order of their start; they are stopped in it as well, the receiver first."""
 
 STOP_GRACE_S: Final = 20.0
@@ -98,7 +98,7 @@ class Child:
 
 
 def run(settings: NodeSettings, config_path: Path | None) -> None:
-    """Run receiver, worker and status pages until SIGTERM or SIGINT.
+    """Run receiver, worker, delivery and status pages until SIGTERM or SIGINT.
 
     The children read the same configuration file and environment. They end with this process however it ends.
     """

@@ -29,12 +29,10 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
 from patchclip_node.bootstrap.stopping import stop_on_signals
-from patchclip_node.ports.result_sender import Destination
+from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.task_queue import Work
-from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.analyse import AnalysisService, ResultIssuer, StudyAnalysis
 from patchclip_node.services.complete import CompleteService
-from patchclip_node.services.deliver import DeliveryService
 from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
@@ -79,37 +77,26 @@ def build_worker(
     clock = open_clock(ledger)
     app = make_celery(settings.broker_url, settings.queue_dir)
     queue = CeleryTaskQueue(app)
-    name, policy = process_name(), settings.work_policy
-    owner = LeaseOwner(name)
+    owner, policy = LeaseOwner(process_name()), settings.work_policy
     try:
         with open_decoder(settings.limits) as decoder:
             issuer = ResultIssuer(DerivedUidGenerator(), settings.ae_title, definitions, wordings)
             study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan, vocabulary)
-            analysis = AnalysisService(ledger.analyses, study_analysis, queue, clock, policy, calendar)
-            sender = DicomResultSender(settings.ae_title)
-            delivery = DeliveryService(ledger.deliveries, spool, sender, clock, _destinations(settings), policy)
+            analysis = AnalysisService(ledger.analyses, study_analysis, clock, policy, calendar)
             waker = Waker(queue, clock)
             sweep = SweepService(
                 LeaseService(ledger.leases, clock, owner, dead_owners, policy),
                 CompleteService(ledger.arrivals, waker, clock, settings.quiet_s, settings.max_open_s),
                 RemindService(ledger.workload, waker, clock, owner, _end_deaf_worker),
-                HeartbeatService(ledger.workers, clock, owner, name, dead_owners, lambda: waker.trouble),
+                HeartbeatService(ledger.workers, clock, owner, WorkerRole.WORK, dead_owners, lambda: waker.trouble),
                 spool,
                 calendar,
             )
-            steps = {Work.ANALYSE: analysis.run_one, Work.DELIVER: delivery.run_one}
             identity = analyzer.identity
             log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
-            yield Worker(app, WorkOff(steps, owner, stopping), sweep)
+            yield Worker(app, WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping), sweep)
     finally:
         ledger.close()
-
-
-def _destinations(settings: NodeSettings) -> list[Destination]:
-    return [
-        Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).pictures)
-        for one in settings.destinations
-    ]
 
 
 def run(settings: NodeSettings) -> None:

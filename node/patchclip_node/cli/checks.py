@@ -24,6 +24,7 @@ from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.domain.errors import NodeError, PeerError
 from patchclip_node.domain.masking import masked_url
+from patchclip_node.domain.records import DeliveryState
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.settings import NodeSettings
 
@@ -132,11 +133,20 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         return
     database = SqlLedger(settings.effective_ledger_url)
     try:
-        counts = database.workload.counts()
+        counts, waiting = database.workload.counts(), database.workload.waiting_by_destination()
     finally:
         database.close()
     studies = sum(counts.studies_by_state.values())
     yield CheckResult("ledger", Status.OK, f"{where} answers: {studies} studies, {counts.instances} instances")
+    served = {name for destination in settings.destinations for name in settings.names_of(destination)}
+    for name in sorted(set(waiting) - served):
+        detail = f"{waiting[name]} studies wait for a destination {name} that the configuration does not have"
+        advice = f"add it again, or say under renamed_destinations what it is called now: {name}: NEW_NAME"
+        yield CheckResult(f"destination {name}", Status.WARN, detail, advice)
+    if conflicts := counts.deliveries_by_state[DeliveryState.CONFLICT]:
+        detail = f"{conflicts} results were not taken since the destination knows their patient otherwise"
+        advice = "mend the patient on the destination or at the source, then `studies requeue UID`"
+        yield CheckResult("patient conflicts", Status.WARN, detail, advice)
 
 
 def workers(settings: NodeSettings) -> Iterator[CheckResult]:
@@ -163,9 +173,10 @@ def workers(settings: NodeSettings) -> Iterator[CheckResult]:
     if seen:
         found = health(seen, due, free_bytes_above(settings.data_dir, settings.limits.min_free_bytes), now)
         for trouble in found.troubles:
-            yield CheckResult("workers", Status.WARN, trouble, "look at the log of `work`; studies wait meanwhile")
+            yield CheckResult("workers", Status.WARN, trouble, "look at the log of `work` or `deliver`; studies wait")
         if not found.troubles:
-            yield CheckResult("workers", Status.OK, f"{found.working} at work or waiting for it")
+            living = ", ".join(f"{count} {role}" for role, count in found.working.items())
+            yield CheckResult("workers", Status.OK, f"at work or waiting for it: {living}")
     else:
         yield CheckResult("workers", Status.OK, "none is running")
     ahead_s = (SystemClock().now() - now).total_seconds()

@@ -1,4 +1,4 @@
-"""`serve`, `receive`, `work`, `web`: the node's processes."""
+"""`serve`, `receive`, `work`, `deliver`, `web`: the node's processes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(serve)
     app.command(rich_help_panel=PANEL)(receive)
     app.command(rich_help_panel=PANEL)(work)
+    app.command(rich_help_panel=PANEL)(deliver)
     app.command(rich_help_panel=PANEL)(web)
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run the whole node: receiver, worker and status pages in one process tree.
+    """Run the whole node: receiver, worker, delivery and status pages in one process tree.
 
     Needs no other server: studies, queue and images lie in data_dir. A child that dies is started again. Stop it with
     Ctrl-C or SIGTERM; what was acknowledged is kept and continues at the next start.
@@ -37,10 +38,17 @@ def receive(config: ConfigOption = None) -> None:
 
 
 def work(config: ConfigOption = None) -> None:
-    """Run one worker alone (service mode): it analyses studies and returns results. One process a GPU."""
+    """Run one worker alone (service mode): it analyses studies. One process a GPU."""
     from patchclip_node.bootstrap import worker
 
     worker.run(read_settings(config))
+
+
+def deliver(config: ConfigOption = None) -> None:
+    """Run the delivery alone (service mode): results go to the destinations, each of which waits for no other one."""
+    from patchclip_node.bootstrap import deliverer
+
+    deliverer.run(read_settings(config))
 
 
 def web(config: ConfigOption = None) -> None:

@@ -30,6 +30,7 @@ app = typer.Typer(
 
 STATE_STYLES = {
     StudyState.RETURNED: "green",
+    StudyState.PARTLY_RETURNED: "bold yellow",
     StudyState.FAILED: "bold red",
     StudyState.REJECTED: "yellow",
 }
@@ -103,7 +104,9 @@ def requeue(
         list[str] | None, typer.Argument(metavar="[STUDY_UID]...", help="Study Instance UIDs.", show_default=False)
     ] = None,
     config: ConfigOption = None,
-    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every study that is FAILED.")] = False,
+    all_failed: Annotated[
+        bool, typer.Option("--all-failed", help="Every study that is FAILED or PARTLY_RETURNED.")
+    ] = False,
 ) -> None:
     """Work on studies once more.
 
@@ -119,7 +122,8 @@ def requeue(
     with existing_ledger(settings) as ledger:
         wanted = list(study_uid or ())
         if all_failed:
-            wanted += [study.study_instance_uid for study in ledger.studies.find((StudyState.FAILED,), limit=10_000)]
+            failed = (StudyState.FAILED, StudyState.PARTLY_RETURNED)
+            wanted += [study.study_instance_uid for study in ledger.studies.find(failed, limit=10_000)]
         wanted = list(dict.fromkeys(wanted))
         for uid in wanted:
             try:
@@ -131,21 +135,18 @@ def requeue(
             else:
                 accepted.append(study)
                 typer.echo(f"{uid}: revision {study.revision} is {study.state}")
-    if accepted:
-        _wake(settings, accepted)
+    if any(study.state is StudyState.RECEIVED for study in accepted):
+        _wake(settings)
     if len(accepted) < len(wanted):
         raise typer.Exit(EXIT_FAILURE)
 
 
-def _wake(settings: NodeSettings, accepted: list[StudyRecord]) -> None:
+def _wake(settings: NodeSettings) -> None:
     from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 
     queue = CeleryTaskQueue(make_celery(settings.broker_url, settings.queue_dir))
     try:
-        for work in sorted(
-            {Work.DELIVER if study.state is StudyState.RETURNING else Work.ANALYSE for study in accepted}
-        ):
-            queue.wake(work)
+        queue.wake(Work.ANALYSE)
     except RetryableError as error:
         complain(f"note: {error}; a running worker finds the study by itself")
 

@@ -74,7 +74,7 @@ def _trouble(study: StudyRecord) -> str | None:
             return None
         case StudyState.REJECTED:
             return f"not analysed: {study.reason}"
-        case StudyState.FAILED:
+        case StudyState.FAILED | StudyState.PARTLY_RETURNED:
             return f"failed: {study.error}"
         case state:
             return f"still {state} when the time was up{f' ({study.error})' if study.error else ''}"

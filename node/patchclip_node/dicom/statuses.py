@@ -43,6 +43,12 @@ MISTYPED_ARGUMENT: Final = 0x0212
 
 OUT_OF_RESOURCES: Final = 0xA700
 """PS3.4 table B.2-1, A7xx: sending again later may succeed."""
+PATIENT_ID_MISSING: Final = 0xA777
+"""dcm4chee's own: the object has no Patient ID that the archive could file it by."""
+CONFLICTING_PATIENT_ID: Final = 0xA778
+"""dcm4chee's own: the Patient ID belongs to another patient of the archive."""
+CONFLICTING_PATIENT_ATTRIBUTES: Final = 0xA779
+"""dcm4chee's own: the patient's attributes are not those that the archive has."""
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
 """PS3.4 table B.2-1, A9xx."""
 CANNOT_UNDERSTAND: Final = 0xC000

@@ -1,4 +1,4 @@
-"""How long work is leased, how often it is tried, and how long it waits between two tries."""
+"""How long work is leased, how often or how long it is tried, and how long it waits between two tries."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class WorkPolicy:
-    """Leases and retries, alike for analyses and deliveries but for the number of attempts.
+    """Leases and retries.
 
     lease_s: a worker that shows no sign of life for this long loses its work to another one.
-    analysis_attempts, delivery_attempts: from 1; after the last one the work has failed.
+    analysis_attempts: from 1; after the last one the analysis has failed.
+    deliver_for_s: a delivery that does not succeed for this long has failed, however often it was tried.
     backoff_s, backoff_max_s: the wait after the first attempt, and the longest one.
     """
 
     lease_s: float
     analysis_attempts: int
-    delivery_attempts: int
+    deliver_for_s: float
     backoff_s: float
     backoff_max_s: float
 
@@ -25,3 +26,7 @@ class WorkPolicy:
         """Return when to try again after `attempts` (from 1): the wait doubles each time, up to its maximum."""
         doublings = min(attempts - 1, 64)  # far beyond any backoff_max_s, and still a float
         return now + timedelta(seconds=min(self.backoff_s * 2**doublings, self.backoff_max_s))
+
+    def gives_up(self, due_since: datetime, now: datetime) -> bool:
+        """Tell whether a delivery that is due since then is not tried again."""
+        return now - due_since >= timedelta(seconds=self.deliver_for_s)

@@ -181,24 +181,27 @@ class ResultRecord:
 class DeliveryState(StrEnum):
     """Where one result instance stands on its way to one destination.
 
-    REPLACED: the destination does not take objects of this class, and pictures go there instead.
+    REPLACED: the destination does not take objects of this class, and pictures go there instead. CONFLICT: the
+    destination knows the patient otherwise, which a person has to mend; time does not.
     """
 
     PENDING = "PENDING"
     SENDING = "SENDING"
     DELIVERED = "DELIVERED"
     REPLACED = "REPLACED"
+    CONFLICT = "CONFLICT"
     FAILED = "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """One result instance on its way to one destination."""
+    """One result instance on its way to one destination. `due_since`: since when it is to go, or to go once more."""
 
     id: int
     study_id: int
     destination: str
     state: DeliveryState
+    due_since: datetime
     attempts: int
     not_before: datetime | None
     last_error: str | None
@@ -226,15 +229,23 @@ class LedgerCounts:
     oldest_unfinished_at: datetime | None
 
 
+class WorkerRole(StrEnum):
+    """What a process does, named by the command that runs it. WORK: it analyses. DELIVER: it sends results."""
+
+    WORK = "work"
+    DELIVER = "deliver"
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
     """What a worker process said of itself when it was last seen.
 
-    name: `adapters.processes.process_name`. working_since: when it began the piece of work at hand; None while it is
-    idle. trouble: what keeps it from working, '' for nothing.
+    name: `adapters.processes.process_name`. working_since: when it began the piece of work at hand, the oldest one
+    where there are several; None while it is idle. trouble: what keeps it from working, '' for nothing.
     """
 
     name: str
     seen_at: datetime
     working_since: datetime | None = None
     trouble: str = ""
+    role: WorkerRole = WorkerRole.WORK

@@ -20,6 +20,7 @@ class StudyState(StrEnum):
     ANALYSED = "ANALYSED"
     RETURNING = "RETURNING"
     RETURNED = "RETURNED"
+    PARTLY_RETURNED = "PARTLY_RETURNED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
 
@@ -37,6 +38,7 @@ class StudyEvent(StrEnum):
     ANALYSIS_FAILED = "ANALYSIS_FAILED"
     DELIVERY_STARTED = "DELIVERY_STARTED"
     ALL_DELIVERED = "ALL_DELIVERED"
+    SOME_DELIVERED = "SOME_DELIVERED"
     DELIVERY_FAILED = "DELIVERY_FAILED"
     REQUEUED = "REQUEUED"
     DELIVERY_REQUEUED = "DELIVERY_REQUEUED"
@@ -57,9 +59,11 @@ TRANSITIONS: dict[tuple[StudyState, StudyEvent], StudyState] = {
     (S.ANALYSED, E.DELIVERY_STARTED): S.RETURNING,
     (S.ANALYSED, E.ALL_DELIVERED): S.RETURNED,  # a node without destinations keeps its results
     (S.RETURNING, E.ALL_DELIVERED): S.RETURNED,
+    (S.RETURNING, E.SOME_DELIVERED): S.PARTLY_RETURNED,  # one destination has all that it gets, another has not
     (S.RETURNING, E.DELIVERY_FAILED): S.FAILED,
     (S.REJECTED, E.REQUEUED): S.RECEIVED,
     (S.FAILED, E.REQUEUED): S.RECEIVED,
+    (S.PARTLY_RETURNED, E.DELIVERY_REQUEUED): S.RETURNING,
     (S.FAILED, E.DELIVERY_REQUEUED): S.RETURNING,
 }
 """(state, event) -> next state. What is not in here cannot happen."""
@@ -70,7 +74,7 @@ INITIAL_STATES: dict[StudyEvent, StudyState] = {
 }
 """event that opens a revision -> its first state."""
 
-FINAL_STATES = frozenset({S.RETURNED, S.REJECTED, S.FAILED})
+FINAL_STATES = frozenset({S.RETURNED, S.PARTLY_RETURNED, S.REJECTED, S.FAILED})
 OPEN_TO_INSTANCES = frozenset(state for state, event in TRANSITIONS if event is E.INSTANCE_ARRIVED)
 
 

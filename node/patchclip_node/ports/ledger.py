@@ -102,15 +102,19 @@ class Analyses(Protocol):
 class Deliveries(Protocol):
     """Results on their way to their destinations. `owner` holds the lease of `delivery_id`."""
 
-    def lease(self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()) -> DeliveryLease | None:
-        """Lease the most urgent due (study, destination), leaving out the `resting` destinations.
+    def lease(self, now: datetime, owner: str, lease_s: float, names: Collection[str]) -> DeliveryLease | None:
+        """Lease what is most urgent for the one destination that the ledger knows by these `names`.
 
-        Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due.
+        Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due, or while
+        somebody else sends to this destination.
         """
         ...
 
     def confirm(self, delivery_id: int, owner: str, now: datetime) -> None:
-        """SENDING -> DELIVERED. The last open one ends the study: RETURNED, or FAILED if another one failed."""
+        """SENDING -> DELIVERED. The last open one ends the study.
+
+        RETURNED: all have arrived. PARTLY_RETURNED: one destination at least has all that it gets. FAILED: none has.
+        """
         ...
 
     def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
@@ -125,7 +129,11 @@ class Deliveries(Protocol):
         ...
 
     def fail(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
-        """SENDING -> FAILED; when it was the last one open, the study ends FAILED."""
+        """SENDING -> FAILED; when it was the last one open, the study ends as `confirm` says."""
+        ...
+
+    def hold(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
+        """SENDING -> CONFLICT; as `fail` otherwise."""
         ...
 
 
@@ -145,12 +153,11 @@ class Leases(Protocol):
         now: datetime,
         dead_owners: Sequence[str] = (),
         analysis_attempts: int | None = None,
-        delivery_attempts: int | None = None,
     ) -> int:
         """Take back leases that ended or whose owner is dead: ANALYSING -> RECEIVED, SENDING -> PENDING.
 
-        What has used up its attempts (None: without limit) becomes FAILED instead: a study that ends its worker again
-        and again must not do so for ever. Returns how many leases were taken back.
+        An analysis that has used up its attempts (None: without limit) becomes FAILED instead: a study that ends its
+        worker again and again must not do so for ever. Returns how many leases were taken back.
         """
         ...
 
@@ -160,6 +167,10 @@ class Workload(Protocol):
 
     def due(self, now: datetime) -> tuple[int, int]:
         """Return how many analyses and deliveries are due; those of one study to one destination count as one."""
+        ...
+
+    def waiting_by_destination(self) -> dict[str, int]:
+        """Return how many studies wait for each destination, by the name that the ledger knows it by."""
         ...
 
     def counts(self) -> LedgerCounts:
@@ -173,9 +184,10 @@ class Requeueing(Protocol):
     def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
         """Work on the newest revision once more and return the revision that is worked on.
 
-        FAILED with results: its failed deliveries become PENDING, FAILED -> RETURNING. REJECTED, or FAILED without
-        results: -> RECEIVED. RETURNED: a new revision over the same instances opens as RECEIVED, since results that
-        were sent never change. Raises `KeyError` for an unknown study and `ForbiddenTransitionError` for one under way.
+        PARTLY_RETURNED, or FAILED with results: deliveries that failed or met a conflict become PENDING, the study
+        RETURNING. REJECTED, or FAILED without results: -> RECEIVED. RETURNED: a new revision over the same instances
+        opens as RECEIVED, since results that were sent never change. Raises `KeyError` for an unknown study and
+        `ForbiddenTransitionError` for one under way.
         """
         ...
 

@@ -29,13 +29,17 @@ class Destination:
 class SendOutcome:
     """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps it.
 
-    class_refused: the peer accepted no presentation context for its SOP class.
+    permanent: the peer would not take these bytes later either. class_refused: the peer accepted no presentation
+    context for its SOP class. conflict: the peer knows the patient otherwise, which a person has to mend. broken: the
+    association ended before the peer had answered.
     """
 
     path: Path
     error: str | None
     permanent: bool = False
     class_refused: bool = False
+    conflict: bool = False
+    broken: bool = False
 
 
 class ResultSender(Protocol):

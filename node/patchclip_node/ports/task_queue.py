@@ -10,7 +10,6 @@ class Work(StrEnum):
     """What a worker is woken for. What it then works on, the ledger decides."""
 
     ANALYSE = "analyse"
-    DELIVER = "deliver"
 
 
 class TaskQueue(Protocol):

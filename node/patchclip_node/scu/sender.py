@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import structlog
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
@@ -77,13 +78,18 @@ class DicomResultSender:
         if destination.fallback is not None:
             contexts = _with_pictures(contexts)
         association = self._associate(destination, contexts)
+        outcomes: list[SendOutcome] = []
         try:
-            return [
-                item if isinstance(item, SendOutcome) else self._store(association, destination, path, item)
-                for path, item in zip(paths, read, strict=True)
-            ]
+            for path, item in zip(paths, read, strict=True):
+                if isinstance(item, SendOutcome):
+                    outcomes.append(item)
+                elif any(outcome.broken for outcome in outcomes):  # pynetdicom may not know it yet
+                    outcomes.append(_unsent(path, destination))
+                else:
+                    outcomes.append(self._store(association, destination, path, item))
         finally:
             _end(association)
+        return outcomes
 
     def echo(self, destination: Destination) -> None:
         """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
@@ -114,6 +120,7 @@ class DicomResultSender:
                 contexts=contexts,
                 ae_title=destination.ae_title,
                 max_pdu=MAX_PDU_BYTES,
+                evt_handlers=[(evt.EVT_CONN_CLOSE, _end_of_waiting)],
             )
         except socket.gaierror as error:
             raise PeerError(
@@ -154,7 +161,7 @@ class DicomResultSender:
         where = _where(destination)
         sop_class, syntax = UID(dataset.SOPClassUID), UID(dataset.file_meta.TransferSyntaxUID)
         if not association.is_established:
-            return SendOutcome(path, f"{where} ended the association before this object was sent")
+            return _unsent(path, destination)
         acceptable = _UNCOMPRESSED if syntax in _UNCOMPRESSED else (syntax,)
         if not any(
             context.abstract_syntax == sop_class and context.transfer_syntax[0] in acceptable
@@ -169,10 +176,11 @@ class DicomResultSender:
         try:
             response = association.send_c_store(dataset)
         except (RuntimeError, ValueError, AttributeError) as error:
-            return SendOutcome(path, f"{where}: could not be sent: {error}", permanent=association.is_established)
+            alive = association.is_established
+            return SendOutcome(path, f"{where}: could not be sent: {error}", permanent=alive, broken=not alive)
         status = response.get("Status")
         if status is None:
-            return SendOutcome(path, f"{where} gave no answer within {self._timeouts.response_s:g} s")
+            return SendOutcome(path, f"{where} {self._why_no_answer(association)}", broken=True)
         verdict = answer(status)
         if verdict is Answer.STORED:
             if status != SUCCESS:
@@ -180,16 +188,31 @@ class DicomResultSender:
             return SendOutcome(path, None)
         comment = response.get("ErrorComment")
         words = f"{where} answered 0x{status:04X} ({meaning(status)})" + (f": {comment}" if comment else "")
-        return SendOutcome(path, words, permanent=verdict is Answer.REFUSED)
+        return SendOutcome(path, words, permanent=verdict is Answer.REFUSED, conflict=verdict is Answer.CONFLICT)
+
+    def _why_no_answer(self, association: Association) -> str:
+        if association.acse.is_aborted():
+            return "ended the association while it was being sent this object"
+        return f"gave no answer within {self._timeouts.response_s:g} s"
 
 
 class _SendingEntity(AE):
+    """Its sockets wait for a peer that reads nothing no longer than for one that answers nothing."""
+
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
     ) -> AssociationSocket:
         created = PromptSocket(assoc, address=address)
         created.tls_args = tls_args
+        if created.socket is not None and self.network_timeout is not None:
+            limit = struct.pack("ll", int(self.network_timeout), int(self.network_timeout % 1 * 1_000_000))
+            created.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         return created
+
+
+def _end_of_waiting(event: evt.Event) -> None:
+    """Tell whoever waits for a response that none will come: pynetdicom lets it wait for the whole time-out."""
+    event.assoc.dimse.msg_queue.put((None, None))
 
 
 def _read(path: Path) -> Dataset | SendOutcome:
@@ -201,6 +224,10 @@ def _read(path: Path) -> Dataset | SendOutcome:
     if missing or "TransferSyntaxUID" not in dataset.file_meta:
         return SendOutcome(path, f"the file lacks {', '.join(missing) or 'Transfer Syntax UID'}", permanent=True)
     return dataset
+
+
+def _unsent(path: Path, destination: Destination) -> SendOutcome:
+    return SendOutcome(path, f"{_where(destination)} ended the association before this object was sent", broken=True)
 
 
 def _contexts(datasets: Sequence[Dataset]) -> list[PresentationContext]:

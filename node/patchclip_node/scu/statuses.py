@@ -14,6 +14,7 @@ class Answer(Enum):
     STORED = auto()
     TRY_AGAIN = auto()
     REFUSED = auto()
+    CONFLICT = auto()
 
 
 _REFUSALS: Final = {
@@ -33,14 +34,24 @@ _REFUSALS: Final = {
 """General failures (PS3.7 annex C) that the same bytes would meet again."""
 
 
+_CONFLICTS: Final = {
+    statuses.PATIENT_ID_MISSING: "the patient has no Patient ID that it could file this by",
+    statuses.CONFLICTING_PATIENT_ID: "the Patient ID belongs to another patient there",
+    statuses.CONFLICTING_PATIENT_ATTRIBUTES: "it knows this patient with other attributes",
+}
+"""What an archive says of the patient. Time mends none of it, a person does."""
+
+
 def answer(status: int) -> Answer:
     """Say what a status means.
 
     Success, a warning, and a duplicate SOP instance, as after a connection that broke between the peer's storing and
     its answer: the peer has the object. A data set that does not match its class, one that is not understood, and
-    refusals for the class or the sender: the same bytes will not get in. All else, out of resources above all, may
-    pass.
+    refusals for the class or the sender: the same bytes will not get in. A conflict about the patient, which dcm4chee
+    says with statuses of the range "out of resources": a person has to mend it. All else may pass.
     """
+    if status in _CONFLICTS:
+        return Answer.CONFLICT
     if status in {statuses.SUCCESS, statuses.DUPLICATE_SOP_INSTANCE} or statuses.is_warning(status):
         return Answer.STORED
     if status in _REFUSALS or statuses.is_data_set_mismatch(status) or statuses.is_not_understood(status):
@@ -50,8 +61,8 @@ def answer(status: int) -> Answer:
 
 def meaning(status: int) -> str:
     """Return words for a failure status."""
-    if status in _REFUSALS:
-        return _REFUSALS[status]
+    if (words := _REFUSALS.get(status) or _CONFLICTS.get(status)) is not None:
+        return words
     if statuses.is_out_of_resources(status):
         return "out of resources"
     if statuses.is_data_set_mismatch(status):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,33 +21,35 @@ log = structlog.get_logger(__name__)
 
 
 MAX_REST = timedelta(seconds=60)
-"""The longest that one worker leaves a destination alone that did not answer."""
+"""The longest that a destination that did not answer is left alone."""
 
 
-class DeliveryService:
-    """Sends all due results of one study to one destination at a time, over one association.
+class DeliveryLane:
+    """Sends to one destination all due results of one study at a time, over one association.
 
-    A destination that does not answer costs a worker its time-outs, during which it analyses nothing. So it rests, and
-    longer with each failure in a row, while the studies that wait for it stay due.
+    names: what the ledger knows the destination by, those included that it had before. A destination that does not
+    answer rests, longer with each failure in a row, while the studies that wait for it stay due. One thread a lane.
     """
 
     def __init__(
         self,
+        destination: Destination,
+        names: Collection[str],
         deliveries: Deliveries,
         spool: Spool,
         sender: ResultSender,
         clock: Clock,
-        destinations: Iterable[Destination],
         policy: WorkPolicy,
     ) -> None:
+        self.destination = destination
+        self._names = tuple(names)
         self._deliveries = deliveries
         self._spool = spool
         self._sender = sender
         self._clock = clock
-        self._destinations: Mapping[str, Destination] = {one.name: one for one in destinations}
         self._policy = policy
-        self._failures: dict[str, int] = {}
-        self._rests_until: dict[str, datetime] = {}
+        self._failures = 0
+        self._rests_until: datetime | None = None
 
     def run_one(self, owner: str) -> bool:
         """Deliver what is most urgent; False when nothing is due. What was delivered is never sent again.
@@ -55,29 +57,27 @@ class DeliveryService:
         Raises `LedgerUnavailableError`; what is not settled then is leased until the lease ends, and sent once more.
         """
         now = self._clock.now()
-        resting = [name for name, until in self._rests_until.items() if until > now]
-        lease = self._deliveries.lease(now, owner, self._policy.lease_s, resting)
+        if self._rests_until is not None and now < self._rests_until:
+            return False
+        lease = self._deliveries.lease(now, owner, self._policy.lease_s, self._names)
         if lease is None:
             return False
         with structlog.contextvars.bound_contextvars(
             study_instance_uid=lease.study.study_instance_uid,
             revision=lease.study.revision,
-            destination=lease.destination,
+            destination=self.destination.name,
         ):
             self._deliver(lease)
         return True
 
     def _deliver(self, lease: DeliveryLease) -> None:
-        destination = self._destinations.get(lease.destination)
-        if destination is None:
-            error = f"the configuration names no destination {lease.destination!r} any more"
-            self._settle_all(lease, lease.deliveries, error, permanent=True)
-            return
         with ExitStack() as files:
             there, missing = self._open(lease.deliveries, files)
-            self._settle_all(lease, missing, "the spool no longer holds this result", permanent=True)
+            for delivery in missing:
+                error = "the spool no longer holds this result"
+                self._settle(lease, delivery, SendOutcome(Path(), error, permanent=True))
             if there:
-                self._send(lease, destination, there)
+                self._send(lease, there)
 
     def _open(
         self, deliveries: Sequence[DeliveryRecord], files: ExitStack
@@ -93,39 +93,48 @@ class DeliveryService:
                 there[path] = delivery
         return there, missing
 
-    def _send(self, lease: DeliveryLease, destination: Destination, files: Mapping[Path, DeliveryRecord]) -> None:
+    def _send(self, lease: DeliveryLease, files: Mapping[Path, DeliveryRecord]) -> None:
         try:
-            outcomes = self._sender.send(destination, list(files))
+            outcomes = self._sender.send(self.destination, list(files))
         except PeerError as error:
-            self._rest(destination.name)
-            self._settle_all(lease, files.values(), str(error), permanent=False)
+            self._rest()
+            self._settle_all(lease, files.values(), str(error), self._rests_until)
         except Exception as error:
             log.exception("delivery_defect")
-            self._settle_all(lease, files.values(), f"{type(error).__name__}: {error}", permanent=False)
+            self._settle_all(lease, files.values(), f"{type(error).__name__}: {error}")
         else:
-            self._failures.pop(destination.name, None)
+            if any(outcome.broken for outcome in outcomes):
+                self._rest()
+            else:
+                self._failures = 0
             for outcome in outcomes:
                 self._settle(lease, files[outcome.path], outcome)
 
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
         """Let pictures go to the destination instead, where it wants that, there are any, and this is none itself."""
-        pictures = self._destinations[lease.destination].fallback
+        pictures = self.destination.fallback
         if delivery.result.result.kind.is_picture or pictures is None:
             return False
         return self._deliveries.replace(delivery.id, lease.owner, now, error, pictures.key)
 
-    def _rest(self, destination: str) -> None:
-        now, failures = self._clock.now(), self._failures.get(destination, 0) + 1
-        self._failures[destination] = failures
-        self._rests_until[destination] = min(self._policy.due_again(failures, now), now + MAX_REST)
+    def _rest(self) -> None:
+        now, self._failures = self._clock.now(), self._failures + 1
+        self._rests_until = min(self._policy.due_again(self._failures, now), now + MAX_REST)
 
     def _settle_all(
-        self, lease: DeliveryLease, deliveries: Iterable[DeliveryRecord], error: str, *, permanent: bool
+        self,
+        lease: DeliveryLease,
+        deliveries: Iterable[DeliveryRecord],
+        error: str,
+        not_before: datetime | None = None,
     ) -> None:
         for delivery in deliveries:
-            self._settle(lease, delivery, SendOutcome(Path(), error, permanent))
+            self._settle(lease, delivery, SendOutcome(Path(), error), not_before)
 
-    def _settle(self, lease: DeliveryLease, delivery: DeliveryRecord, outcome: SendOutcome) -> None:
+    def _settle(
+        self, lease: DeliveryLease, delivery: DeliveryRecord, outcome: SendOutcome, not_before: datetime | None = None
+    ) -> None:
+        """Write down what became of it. `not_before`: when to try again, instead of what its own attempts say."""
         now, owner = self._clock.now(), lease.owner
         bound = log.bind(
             sop_instance_uid=delivery.result.result.sop_instance_uid,
@@ -136,14 +145,17 @@ class DeliveryService:
             if outcome.error is None:
                 self._deliveries.confirm(delivery.id, owner, now)
                 bound.info("result_delivered")
+            elif outcome.conflict:
+                self._deliveries.hold(delivery.id, owner, now, outcome.error)
+                bound.error("delivery_conflict", error=outcome.error)
             elif outcome.class_refused and self._replaced(lease, delivery, outcome.error, now):
                 bound.warning("pictures_go_instead", error=outcome.error)
-            elif outcome.permanent or delivery.attempts >= self._policy.delivery_attempts:
+            elif outcome.permanent or self._policy.gives_up(delivery.due_since, now):
                 self._deliveries.fail(delivery.id, owner, now, outcome.error)
                 bound.error("delivery_failed", error=outcome.error)
             else:
-                not_before = self._policy.due_again(delivery.attempts, now)
-                self._deliveries.postpone(delivery.id, owner, outcome.error, not_before)
-                bound.warning("delivery_postponed", error=outcome.error, not_before=not_before.isoformat())
+                again = not_before or self._policy.due_again(delivery.attempts, now)
+                self._deliveries.postpone(delivery.id, owner, outcome.error, again)
+                bound.warning("delivery_postponed", error=outcome.error, not_before=again.isoformat())
         except LostLeaseError as error:
             bound.warning("delivery_lease_lost", reason=str(error))  # whoever has it now settles it

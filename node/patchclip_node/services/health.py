@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 
 LOST_AFTER_S: Final = 30.0
 """A worker that was not seen for this long is lost: it hangs as a whole, its host is down, or it was not started."""
@@ -15,13 +15,15 @@ LOST_AFTER_S: Final = 30.0
 HUNG_AFTER_S: Final = 300.0
 """A piece of work that takes longer than this is shown: a model, a decoder or a peer may hang."""
 
+_WORDS: Final = {WorkerRole.WORK: ("worker", "analyses"), WorkerRole.DELIVER: ("process that delivers", "deliveries")}
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a node is. troubles: in words, worst first. working: workers that live. longest_work_s: at one thing."""
+    """How a node is. troubles: in words, worst first. working: processes that live. longest_work_s: at one thing."""
 
     troubles: tuple[str, ...]
-    working: int
+    working: Mapping[WorkerRole, int]
     longest_work_s: float
 
 
@@ -29,18 +31,29 @@ def health(workers: Sequence[WorkerRecord], due: tuple[int, int], free_bytes: in
     """Judge it. due: analyses and deliveries that wait now. free_bytes: what the spool still takes."""
     lost = [one for one in workers if now - one.seen_at >= timedelta(seconds=LOST_AFTER_S)]
     alive = [one for one in workers if one not in lost]
+    working = {role: sum(one.role is role for one in alive) for role in WorkerRole}
     at_work_s = {one.name: (now - one.working_since).total_seconds() for one in alive if one.working_since is not None}
-    troubles = []
-    if not alive:
-        waiting = f"; {due[0]} analyses and {due[1]} deliveries wait" if any(due) else ""
-        troubles.append(f"no worker was seen within {LOST_AFTER_S:g} s{waiting}")
+    troubles = [
+        _nobody(role, waiting)
+        for role, waiting in zip((WorkerRole.WORK, WorkerRole.DELIVER), due, strict=True)
+        if not working[role]
+    ]
     if free_bytes <= 0:
         troubles.append("the disk is full up to its reserve: nothing is received or analysed")
-    troubles += [f"the worker {one.name} was last seen at {one.seen_at:%H:%M:%S} UTC" for one in lost if alive]
-    troubles += [f"the worker {one.name}: {one.trouble}" for one in alive if one.trouble]
     troubles += [
-        f"the worker {name} is at one piece of work for {seconds:.0f} s: model, decoder or peer may hang"
+        f"the {_WORDS[one.role][0]} {one.name} was last seen at {one.seen_at:%H:%M:%S} UTC"
+        for one in lost
+        if working[one.role]
+    ]
+    troubles += [f"the {_WORDS[one.role][0]} {one.name}: {one.trouble}" for one in alive if one.trouble]
+    troubles += [
+        f"{name} is at one piece of work for {seconds:.0f} s: model, decoder or peer may hang"
         for name, seconds in at_work_s.items()
         if seconds >= HUNG_AFTER_S
     ]
-    return Health(tuple(troubles), len(alive), max(at_work_s.values(), default=0.0))
+    return Health(tuple(troubles), working, max(at_work_s.values(), default=0.0))
+
+
+def _nobody(role: WorkerRole, waiting: int) -> str:
+    name, work = _WORDS[role]
+    return f"no {name} was seen within {LOST_AFTER_S:g} s" + (f"; {waiting} {work} wait" if waiting else "")

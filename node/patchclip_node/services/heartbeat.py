@@ -1,4 +1,4 @@
-"""Each worker says in the ledger that it lives and what it is at, so that pages, metrics and `doctor` can see it."""
+"""Each process that works or delivers says in the ledger that it lives and what it is at: pages and `doctor` see it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Workers
 from patchclip_node.services.lease_owner import LeaseOwner
@@ -26,27 +26,26 @@ class HeartbeatService:
         workers: Workers,
         clock: Clock,
         owner: LeaseOwner,
-        name: str,
+        role: WorkerRole,
         dead_owners: Callable[[Sequence[str]], Sequence[str]],
-        trouble: Callable[[], str],
+        trouble: Callable[[], str] = lambda: "",
     ) -> None:
-        """name: of this process. dead_owners: picks those that are certainly gone. trouble: keeps it from working."""
+        """role: of this process. dead_owners: picks those that are certainly gone. trouble: keeps it from working."""
         self._workers = workers
         self._clock = clock
         self._owner = owner
-        self._name = name
+        self._role = role
         self._dead_owners = dead_owners
         self._trouble = trouble
-        self._piece_of_work: str | None = None
-        self._since: datetime | None = None
+        self._since: dict[str, datetime] = {}
         self._said: WorkerRecord | None = None
 
     def run_once(self) -> None:
         """Say it where it is time to, or where something changed."""
-        now, current = self._clock.now(), self._owner.current()
-        if current != self._piece_of_work:
-            self._piece_of_work, self._since = current, None if current is None else now
-        says = WorkerRecord(self._name, now, self._since, self._trouble())
+        now = self._clock.now()
+        self._since = {name: self._since.get(name, now) for name in self._owner.current()}
+        began = min(self._since.values(), default=None)
+        says = WorkerRecord(self._owner.process_name, now, began, self._trouble(), self._role)
         if self._said is not None and not self._is_news(says, self._said):
             return
         self._workers.seen(says)
@@ -55,7 +54,7 @@ class HeartbeatService:
 
     def take_leave(self) -> None:
         """Forget this worker: it ends."""
-        self._workers.gone([self._name])
+        self._workers.gone([self._owner.process_name])
 
     def _is_news(self, says: WorkerRecord, said: WorkerRecord) -> bool:
         """Short pieces of work are not news: each would cost a write."""
@@ -63,6 +62,6 @@ class HeartbeatService:
         return is_time or bool(says.trouble) != bool(said.trouble)
 
     def _ended(self, now: datetime) -> list[str]:
-        others = [worker for worker in self._workers.all() if worker.name != self._name]
+        others = [worker for worker in self._workers.all() if worker.name != self._owner.process_name]
         dead = set(self._dead_owners([worker.name for worker in others]))
         return [one.name for one in others if one.name in dead or now - one.seen_at >= FORGOTTEN_AFTER]

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 class LeaseService:
     """Keeps the leases true.
 
-    owner: the one that this process works under. dead_owners: picks, of owner names, those that are certainly gone.
+    owner: those that this process works under. dead_owners: picks, of owner names, those that are certainly gone.
     """
 
     def __init__(
@@ -36,13 +36,10 @@ class LeaseService:
 
     def run_once(self) -> None:
         """Renew the lease of the work at hand, then take back those that ended or whose owner is gone."""
-        current = self._owner.current()
-        if current is not None:
+        for current in sorted(self._owner.current()):
             self._leases.renew(current, self._clock.now(), self._policy.lease_s)
         owners = self._leases.owners()
         gone = [*self._dead_owners(owners), *self._owner.left_behind(owners)]
-        taken_back = self._leases.expire(
-            self._clock.now(), gone, self._policy.analysis_attempts, self._policy.delivery_attempts
-        )
+        taken_back = self._leases.expire(self._clock.now(), gone, self._policy.analysis_attempts)
         if taken_back:
             log.warning("leases_taken_back", leases=taken_back, owners_gone=gone)

@@ -39,19 +39,17 @@ class RemindService:
         self._unanswered_since: datetime | None = None
 
     def run_once(self) -> None:
-        """Wake a worker for each kind of work that is due."""
-        if self._owner.current() is not None:
+        """Wake a worker where an analysis is due. Deliveries wake nobody: their lanes look for themselves."""
+        if self._owner.current():
             self._unanswered_since = None
             return
-        analyses, deliveries = self._workload.due(self._clock.now())
+        analyses, _ = self._workload.due(self._clock.now())
         pieces_of_work = self._owner.pieces_of_work()
         answered = pieces_of_work != self._pieces_of_work
         self._pieces_of_work = pieces_of_work
         if analyses:
             self._waker.remind(Work.ANALYSE, answered=answered)
-        if deliveries:
-            self._waker.remind(Work.DELIVER, answered=answered)
-        self._listen(is_waiting=bool(analyses or deliveries) and not answered and not self._waker.trouble)
+        self._listen(is_waiting=analyses > 0 and not answered and not self._waker.trouble)
 
     def _listen(self, *, is_waiting: bool) -> None:
         now = self._clock.now()

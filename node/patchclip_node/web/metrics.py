@@ -32,7 +32,9 @@ def render_metrics(counts: LedgerCounts, due: tuple[int, int], health: Health, f
     waiting = Gauge("patchclip_due_work", "Work that waits for a worker now", ["work"], registry=registry)
     for work, count in zip(("analyse", "deliver"), due, strict=True):
         waiting.labels(work).set(count)
-    Gauge("patchclip_workers", "Workers that live", registry=registry).set(health.working)
+    working = Gauge("patchclip_workers", "Processes that live, by what they do", ["role"], registry=registry)
+    for role, living in health.working.items():
+        working.labels(role.value).set(living)
     Gauge("patchclip_troubles", "What /healthz lists", registry=registry).set(len(health.troubles))
     Gauge("patchclip_longest_work_seconds", "Age of the oldest piece of work at hand", registry=registry).set(
         health.longest_work_s

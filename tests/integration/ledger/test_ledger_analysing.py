@@ -323,6 +323,6 @@ class TestRequeue:
         assert (requeued.state, requeued.revision, requeued.error) == (StudyState.RETURNING, 1, None)
         states = [(one.state, one.attempts) for one in ledger.studies.deliveries(study.id)]
         assert states == [(DeliveryState.DELIVERED, 1), (DeliveryState.PENDING, 0)]
-        lease = ledger.deliveries.lease(START, OWNER, LEASE_S)
+        lease = ledger.deliveries.lease(START, OWNER, LEASE_S, ["pacs"])
         assert lease is not None
         assert (lease.destination, [one.id for one in lease.deliveries]) == (DESTINATION, [refused.id])

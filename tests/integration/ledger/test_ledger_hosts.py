@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from patchclip_node.adapters.clock import SteadyClock
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
 from tests.support.fakes import START, make_instance
 from tests.support.studies import LEASE_S, OWNER, bring_to, only_revision
@@ -59,7 +59,7 @@ def test_what_a_worker_says_is_read_back_and_replaced(ledger: SqlLedger) -> None
     ledger.workers.seen(WorkerRecord("here:1:1", START))
     said = [
         WorkerRecord("here:1:1", START + timedelta(seconds=5), START, "the broker\0 does not answer"),
-        WorkerRecord("there:1:1", START),
+        WorkerRecord("there:1:1", START, role=WorkerRole.DELIVER),
     ]
     for worker in said:
         ledger.workers.seen(worker)

@@ -55,7 +55,7 @@ def test_an_ended_delivery_lease_makes_the_delivery_due_again(ledger: SqlLedger)
         DeliveryState.PENDING,
     ]
     assert only_revision(ledger).state is StudyState.RETURNING
-    again = ledger.deliveries.lease(END, "another#1", LEASE_S)
+    again = ledger.deliveries.lease(END, "another#1", LEASE_S, ["pacs"])
     assert again is not None
     assert [(one.id, one.attempts) for one in again.deliveries] == [(second.id, 2)]
 
@@ -107,14 +107,12 @@ def test_a_study_that_ends_its_worker_again_and_again_fails_with_the_reason(ledg
     assert "victim#3" in failed.error
 
 
-def test_a_result_that_ends_its_sender_again_and_again_fails_with_the_reason(ledger: SqlLedger) -> None:
+def test_a_result_whose_sender_ended_is_due_again_however_often_that_was(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.ANALYSED)
-    for attempt in (1, 2):
-        assert ledger.deliveries.lease(START, f"victim#{attempt}", LEASE_S) is not None
-        ledger.leases.expire(START, [f"victim#{attempt}"], delivery_attempts=2)
+    for attempt in range(30):
+        assert ledger.deliveries.lease(START, f"victim#{attempt}", LEASE_S, ["pacs"]) is not None
+        ledger.leases.expire(START, [f"victim#{attempt}"], analysis_attempts=2)
 
-    assert ledger.studies.deliveries(study.id)[0].state is DeliveryState.FAILED
-    failed = only_revision(ledger)
-    assert failed.state is StudyState.FAILED
-    assert failed.error is not None
-    assert "victim#2" in failed.error
+    (delivery,) = ledger.studies.deliveries(study.id)
+    assert (delivery.state, delivery.attempts, delivery.due_since) == (DeliveryState.PENDING, 30, START)
+    assert "victim#29" in str(delivery.last_error)

@@ -36,7 +36,10 @@ def deliver_everything(url: str, owner: str) -> list[tuple[str, str]]:
     """Deliver until nothing is due; returns the studies and destinations, in order."""
     ledger = SqlLedger(url)
     sent = []
-    while (lease := ledger.deliveries.lease(START, owner, 60)) is not None:
+    while ledger.workload.due(START)[1]:
+        lease = ledger.deliveries.lease(START, owner, 60, ["pacs"])
+        if lease is None:  # another process sends there
+            continue
         sent.append((lease.study.study_instance_uid, lease.destination))
         for delivery in lease.deliveries:
             ledger.deliveries.confirm(delivery.id, owner, START)

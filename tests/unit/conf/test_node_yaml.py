@@ -26,7 +26,8 @@ def keys_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def keys_in(content: Any) -> Any:
-    return {name: keys_in(value) for name, value in content.items()} if isinstance(content, dict) else None
+    """Return all keys of the file, nested; an empty mapping is a value."""
+    return {name: keys_in(value) for name, value in content.items()} if content and isinstance(content, dict) else None
 
 
 def test_the_file_names_every_setting_and_no_other() -> None:

@@ -43,10 +43,7 @@ def test_an_example_changes_its_setting(example: str, monkeypatch: pytest.Monkey
     assert read_settings(None) != before
 
 
-def test_the_attempts_and_hours_of_a_delivery_are_those_of_the_defaults() -> None:
-    retry = NodeSettings().retry
-    waits = [min(retry.backoff_s * 2**n, retry.backoff_max_s) for n in range(retry.delivery_attempts - 1)]
+def test_the_days_of_a_delivery_are_those_of_the_default() -> None:
+    (said,) = re.findall(r"`retry.deliver_for_s`, by default (\d+) days", page("docs/administrator.md"))
 
-    (said,) = re.findall(r"with the defaults (\d+) times within ([\d.]+) hours", page("docs/administrator.md"))
-
-    assert said == (str(retry.delivery_attempts), f"{sum(waits) / 3600:.1f}")
+    assert int(said) * 86_400 == NodeSettings().retry.deliver_for_s

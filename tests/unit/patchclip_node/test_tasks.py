@@ -30,48 +30,39 @@ class Due:
         return True
 
 
-def work_off(analyse: Step, deliver: Step, stopping: Callable[[], bool] = lambda: False) -> WorkOff:
-    return WorkOff({Work.ANALYSE: analyse, Work.DELIVER: deliver}, LeaseOwner("host:1:2"), stopping)
+def work_off(analyse: Step, stopping: Callable[[], bool] = lambda: False) -> WorkOff:
+    return WorkOff({Work.ANALYSE: analyse}, LeaseOwner("host:1:2"), stopping)
 
 
-def test_analyses_and_deliveries_take_turns_until_nothing_is_due() -> None:
+def test_it_works_until_nothing_is_due() -> None:
     done: list[str] = []
 
-    work_off(Due("a", 3, done), Due("d", 2, done))(Work.ANALYSE)
+    work_off(Due("a", 3, done))(Work.ANALYSE)
 
-    assert done == ["a", "d", "a", "d", "a"]
-
-
-def test_what_was_called_for_comes_first() -> None:
-    done: list[str] = []
-
-    work_off(Due("a", 1, done), Due("d", 1, done))(Work.DELIVER)
-
-    assert done == ["d", "a"]
+    assert done == ["a", "a", "a"]
 
 
 def test_each_piece_of_work_has_an_owner_name_of_its_own() -> None:
-    analyse, deliver = Due("a", 1, []), Due("d", 0, [])
+    analyse = Due("a", 3, [])
 
-    work_off(analyse, deliver)(Work.ANALYSE)
+    work_off(analyse)(Work.ANALYSE)
 
-    owners = analyse.owners + deliver.owners
-    assert len(set(owners)) == len(owners) == 4
+    assert len(set(analyse.owners)) == len(analyse.owners) == 4
 
 
 def test_no_further_piece_is_begun_once_the_process_is_to_stop() -> None:
     done: list[str] = []
 
-    work_off(Due("a", 9, done), Due("d", 9, done), stopping=lambda: len(done) >= 3)(Work.ANALYSE)
+    work_off(Due("a", 9, done), stopping=lambda: len(done) >= 3)(Work.ANALYSE)
 
-    assert done == ["a", "d", "a"]
+    assert done == ["a", "a", "a"]
 
 
 def test_a_ledger_that_is_down_ends_the_turn_without_a_defect() -> None:
     def unavailable(owner: str) -> bool:
         raise LedgerUnavailableError("the ledger does not answer")
 
-    work_off(unavailable, unavailable)(Work.ANALYSE)
+    work_off(unavailable)(Work.ANALYSE)
 
 
 def test_a_defect_is_raised() -> None:
@@ -79,7 +70,7 @@ def test_a_defect_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        work_off(defect, defect)(Work.ANALYSE)
+        work_off(defect)(Work.ANALYSE)
 
 
 @pytest.mark.parametrize("work", list(Work))

@@ -71,7 +71,7 @@ class SqlAnalyses:
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, **values)
             _keep_image_reasons(connection, study_id, finished.image_reasons)
             ids = _insert_results(connection, study_id, now, finished.results)
-            if not _plan_deliveries(connection, study_id, finished.destinations, ids):
+            if not _plan_deliveries(connection, study_id, now, finished.destinations, ids):
                 change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "no destinations")
 
     def reject(self, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]) -> None:
@@ -133,7 +133,11 @@ def _insert_results(
 
 
 def _plan_deliveries(
-    connection: Connection, study_id: int, destinations: Mapping[str, Sequence[str]], ids: Mapping[str, int]
+    connection: Connection,
+    study_id: int,
+    now: datetime,
+    destinations: Mapping[str, Sequence[str]],
+    ids: Mapping[str, int],
 ) -> int:
     """Plan each result for each destination that gets it; returns how many deliveries that are."""
     planned = [(name, uid) for name, uids in destinations.items() for uid in uids]
@@ -143,7 +147,12 @@ def _plan_deliveries(
     for name, uid in planned:
         connection.execute(
             insert(deliveries).values(
-                study_id=study_id, result_id=ids[uid], destination=name, state=DeliveryState.PENDING.value, attempts=0
+                study_id=study_id,
+                result_id=ids[uid],
+                destination=name,
+                state=DeliveryState.PENDING.value,
+                due_since=now,
+                attempts=0,
             )
         )
     return len(planned)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import clocks, events, workers
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 
 
 class SqlClocks:
@@ -43,11 +44,12 @@ class SqlWorkers:
 
     def seen(self, worker: WorkerRecord) -> None:
         """See the port."""
-        values = {"seen_at": worker.seen_at, "working_since": worker.working_since, "trouble": worker.trouble}
+        values = asdict(worker)
+        values["role"] = worker.role.value
         with self._database.write() as connection:
             known = connection.execute(update(workers).where(workers.c.name == worker.name).values(**values)).rowcount
             if not known:
-                connection.execute(insert(workers).values(name=worker.name, **values))
+                connection.execute(insert(workers).values(**values))
 
     def gone(self, names: Sequence[str]) -> None:
         """See the port."""
@@ -59,7 +61,7 @@ class SqlWorkers:
         """See the port."""
         with self._database.read() as connection:
             found = connection.execute(select(workers).order_by(workers.c.name)).mappings()
-            return [WorkerRecord(**row) for row in found]
+            return [WorkerRecord(**(dict(row) | {"role": WorkerRole(row["role"])})) for row in found]
 
 
 def _start(connection: Connection, host: str) -> datetime | None:

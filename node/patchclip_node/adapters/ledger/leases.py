@@ -43,14 +43,13 @@ class SqlLeases:
         now: datetime,
         dead_owners: Sequence[str] = (),
         analysis_attempts: int | None = None,
-        delivery_attempts: int | None = None,
     ) -> int:
         """See the port."""
         with self._database.write() as connection:
             ended_studies = connection.execute(select(studies).where(_ended(studies, now, dead_owners))).all()
             for row in ended_studies:
                 error = f"the worker {row.lease_owner} ended or hung during the analysis (attempt {row.attempts})"
-                if _exhausted(row.attempts, analysis_attempts):
+                if analysis_attempts is not None and row.attempts >= analysis_attempts:
                     error += "; this study is not tried again, since it may be what ends the workers"
                     event = StudyEvent.ANALYSIS_FAILED
                 else:
@@ -58,14 +57,9 @@ class SqlLeases:
                 change(connection, row.id, StudyState.ANALYSING, event, now, error, row.lease_owner, error=error)
             ended_deliveries = connection.execute(select(deliveries).where(_ended(deliveries, now, dead_owners))).all()
             for row in ended_deliveries:
-                error = f"the worker {row.lease_owner} ended or hung while it sent (attempt {row.attempts})"
-                take_back(connection, row, now, error, give_up=_exhausted(row.attempts, delivery_attempts))
+                take_back(connection, row.id, f"{row.lease_owner} ended or hung while it sent (attempt {row.attempts})")
             return len(ended_studies) + len(ended_deliveries)
 
 
 def _ended(table: Table, now: datetime, dead_owners: Sequence[str]) -> Any:
     return (table.c.lease_expires_at <= now) | table.c.lease_owner.in_(dead_owners)
-
-
-def _exhausted(attempts: int, allowed: int | None) -> bool:
-    return allowed is not None and attempts >= allowed

@@ -88,6 +88,17 @@ class SqlWorkload:
                 connection.execute(select(func.count()).select_from(sendings.subquery())).scalar_one(),
             )
 
+    def waiting_by_destination(self) -> dict[str, int]:
+        """See the port."""
+        studies_of_it = func.count(deliveries.c.study_id.distinct()).label("number")
+        waiting = (
+            select(deliveries.c.destination, studies_of_it)
+            .where(deliveries.c.state == DeliveryState.PENDING.value)
+            .group_by(deliveries.c.destination)
+        )
+        with self._database.read() as connection:
+            return {row.destination: row.number for row in connection.execute(waiting)}
+
     def counts(self) -> LedgerCounts:
         """See the port."""
         final = [state.value for state in FINAL_STATES]

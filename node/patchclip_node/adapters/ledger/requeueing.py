@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.receiving import newest_revision
+from patchclip_node.adapters.ledger.returning import GIVEN_UP
 from patchclip_node.adapters.ledger.schema import deliveries, results, studies
 from patchclip_node.domain.records import DeliveryState, StudyRecord
 from patchclip_node.domain.states import StudyEvent, StudyState
@@ -49,15 +51,19 @@ class SqlRequeueing:
                 study_id = open_revision(
                     connection, StudyEvent.REQUEUED, now, detail, revision=newest.revision + 1, **carried
                 )
-            elif state is StudyState.FAILED and _has_results(connection, newest):
+            elif state in {StudyState.FAILED, StudyState.PARTLY_RETURNED} and _has_results(connection, newest):
                 change(connection, study_id, state, StudyEvent.DELIVERY_REQUEUED, now, error=None)
-                failed = (deliveries.c.study_id == study_id) & (deliveries.c.state == DeliveryState.FAILED.value)
-                again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": None}
-                connection.execute(update(deliveries).where(failed).values(**again))
+                _send_again(connection, study_id, GIVEN_UP, now)
             else:
                 fresh: dict[str, Any] = {"attempts": 0, "not_before": None, "reason": None, "error": None}
                 change(connection, study_id, state, StudyEvent.REQUEUED, now, **fresh)
             return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
+
+
+def _send_again(connection: Connection, study_id: int, states: Collection[DeliveryState], now: datetime) -> None:
+    chosen = (deliveries.c.study_id == study_id) & deliveries.c.state.in_([state.value for state in states])
+    again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": None, "due_since": now}
+    connection.execute(update(deliveries).where(chosen).values(**again))
 
 
 def _has_results(connection: Connection, study: Row[Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, state_of
@@ -15,6 +15,9 @@ from patchclip_node.adapters.ledger.schema import deliveries, results, studies
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
+
+GIVEN_UP = frozenset({DeliveryState.FAILED, DeliveryState.CONFLICT})
+"""What no clock, but an administrator may send again."""
 
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
@@ -25,13 +28,20 @@ class SqlDeliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lease(self, now: datetime, owner: str, lease_s: float, resting: Collection[str] = ()) -> DeliveryLease | None:
+    def lease(self, now: datetime, owner: str, lease_s: float, names: Collection[str]) -> DeliveryLease | None:
         """See the port."""
+        due = due_for_delivery(now) & deliveries.c.destination.in_(names)
+        with self._database.read() as connection:  # lanes look often; a look takes no writer's lock
+            if not connection.execute(select(exists().where(due))).scalar_one():
+                return None
+        under_way = (deliveries.c.state == DeliveryState.SENDING.value) & deliveries.c.destination.in_(names)
         with self._database.write() as connection:
+            if connection.execute(select(exists().where(under_way))).scalar_one():
+                return None
             found = connection.execute(
                 select(deliveries.c.study_id, deliveries.c.destination)
                 .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
-                .where(due_for_delivery(now) & deliveries.c.destination.not_in(resting))
+                .where(due)
                 .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
                 .limit(1)
             ).one_or_none()
@@ -90,6 +100,7 @@ class SqlDeliveries:
                         result_id=result_id,
                         destination=row.destination,
                         state=DeliveryState.PENDING.value,
+                        due_since=now,
                         attempts=0,
                     )
                 )
@@ -99,9 +110,16 @@ class SqlDeliveries:
 
     def fail(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """See the port."""
+        self._give_up(delivery_id, owner, now, error, DeliveryState.FAILED)
+
+    def hold(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
+        """See the port."""
+        self._give_up(delivery_id, owner, now, error, DeliveryState.CONFLICT)
+
+    def _give_up(self, delivery_id: int, owner: str, now: datetime, error: str, state: DeliveryState) -> None:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            _set(connection, row.id, state=DeliveryState.FAILED.value, last_error=error)
+            _set(connection, row.id, state=state.value, last_error=error)
             end_if_settled(connection, row.study_id, now)
 
 
@@ -121,11 +139,9 @@ def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]
     return [rows.delivery(row, built[row.result_id]) for row in found]
 
 
-def take_back(connection: Connection, row: Row[Any], now: datetime, error: str, *, give_up: bool) -> None:
-    """End a delivery's lease from outside: due again at once, or failed."""
-    state = DeliveryState.FAILED if give_up else DeliveryState.PENDING
-    _set(connection, row.id, state=state.value, last_error=error)
-    end_if_settled(connection, row.study_id, now)
+def take_back(connection: Connection, delivery_id: int, error: str) -> None:
+    """End a delivery's lease from outside: due again at once."""
+    _set(connection, delivery_id, state=DeliveryState.PENDING.value, last_error=error)
 
 
 def end_if_settled(connection: Connection, study_id: int, now: datetime) -> None:
@@ -133,14 +149,14 @@ def end_if_settled(connection: Connection, study_id: int, now: datetime) -> None
     all_of_study = deliveries_of(connection, study_id)
     if any(one.state in {DeliveryState.PENDING, DeliveryState.SENDING} for one in all_of_study):
         return
-    failures = {
-        f"{one.destination}: {one.last_error}": None for one in all_of_study if one.state is DeliveryState.FAILED
-    }
-    if failures:
-        error = "; ".join(failures)
-        change(connection, study_id, StudyState.RETURNING, StudyEvent.DELIVERY_FAILED, now, error, error=error)
-    else:
+    failures = [one for one in all_of_study if one.state in GIVEN_UP]
+    if not failures:
         change(connection, study_id, StudyState.RETURNING, StudyEvent.ALL_DELIVERED, now)
+        return
+    error = "; ".join(dict.fromkeys(f"{one.destination}: {one.last_error}" for one in failures))
+    complete = {one.destination for one in all_of_study} - {one.destination for one in failures}
+    event = StudyEvent.SOME_DELIVERED if complete else StudyEvent.DELIVERY_FAILED
+    change(connection, study_id, StudyState.RETURNING, event, now, error, error=error)
 
 
 def _leased(connection: Connection, delivery_id: int, owner: str) -> Row[Any]:

@@ -138,6 +138,7 @@ def delivery(row: Row[Any], of: ResultRecord) -> DeliveryRecord:
         study_id=row.study_id,
         destination=row.destination,
         state=DeliveryState(row.state),
+        due_since=row.due_since,
         attempts=row.attempts,
         not_before=row.not_before,
         last_error=row.last_error,

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from patchclip_node.domain.records import DeliveryState
+from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import ResultKind
 
@@ -181,6 +181,7 @@ deliveries = Table(
     Column("result_id", ForeignKey("results.id"), nullable=False),
     Column("destination", Text, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("due_since", UtcDateTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("not_before", UtcDateTime),
     Column("lease_owner", Text),
@@ -193,6 +194,7 @@ deliveries = Table(
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
     CheckConstraint("(state = 'DELIVERED') = (delivered_at IS NOT NULL)", name="delivered_has_time"),
     Index(None, "study_id"),
+    Index(None, "destination", "state", "not_before"),
     Index(None, "state", "not_before"),
 )
 """One row for each result and destination."""
@@ -227,5 +229,7 @@ workers = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     Column("working_since", UtcDateTime),
     Column("trouble", ForeignText, nullable=False),
+    Column("role", String(16), nullable=False),
+    _one_of("role", WorkerRole, "role_known"),
 )
 """One row for each worker process that lives, or ended without taking leave."""

@@ -12,7 +12,6 @@ from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import LeasedStudy
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Analyses
-from patchclip_node.ports.task_queue import TaskQueue, Work
 from patchclip_node.services.analyse.outcome import FinishedStudy, RejectedStudy
 from patchclip_node.services.analyse.study import StudyAnalysis
 from patchclip_node.services.outage import Outage
@@ -33,7 +32,6 @@ class AnalysisService:
         self,
         analyses: Analyses,
         analysis: StudyAnalysis,
-        queue: TaskQueue,
         clock: Clock,
         policy: WorkPolicy,
         calendar: Clock,
@@ -41,7 +39,6 @@ class AnalysisService:
         """`clock` is the ledger's; `calendar` shows the time that results are dated by."""
         self._analyses = analyses
         self._analysis = analysis
-        self._queue = queue
         self._clock = clock
         self._policy = policy
         self._calendar = calendar
@@ -111,11 +108,6 @@ class AnalysisService:
             results=[result.kind.value for result in study.analysis.results],
             seconds=study.seconds,
         )
-        if study.analysis.destinations:
-            try:
-                self._queue.wake(Work.DELIVER)
-            except RetryableError as error:
-                log.warning("wake_failed", work=Work.DELIVER.value, error=_described(error))
 
     def _wait_for_room(self, leased: LeasedStudy, error: str) -> None:
         now = self._clock.now()

@@ -17,7 +17,15 @@ from sqlalchemy import select
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
 from patchclip_node.domain.errors import ForbiddenTransitionError, LostLeaseError
-from patchclip_node.domain.records import Arrival, DeliveryLease, DeliveryState, FinishedAnalysis, LeasedStudy, Priority
+from patchclip_node.domain.records import (
+    Arrival,
+    DeliveryLease,
+    DeliveryRecord,
+    DeliveryState,
+    FinishedAnalysis,
+    LeasedStudy,
+    Priority,
+)
 from patchclip_node.domain.states import FINAL_STATES, INITIAL_STATES, TRANSITIONS, StudyState
 from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import FakeClock, make_instance, make_ledger, make_result
@@ -135,15 +143,20 @@ class LedgerHistory(RuleBasedStateMachine):
             study.id, leased.owner, self.clock.now(), FinishedAnalysis(results, promised, {}, "{}")
         )
 
-    @rule()
-    def a_worker_leases_a_delivery(self) -> None:
-        _, due = self.ledger.workload.due(self.clock.now())
-        lease = self.ledger.deliveries.lease(self.clock.now(), self._new_owner(), LEASE_S)
-        assert (lease is not None) is (due > 0)
+    @rule(destination=st.sampled_from(["pacs-0", "pacs-1"]))
+    def a_lane_leases_a_delivery(self, destination: str) -> None:
+        now = self.clock.now()
+        there = [one for one in self._deliveries() if one.destination == destination]
+        due = any(one.state is DeliveryState.PENDING and (one.not_before or now) <= now for one in there)
+        taken = any(one.state is DeliveryState.SENDING for one in there)
+        lease = self.ledger.deliveries.lease(now, self._new_owner(), LEASE_S, [destination])
+        assert (lease is not None) is (due and not taken)
         if lease is not None:
             assert lease.deliveries
-            assert all(one.attempts <= ATTEMPTS for one in lease.deliveries)
             self.sendings.append(lease)
+
+    def _deliveries(self) -> list[DeliveryRecord]:
+        return [one for study in self.ledger.studies.find() for one in self.ledger.studies.deliveries(study.id)]
 
     @precondition(lambda self: self.sendings)
     @rule(data=st.data())
@@ -153,11 +166,13 @@ class LedgerHistory(RuleBasedStateMachine):
         now = self.clock.now()
         for delivery in lease.deliveries:
             try:
-                match data.draw(st.sampled_from(["deliver", "postpone", "fail"])):
+                match data.draw(st.sampled_from(["deliver", "postpone", "hold", "fail"])):
                     case "deliver":
                         self.ledger.deliveries.confirm(delivery.id, lease.owner, now)
                         self.delivered[delivery.destination, delivery.result.result.sop_instance_uid] += 1
-                    case "postpone" if delivery.attempts < ATTEMPTS:
+                    case "hold":
+                        self.ledger.deliveries.hold(delivery.id, lease.owner, now, "another patient")
+                    case "postpone":
                         self.ledger.deliveries.postpone(delivery.id, lease.owner, "busy", now + timedelta(seconds=10))
                     case _:
                         self.ledger.deliveries.fail(delivery.id, lease.owner, now, "refused")
@@ -176,7 +191,7 @@ class LedgerHistory(RuleBasedStateMachine):
     def leases_are_taken_back(self, data: st.DataObject) -> None:
         owners = self.ledger.leases.owners()
         dead = data.draw(st.lists(st.sampled_from(owners), unique=True)) if owners else []
-        self.ledger.leases.expire(self.clock.now(), dead, ATTEMPTS, ATTEMPTS)
+        self.ledger.leases.expire(self.clock.now(), dead, ATTEMPTS)
         assert not set(dead) & set(self.ledger.leases.owners())
 
     @rule(uid=st.sampled_from(STUDIES))

@@ -37,8 +37,9 @@ def ledger(settings: NodeSettings) -> Iterator[SqlLedger]:
     ledger.close()
 
 
-def test_importing_the_receiver_imports_no_torch() -> None:
-    program = "import patchclip_node.bootstrap.receiver, sys; assert 'torch' not in sys.modules"
+@pytest.mark.parametrize("process", ["receiver", "deliverer"])
+def test_importing_the_process_imports_no_torch(process: str) -> None:
+    program = f"import patchclip_node.bootstrap.{process}, sys; assert 'torch' not in sys.modules"
 
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 

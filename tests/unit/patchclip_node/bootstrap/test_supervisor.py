@@ -140,7 +140,8 @@ def test_children_get_the_same_configuration_file(monkeypatch: pytest.MonkeyPatc
     commands = [supervisor._command(name, Path("node.yaml")) for name in supervisor.COMMANDS]
 
     assert commands == [
-        [sys.executable, "-m", "patchclip_node", name, "--config", "node.yaml"] for name in ("receive", "work", "web")
+        [sys.executable, "-m", "patchclip_node", name, "--config", "node.yaml"]
+        for name in ("receive", "work", "deliver", "web")
     ]
     assert supervisor._command("work", None)[-1] == "work"
 

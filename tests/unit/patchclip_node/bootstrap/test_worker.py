@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +16,7 @@ from patchclip_core.checkpoints import checkpoint
 from patchclip_core.values.results import Analyzer
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.deliverer import build_deliverer
 from patchclip_node.bootstrap.receiver import build_receiver
 from patchclip_node.bootstrap.web import build_web
 from patchclip_node.bootstrap.worker import Worker, _consume, build_worker
@@ -25,7 +26,7 @@ from patchclip_node.services.sweep import SweepService
 from patchclip_node.settings import DestinationSettings, LimitSettings, NodeSettings, read_settings
 from patchclip_node.tasks import WorkOff
 from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION, Archive
-from tests.peers.processes import free_port
+from tests.peers.processes import free_port, wait_until
 from tests.peers.radiographs import radiograph
 
 BRIGHT = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
@@ -51,6 +52,18 @@ def load_bright(name: str, device: str) -> Analyzer:
     return checkpoint.load(BRIGHT, device)
 
 
+def deliver_until(settings: NodeSettings, done: Callable[[], bool]) -> None:
+    stop = threading.Event()
+    with build_deliverer(settings) as service:
+        lanes = threading.Thread(target=service.run, args=(stop, 0.1))
+        lanes.start()
+        try:
+            wait_until(done, "the results have arrived")
+        finally:
+            stop.set()
+            lanes.join()
+
+
 def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
     dataset = radiograph(bright=True)
     ae = AE("MODALITY")
@@ -66,6 +79,7 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
         with build_worker(settings, lambda: False, load_bright) as worker:
             worker.sweep.run_once()
             worker.work_off(Work.ANALYSE)
+        deliver_until(settings, lambda: bool(archive.sop_instance_uids[1:]))
         (study,) = ledger.studies.revisions(dataset.StudyInstanceUID)
         with TestClient(build_web(settings, ledger, spool, open_clock(ledger))) as browser:
             page = browser.get(f"/studies/{dataset.StudyInstanceUID}")
@@ -104,11 +118,11 @@ def test_a_call_over_the_queue_makes_the_worker_work(tmp_path: Path) -> None:
         stop.set()
 
     worker = worker_that(note, tmp_path)
-    CeleryTaskQueue(worker.app).wake(Work.DELIVER)
+    CeleryTaskQueue(worker.app).wake(Work.ANALYSE)
 
     status = _consume(worker, settings_in(tmp_path), stop)
 
-    assert (status, called) == (os.EX_OK, [Work.DELIVER])
+    assert (status, called) == (os.EX_OK, [Work.ANALYSE])
 
 
 def test_a_defect_ends_the_process_with_a_status_that_says_so(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.unit.patchclip_node.cli.conftest import Command
         ("serve",),
         ("receive",),
         ("work",),
+        ("deliver",),
         ("web",),
         ("analyze",),
         ("render",),
@@ -58,7 +59,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     assert answer.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["serve", "receive", "work", "web"])
+@pytest.mark.parametrize("name", ["serve", "receive", "work", "deliver", "web"])
 def test_a_process_refuses_a_wrong_configuration_with_one_message(command: Command, name: str, tmp_path: Path) -> None:
     config = tmp_path / "node.yaml"
     config.write_text("prot: 104\n")

@@ -21,11 +21,14 @@ from patchclip_node.cli import checks
 from patchclip_node.cli.checks import Status, run_check
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 from patchclip_node.domain.reception import Reception
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
+from patchclip_node.domain.states import StudyState
 from patchclip_node.services.health import LOST_AFTER_S
 from patchclip_node.settings import NodeSettings
 from tests.peers.archive import Archive
 from tests.peers.processes import free_port
+from tests.support.fakes import START, make_ledger
+from tests.support.studies import OWNER, bring_to
 from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
 
 
@@ -147,6 +150,35 @@ def test_a_database_that_is_not_a_ledger_fails(tmp_path: Path) -> None:
     assert statuses(checks.ledger, given) == {"ledger": Status.FAIL}
 
 
+def test_studies_that_wait_for_a_destination_nobody_has_are_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    ledger = make_ledger(tmp_path / "old")
+    bring_to(ledger, StudyState.ANALYSED, "1.1")
+    bring_to(ledger, StudyState.ANALYSED, "1.2")
+    ledger.close()
+    new = {"name": "new", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+    url = f"sqlite:///{tmp_path / 'old' / 'ledger.sqlite'}"
+
+    removed = run_check(checks.ledger, settings(tmp_path, ledger_url=url, destinations=[new]))
+    renamed = settings(tmp_path, ledger_url=url, destinations=[new], renamed_destinations={"pacs": "new"})
+
+    assert [(one.name, one.status) for one in removed] == [("ledger", Status.OK), ("destination pacs", Status.WARN)]
+    assert removed[1].detail.startswith("2 studies wait")
+    assert "pacs: NEW_NAME" in removed[1].advice
+    assert statuses(checks.ledger, renamed) == {"ledger": Status.OK}
+
+
+def test_a_patient_conflict_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    ledger = make_ledger(tmp_path / "old")
+    study = bring_to(ledger, StudyState.RETURNING)
+    ledger.deliveries.hold(ledger.studies.deliveries(study.id)[0].id, OWNER, START, "0xA779")
+    ledger.close()
+    given = settings(tmp_path, ledger_url=f"sqlite:///{tmp_path / 'old' / 'ledger.sqlite'}")
+
+    assert statuses(checks.ledger, given)["patient conflicts"] is Status.WARN
+
+
 def test_a_broker_that_does_not_answer_fails_and_its_password_stays_hidden(tmp_path: Path) -> None:
     (result,) = run_check(checks.queue, settings(tmp_path, broker_url=f"redis://:hunter2@127.0.0.1:{free_port()}/0"))
 
@@ -254,6 +286,7 @@ def test_workers_are_seen_and_one_that_was_not_seen_for_long_is_a_warning(tmp_pa
         assert statuses(checks.workers, given) == {"workers": Status.OK}
         now = open_clock(ledger).now()
         ledger.workers.seen(WorkerRecord("there:1:1", now))
+        ledger.workers.seen(WorkerRecord("there:2:2", now, role=WorkerRole.DELIVER))
         assert statuses(checks.workers, given) == {"workers": Status.OK}
         ledger.workers.seen(WorkerRecord("there:1:1", now - timedelta(seconds=LOST_AFTER_S)))
 

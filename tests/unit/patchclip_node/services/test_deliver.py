@@ -12,7 +12,7 @@ from patchclip_node.domain.records import DeliveryState, FinishedAnalysis
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination, SendOutcome
-from patchclip_node.services.deliver import DeliveryService
+from patchclip_node.services.deliver import MAX_REST, DeliveryLane
 from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
 from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
 
@@ -22,11 +22,27 @@ DESTINATIONS = [
 ]
 
 
+class Lanes:
+    """A lane for each of DESTINATIONS; `pacs` was called `renamed` before."""
+
+    def __init__(self, spool: MemorySpool, ledger: SqlLedger, sender: FakeSender, clock: FakeClock) -> None:
+        policy = replace(POLICY, deliver_for_s=600, backoff_max_s=15)
+        names = {"pacs": ("pacs", "renamed")}
+        self.of = {
+            one.name: DeliveryLane(
+                one, names.get(one.name, (one.name,)), ledger.deliveries, spool, sender, clock, policy
+            )
+            for one in DESTINATIONS
+        }
+
+    def run_one(self, owner: str) -> bool:
+        """Let the first lane that has something to do, do it."""
+        return any(lane.run_one(owner) for lane in self.of.values())
+
+
 @pytest.fixture
-def service(spool: MemorySpool, ledger: SqlLedger, sender: FakeSender, clock: FakeClock) -> DeliveryService:
-    return DeliveryService(
-        ledger.deliveries, spool, sender, clock, DESTINATIONS, replace(POLICY, delivery_attempts=3, backoff_max_s=15)
-    )
+def service(spool: MemorySpool, ledger: SqlLedger, sender: FakeSender, clock: FakeClock) -> Lanes:
+    return Lanes(spool, ledger, sender, clock)
 
 
 REFUSED = SendOutcome(Path(), "does not accept this class", permanent=True, class_refused=True)
@@ -55,13 +71,13 @@ def states(ledger: SqlLedger, study_id: int) -> list[DeliveryState]:
     return [delivery.state for delivery in ledger.studies.deliveries(study_id)]
 
 
-def test_nothing_due_is_no_work(service: DeliveryService, sender: FakeSender) -> None:
+def test_nothing_due_is_no_work(service: Lanes, sender: FakeSender) -> None:
     assert service.run_one(OWNER) is False
     assert sender.associations == []
 
 
 def test_all_results_go_over_one_association_and_the_study_is_returned(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
 
@@ -75,7 +91,7 @@ def test_all_results_go_over_one_association_and_the_study_is_returned(
 
 
 def test_each_destination_gets_its_results(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     analysed(ledger, spool, "pacs", "research")
 
@@ -86,7 +102,7 @@ def test_each_destination_gets_its_results(
 
 
 def test_a_destination_that_is_down_is_tried_again_later_and_later(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
     sender.unreachable = {"pacs"}
@@ -107,7 +123,7 @@ def test_a_destination_that_is_down_is_tried_again_later_and_later(
 
 
 def test_a_destination_that_does_not_answer_rests_and_keeps_no_other_study_and_no_other_destination_waiting(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
 ) -> None:
     for uid in ("1.2.3", "1.2.4"):
         analysed(ledger, spool, "pacs", "research", uid=uid)
@@ -127,23 +143,84 @@ def test_a_destination_that_does_not_answer_rests_and_keeps_no_other_study_and_n
     assert {study.state for study in ledger.studies.find()} == {StudyState.RETURNED}
 
 
-def test_when_the_attempts_are_used_up_the_study_fails_with_the_error(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+def test_a_destination_that_is_down_costs_nothing_until_the_time_is_up_however_often_it_was_tried(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
     sender.unreachable = {"pacs"}
 
-    for _ in range(3):
-        assert service.run_one(OWNER)
-        clock.advance(60)
+    while clock.now() < START + timedelta(seconds=590):
+        service.run_one(OWNER)
+        clock.advance(5)
+    waiting = ledger.studies.deliveries(study_id)
+    clock.advance(10)
+    assert service.run_one(OWNER)
 
+    assert {one.state for one in waiting} == {DeliveryState.PENDING}
+    assert min(one.attempts for one in waiting) > 20
     assert states(ledger, study_id) == [DeliveryState.FAILED] * 2
     failed = only_revision(ledger)
     assert (failed.state, failed.error) == (StudyState.FAILED, "pacs: pacs does not answer")
 
 
+def test_after_a_long_outage_all_that_waited_goes_within_the_longest_rest(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+) -> None:
+    for number in range(5):
+        analysed(ledger, spool, "pacs", uid=f"1.{number}")
+    sender.unreachable = {"pacs"}
+    for _ in range(100):
+        service.run_one(OWNER)
+        clock.advance(5)
+
+    sender.unreachable = set()
+    clock.advance(MAX_REST.total_seconds())
+    while service.run_one(OWNER):
+        pass
+
+    assert {study.state for study in ledger.studies.find()} == {StudyState.RETURNED}
+
+
+def test_an_association_that_broke_is_a_reason_to_rest(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+) -> None:
+    analysed(ledger, spool, "pacs")
+    analysed(ledger, spool, "pacs", uid="1.9")
+    sender.errors |= {
+        b"sr": SendOutcome(Path(), "ended", broken=True),
+        b"seg": SendOutcome(Path(), "ended", broken=True),
+    }
+
+    assert [service.run_one(OWNER) for _ in range(2)] == [True, False]
+    clock.advance(10)
+    sender.errors.clear()
+    assert [service.run_one(OWNER) for _ in range(3)] == [True, True, False]
+    assert {study.state for study in ledger.studies.find()} == {StudyState.RETURNED}
+
+
+def test_a_patient_conflict_waits_for_a_person_and_is_sent_again_when_told(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+) -> None:
+    study_id = analysed(ledger, spool, "pacs", "research")
+    conflict = SendOutcome(Path(), "0xA779 another patient", conflict=True)
+    sender.errors |= {b"sr": conflict, b"seg": conflict}
+    service.of["pacs"].run_one(OWNER)
+    sender.errors.clear()
+    service.of["research"].run_one(OWNER)
+
+    clock.advance(86_400)
+    assert service.run_one(OWNER) is False
+    assert states(ledger, study_id).count(DeliveryState.CONFLICT) == 2
+    study = only_revision(ledger)
+    assert (study.state, study.error) == (StudyState.PARTLY_RETURNED, "pacs: 0xA779 another patient")
+    ledger.requeueing.requeue("1.2.3", clock.now())
+    assert service.run_one(OWNER)
+    assert only_revision(ledger).state is StudyState.RETURNED
+    assert sender.received[-2:] == [("pacs", b"sr"), ("pacs", b"seg")]
+
+
 def test_a_permanent_refusal_fails_at_once_and_the_rest_is_delivered(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
     sender.errors[b"seg"] = SendOutcome(Path(), "0x0122 SOP class not supported", permanent=True)
@@ -155,7 +232,7 @@ def test_a_permanent_refusal_fails_at_once_and_the_rest_is_delivered(
 
 
 def test_what_was_delivered_is_not_sent_again_with_what_was_not(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
     sender.errors[b"seg"] = SendOutcome(Path(), "0xA700 out of resources")
@@ -171,7 +248,7 @@ def test_what_was_delivered_is_not_sent_again_with_what_was_not(
 
 
 def test_pictures_go_instead_of_a_class_that_a_destination_refuses(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     study_id = analysed(ledger, spool, "old", picture=True)
     sender.errors[b"sr"] = sender.errors[b"seg"] = REFUSED
@@ -186,7 +263,7 @@ def test_pictures_go_instead_of_a_class_that_a_destination_refuses(
 
 
 def test_a_destination_that_refuses_pictures_as_well_fails(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     study_id = analysed(ledger, spool, "old", picture=True)
     sender.errors |= {b"sr": REFUSED, b"sc": REFUSED}
@@ -200,7 +277,7 @@ def test_a_destination_that_refuses_pictures_as_well_fails(
 
 @pytest.mark.parametrize(("destination", "picture"), [("pacs", True), ("old", False)])
 def test_a_refused_class_fails_where_nothing_may_go_instead(
-    service: DeliveryService,
+    service: Lanes,
     ledger: SqlLedger,
     spool: MemorySpool,
     sender: FakeSender,
@@ -215,21 +292,31 @@ def test_a_refused_class_fails_where_nothing_may_go_instead(
     assert states(ledger, study_id) == [DeliveryState.FAILED, DeliveryState.DELIVERED]
 
 
-def test_a_destination_that_is_configured_no_more_fails_by_name(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+def test_what_waits_for_a_destination_that_is_configured_no_more_goes_on_waiting(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock
 ) -> None:
-    analysed(ledger, spool, "former")
+    study_id = analysed(ledger, spool, "former")
 
-    service.run_one(OWNER)
+    clock.advance(30 * 86_400)
+    assert service.run_one(OWNER) is False
 
-    error = only_revision(ledger).error
-    assert error is not None
-    assert "no destination 'former'" in error
-    assert sender.associations == []
+    assert states(ledger, study_id) == [DeliveryState.PENDING] * 2
+    assert ledger.workload.waiting_by_destination() == {"former": 1}
+
+
+def test_a_destination_gets_what_waits_under_its_former_name(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+) -> None:
+    analysed(ledger, spool, "renamed")
+
+    assert service.run_one(OWNER)
+
+    assert sender.received == [("pacs", b"sr"), ("pacs", b"seg")]
+    assert only_revision(ledger).state is StudyState.RETURNED
 
 
 def test_a_result_that_the_spool_lost_fails_and_the_rest_is_delivered(
-    service: DeliveryService, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender
 ) -> None:
     study_id = analysed(ledger, spool, "pacs")
     spool.delete(ledger.studies.results(study_id)[0].result.spool_key)
@@ -241,7 +328,7 @@ def test_a_result_that_the_spool_lost_fails_and_the_rest_is_delivered(
 
 
 def test_a_defect_of_the_sender_is_tried_again_and_logged(
-    service: DeliveryService,
+    service: Lanes,
     ledger: SqlLedger,
     spool: MemorySpool,
     sender: FakeSender,
@@ -262,7 +349,7 @@ def test_a_defect_of_the_sender_is_tried_again_and_logged(
 
 
 def test_who_lost_the_lease_meanwhile_settles_nothing(
-    service: DeliveryService,
+    service: Lanes,
     ledger: SqlLedger,
     spool: MemorySpool,
     sender: FakeSender,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S, health
 from tests.support.fakes import START
+
+DELIVERS = WorkerRecord("here:2:2", START, role=WorkerRole.DELIVER)
 
 
 def worker(
@@ -21,7 +24,7 @@ def worker(
 @pytest.mark.parametrize(
     ("workers", "free_bytes", "words"),
     [
-        ([], 1, "no worker was seen within 30 s; 2 analyses and 1 deliveries wait"),
+        ([], 1, "no worker was seen within 30 s; 2 analyses wait"),
         ([worker(seen_s=LOST_AFTER_S)], 1, "no worker was seen"),
         ([worker(), worker(seen_s=LOST_AFTER_S, name="there:1:1")], 1, "there:1:1 was last seen at 07:59:30 UTC"),
         ([worker(working_s=HUNG_AFTER_S)], 1, "at one piece of work for 300 s"),
@@ -30,14 +33,27 @@ def worker(
     ],
 )
 def test_a_trouble_is_said_in_words(workers: list[WorkerRecord], free_bytes: int, words: str) -> None:
-    (trouble,) = health(workers, (2, 1), free_bytes, START).troubles
+    (trouble,) = health([*workers, DELIVERS], (2, 1), free_bytes, START).troubles
 
     assert words in trouble
 
 
+def test_a_node_without_a_process_that_delivers_says_so_although_its_workers_live() -> None:
+    lost = replace(DELIVERS, seen_at=START - timedelta(seconds=LOST_AFTER_S))
+    for delivering in ([], [lost]):
+        found = health([worker(), *delivering], (0, 3), 1, START)
+
+        assert found.troubles == ("no process that delivers was seen within 30 s; 3 deliveries wait",)
+        assert found.working == {WorkerRole.WORK: 1, WorkerRole.DELIVER: 0}
+
+
 def test_a_node_that_works_has_no_trouble() -> None:
-    workers = [worker(seen_s=LOST_AFTER_S - 1), worker(working_s=HUNG_AFTER_S - 1, name="there:1:1")]
+    workers = [worker(seen_s=LOST_AFTER_S - 1), worker(working_s=HUNG_AFTER_S - 1, name="there:1:1"), DELIVERS]
 
     found = health(workers, (9, 9), 1, START)
 
-    assert (found.troubles, found.working, found.longest_work_s) == ((), 2, HUNG_AFTER_S - 1)
+    assert (found.troubles, found.working, found.longest_work_s) == (
+        (),
+        {WorkerRole.WORK: 2, WorkerRole.DELIVER: 1},
+        HUNG_AFTER_S - 1,
+    )

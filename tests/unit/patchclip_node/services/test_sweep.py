@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LedgerUnavailableError
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.complete import CompleteService
@@ -34,14 +34,16 @@ class Sweeper:
     def __init__(self, ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: FakeClock) -> None:
         self.owner = LeaseOwner("here:1:1")
         self.dead: set[str] = set()
-        policy = replace(POLICY, lease_s=LEASE_S, analysis_attempts=2, delivery_attempts=2)
+        policy = replace(POLICY, lease_s=LEASE_S, analysis_attempts=2)
         self.ended = 0
         waker = Waker(queue, clock)
         self.service = SweepService(
             LeaseService(ledger.leases, clock, self.owner, self.dead_among, policy),
             CompleteService(ledger.arrivals, waker, clock, QUIET_S),
             RemindService(ledger.workload, waker, clock, self.owner, self.end),
-            HeartbeatService(ledger.workers, clock, self.owner, "here:1:1", self.dead_among, lambda: waker.trouble),
+            HeartbeatService(
+                ledger.workers, clock, self.owner, WorkerRole.WORK, self.dead_among, lambda: waker.trouble
+            ),
             spool,
             clock,
         )
@@ -97,16 +99,16 @@ def test_each_closed_study_wakes_a_worker_once(
 def test_a_lost_message_is_recovered_and_calls_do_not_pile_up(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
-    bring_to(ledger, StudyState.ANALYSED, "1.1")
+    bring_to(ledger, StudyState.ANALYSED, "1.1")  # what is to be delivered wakes nobody
     bring_to(ledger, StudyState.RECEIVED, "1.2")
 
     for _ in range(int(REMIND_EVERY_S)):
         sweeper.run()
         clock.advance(1)
-    assert queue.woken == [Work.ANALYSE, Work.DELIVER]
+    assert queue.woken == [Work.ANALYSE]
     sweeper.run()
 
-    assert queue.woken == [Work.ANALYSE, Work.DELIVER] * 2
+    assert queue.woken == [Work.ANALYSE] * 2
 
 
 def test_an_answered_call_is_followed_by_the_next_one_without_waiting(
@@ -301,11 +303,8 @@ def sweep_for(sweeper: Sweeper, clock: FakeClock, seconds: float) -> None:
         clock.advance(1)
 
 
-@pytest.mark.parametrize("state", [StudyState.RECEIVED, StudyState.ANALYSED])
-def test_a_worker_that_hears_no_call_is_ended(
-    sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock, state: StudyState
-) -> None:
-    bring_to(ledger, state)
+def test_a_worker_that_hears_no_call_is_ended(sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock) -> None:
+    bring_to(ledger, StudyState.RECEIVED)
 
     sweep_for(sweeper, clock, DEAF_AFTER_S)
     assert sweeper.ended == 0
@@ -315,8 +314,8 @@ def test_a_worker_that_hears_no_call_is_ended(
 
 
 def test_a_worker_that_begins_something_is_not_deaf(sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock) -> None:
-    """Also where what it begins is nothing, as while a destination rests."""
-    bring_to(ledger, StudyState.ANALYSED)
+    """Also where what it begins is nothing, as where another worker was faster."""
+    bring_to(ledger, StudyState.RECEIVED)
     for _ in range(10):
         sweep_for(sweeper, clock, DEAF_AFTER_S - 1)
         with sweeper.owner.at_work():
@@ -328,8 +327,9 @@ def test_a_worker_that_begins_something_is_not_deaf(sweeper: Sweeper, ledger: Sq
 def test_a_worker_is_not_ended_while_it_is_busy_or_nothing_is_due_or_the_broker_is_down(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
+    bring_to(ledger, StudyState.ANALYSED, "1.1")  # what is to be delivered is no business of a worker
     sweep_for(sweeper, clock, 2 * DEAF_AFTER_S)
-    bring_to(ledger, StudyState.RECEIVED)
+    bring_to(ledger, StudyState.RECEIVED, "1.2")
     with sweeper.owner.at_work():
         sweep_for(sweeper, clock, 2 * DEAF_AFTER_S)
     queue.down = True

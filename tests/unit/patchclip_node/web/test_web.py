@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.reception import Reception
-from patchclip_node.domain.records import WorkerRecord
+from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S
 from patchclip_node.web import create_app
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
-from tests.support.fakes import FakeClock, FakeQueue, MemorySpool, make_ledger
+from tests.support.fakes import FakeClock, MemorySpool, make_ledger
 from tests.support.pages import loaded_by
 from tests.support.studies import OWNER, POLICY, bring_to
 from tests.support.synthetic import TRAINED
@@ -47,7 +47,7 @@ class Site:
         self.ledger.arrivals.close_quiet(self.clock.now(), 0)
         plan = ResultPlan({"pacs": STANDARD_VARIANTS})
         analysis = StudyAnalysis(self.spool, FakeDecoder(), analyzer or OpacityEverywhere(), result_issuer(), plan)
-        service = AnalysisService(self.ledger.analyses, analysis, FakeQueue(), self.clock, POLICY, self.clock)
+        service = AnalysisService(self.ledger.analyses, analysis, self.clock, POLICY, self.clock)
         assert service.run_one(OWNER)
 
 
@@ -240,6 +240,7 @@ def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest
         raise LedgerUnavailableError("the database restarts")
 
     site.ledger.workers.seen(WorkerRecord("here:1:1", site.clock.now()))
+    site.ledger.workers.seen(WorkerRecord("here:2:2", site.clock.now(), role=WorkerRole.DELIVER))
     assert site.browser.get("/healthz").json()["status"] == "ok"
     monkeypatch.setattr(site.ledger.workload, "counts", down)
     monkeypatch.setattr(site.ledger.studies, "find", down)
@@ -252,15 +253,19 @@ def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest
 
 
 def test_a_hung_or_lost_worker_shows_in_health_and_metrics(site: Site) -> None:
+    delivers = WorkerRecord("here:2:2", site.clock.now(), role=WorkerRole.DELIVER)
     site.ledger.workers.seen(WorkerRecord("here:1:1", site.clock.now(), working_since=site.clock.now()))
+    site.ledger.workers.seen(delivers)
     assert site.browser.get("/healthz").status_code == 200
     site.clock.advance(LOST_AFTER_S)
+    site.ledger.workers.seen(replace(delivers, seen_at=site.clock.now()))
 
     health, metrics = site.browser.get("/healthz"), site.browser.get("/metrics").text
 
     assert (health.status_code, health.json()["status"]) == (503, "trouble")
     assert "no worker was seen within 30 s" in health.json()["troubles"][0]
-    assert "patchclip_workers 0.0" in metrics
+    assert 'patchclip_workers{role="work"} 0.0' in metrics
+    assert 'patchclip_workers{role="deliver"} 1.0' in metrics
     assert "patchclip_troubles 1.0" in metrics
     site.ledger.workers.seen(
         WorkerRecord("here:1:1", site.clock.now(), site.clock.now() - timedelta(seconds=HUNG_AFTER_S), "no broker")

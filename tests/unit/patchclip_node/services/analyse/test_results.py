@@ -13,7 +13,6 @@ from PIL import Image
 from patchclip_core.drawing import draw_overlay
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind
-from patchclip_node.ports.task_queue import Work
 from patchclip_node.results.phrases import SIDE_NOT_STATED
 from patchclip_node.settings import ProfileSettings
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
@@ -61,7 +60,6 @@ def test_each_destination_gets_the_objects_that_it_wants(bench: Bench) -> None:
 
     wanted = {(item.destination, item.result.result.kind) for item in bench.ledger.studies.deliveries(bench.study().id)}
     assert wanted == {("pacs", ResultKind.SR), ("pacs", ResultKind.SEG), ("viewer", ResultKind.SEG)}
-    assert bench.queue.woken == [Work.DELIVER]
 
 
 def test_every_plane_that_some_destination_wants_is_built_once(bench: Bench) -> None:
@@ -113,16 +111,6 @@ def test_a_destination_that_wants_nothing_of_a_study_does_not_keep_it_open(bench
     bench.run_one()
 
     assert bench.study().state is StudyState.RETURNED
-    assert bench.queue.woken == []
-
-
-def test_a_broker_that_is_down_does_not_undo_an_analysis(bench: Bench) -> None:
-    bench.queue.down = True
-    bench.arrive()
-
-    bench.run_one()
-
-    assert bench.study().state is StudyState.ANALYSED
 
 
 def test_the_summary_names_the_model_the_findings_the_times_and_the_overlay(bench: Bench) -> None:

@@ -1,0 +1,61 @@
+"""The process that delivers: a lane for each destination. It imports no torch and needs no queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from patchclip_node.adapters.processes import dead_owners, process_name
+from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.domain.records import WorkerRole
+from patchclip_node.ports.result_sender import Destination
+from patchclip_node.scu.sender import DicomResultSender
+from patchclip_node.services.deliver import DeliveryLane
+from patchclip_node.services.heartbeat import HeartbeatService
+from patchclip_node.services.lanes import DeliveryService
+from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.services.leases import LeaseService
+from patchclip_node.settings import DestinationSettings, NodeSettings
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def build_deliverer(settings: NodeSettings) -> Iterator[DeliveryService]:
+    """Wire the lanes; open ledger and spool, and close them afterwards."""
+    ledger, spool = open_ledger(settings), open_spool(settings)
+    clock = open_clock(ledger)
+    owner, policy = LeaseOwner(process_name()), settings.work_policy
+    sender = DicomResultSender(settings.ae_title)
+    lanes = [
+        DeliveryLane(
+            _destination(settings, one), settings.names_of(one), ledger.deliveries, spool, sender, clock, policy
+        )
+        for one in settings.destinations
+    ]
+    try:
+        yield DeliveryService(
+            lanes,
+            owner,
+            HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
+            LeaseService(ledger.leases, clock, owner, dead_owners, policy),
+        )
+    finally:
+        ledger.close()
+
+
+def run(settings: NodeSettings) -> None:
+    """Deliver until SIGTERM or SIGINT."""
+    logging.configure(settings.log, "deliver")
+    stop = stop_on_signals()
+    with build_deliverer(settings) as service:
+        log.info("ready", destinations=[one.name for one in settings.destinations])
+        service.run(stop, settings.sweep_s)
+
+
+def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:
+    return Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).pictures)

@@ -1,0 +1,94 @@
+"""Each destination has a lane of its own: a thread that waits for no other destination."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.services.deliver import DeliveryLane
+from patchclip_node.services.heartbeat import HeartbeatService
+from patchclip_node.services.lease_owner import LeaseOwner
+from patchclip_node.services.leases import LeaseService
+from patchclip_node.services.outage import Outage
+
+LOOK_S: Final = 0.25
+"""How often an idle lane looks into the ledger."""
+
+STOP_GRACE_S: Final = 10.0
+"""How long lanes may take to finish what they send when the process is to end."""
+
+log = structlog.get_logger(__name__)
+
+
+class DeliveryService:
+    """Runs all lanes of a process, keeps their leases true, and says that it lives and what is at work.
+
+    A lane in trouble, whichever it is, goes on after a while and stops no other one.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[DeliveryLane],
+        owner: LeaseOwner,
+        heartbeat: HeartbeatService,
+        leases: LeaseService,
+        stop_grace_s: float = STOP_GRACE_S,
+    ) -> None:
+        self._lanes = lanes
+        self._stop_grace_s = stop_grace_s
+        self._owner = owner
+        self._heartbeat = heartbeat
+        self._leases = leases
+
+    def run(self, stop: threading.Event, sweep_s: float) -> None:
+        """Deliver until `stop`; what is being sent then may take `stop_grace_s`, or is sent again at the next start."""
+        threads = [
+            threading.Thread(
+                target=_again_and_again,
+                args=(lambda lane=lane: self._work_off(lane, stop), stop, LOOK_S),
+                name=f"lane-{lane.destination.name}",
+                daemon=True,
+            )
+            for lane in self._lanes
+        ]
+        for thread in threads:
+            thread.start()
+        _again_and_again(self._sweep, stop, sweep_s)
+        end = time.monotonic() + self._stop_grace_s
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0))
+        try:
+            self._heartbeat.take_leave()
+        except LedgerUnavailableError as error:
+            log.warning("leave_not_taken", error=str(error))
+
+    def _sweep(self) -> None:
+        self._heartbeat.run_once()
+        self._leases.run_once()
+
+    def _work_off(self, lane: DeliveryLane, stop: threading.Event) -> None:
+        was_due = True
+        while was_due and not stop.is_set():
+            with self._owner.at_work() as name:
+                was_due = lane.run_one(name)
+
+
+def _again_and_again(step: Callable[[], None], stop: threading.Event, every_s: float) -> None:
+    """Do the step until `stop`; no trouble ends it, and an outage of the ledger is logged once."""
+    outage = Outage("ledger")
+    while not stop.is_set():
+        try:
+            step()
+        except LedgerUnavailableError as error:
+            outage.begin(error)
+        except Exception:
+            log.exception("lane_failed")
+            stop.wait(every_s)
+        else:
+            outage.end()
+        stop.wait(every_s)
