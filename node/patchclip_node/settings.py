@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from patchclip_core.typed_yaml import described, problems, read_yaml, unusable
 from patchclip_core.values.wording import languages
+from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import WorkPolicy
@@ -131,6 +132,8 @@ class DestinationSettings(_Section):
     """Name of the result profile: which objects this destination gets, and how."""
     objects: tuple[ResultKind, ...] | None = None
     """Which objects it gets instead of those of its profile."""
+    confirm: Confirmation = Confirmation.NONE
+    """What makes an object count as delivered: its acknowledgement alone, or that the archive finds it."""
 
 
 class KnownCallerSettings(_Section):

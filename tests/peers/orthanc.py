@@ -60,6 +60,7 @@ def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowEcho": True,
+        "DicomModalities": {"node": ["NODE", "127.0.0.1", 104]},  # who may ask for what it holds
         "DicomCheckCalledAet": True,
         "OverwriteInstances": False,
         "Plugins": [_DICOMWEB_PLUGIN] if dicomweb else [],

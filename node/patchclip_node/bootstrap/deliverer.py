@@ -58,4 +58,5 @@ def run(settings: NodeSettings) -> None:
 
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:
-    return Destination(one.name, one.ae_title, one.host, one.port, settings.profile(one.profile).pictures)
+    fallback = settings.profile(one.profile).pictures
+    return Destination(one.name, one.ae_title, one.host, one.port, fallback, one.confirm)

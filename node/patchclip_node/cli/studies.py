@@ -1,4 +1,4 @@
-"""`studies list | show | requeue`: what the ledger knows, and another try."""
+"""`studies list | show | requeue | resend`: what the ledger knows, and another try."""
 
 from __future__ import annotations
 
@@ -138,6 +138,36 @@ def requeue(
     if any(study.state is StudyState.RECEIVED for study in accepted):
         _wake(settings)
     if len(accepted) < len(wanted):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command()
+def resend(
+    study_uid: Annotated[list[str], typer.Argument(metavar="STUDY_UID...", help="Study Instance UIDs.")],
+    config: ConfigOption = None,
+    destination: Annotated[
+        str | None, typer.Option("--destination", "-d", metavar="NAME", help="To this one alone; default: to all.")
+    ] = None,
+) -> None:
+    """Send a study's results once more: the same objects, byte for byte, to the destinations that they were made for.
+
+    For an archive that lost what it had. Nothing is analysed; `requeue` does that.
+    """
+    refused = 0
+    with existing_ledger(read_settings(config)) as ledger:
+        for uid in dict.fromkeys(study_uid):
+            try:
+                study = ledger.requeueing.resend(uid, datetime.now(UTC), destination)
+            except KeyError as error:
+                known = error.args[0] != uid
+                complain(f"{uid}: it has no results for {error.args[0]}" if known else _unknown(uid))
+                refused += 1
+            except ForbiddenTransitionError as error:
+                complain(f"{uid}: {error}: only what was sent, or failed to be, can be sent again")
+                refused += 1
+            else:
+                typer.echo(f"{uid}: revision {study.revision} is {study.state}")
+    if refused:
         raise typer.Exit(EXIT_FAILURE)
 
 

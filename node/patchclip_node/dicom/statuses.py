@@ -41,6 +41,9 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 MISTYPED_ARGUMENT: Final = 0x0212
 """PS3.7 C.5.15."""
 
+PENDING: Final = frozenset({0xFF00, 0xFF01})
+"""PS3.4 table C.4-1: matches are continuing."""
+
 OUT_OF_RESOURCES: Final = 0xA700
 """PS3.4 table B.2-1, A7xx: sending again later may succeed."""
 PATIENT_ID_MISSING: Final = 0xA777

@@ -191,6 +191,15 @@ class Requeueing(Protocol):
         """
         ...
 
+    def resend(self, study_instance_uid: str, now: datetime, destination: str | None = None) -> StudyRecord:
+        """Let the newest revision's results go once more, the same bytes, to all that they were planned for.
+
+        `destination`: to this one alone, by the name that the ledger knows. What was REPLACED stays so. RETURNED,
+        PARTLY_RETURNED or FAILED -> RETURNING. Raises `KeyError` for a study that is unknown or has nothing for that
+        destination, and `ForbiddenTransitionError` for one under way or without results.
+        """
+        ...
+
 
 class Studies(Protocol):
     """What is known of studies, for whoever looks. Nothing here changes one."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.variants import ResultVariant
 
 
@@ -16,6 +17,7 @@ class Destination:
 
     fallback: the pictures (Secondary Captures) that it gets instead of objects whose class it does not take; None
         where it gets nothing instead.
+    confirm: what makes an object count as delivered there.
     """
 
     name: str
@@ -23,12 +25,14 @@ class Destination:
     host: str
     port: int
     fallback: ResultVariant | None = None
+    confirm: Confirmation = Confirmation.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of one instance. `error` is None when the peer has it: Success, or a warning that keeps it.
+    """What became of one instance.
 
+    error: None when the peer has it: Success, or a warning that keeps it, and confirmed where it is to be.
     permanent: the peer would not take these bytes later either. class_refused: the peer accepted no presentation
     context for its SOP class. conflict: the peer knows the patient otherwise, which a person has to mend. broken: the
     association ended before the peer had answered.

@@ -1,4 +1,4 @@
-"""The DICOM sender: C-STORE and C-ECHO as SCU."""
+"""The DICOM sender: C-STORE, C-FIND and C-ECHO as SCU."""
 
 from patchclip_node.scu.sender import DicomResultSender
 

@@ -23,9 +23,11 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 from patchclip_node.dicom.answers import Answers
 from patchclip_node.dicom.sockets import PromptSocket
 from patchclip_node.dicom.statuses import SUCCESS
+from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from patchclip_node.scu.confirmation import QUERY_CONTEXT, why_not_there
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
 MAX_PDU_BYTES: Final = 131_072
@@ -77,6 +79,8 @@ class DicomResultSender:
             return [outcome for outcome in read if isinstance(outcome, SendOutcome)]
         if destination.fallback is not None:
             contexts = _with_pictures(contexts)
+        if destination.confirm is Confirmation.QUERY:
+            contexts = [*contexts[: _MAX_CONTEXTS - 1], QUERY_CONTEXT]
         association = self._associate(destination, contexts)
         outcomes: list[SendOutcome] = []
         try:
@@ -87,6 +91,8 @@ class DicomResultSender:
                     outcomes.append(_unsent(path, destination))
                 else:
                     outcomes.append(self._store(association, destination, path, item))
+            if destination.confirm is Confirmation.QUERY:
+                outcomes = [_confirmed(association, destination, *one) for one in zip(outcomes, read, strict=True)]
         finally:
             _end(association)
         return outcomes
@@ -224,6 +230,16 @@ def _read(path: Path) -> Dataset | SendOutcome:
     if missing or "TransferSyntaxUID" not in dataset.file_meta:
         return SendOutcome(path, f"the file lacks {', '.join(missing) or 'Transfer Syntax UID'}", permanent=True)
     return dataset
+
+
+def _confirmed(
+    association: Association, destination: Destination, outcome: SendOutcome, item: Dataset | SendOutcome
+) -> SendOutcome:
+    """Return what counts after the peer was asked for an object that it acknowledged."""
+    if outcome.error is not None or isinstance(item, SendOutcome):
+        return outcome
+    reason = why_not_there(association, item)
+    return outcome if reason is None else SendOutcome(outcome.path, f"{_where(destination)} {reason}")
 
 
 def _unsent(path: Path, destination: Destination) -> SendOutcome:

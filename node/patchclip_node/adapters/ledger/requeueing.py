@@ -59,11 +59,37 @@ class SqlRequeueing:
                 change(connection, study_id, state, StudyEvent.REQUEUED, now, **fresh)
             return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
 
+    def resend(self, study_instance_uid: str, now: datetime, destination: str | None = None) -> StudyRecord:
+        """See the port."""
+        with self._database.write() as connection:
+            newest = newest_revision(connection, study_instance_uid)
+            if newest is None:
+                raise KeyError(study_instance_uid)
+            change(connection, newest.id, StudyState(newest.state), StudyEvent.DELIVERY_REQUEUED, now, error=None)
+            if not _send_again(connection, newest.id, {*GIVEN_UP, DeliveryState.DELIVERED}, now, destination):
+                raise KeyError(destination or "any destination")
+            return rows.study(connection.execute(rows.select_studies().where(studies.c.id == newest.id)).one())
 
-def _send_again(connection: Connection, study_id: int, states: Collection[DeliveryState], now: datetime) -> None:
+
+def _send_again(
+    connection: Connection,
+    study_id: int,
+    states: Collection[DeliveryState],
+    now: datetime,
+    destination: str | None = None,
+) -> int:
+    """Make deliveries due again; returns how many."""
     chosen = (deliveries.c.study_id == study_id) & deliveries.c.state.in_([state.value for state in states])
-    again = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": None, "due_since": now}
-    connection.execute(update(deliveries).where(chosen).values(**again))
+    if destination is not None:
+        chosen &= deliveries.c.destination == destination
+    again = {
+        "state": DeliveryState.PENDING.value,
+        "attempts": 0,
+        "not_before": None,
+        "due_since": now,
+        "delivered_at": None,
+    }
+    return connection.execute(update(deliveries).where(chosen).values(**again)).rowcount
 
 
 def _has_results(connection: Connection, study: Row[Any]) -> bool:

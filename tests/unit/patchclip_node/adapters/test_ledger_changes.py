@@ -79,7 +79,7 @@ def test_each_event_changes_exactly_the_states_that_the_table_lets_it(
 def test_a_study_that_is_elsewhere_meanwhile_is_left_alone(
     ledger: SqlLedger, database: Database, state: StudyState, event: StudyEvent
 ) -> None:
-    elsewhere = StudyState.RETURNED
+    elsewhere = StudyState.REJECTED if state is StudyState.RETURNED else StudyState.RETURNED
     study = bring_to(ledger, elsewhere)
     events_before = ledger.studies.events(study.id)
 

@@ -1,4 +1,4 @@
-"""`studies list | show | requeue`."""
+"""`studies list | show | requeue | resend`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
 from tests.support.fakes import make_instance, make_ledger
-from tests.support.studies import DESTINATION, LEASE_S, OWNER, bring_to, newest_revision
+from tests.support.studies import DESTINATION, LEASE_S, OTHER_DESTINATION, OWNER, bring_to, newest_revision
 from tests.unit.patchclip_node.cli.conftest import Command
 
 
@@ -131,3 +132,53 @@ def test_requeue_without_a_study_is_a_usage_error(command: Command, config: Path
 
     assert ended.status == 2
     assert "--all-failed" in ended.err
+
+
+def test_what_was_returned_is_sent_again_as_the_same_bytes(command: Command, config: Path, ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.RETURNED, "1.2.1", results=2)
+    before = ledger.studies.deliveries(study.id)
+
+    ended = command("studies", "resend", "1.2.1", "--config", config)
+
+    assert (ended.status, ended.out) == (0, "1.2.1: revision 1 is RETURNING\n")
+    again = ledger.studies.deliveries(study.id)
+    assert [one.state for one in again] == [DeliveryState.PENDING] * 2
+    assert [one.result for one in again] == [one.result for one in before]
+    assert all(one.due_since > study.state_since and one.delivered_at is None for one in again)
+
+
+def test_results_can_be_sent_again_to_one_destination_alone(command: Command, config: Path, ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.PARTLY_RETURNED, "1.2.1")
+
+    ended = command("studies", "resend", "1.2.1", "--destination", DESTINATION, "--config", config)
+
+    assert ended.status == 0
+    states = {one.destination: one.state for one in ledger.studies.deliveries(study.id)}
+    assert states == {DESTINATION: DeliveryState.PENDING, OTHER_DESTINATION: DeliveryState.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "words"),
+    [
+        (None, (), "no study '1.2.1' is in the ledger"),
+        (StudyState.RETURNING, (), "cannot take DELIVERY_REQUEUED"),
+        (StudyState.RECEIVED, (), "cannot take DELIVERY_REQUEUED"),
+        (StudyState.RETURNED, ("--destination", "nobody"), "no results for nobody"),
+        (StudyState.FAILED, (), "no results for any destination"),
+    ],
+)
+def test_what_cannot_be_sent_again_is_said_and_left_alone(
+    command: Command,
+    config: Path,
+    ledger: SqlLedger,
+    state: StudyState | None,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    before = bring_to(ledger, state, "1.2.1") if state else None
+
+    ended = command("studies", "resend", "1.2.1", *options, "--config", config)
+
+    assert ended.status == 1
+    assert words in " ".join(ended.err.split())
+    assert ledger.studies.revisions("1.2.1") == ([before] if before else [])
