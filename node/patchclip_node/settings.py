@@ -33,7 +33,7 @@ from patchclip_core.values.wording import languages
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.plan import ResultPlan
-from patchclip_node.domain.policy import WorkPolicy
+from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
 
 AeTitle = Annotated[
@@ -189,6 +189,18 @@ class RetrySettings(_Section):
     backoff_max_s: Annotated[float, Field(gt=0)] = 3600.0
 
 
+Days = Annotated[float, Field(gt=0)]
+
+
+class RetentionSettings(_Section):
+    """How long a study is kept, whole, after it ended: images, results, pictures and rows; null: until it is purged."""
+
+    returned_days: Days | None = 7.0
+    """Studies that are RETURNED or REJECTED: nobody waits for anything of them."""
+    undelivered_days: Days | None = 90.0
+    """Studies that are PARTLY_RETURNED or FAILED."""
+
+
 class LogSettings(_Section):
     """Logs go to standard error, one event a line."""
 
@@ -244,6 +256,7 @@ class NodeSettings(BaseSettings):
     web: WebSettings = WebSettings()
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("destinations", "profiles")
@@ -329,6 +342,11 @@ class NodeSettings(BaseSettings):
         return WorkPolicy(lease_s=self.lease_s, **self.retry.model_dump())
 
     @property
+    def retention_policy(self) -> RetentionPolicy:
+        """How long studies are kept."""
+        return RetentionPolicy(**self.retention.model_dump())
+
+    @property
     def spool_dir(self) -> Path:
         """Folder of the file spool."""
         return self.data_dir / "spool"
@@ -383,6 +401,7 @@ __all__ = [
     "LogSettings",
     "NodeSettings",
     "ProfileSettings",
+    "RetentionSettings",
     "RetrySettings",
     "WebSettings",
     "read_settings",

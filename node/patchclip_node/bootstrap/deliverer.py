@@ -1,9 +1,11 @@
-"""The process that delivers: a lane for each destination. It imports no torch and needs no queue."""
+"""The process that delivers, and purges what is delivered for long. It imports no torch and needs no queue."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,16 +18,26 @@ from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.deliver import DeliveryLane
 from patchclip_node.services.heartbeat import HeartbeatService
-from patchclip_node.services.lanes import DeliveryService
+from patchclip_node.services.lanes import STOP_GRACE_S, DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
+from patchclip_node.services.outage import again_and_again
+from patchclip_node.services.retain import PURGE_EVERY_S, RetentionService
 from patchclip_node.settings import DestinationSettings, NodeSettings
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """A wired process: what leaves, and what goes afterwards."""
+
+    delivery: DeliveryService
+    retention: RetentionService
+
+
 @contextmanager
-def build_deliverer(settings: NodeSettings) -> Iterator[DeliveryService]:
+def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
     """Wire the lanes; open ledger and spool, and close them afterwards."""
     ledger, spool = open_ledger(settings), open_spool(settings)
     clock = open_clock(ledger)
@@ -38,11 +50,14 @@ def build_deliverer(settings: NodeSettings) -> Iterator[DeliveryService]:
         for one in settings.destinations
     ]
     try:
-        yield DeliveryService(
-            lanes,
-            owner,
-            HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
-            LeaseService(ledger.leases, clock, owner, dead_owners, policy),
+        yield Deliverer(
+            DeliveryService(
+                lanes,
+                owner,
+                HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
+                LeaseService(ledger.leases, clock, owner, dead_owners, policy),
+            ),
+            RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy),
         )
     finally:
         ledger.close()
@@ -52,9 +67,17 @@ def run(settings: NodeSettings) -> None:
     """Deliver until SIGTERM or SIGINT."""
     logging.configure(settings.log, "deliver")
     stop = stop_on_signals()
-    with build_deliverer(settings) as service:
+    with build_deliverer(settings) as deliverer:
         log.info("ready", destinations=[one.name for one in settings.destinations])
-        service.run(stop, settings.sweep_s)
+        purge = threading.Thread(
+            target=again_and_again,
+            args=(deliverer.retention.run_once, stop, PURGE_EVERY_S, "retention"),
+            name="retention",
+            daemon=True,
+        )
+        purge.start()
+        deliverer.delivery.run(stop, settings.sweep_s)
+        purge.join(STOP_GRACE_S)
 
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:

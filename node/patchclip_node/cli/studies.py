@@ -1,4 +1,4 @@
-"""`studies list | show | requeue | resend`: what the ledger knows, and another try."""
+"""`studies list | show | requeue | resend | purge`: what the ledger knows, and another try."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
 from patchclip_node.domain.errors import ForbiddenTransitionError, RetryableError
 from patchclip_node.domain.records import EventRecord, StudyRecord
-from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.study_summary import StudySummary, outcome_line, read_summary
 from patchclip_node.settings import NodeSettings, read_settings
@@ -167,6 +167,46 @@ def resend(
                 refused += 1
             else:
                 typer.echo(f"{uid}: revision {study.revision} is {study.state}")
+    if refused:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command()
+def purge(
+    study_uid: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY_UID]...", help="Study Instance UIDs.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; nothing does.")] = False,
+) -> None:
+    """Delete studies whole: images, results, pictures and what the ledger knows. Destinations keep what they have.
+
+    Without UIDs those whose time is over by `retention`, up to 200; with UIDs these, whatever their age. What is under
+    way stays.
+    """
+    from patchclip_node.adapters.clock import SystemClock
+    from patchclip_node.bootstrap.common import open_spool
+    from patchclip_node.services.retain import RetentionService
+
+    settings = read_settings(config)
+    refused = 0
+    with existing_ledger(settings) as ledger:
+        clock = SystemClock()
+        service = RetentionService(
+            ledger.retention, ledger.studies, open_spool(settings), clock, settings.retention_policy
+        )
+        for uid in dict.fromkeys(study_uid or [study.study_instance_uid for study in service.over()]):
+            states = [study.state for study in ledger.studies.revisions(uid)]
+            if not states:
+                complain(_unknown(uid))
+                refused += 1
+            elif not set(states) <= FINAL_STATES or not (dry_run or service.forget(uid)):
+                complain(f"{uid}: it is {states[-1]}: what is under way is not purged")
+                refused += 1
+            else:
+                typer.echo(f"{uid}: {states[-1]}, {'would go' if dry_run else 'purged'}")
+        if not dry_run:
+            service.delete_files()
     if refused:
         raise typer.Exit(EXIT_FAILURE)
 

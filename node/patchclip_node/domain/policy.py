@@ -30,3 +30,14 @@ class WorkPolicy:
     def gives_up(self, due_since: datetime, now: datetime) -> bool:
         """Tell whether a delivery that is due since then is not tried again."""
         return now - due_since >= timedelta(seconds=self.deliver_for_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long studies are kept after they ended; None: until somebody purges them.
+
+    returned_days: those that owe nothing to anybody. undelivered_days: those of which a destination lacks something.
+    """
+
+    returned_days: float | None
+    undelivered_days: float | None

@@ -201,6 +201,39 @@ class Requeueing(Protocol):
         ...
 
 
+class Retention(Protocol):
+    """Studies whose time is over."""
+
+    def ended(self, states: Collection[StudyState], before: datetime, limit: int) -> list[StudyRecord]:
+        """Return the newest revisions that are in one of these final states since `before` or longer, oldest first.
+
+        Studies of which another revision is under way are left out.
+        """
+        ...
+
+    def forget(self, study_instance_uid: str, other_files: Sequence[str]) -> bool:
+        """Delete all rows of a study and list its files, and `other_files`, among the leftovers.
+
+        False, and nothing is changed, where it is unknown or one of its revisions is under way.
+        """
+        ...
+
+    def forget_strays(self, before: datetime) -> None:
+        """Delete what was recorded up to `before` of own results that came back to studies which are unknown now.
+
+        Files of theirs, if any, are listed among the leftovers.
+        """
+        ...
+
+    def leftovers(self, limit: int) -> list[str]:
+        """Return spool keys of files that belong to no study any more."""
+        ...
+
+    def gone(self, spool_keys: Collection[str]) -> None:
+        """Forget leftovers that were deleted."""
+        ...
+
+
 class Studies(Protocol):
     """What is known of studies, for whoever looks. Nothing here changes one."""
 

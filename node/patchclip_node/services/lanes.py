@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -14,7 +14,7 @@ from patchclip_node.services.deliver import DeliveryLane
 from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
-from patchclip_node.services.outage import Outage
+from patchclip_node.services.outage import again_and_again
 
 LOOK_S: Final = 0.25
 """How often an idle lane looks into the ledger."""
@@ -49,8 +49,8 @@ class DeliveryService:
         """Deliver until `stop`; what is being sent then may take `stop_grace_s`, or is sent again at the next start."""
         threads = [
             threading.Thread(
-                target=_again_and_again,
-                args=(lambda lane=lane: self._work_off(lane, stop), stop, LOOK_S),
+                target=again_and_again,
+                args=(lambda lane=lane: self._work_off(lane, stop), stop, LOOK_S, "lane"),
                 name=f"lane-{lane.destination.name}",
                 daemon=True,
             )
@@ -58,7 +58,7 @@ class DeliveryService:
         ]
         for thread in threads:
             thread.start()
-        _again_and_again(self._sweep, stop, sweep_s)
+        again_and_again(self._sweep, stop, sweep_s, "sweep")
         end = time.monotonic() + self._stop_grace_s
         for thread in threads:
             thread.join(max(end - time.monotonic(), 0))
@@ -76,19 +76,3 @@ class DeliveryService:
         while was_due and not stop.is_set():
             with self._owner.at_work() as name:
                 was_due = lane.run_one(name)
-
-
-def _again_and_again(step: Callable[[], None], stop: threading.Event, every_s: float) -> None:
-    """Do the step until `stop`; no trouble ends it, and an outage of the ledger is logged once."""
-    outage = Outage("ledger")
-    while not stop.is_set():
-        try:
-            step()
-        except LedgerUnavailableError as error:
-            outage.begin(error)
-        except Exception:
-            log.exception("lane_failed")
-            stop.wait(every_s)
-        else:
-            outage.end()
-        stop.wait(every_s)

@@ -1,8 +1,13 @@
-"""Says once that something is down, and once that it is back."""
+"""What is tried again and again: it says once that something is down, and once that it is back."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import structlog
+
+from patchclip_node.domain.errors import LedgerUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -30,3 +35,18 @@ class Outage:
     def trouble(self) -> str:
         """What it is, '' while there is none."""
         return self._trouble
+
+
+def again_and_again(step: Callable[[], object], stop: threading.Event, every_s: float, name: str) -> None:
+    """Do the step now, and then every `every_s` seconds until `stop`; no trouble ends it."""
+    outage = Outage("ledger")
+    while not stop.is_set():
+        try:
+            step()
+        except LedgerUnavailableError as error:
+            outage.begin(error)
+        except Exception:
+            log.exception(f"{name}_failed")
+        else:
+            outage.end()
+        stop.wait(every_s)

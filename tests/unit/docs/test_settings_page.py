@@ -47,3 +47,22 @@ def test_the_days_of_a_delivery_are_those_of_the_default() -> None:
     (said,) = re.findall(r"`retry.deliver_for_s`, by default (\d+) days", page("docs/administrator.md"))
 
     assert int(said) * 86_400 == NodeSettings().retry.deliver_for_s
+
+
+def test_the_disk_that_the_page_names_holds_what_the_defaults_keep() -> None:
+    text = page("docs/administrator.md")
+    (said,) = re.findall(r"defaults ([\d,]+) images a day fit a disk of (\d+) TB", text)
+    (sizes,) = re.findall(r"images of (\d+) MB, with (\d+) MB of results", text)
+    images, disk_tb = (int(number.replace(",", "")) for number in said)
+    an_image_gb = sum(map(int, sizes)) / 1000
+    rows = re.findall(r"^\| (\d+)% .*\| ([\d.]+) GB \| (\d+) \| ([\d.]+) GB \|$", text, flags=re.MULTILINE)
+    (together,) = re.findall(r"^\| all \| \| \| ([\d.]+) GB \|$", text, flags=re.MULTILINE)
+    retention = NodeSettings().retention
+
+    assert [float(days) for _, _, days, _ in rows] == [retention.returned_days, retention.undelivered_days]
+    assert sum(int(percent) for percent, *_ in rows) == 100
+    for percent, a_day_gb, days, all_gb in rows:
+        assert float(a_day_gb) == pytest.approx(images * int(percent) / 100 * an_image_gb)
+        assert float(all_gb) == pytest.approx(float(a_day_gb) * float(days))
+    assert float(together) == pytest.approx(sum(float(all_gb) for *_, all_gb in rows))
+    assert float(together) < 0.8 * 1000 * disk_tb, "a fifth of the disk is for the ledger, for days above the mean"

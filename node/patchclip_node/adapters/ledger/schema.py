@@ -113,6 +113,7 @@ studies = Table(
     CheckConstraint("(state = 'REJECTED') = (reason IS NOT NULL)", name="rejected_has_reason"),
     Index(None, "state", "priority", "first_received_at"),
     Index(None, "state", "last_received_at"),
+    Index(None, "state", "state_since"),
     Index(None, "last_received_at"),
     Index(None, "patient_id"),
 )
@@ -233,3 +234,6 @@ workers = Table(
     _one_of("role", WorkerRole, "role_known"),
 )
 """One row for each worker process that lives, or ended without taking leave."""
+
+leftovers = Table("leftovers", metadata, Column("spool_key", Text, primary_key=True))
+"""Files in the spool whose study has left the ledger, until they are deleted."""

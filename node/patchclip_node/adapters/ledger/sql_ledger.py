@@ -9,6 +9,7 @@ from patchclip_node.adapters.ledger.leases import SqlLeases
 from patchclip_node.adapters.ledger.queries import SqlStudies, SqlWorkload
 from patchclip_node.adapters.ledger.receiving import SqlArrivals
 from patchclip_node.adapters.ledger.requeueing import SqlRequeueing
+from patchclip_node.adapters.ledger.retention import SqlRetention
 from patchclip_node.adapters.ledger.returning import SqlDeliveries
 
 
@@ -25,6 +26,7 @@ class SqlLedger:
         self.deliveries = SqlDeliveries(self._database)
         self.leases = SqlLeases(self._database)
         self.requeueing = SqlRequeueing(self._database)
+        self.retention = SqlRetention(self._database)
         self.studies = SqlStudies(self._database)
         self.clocks = SqlClocks(self._database)
         self.workers = SqlWorkers(self._database)

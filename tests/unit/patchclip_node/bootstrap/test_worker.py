@@ -54,8 +54,8 @@ def load_bright(name: str, device: str) -> Analyzer:
 
 def deliver_until(settings: NodeSettings, done: Callable[[], bool]) -> None:
     stop = threading.Event()
-    with build_deliverer(settings) as service:
-        lanes = threading.Thread(target=service.run, args=(stop, 0.1))
+    with build_deliverer(settings) as deliverer:
+        lanes = threading.Thread(target=deliverer.delivery.run, args=(stop, 0.1))
         lanes.start()
         try:
             wait_until(done, "the results have arrived")

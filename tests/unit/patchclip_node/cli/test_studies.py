@@ -1,4 +1,4 @@
-"""`studies list | show | requeue | resend`."""
+"""`studies list | show | requeue | resend | purge`."""
 
 from __future__ import annotations
 
@@ -182,3 +182,28 @@ def test_what_cannot_be_sent_again_is_said_and_left_alone(
     assert ended.status == 1
     assert words in " ".join(ended.err.split())
     assert ledger.studies.revisions("1.2.1") == ([before] if before else [])
+
+
+def test_what_would_be_purged_is_shown_and_stays(command: Command, config: Path, ledger: SqlLedger) -> None:
+    bring_to(ledger, StudyState.RETURNED, "1.2.1")  # long ago by the clock of the command
+    bring_to(ledger, StudyState.RETURNING, "1.2.2")
+
+    ended = command("studies", "purge", "--dry-run", "--config", config)
+
+    assert (ended.status, ended.out) == (0, "1.2.1: RETURNED, would go\n")
+    assert len(ledger.studies.find()) == 2
+
+
+def test_studies_are_purged_by_name_unless_they_are_under_way(
+    command: Command, config: Path, ledger: SqlLedger
+) -> None:
+    for number, state in enumerate((StudyState.FAILED, StudyState.RETURNING), start=1):
+        bring_to(ledger, state, f"1.2.{number}")
+
+    ended = command("studies", "purge", "1.2.1", "1.2.2", "1.2.9", "--config", config)
+
+    assert (ended.status, ended.out) == (1, "1.2.1: FAILED, purged\n")
+    assert "1.2.2: it is RETURNING: what is under way is not purged" in " ".join(ended.err.split())
+    assert "no study '1.2.9'" in ended.err
+    assert [study.study_instance_uid for study in ledger.studies.find()] == ["1.2.2"]
+    assert ledger.retention.leftovers(10) == []
