@@ -135,6 +135,24 @@ def test_a_busy_worker_does_not_call(sweeper: Sweeper, ledger: SqlLedger, queue:
     assert queue.woken == []
 
 
+def test_the_leases_of_all_threads_at_work_are_renewed_and_ended_one_by_one(
+    sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    with sweeper.owner.at_work() as first:
+        bring_to(ledger, StudyState.ANALYSING, "1.1", owner=first)
+        with sweeper.owner.at_work() as second:
+            bring_to(ledger, StudyState.ANALYSING, "1.2", owner=second)
+            assert sweeper.owner.current() == {first, second}
+            clock.advance(LEASE_S - 1)
+            sweeper.run()
+            clock.advance(LEASE_S - 1)
+            sweeper.run()
+            assert ledger.leases.owners() == sorted([first, second])
+        sweeper.run()
+        assert ledger.leases.owners() == [first]
+    assert not sweeper.owner.current()
+
+
 def test_nothing_due_wakes_nobody(sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue) -> None:
     bring_to(ledger, StudyState.RETURNED, "1.1")
     bring_to(ledger, StudyState.ANALYSING, "1.2")
