@@ -37,12 +37,13 @@ def deliver_everything(url: str, owner: str) -> list[tuple[str, str]]:
     ledger = SqlLedger(url)
     sent = []
     while ledger.workload.due(START)[1]:
-        lease = ledger.deliveries.lease(START, owner, 60, ["pacs"])
-        if lease is None:  # another process sends there
-            continue
-        sent.append((lease.study.study_instance_uid, lease.destination))
-        for delivery in lease.deliveries:
-            ledger.deliveries.confirm(delivery.id, owner, START)
+        for name in ("pacs", "research"):
+            lease = ledger.deliveries.lease(START, owner, 60, [name])
+            if lease is None:  # nothing is due there, or another process sends there
+                continue
+            sent.append((lease.study.study_instance_uid, lease.destination))
+            for delivery in lease.deliveries:
+                ledger.deliveries.confirm(delivery.id, owner, START)
     ledger.close()
     return sent
 
