@@ -153,11 +153,13 @@ def resend(
 
     For an archive that lost what it had. Nothing is analysed; `requeue` does that.
     """
+    from patchclip_node.bootstrap.common import open_clock
+
     refused = 0
     with existing_ledger(read_settings(config)) as ledger:
         for uid in dict.fromkeys(study_uid):
             try:
-                study = ledger.requeueing.resend(uid, datetime.now(UTC), destination)
+                study = ledger.requeueing.resend(uid, open_clock(ledger).now(), destination)
             except KeyError as error:
                 known = error.args[0] != uid
                 complain(f"{uid}: it has no results for {error.args[0]}" if known else _unknown(uid))
@@ -184,16 +186,14 @@ def purge(
     Without UIDs those whose time is over by `retention`, up to 200; with UIDs these, whatever their age. What is under
     way stays.
     """
-    from patchclip_node.adapters.clock import SystemClock
-    from patchclip_node.bootstrap.common import open_spool
+    from patchclip_node.bootstrap.common import open_clock, open_spool
     from patchclip_node.services.retain import RetentionService
 
     settings = read_settings(config)
     refused = 0
     with existing_ledger(settings) as ledger:
-        clock = SystemClock()
         service = RetentionService(
-            ledger.retention, ledger.studies, open_spool(settings), clock, settings.retention_policy
+            ledger.retention, ledger.studies, open_spool(settings), open_clock(ledger), settings.retention_policy
         )
         for uid in dict.fromkeys(study_uid or [study.study_instance_uid for study in service.over()]):
             states = [study.state for study in ledger.studies.revisions(uid)]
