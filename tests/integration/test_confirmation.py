@@ -1,4 +1,4 @@
-"""Delivered means confirmed: what an archive acknowledged is asked for, and counts once it is found."""
+"""Delivered means confirmed: an archive is queried for what it acknowledged, which counts once it is found."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class AbortingArchive(Archive):
 
 @contextmanager
 def is_down() -> Iterator[Destination]:
-    """Nobody listens."""
+    """Nothing listens."""
     yield Destination("archive", "ARCHIVE", "127.0.0.1", free_port())
 
 

@@ -34,7 +34,7 @@ class WorkPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """How long studies are kept after they ended; None: until somebody purges them.
+    """How long studies are kept after they ended; None: until they are purged by command.
 
     returned_days: those that owe nothing to anybody. undelivered_days: those of which a destination lacks something.
     """

@@ -106,7 +106,7 @@ class Deliveries(Protocol):
         """Lease what is most urgent for the one destination that the ledger knows by these `names`.
 
         Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due, or while
-        somebody else sends to this destination.
+        another process sends to this destination.
         """
         ...
 

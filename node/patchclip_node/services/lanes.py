@@ -1,4 +1,4 @@
-"""Each destination has a lane of its own: a thread that waits for no other destination."""
+"""Each destination has its own lane: a thread that waits for no other destination."""
 
 from __future__ import annotations
 

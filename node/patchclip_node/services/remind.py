@@ -39,7 +39,7 @@ class RemindService:
         self._unanswered_since: datetime | None = None
 
     def run_once(self) -> None:
-        """Wake a worker where an analysis is due. Deliveries wake nobody: their lanes look for themselves."""
+        """Wake a worker where an analysis is due. Deliveries need no call: their lanes look for themselves."""
         if self._owner.current():
             self._unanswered_since = None
             return

@@ -19,9 +19,9 @@ from patchclip_node.services.study_summary import read_summary
 log = structlog.get_logger(__name__)
 
 SETTLED: Final = (StudyState.RETURNED, StudyState.REJECTED)
-"""Nothing of them is owed to anybody."""
+"""Nothing of them is owed any more."""
 UNDELIVERED: Final = (StudyState.PARTLY_RETURNED, StudyState.FAILED)
-"""Somebody has not got what was meant for them."""
+"""A destination has not got what was meant for it."""
 
 PURGE_EVERY_S: Final = 60.0
 BATCH: Final = 200

@@ -163,7 +163,7 @@ def test_results_can_be_sent_again_to_one_destination_alone(command: Command, co
         (None, (), "no study '1.2.1' is in the ledger"),
         (StudyState.RETURNING, (), "cannot take DELIVERY_REQUEUED"),
         (StudyState.RECEIVED, (), "cannot take DELIVERY_REQUEUED"),
-        (StudyState.RETURNED, ("--destination", "nobody"), "no results for nobody"),
+        (StudyState.RETURNED, ("--destination", "unknown"), "no results for unknown"),
         (StudyState.FAILED, (), "no results for any destination"),
     ],
 )

@@ -99,7 +99,7 @@ def test_each_closed_study_wakes_a_worker_once(
 def test_a_lost_message_is_recovered_and_calls_do_not_pile_up(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
-    bring_to(ledger, StudyState.ANALYSED, "1.1")  # what is to be delivered wakes nobody
+    bring_to(ledger, StudyState.ANALYSED, "1.1")  # what is to be delivered needs no call
     bring_to(ledger, StudyState.RECEIVED, "1.2")
 
     for _ in range(int(REMIND_EVERY_S)):
@@ -345,7 +345,7 @@ def test_a_worker_that_begins_something_is_not_deaf(sweeper: Sweeper, ledger: Sq
 def test_a_worker_is_not_ended_while_it_is_busy_or_nothing_is_due_or_the_broker_is_down(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
-    bring_to(ledger, StudyState.ANALYSED, "1.1")  # what is to be delivered is no business of a worker
+    bring_to(ledger, StudyState.ANALYSED, "1.1")  # a worker has no part in deliveries
     sweep_for(sweeper, clock, 2 * DEAF_AFTER_S)
     bring_to(ledger, StudyState.RECEIVED, "1.2")
     with sweeper.owner.at_work():

@@ -1,4 +1,4 @@
-"""Deliveries are tried for a time, by processes of their own; a study may be returned in part; patient conflicts."""
+"""Deliveries are tried for a time, by separate processes; a study may be returned in part; patient conflicts."""
 
 import sqlalchemy as sa
 from alembic import op
