@@ -7,8 +7,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 
 
-def page(package: str, **values: object) -> str:
-    """Return the page that `templates/report.html` of a package makes of values; it extends `page.html` of this one.
+def page(package: str, template: str = "report.html", **values: object) -> str:
+    """Return the page that a template of a package makes of values; it extends `page.html` of this one.
 
     Values that are not `Markup` are escaped; one that is missing raises `jinja2.UndefinedError`. Every page says
     what the software must not be used for.
@@ -20,4 +20,4 @@ def page(package: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(research_statement=RESEARCH_STATEMENT, **values)
+    return environment.get_template(template).render(research_statement=RESEARCH_STATEMENT, **values)

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from patchclip_core.terminal import console, progress
-from patchclip_trainer.cli.options import Draws, LabelDomainsFile, Opponents, Seed, Source, Split, View, out_folder
+from patchclip_trainer.cli.options import (
+    Draws,
+    LabelDomainsFile,
+    Opponents,
+    ProtocolName,
+    Resume,
+    Seed,
+    Source,
+    View,
+    out_folder,
+)
+from patchclip_trainer.cli.protocol import show_protocol
 
 _NAMED = 5
 """How many images that were left out are named in the terminal; the report names all."""
@@ -33,7 +44,12 @@ def evaluate(
         ),
     ],
     out: Annotated[Path, out_folder("Where results go.")],
-    split: Split = "val",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="NAME", help="A part of the data, or 'all'; default: val, or the protocol's own."
+        ),
+    ] = None,
     source: Source = None,
     view: View = None,
     global_only: Annotated[
@@ -61,12 +77,38 @@ def evaluate(
     draws: Draws = 1000,
     seed: Seed = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    protocol: ProtocolName = None,
+    ask: Annotated[
+        Literal["text", "findings"],
+        typer.Option("--ask", help="With --protocol: by its sentences, or by the findings that the model knows."),
+    ] = "text",
+    resume: Resume = False,
 ) -> None:
     """Score a checkpoint on images with labels and boxes, against baselines, with intervals.
 
     Writes metrics.json (docs/evaluation.md describes it), predictions.jsonl, plots/, montage.png and report.html, and
-    adds a line to the list of scorings: a held-out part is spent a little with each look at it.
+    adds a line to the list of scorings: a held-out part is spent a little with each look at it. With --protocol, the
+    data set's own layout, questions and measures: protocol.json, protocol.html and predictions.jsonl.
     """
+    if protocol is not None:
+        from patchclip_trainer.evaluation.measure_table import Bootstrap
+        from patchclip_trainer.evaluation.protocols.run import ProtocolSettings
+
+        show_protocol(
+            ProtocolSettings(
+                protocol=protocol,
+                data=data,
+                out=out,
+                checkpoint=checkpoint,
+                split=split,
+                ask=ask,
+                resume=resume,
+                bootstrap=Bootstrap(draws, seed),
+                device=device,
+            ),
+            counted,
+        )
+        return
     from patchclip_trainer.evaluation.collection import Part
     from patchclip_trainer.evaluation.evaluate_checkpoint import EvaluationSettings, evaluate_checkpoint
     from patchclip_trainer.evaluation.measure_table import Bootstrap
@@ -75,7 +117,7 @@ def evaluate(
     settings = EvaluationSettings(
         checkpoint=checkpoint,
         data=data,
-        part=Part(split, source, view),
+        part=Part(split or "val", source, view),
         scorings=scorings or out / "scorings.jsonl",
         label_domains=label_domains,
         global_only=global_only,
@@ -83,9 +125,11 @@ def evaluate(
         bootstrap=Bootstrap(draws, seed),
         device=device,
         saliency=saliency,
+        out=out,
+        resume=resume,
     )
     make_folder(out)
-    evaluation = evaluate_checkpoint(settings, counted)
+    evaluation = evaluate_checkpoint(settings, counted, lambda so_far: write_evaluation(so_far, out))
     write_evaluation(evaluation, out)
     show_measures(evaluation.metrics)
     terminal = console()

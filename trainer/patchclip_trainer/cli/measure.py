@@ -14,12 +14,14 @@ from patchclip_trainer.cli.options import (
     LabelDomainsFile,
     Opponents,
     PredictedFolder,
+    ProtocolName,
     Seed,
     Source,
-    Split,
     View,
     predictions_path,
 )
+from patchclip_trainer.cli.protocol import show_protocol
+from patchclip_trainer.errors import DataError
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +40,12 @@ def measure(
             "--out", "-o", metavar="DIR", file_okay=False, help="Where results go; default: beside the predictions."
         ),
     ] = None,
-    split: Split = "train",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="NAME", help="A part of the data, or 'all'; default: train, or the protocol's own."
+        ),
+    ] = None,
     source: Source = None,
     view: View = None,
     saliency: Annotated[
@@ -61,11 +68,13 @@ def measure(
     draws: Draws = 1000,
     seed: Seed = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda; for saliency.")] = "auto",
+    protocol: ProtocolName = None,
 ) -> None:
     """Measure predictions: of a cross-validation, a baseline, or any other system.
 
     Out-of-fold predictions (out_of_fold.json lies beside them) are held against the mean of the other folds' boxes, and
-    their calibration is cross-fitted. Writes metrics.json, plots/, montage.png and report.html.
+    their calibration is cross-fitted. Writes metrics.json, plots/, montage.png and report.html; with --protocol,
+    protocol.json and protocol.html.
     """
     from patchclip_trainer.evaluation.collection import Part
     from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, evaluate_predictions
@@ -73,10 +82,27 @@ def measure(
     from patchclip_trainer.evaluation.predictions import predictions_file
     from patchclip_trainer.evaluation.report import make_folder, write_evaluation
 
+    if protocol is not None:
+        from patchclip_trainer.evaluation.protocols.run import ProtocolSettings
+
+        if data is None:
+            raise DataError("a protocol needs the data set's folder: name it by --data")
+        folder = out or predictions_file(predictions).parent
+        settings_of = ProtocolSettings(
+            protocol=protocol,
+            data=data,
+            out=folder,
+            predictions=predictions,
+            split=split,
+            bootstrap=Bootstrap(draws, seed),
+        )
+        show_protocol(settings_of, counted)
+        return
+
     settings = MeasureSettings(
         predictions=predictions,
         data=data,
-        part=Part(split, source, view),
+        part=Part(split or "train", source, view),
         global_only=global_only,
         compared_with=tuple(against or ()),
         saliency=saliency or global_only is not None,

@@ -57,10 +57,13 @@ PredictedFolder = Annotated[
 RecipeFile = Annotated[
     Path, typer.Option("--recipe", "-r", metavar="FILE", dir_okay=False, help="A recipe.", show_default=False)
 ]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option("--protocol", metavar="NAME", help="A published protocol, such as chestx-det10, instead."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")]
 Source = Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only images of this source.")]
-Split = Annotated[str, typer.Option("--split", metavar="NAME", help="A part of the data, or 'all'.")]
 View = Annotated[str | None, typer.Option("--view", metavar="AP|PA", help="Only images of this view.")]
 
 

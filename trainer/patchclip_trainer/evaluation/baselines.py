@@ -15,14 +15,15 @@ from safetensors.numpy import load_file, save_file
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.saliency import attention_rollout, grad_cam, views_of
-from patchclip_core.values.results import Analyzer, Box, Radiograph
-from patchclip_trainer.data.label_domains import LabelDomains, Lesion, reason_to_leave_out
+from patchclip_core.values.results import Analyzer, Radiograph
+from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.evaluation.collection import Collection
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold
 from patchclip_trainer.evaluation.predictions import Grids
 from patchclip_trainer.evaluation.truth import truth_of
 from patchclip_trainer.metrics.candidates import GRID_CELLS, to_grid
+from patchclip_trainer.metrics.pointing import coverage
 
 PRIOR = "mean_box_prior"
 MEAN_BOXES_FILE = "mean_boxes.safetensors"
@@ -155,24 +156,3 @@ def saliency_maps(
         else MapSystem(prefix + maker, grids[maker], covers.get(maker, "no image to look at"))
         for maker in SALIENCY
     ]
-
-
-def coverage(lesions: Sequence[Lesion], rows_px: int, columns_px: int) -> NDArray[np.float64]:
-    """Return which part of each cell of the one grid the lesions' boxes cover; where boxes overlap, the larger part."""
-    covered = np.zeros((GRID_CELLS, GRID_CELLS))
-    for lesion in lesions:
-        for box in lesion.boxes:
-            covered = np.maximum(covered, _box_coverage(box, rows_px, columns_px))
-    return covered
-
-
-def _box_coverage(box: Box, rows_px: int, columns_px: int) -> NDArray[np.float64]:
-    edges = np.arange(GRID_CELLS + 1) / GRID_CELLS
-    vertical = _overlaps(edges * rows_px, box.y, box.y + box.h)
-    horizontal = _overlaps(edges * columns_px, box.x, box.x + box.w)
-    return np.outer(vertical, horizontal)
-
-
-def _overlaps(edges: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
-    shared = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
-    return np.clip(shared / np.diff(edges), 0.0, 1.0)

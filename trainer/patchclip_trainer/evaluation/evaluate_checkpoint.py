@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,10 @@ from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem, mean_box_prior, read_mean_boxes, saliency_maps
 from patchclip_trainer.evaluation.calibrated import by_card
+from patchclip_trainer.evaluation.code_digest import core_digest
 from patchclip_trainer.evaluation.collection import Collection, Part, open_collection
 from patchclip_trainer.evaluation.compare_predictions import read_opponent
+from patchclip_trainer.evaluation.journal import Journal, digest_of_names
 from patchclip_trainer.evaluation.measure_table import (
     DOMAINS,
     Bootstrap,
@@ -26,7 +29,7 @@ from patchclip_trainer.evaluation.measure_table import (
     measure_table,
     truths_of,
 )
-from patchclip_trainer.evaluation.predictions import load_whole, predict
+from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, load_whole, predict
 from patchclip_trainer.evaluation.scorings import Scoring, record_scoring, timestamp
 
 
@@ -34,10 +37,11 @@ from patchclip_trainer.evaluation.scorings import Scoring, record_scoring, times
 class EvaluationSettings:
     """What is evaluated, and how.
 
-    checkpoint: a folder or a shipped name. data: a folder with manifest.csv, or prepared data. scorings: the list that
-    this one is added to. global_only: a checkpoint of the same recipe trained without patch losses, for the comparison
-    with its saliency. compared_with: predictions of other systems for the same images. saliency: whether saliency maps
-    are made; they take a pass for each image and finding.
+    checkpoint: a folder or a shipped name. data: a folder with manifest.csv, or prepared data. scorings: the list
+    that this one is added to. global_only: a checkpoint of the same recipe trained without patch losses, for the
+    comparison with its saliency. compared_with: predictions of other systems for the same images. saliency: whether
+    saliency maps are made; they take a pass for each image and finding. out: where predictions are kept as they come,
+    and with `resume` gone on with; None: nowhere.
     """
 
     checkpoint: str
@@ -50,10 +54,17 @@ class EvaluationSettings:
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     device: str = "auto"
     saliency: bool = True
+    out: Path | None = None
+    resume: bool = False
 
 
-def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Evaluation:
-    """Score a checkpoint on a split. Raises `DataError` and `CheckpointError`, which say what to do."""
+def evaluate_checkpoint(
+    settings: EvaluationSettings, progress: Progress, keep: Callable[[Evaluation], None] = lambda _: None
+) -> Evaluation:
+    """Score a checkpoint on a split. Raises `DataError` and `CheckpointError`, which say what to do.
+
+    keep: takes what is known before saliency is made, which takes longest, so that a run that is stopped leaves it.
+    """
     started_s = time.monotonic()
     collection = open_collection(settings.data)
     analyzer, folder = load_whole(settings.checkpoint, settings.device), find(settings.checkpoint)
@@ -67,9 +78,7 @@ def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Eva
         source=settings.part.source,
         stored=read_mean_boxes(folder),
     )
-    systems = [prior, *(_saliency(settings, analyzer, measured, progress) if settings.saliency else ())]
     opponents = [read_opponent(path, predictions) for path in settings.compared_with]
-    metrics, placed = measure_table(measured, systems, opponents, settings.bootstrap)
     identity = analyzer.identity
     scoring = Scoring(
         timestamp(datetime.now(UTC)),
@@ -79,15 +88,24 @@ def evaluate_checkpoint(settings: EvaluationSettings, progress: Progress) -> Eva
         collection.digest,
         len(predictions.rows),
     )
-    metrics["settings"]["label_domains"] = str(settings.label_domains or "shipped")
-    metrics |= {
-        "title": f"{identity.name} {identity.version}",
-        "checkpoint": asdict(identity),
-        "out_of_fold": None,
-        "scorings_of_this_checkpoint_on_this_split": record_scoring(settings.scorings, scoring),
-        "seconds": {"analysis": round(analysed_s, 2), "all": round(time.monotonic() - started_s, 2)},
-    }
-    return Evaluation(metrics, measured, placed, "" if identity.trained else UNTRAINED_WARNING)
+    times = record_scoring(settings.scorings, scoring)
+
+    def evaluation(systems: Sequence[MapSystem]) -> Evaluation:
+        metrics, placed = measure_table(measured, systems, opponents, settings.bootstrap)
+        metrics["settings"]["label_domains"] = str(settings.label_domains or "shipped")
+        metrics |= {
+            "title": f"{identity.name} {identity.version}",
+            "checkpoint": asdict(identity),
+            "out_of_fold": None,
+            "scorings_of_this_checkpoint_on_this_split": times,
+            "seconds": {"analysis": round(analysed_s, 2), "all": round(time.monotonic() - started_s, 2)},
+        }
+        return Evaluation(metrics, measured, placed, "" if identity.trained else UNTRAINED_WARNING)
+
+    if not settings.saliency:
+        return evaluation([prior])
+    keep(evaluation([prior]))
+    return evaluation([prior, *_saliency(settings, analyzer, measured, progress)])
 
 
 def _predicted(
@@ -96,8 +114,17 @@ def _predicted(
     """Return what a checkpoint says of the split's images, before and after calibration, and what is true of them."""
     domains = load_label_domains(settings.label_domains)
     rows, left_out = collection.choose(settings.part, domains)
+    journal = None
+    if settings.out is not None:
+        made_from = {
+            "weights": analyzer.identity.weights_digest,
+            "card": digest_of_names([read_card(folder).model_dump_json()]),
+            "list of images": collection.digest,
+            "code": core_digest(),
+        }
+        journal = Journal.open(settings.out / PREDICTIONS_FILE, made_from, resume=settings.resume)
     with progress("analysing", len(rows)) as advance:
-        predictions, not_read = predict(analyzer, collection.radiograph, rows, advance)
+        predictions, not_read = predict(analyzer, collection.radiograph, rows, advance, journal)
     if not predictions.rows:
         raise DataError(f"{settings.data}: no image of '{settings.part}' can be read")
     cards = {card.key: card for card in read_card(folder).findings}

@@ -19,6 +19,7 @@ from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.values.results import Analyzer, Box, Findings, Geometry, Radiograph
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.journal import Journal, written
 from patchclip_trainer.metrics.candidates import GRID_CELLS, Candidate, find_candidates, to_grid
 
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -34,6 +35,29 @@ class NotRead:
 
     image: str
     reason: str
+
+
+NO_MAP: Grids = np.full((GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What is said of one finding in one image.
+
+    probability: NaN where it is not evaluated. grid: (GRID_CELLS, GRID_CELLS), `NO_MAP` where there is no map.
+    """
+
+    probability: float
+    grid: Grids
+    regions: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What is said of one image: its rows and columns, and an answer a finding."""
+
+    size_px: tuple[int, int]
+    answers: Mapping[str, Answer]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,34 +92,77 @@ def predict(
     radiograph_of: Callable[[ImageRow], Radiograph],
     rows: Sequence[ImageRow],
     advance: Callable[[int], None],
+    journal: Journal | None = None,
 ) -> tuple[Predictions, tuple[NotRead, ...]]:
-    """Analyse images, `BATCH` at a time. An image that cannot be read is listed and left out."""
+    """Analyse images, `BATCH` at a time. An image that cannot be read is listed and left out.
+
+    journal: takes each image's line as soon as it is there; images that it has already are not analysed again. What is
+    returned is what the lines say, rounded as they are, so that a run that was resumed says what any other says.
+    """
     keys = analyzer.finding_keys
-    read: list[ImageRow] = []
-    results: list[tuple[tuple[int, int], list[float], Grids, Mapping[str, tuple[Box, ...]]]] = []
+    found: dict[str, Said] = {}
+    if journal is not None:
+        found = {str(line["image"]): said_in(line) for line in journal.lines()}
+    left = [row for row in rows if row.image not in found]
+    advance(len(rows) - len(left))
     problems: list[NotRead] = []
-    for batch in _batches(rows):
-        radiographs: list[Radiograph] = []
-        for row in batch:
-            try:
-                radiographs.append(radiograph_of(row))
-            except PatchClipError as error:
-                problems.append(NotRead(row.image, str(error)))
-            else:
-                read.append(row)
-        if radiographs:
-            results += [_on_grid(findings, keys) for findings in analyzer.analyze_batch(radiographs)]
+    for batch in batches(left):
+        read, radiographs, refused = read_batch(batch, radiograph_of)
+        problems += refused
+        for row, findings in zip(read, analyzer.analyze_batch(radiographs), strict=True):
+            line = line_of(row.image, answers_of(findings, keys))
+            found[row.image] = said_in(line)
+            if journal is not None:
+                journal.append(line)
         advance(len(batch))
-    shape = (len(keys), GRID_CELLS, GRID_CELLS)
-    predictions = Predictions(
-        keys,
-        tuple(read),
-        np.array([size for size, *_ in results], dtype=np.intp).reshape(-1, 2),
-        np.array([probabilities for _, probabilities, _, _ in results], dtype=np.float64).reshape(-1, len(keys)),
-        np.array([grids for _, _, grids, _ in results], dtype=np.float32).reshape(-1, *shape),
-        tuple(regions for *_, regions in results),
+    known = tuple(row for row in rows if row.image in found)
+    return _predictions(keys, known, [found[row.image] for row in known]), tuple(problems)
+
+
+def read_batch(
+    batch: Sequence[ImageRow], radiograph_of: Callable[[ImageRow], Radiograph]
+) -> tuple[list[ImageRow], list[Radiograph], list[NotRead]]:
+    """Return the rows that can be read, their radiographs, and why the others cannot."""
+    read: list[ImageRow] = []
+    radiographs: list[Radiograph] = []
+    problems: list[NotRead] = []
+    for row in batch:
+        try:
+            radiographs.append(radiograph_of(row))
+        except PatchClipError as error:
+            problems.append(NotRead(row.image, str(error)))
+        else:
+            read.append(row)
+    return read, radiographs, problems
+
+
+def answers_of(findings: Findings, keys: Sequence[str]) -> Said:
+    """Return what a model said of an image, its maps on the one grid."""
+    geometry = findings.geometry
+    items = [findings[key] for key in keys]
+    return Said(
+        (geometry.source_rows, geometry.source_columns),
+        {
+            item.key: Answer(
+                np.nan if item.probability is None else item.probability,
+                NO_MAP if item.patch_map is None else to_grid(item.patch_map, geometry).astype(np.float32),
+                tuple(region.box for region in item.regions),
+            )
+            for item in items
+        },
     )
-    return predictions, tuple(problems)
+
+
+def _predictions(keys: Sequence[str], rows: tuple[ImageRow, ...], said: Sequence[Said]) -> Predictions:
+    shape = (len(keys), GRID_CELLS, GRID_CELLS)
+    return Predictions(
+        tuple(keys),
+        rows,
+        np.array([item.size_px for item in said], dtype=np.intp).reshape(-1, 2),
+        np.array([[item.answers[key].probability for key in keys] for item in said], np.float64).reshape(-1, len(keys)),
+        np.array([[item.answers[key].grid for key in keys] for item in said], dtype=np.float32).reshape(-1, *shape),
+        tuple({key: item.answers[key].regions for key in keys} for item in said),
+    )
 
 
 def gridded(
@@ -155,19 +222,19 @@ def read_predictions(
         keys = tuple(dict.fromkeys(key for findings in entries for key in findings))
         probabilities = [[_probability(findings.get(key)) for key in keys] for findings in entries]
         grids = [[_grid(findings.get(key)) for key in keys] for findings in entries]
+        regions = [{key: _answer(entry).regions for key, entry in findings.items()} for findings in entries]
     except OSError as error:
         raise DataError(f"cannot read the predictions {file}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file} holds no predictions as docs/evaluation.md describes them: {error}") from error
     known = tuple(row for row in rows if row.image in found)
-    nothing: Mapping[str, tuple[Box, ...]] = {}
     predictions = Predictions(
         keys,
         known,
         np.array([size_px(row) for row in known], dtype=np.intp).reshape(-1, 2),
         np.array(probabilities, dtype=np.float64).reshape(len(known), len(keys)),
         np.array(grids, dtype=np.float32).reshape(len(known), len(keys), GRID_CELLS, GRID_CELLS),
-        tuple(nothing for _ in known),
+        tuple(regions),
     )
     return predictions, tuple(row for row in rows if row.image not in found)
 
@@ -183,48 +250,58 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write `predictions.jsonl`: a line an image, points in source pixels, maps on the one grid, row by row."""
     with path.open("w", encoding="utf-8") as file:
         for index, row in enumerate(predictions.rows):
-            findings = {
-                key: _entry(
+            answers = {
+                key: Answer(
                     float(predictions.probabilities[index, number]),
                     predictions.grids[index, number],
-                    predictions.sizes_px[index],
+                    predictions.regions[index].get(key, ()),
                 )
                 for number, key in enumerate(predictions.keys)
             }
-            line = {"image": row.image, "findings": findings}
-            file.write(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n")
+            size_px = int(predictions.sizes_px[index][0]), int(predictions.sizes_px[index][1])
+            file.write(written(line_of(row.image, Said(size_px, answers))))
 
 
-def _entry(probability: float, grid: Grids, size_px: NDArray[np.intp]) -> dict[str, object]:
-    if np.isnan(grid).any():
-        grid = grid[:0, :0]
-    values = [round(float(value), _DECIMALS) for value in grid.ravel()]
-    return {
-        "probability": round(probability, _DECIMALS) if np.isfinite(probability) else None,
-        "candidates": [
-            {"x": round(item.x, 2), "y": round(item.y, 2), "score": round(item.score, _DECIMALS)}
-            for item in candidates_of(grid, size_px)
-        ],
-        "map": {"rows": grid.shape[0], "columns": grid.shape[1], "values": values},
-    }
+def line_of(image: str, said: Said) -> dict[str, Any]:
+    """Return the line of `predictions.jsonl` that says it."""
+    rows_px, columns_px = said.size_px
+    findings = {key: _entry(answer, said.size_px) for key, answer in said.answers.items()}
+    return {"image": image, "rows": rows_px, "columns": columns_px, "findings": findings}
 
 
-def _on_grid(
-    findings: Findings, keys: Sequence[str]
-) -> tuple[tuple[int, int], list[float], Grids, Mapping[str, tuple[Box, ...]]]:
-    geometry = findings.geometry
-    blank = np.full((GRID_CELLS, GRID_CELLS), np.nan, dtype=np.float32)
-    items = [findings[key] for key in keys]
-    grids = [blank if item.patch_map is None else to_grid(item.patch_map, geometry) for item in items]
-    return (
-        (geometry.source_rows, geometry.source_columns),
-        [np.nan if item.probability is None else item.probability for item in items],
-        np.asarray(grids, dtype=np.float32),
-        {item.key: tuple(region.box for region in item.regions) for item in items},
+def said_in(line: Mapping[str, Any]) -> Said:
+    """Return what a line of `predictions.jsonl` says, where it gives the image's size; the opposite of `line_of`."""
+    return Said(
+        (int(line["rows"]), int(line["columns"])),
+        {key: _answer(entry) for key, entry in line["findings"].items()},
     )
 
 
-def _batches(rows: Sequence[ImageRow]) -> Iterator[list[ImageRow]]:
+def _entry(answer: Answer, size_px: tuple[int, int]) -> dict[str, object]:
+    grid = answer.grid if not np.isnan(answer.grid).any() else answer.grid[:0, :0]
+    rounded = np.array([round(float(value), _DECIMALS) for value in grid.ravel()], np.float32).reshape(grid.shape)
+    return {
+        "probability": round(answer.probability, _DECIMALS) if np.isfinite(answer.probability) else None,
+        "candidates": [
+            {"x": round(item.x, 2), "y": round(item.y, 2), "score": round(item.score, _DECIMALS)}
+            for item in (find_candidates(rounded, *size_px) if grid.size else ())
+        ],
+        "map": {
+            "rows": grid.shape[0],
+            "columns": grid.shape[1],
+            "values": [round(float(value), _DECIMALS) for value in rounded.ravel()],
+        },
+        "regions": [[round(edge, 2) for edge in (box.x, box.y, box.w, box.h)] for box in answer.regions],
+    }
+
+
+def _answer(entry: Mapping[str, Any]) -> Answer:
+    regions = tuple(Box(*edges) for edges in entry.get("regions", ()))
+    return Answer(_probability(entry), _grid(entry), regions)
+
+
+def batches(rows: Sequence[ImageRow]) -> Iterator[list[ImageRow]]:
+    """Yield `BATCH` rows at a time."""
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH)):
         yield batch

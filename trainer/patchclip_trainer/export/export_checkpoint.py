@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_trainer.errors import DataError
-from patchclip_trainer.evaluation.baselines import coverage, mean_box_prior, write_mean_boxes
+from patchclip_trainer.evaluation.baselines import mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
 from patchclip_trainer.evaluation.collection import Part
 from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, open_predictions
@@ -25,6 +25,7 @@ from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
 from patchclip_trainer.export.operating_points import OperatingPoint, Rule, choose, choose_regions
 from patchclip_trainer.metrics.bootstrap import Estimate, Resamples, Statistic, draw_patients, estimate, mean_of
 from patchclip_trainer.metrics.froc import froc_cases, mean_sensitivity
+from patchclip_trainer.metrics.pointing import coverage
 from patchclip_trainer.metrics.roc import auc, calibration_error
 
 STATEMENT = (

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import patchclip_trainer.evaluation.evaluate_checkpoint as evaluate_checkpoint_module
+import patchclip_trainer.evaluation.predictions as predictions_module
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem, write_mean_boxes
+from patchclip_trainer.evaluation.predictions import Said, line_of
 from patchclip_trainer.metrics.candidates import GRID_CELLS
 from tests.support.pages import loaded_by
 
@@ -99,14 +102,15 @@ def test_predictions_are_a_line_an_image_with_points_in_source_pixels(
 
     assert [line["image"] for line in lines] == [f"images/i{index}.png" for index in range(12)]
     opacity, pneumothorax = (lines[0]["findings"][key] for key in ("opacity", "pneumothorax"))
-    assert set(opacity) == {"probability", "candidates", "map"}
+    assert set(opacity) == {"probability", "candidates", "map", "regions"}
     shown = opacity["map"]
     assert (shown["rows"], shown["columns"], len(shown["values"])) == (GRID_CELLS, GRID_CELLS, GRID_CELLS**2)
     first = opacity["candidates"][0]
     assert (first["x"], first["y"]) == (pytest.approx(28, abs=4), pytest.approx(92, abs=4))
     row, column = np.unravel_index(np.argmax(shown["values"]), (GRID_CELLS, GRID_CELLS))
     assert shown["values"][row * GRID_CELLS + column] == first["score"]
-    assert pneumothorax == {"probability": None, "candidates": [], "map": {"rows": 0, "columns": 0, "values": []}}
+    assert pneumothorax["map"] == {"rows": 0, "columns": 0, "values": []}
+    assert (pneumothorax["probability"], pneumothorax["candidates"], pneumothorax["regions"]) == (None, [], [])
 
 
 def test_each_scoring_of_the_same_weights_on_the_same_split_is_counted(
@@ -247,3 +251,35 @@ def test_the_untrained_network_is_compared_with_its_own_saliency(data: Path, tmp
     assert set(systems) == {"patch_map", "mean_box_prior", "attention_rollout", "grad_cam"}
     assert "convolutions before them are not covered" in metrics["systems"]["attention_rollout"]
     assert "Untrained model" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_that_was_stopped_after_analysis_leaves_a_report_and_goes_on_without_analysing_again(
+    bright_checkpoint: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _evaluate(bright_checkpoint, data, tmp_path / "whole")
+    out = tmp_path / "out"
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["--checkpoint", bright_checkpoint, "--data", str(data), "--out", str(out), "--draws", "50"]
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_checkpoint_module, "saliency_maps", stopped)
+        CliRunner().invoke(app, ["evaluate", *arguments])
+    left = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    lines = (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (out / "predictions.jsonl").write_text("".join(lines[:7]) + lines[7][:90], encoding="utf-8")
+    read: list[str] = []
+
+    def noted(image: str, said: Said) -> dict[str, Any]:
+        read.append(image)
+        return line_of(image, said)
+
+    monkeypatch.setattr(predictions_module, "line_of", noted)
+    again = _evaluate(bright_checkpoint, data, out, "--resume")
+
+    assert (out / "report.html").is_file()
+    assert "grad_cam" not in left["systems"]
+    assert left["findings"]["opacity"]["image_level"] == whole["findings"]["opacity"]["image_level"]
+    assert again["findings"] == whole["findings"]
+    assert read[:5] == [f"images/i{index}.png" for index in range(7, 12)]
