@@ -21,9 +21,12 @@ def ranks(similarities: NDArray[np.floating], relevant: NDArray[np.bool_]) -> ND
     return np.asarray(1 + above.sum(axis=1), dtype=np.int64)
 
 
-def chance_recall(relevant: NDArray[np.bool_], k: int) -> float:
-    """Return the expected recall at k of a random order."""
-    candidates = relevant.shape[1]
+def chance_recall(right: NDArray[np.integer], candidates: int, k: int) -> float:
+    """Return the expected recall at k of a random order. right: (Q,), how many of a query's candidates are right."""
     drawn = comb(candidates, min(k, candidates))
-    missed = [comb(candidates - int(count), min(k, candidates)) / drawn for count in relevant.sum(axis=1)]
-    return 1.0 - sum(missed) / len(missed)
+    counts, queries = np.unique(right, return_counts=True)
+    missed = sum(
+        comb(candidates - int(count), min(k, candidates)) / drawn * int(asked)
+        for count, asked in zip(counts, queries, strict=True)
+    )
+    return 1.0 - missed / len(right)

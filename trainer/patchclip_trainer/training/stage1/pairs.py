@@ -25,6 +25,7 @@ from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.data.statements import Meaning, implied_by, meaning_of, names_a_place, statements_of
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.images_in_words import in_words
+from patchclip_trainer.training.stage1.said import Said
 
 TextSource = Literal["reports", "label_template"]
 DESCRIBED_AS: Final[dict[TextSource, str]] = {"reports": "report text", "label_template": "label-template pretraining"}
@@ -94,8 +95,7 @@ class Pairs:
 
     def true_of(self, indices: Iterable[int], texts: Sequence[Text]) -> NDArray[np.bool_]:
         """Return (images, texts): whether a text says nothing but what is written of an image, if in other words."""
-        found = [[text.meaning <= self.known[int(index)] for text in texts] for index in indices]
-        return np.array(found, dtype=bool).reshape(len(found), len(texts))
+        return Said([text.meaning for text in texts]).holds_for([self.known[int(index)] for index in indices])
 
     def batch(self, indices: NDArray[np.int64], texts: Sequence[Text]) -> PairBatch:
         """Put images and their texts, one an image, against each other; a text that comes twice is taken once."""

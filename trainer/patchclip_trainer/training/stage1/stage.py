@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.image_stage import ImageStage
 from patchclip_trainer.training.inputs.images_in_words import licence_in_words
 from patchclip_trainer.training.loop.gather import dealt, rows_of_all
+from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.loop.start import sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
 from patchclip_trainer.training.loop.training_run import Network
 from patchclip_trainer.training.stage1.contrastive import MemoryBank, report_loss
 from patchclip_trainer.training.stage1.measures import (
     Embedded,
+    Written,
     contrast,
-    different_texts,
-    finding_states,
     measure,
     quick_measures,
+    written_of,
 )
 from patchclip_trainer.training.stage1.pairs import Folds, Text, collect_pairs
 from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
@@ -125,10 +127,18 @@ class Stage1(ImageStage[Stage1Recipe]):
         return found.total, found.parts
 
     def validate(self, network: Network) -> Mapping[str, float]:
-        """Return the global part of the held-out loss, recall, and zero-shot AUC where it is defined."""
-        embedded = self.embed(network, self.pairs.held_out)
-        loss = contrast(embedded, network.logit_scale, self.recipe.batch)
-        return {HELD_OUT_LOSS: loss} | quick_measures(embedded, self._states(embedded.indices), self._keys)
+        """Return the global part of the held-out loss, recall, and zero-shot AUC where it is defined.
+
+        Each process embeds its part of the images and texts, and ranks its blocks.
+        """
+        embedded = self.embed(network, self._watched, self._processes)
+        loss = contrast(embedded, network.logit_scale, self.recipe.batch, self._processes)
+        return {HELD_OUT_LOSS: loss} | quick_measures(embedded, self._keys, self._processes)
+
+    @cached_property
+    def _watched(self) -> Written:
+        """What is written of the images that early stopping looks at: the same after each epoch."""
+        return written_of(self.pairs, self.pairs.held_out, self._keys, self._domains)
 
     def measure(self, checkpoint: Path, draws: int = 1000) -> dict[str, Any] | None:
         """Return all measures of a checkpoint, with intervals, as JSON values; None where no patients are apart.
@@ -137,15 +147,15 @@ class Stage1(ImageStage[Stage1Recipe]):
         the epoch. The checkpoint is one of this stage.
         """
         left_out = len(self.pairs.left_out) > 0
-        indices = self.pairs.left_out if left_out else self.pairs.held_out
-        if not len(indices):
+        if not (left_out or len(self.pairs.held_out)):
             return None
         # Another network than the run's: that one may be in shards.
         network = self.network.settings.build()
         fill_weights(network, checkpoint / WEIGHTS_FILE)
         network.to(self.device).eval()
-        embedded = self.embed(network, indices)
-        found = measure(embedded, self.pairs, self._states(indices), self._keys, draws, self.recipe.seed)
+        of_left_out = written_of(self.pairs, self.pairs.left_out, self._keys, self._domains) if left_out else None
+        embedded = self.embed(network, of_left_out or self._watched)
+        found = measure(embedded, self.pairs, self._keys, draws, self.recipe.seed)
         loss = contrast(embedded, network.logit_scale, self.recipe.batch)
         fold = self.recipe.left_out_fold if left_out else self.recipe.held_out_fold
         return {
@@ -156,28 +166,38 @@ class Stage1(ImageStage[Stage1Recipe]):
             "loss": loss,
         } | found
 
-    def embed(self, network: Network, indices: NDArray[np.int64]) -> Embedded:
-        """Embed images, all that is written of each, and the findings; without a gradient."""
-        texts, own = different_texts(self.pairs, indices)
-        size = self.recipe.chunk or self.recipe.batch
+    def embed(self, network: Network, written: Written, processes: Processes = ALONE) -> Embedded:
+        """Embed images, all that is written of each, and the findings; without a gradient.
+
+        processes: each embeds its part, and has all in the end.
+        """
+        groups = [group for finding in self._findings for group in (finding.positive, finding.negative)]
+        asked = self._tokens([sentence for group in groups for sentence in group])
         with torch.no_grad():
-            images = [network.encode_image(self.inputs.read(part, 0)[0]) for part in _pieces(indices, size)]
-            reports = [
-                network.encode_text(self._tokens([texts[int(place)].words for place in part]))
-                for part in _pieces(np.arange(len(texts)), size)
-            ]
-            groups = [group for finding in self._findings for group in (finding.positive, finding.negative)]
-            asked = self._tokens([sentence for group in groups for sentence in group])
+            images = self._embedded(
+                len(written.indices),
+                lambda part: network.encode_image(self.inputs.read(written.indices[part], 0)[0]),
+                processes,
+            )
+            reports = self._embedded(
+                len(written.texts),
+                lambda part: network.encode_text(self._tokens([written.texts[int(place)].words for place in part])),
+                processes,
+            )
             findings = network.embed_findings(asked, [len(group) for group in groups])[0]
-        return Embedded(
-            indices,
-            torch.cat(images).float(),
-            texts,
-            torch.cat(reports).float(),
-            own,
-            self.pairs.true_of(indices, texts),
-            findings.float(),
-        )
+        return Embedded(written, images, reports, findings.float())
+
+    def _embedded(
+        self, count: int, encode: Callable[[NDArray[np.int64]], torch.Tensor], processes: Processes
+    ) -> torch.Tensor:
+        """Return (count, D) float32: `encode` of the numbers 0 to count - 1, which the processes share."""
+        sharing = processes if count >= processes.count else ALONE
+        parts = dealt(count, sharing)
+        size, own = self.recipe.chunk or self.recipe.batch, parts[sharing.number]
+        rows = torch.cat([encode(part) for part in np.array_split(own, -(-len(own) // size))]).float()
+        embedded = torch.empty(count, rows.shape[1], device=rows.device)
+        embedded[torch.from_numpy(np.concatenate(parts)).to(rows.device)] = rows_of_all(rows, sharing)
+        return embedded
 
     def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
         """Write the checkpoint into the run's folder."""
@@ -209,13 +229,6 @@ class Stage1(ImageStage[Stage1Recipe]):
             "what learns": ", ".join(self.recipe.train),
         } | self.inputs.needed(self.pairs.train, self.pairs.held_out)
 
-    def _states(self, indices: NDArray[np.int64]) -> NDArray[np.int8]:
-        return finding_states(self.pairs, indices, self._keys, self._domains)
-
     def _tokens(self, sentences: Sequence[str]) -> Tokens:
         tokens = self.start.tokenizer(sentences)
         return Tokens(tokens.ids.to(self.device), tokens.mask.to(self.device))
-
-
-def _pieces(indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    return np.array_split(indices, -(-len(indices) // size))

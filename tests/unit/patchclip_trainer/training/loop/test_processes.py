@@ -69,7 +69,7 @@ def test_two_processes_contrast_images_with_the_texts_of_both(make_recipe: MakeR
         alone = Stage1(recipe, data, tmp_path / f"t-{name}")
         start = {part: value.clone() for part, value in alone.network.state_dict().items()}
         Run(alone).run(tmp_path / name)
-        assert_same_run(together / name, tmp_path / name, start, ("loss", "gradient", "held_out_loss"))
+        assert_same_run(together / name, tmp_path / name, start, ("loss", "gradient", "held_out_loss", "recall_at_1"))
 
 
 def run_together(stage: str, data: PreparedData, recipes: Mapping[str, RunRecipe], folder: Path) -> Path:
