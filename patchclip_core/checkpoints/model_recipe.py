@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -57,6 +57,9 @@ class ModelRecipe(BaseModel):
     """Text encoder: a name of `TEXT_FAMILIES`, or FAMILY:SOURCE."""
     text_options: dict[str, JsonValue] = {}
     """Likewise, such as {pooling: class}."""
+    weights: Literal["pretrained", "random"] = "pretrained"
+    """`random`: of an encoder that would be downloaded, the shape alone; no network is asked. For rehearsals: time and
+    memory are those of the encoder, what such a network learns is not."""
     embedding: Annotated[int, Field(ge=2)] | None = None
     """Width of the space shared by image and text; left out, that of the image encoder's own projection, else 64."""
     downscaler: AnyDownscalerSettings | None = None
@@ -153,9 +156,11 @@ def read_encoders(recipe: ModelRecipe, folder: Path, sentences: Iterable[str]) -
     image_family, image_source = IMAGE_FAMILIES.find(recipe.image)
     text_family, text_source = TEXT_FAMILIES.find(recipe.text)
     tower_px = recipe.tower_px  # once: it draws a downscaler's random weights, and what follows depends on the draw
-    image = image_family.from_recipe(Wanted(image_source, recipe.image_options, tower_px))
+    wanted = Wanted(image_source, recipe.image_options, tower_px)
+    image = image_family.in_shape(wanted) if recipe.weights == "random" else image_family.from_recipe(wanted)
     _check_channels(recipe, image.settings)
-    text = text_family.from_recipe(Wanted(text_source, recipe.text_options, tower_px, sentences))
+    wanted = Wanted(text_source, recipe.text_options, tower_px, tuple(sentences))
+    text = text_family.in_shape(wanted) if recipe.weights == "random" else text_family.from_recipe(wanted)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / text.settings.tokenizer_file).write_text(text.tokenizer, encoding="utf-8")
     brought = len(image.projection) if image.projection is not None else _EMBEDDING

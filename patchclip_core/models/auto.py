@@ -18,7 +18,7 @@ from patchclip_core.errors import CheckpointError
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.positions import interpolated, sine_cosine
 from patchclip_core.models.pretrained import normalisation_of, read_auto, tokenizer_of, weights_of
-from patchclip_core.models.tokenizer import TOKENIZER_FILE, ClipTokenizer
+from patchclip_core.models.tokenizer import TOKENIZER_FILE, ClipTokenizer, stand_in_tokenizer
 from patchclip_core.models.towers import (
     ImageSettings,
     ImageTokens,
@@ -30,10 +30,28 @@ from patchclip_core.models.towers import (
     TextTower,
     Tokens,
     Wanted,
+    unknown_shape,
 )
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LONGEST_SENTENCE = 128
+_DINOV2: dict[str, JsonValue] = {"model_type": "dinov2", "patch_size": 14, "image_size": 518, "num_hidden_layers": 12}
+_BERT: dict[str, JsonValue] = {"model_type": "bert", "max_position_embeddings": 512}
+_SHAPES: dict[str, dict[str, JsonValue]] = {
+    "facebook/dinov2-small": {**_DINOV2, "hidden_size": 384, "num_attention_heads": 6},
+    "facebook/dinov2-base": {**_DINOV2, "hidden_size": 768, "num_attention_heads": 12},
+    "microsoft/rad-dino": {**_DINOV2, "hidden_size": 768, "num_attention_heads": 12},
+    "emilyalsentzer/Bio_ClinicalBERT": {**_BERT, "vocab_size": 28996},
+    "microsoft/BiomedVLP-CXR-BERT-specialized": {**_BERT, "vocab_size": 30522},
+    "sentence-transformers/all-MiniLM-L6-v2": {
+        **_BERT,
+        "vocab_size": 30522,
+        "hidden_size": 384,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 6,
+    },
+}
+"""Of the named encoders, as far as `transformers` would say otherwise by itself."""
 
 
 class AutoImageSettings(ImageSettings):
@@ -72,6 +90,16 @@ class AutoImageSettings(ImageSettings):
             settings = cls(config=config, pooling="mean")
         mean, std = normalisation_of(wanted.source, settings.input_channels, _IMAGENET_MEAN, _IMAGENET_STD)
         return PretrainedImage(settings, weights, mean, std)
+
+    @classmethod
+    def in_shape(cls, wanted: Wanted) -> PretrainedImage:
+        """Return a named vision transformer with random weights. Raises `CheckpointError`."""
+        if Path(wanted.source).is_dir():
+            return cls.from_recipe(wanted)
+        if wanted.source not in _SHAPES:
+            raise unknown_shape(wanted.source, cls.named)
+        settings = cls.chosen(wanted.choices, config=_SHAPES[wanted.source])
+        return PretrainedImage(settings, None, _IMAGENET_MEAN, _IMAGENET_STD)
 
 
 class AutoTextSettings(TextSettings):
@@ -114,6 +142,17 @@ class AutoTextSettings(TextSettings):
         if isinstance(positions, int) and positions < settings.tokens:
             settings = settings.model_copy(update={"tokens": positions})
         return PretrainedText(settings, weights_of(model), tokenizer_of(wanted.source, str(config["model_type"])))
+
+    @classmethod
+    def in_shape(cls, wanted: Wanted) -> PretrainedText:
+        """Return a named text encoder with random weights, and a tokenizer that stands in. Raises `CheckpointError`."""
+        if Path(wanted.source).is_dir():
+            return cls.from_recipe(wanted)
+        if wanted.source not in _SHAPES:
+            raise unknown_shape(wanted.source, cls.named)
+        shape = _SHAPES[wanted.source]
+        settings = cls.chosen(wanted.choices, config=shape)
+        return PretrainedText(settings, None, stand_in_tokenizer(wanted.sentences, int(str(shape["vocab_size"]))))
 
 
 class AutoImageTower(ImageTower):

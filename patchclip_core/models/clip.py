@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from torch import nn
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.positions import interpolated
 from patchclip_core.models.pretrained import normalisation_of, read_model, tokenizer_of, weights_of
-from patchclip_core.models.tokenizer import TOKENIZER_FILE, ClipTokenizer
+from patchclip_core.models.tokenizer import TOKENIZER_FILE, ClipTokenizer, stand_in_tokenizer
 from patchclip_core.models.towers import (
     ImageSettings,
     ImageTokens,
@@ -24,6 +25,7 @@ from patchclip_core.models.towers import (
     TextTower,
     Tokens,
     Wanted,
+    unknown_shape,
 )
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -35,6 +37,31 @@ _NAMED = {
     "clip-vit-l-14": "openai/clip-vit-large-patch14",
     "clip-vit-l-14-336": "openai/clip-vit-large-patch14-336",
 }
+
+_LAYERS = "num_hidden_layers"
+"""What a recipe may choose of a tower in its shape alone: fewer layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Of an image and a text tower of one name. embedding: width of the space that they share."""
+
+    patch: int
+    width: int
+    layers: int
+    text_width: int
+    embedding: int
+    image: int = 224
+
+
+_SHAPES = {
+    "openai/clip-vit-base-patch16": _Shape(16, 768, 12, 512, 512),
+    "openai/clip-vit-base-patch32": _Shape(32, 768, 12, 512, 512),
+    "openai/clip-vit-large-patch14": _Shape(14, 1024, 24, 768, 768),
+    "openai/clip-vit-large-patch14-336": _Shape(14, 1024, 24, 768, 768, 336),
+}
+_HEAD, _WIDENED = 64, 4
+"""Width of an attention head, and how much wider the layers between are: the same in all of them."""
 
 
 class ClipImageSettings(ImageSettings):
@@ -80,6 +107,23 @@ class ClipImageSettings(ImageSettings):
             model.logit_scale.detach().float(),
         )
 
+    @classmethod
+    def in_shape(cls, wanted: Wanted) -> PretrainedImage:
+        """Return the image half of a CLIP with random weights. Raises `CheckpointError`."""
+        if Path(wanted.source).is_dir():
+            return cls.from_recipe(wanted)
+        shape, choices, layers = _shape_of(wanted)
+        settings = cls.chosen(
+            choices,
+            image_size=shape.image,
+            patch_size=shape.patch,
+            hidden_size=shape.width,
+            intermediate_size=_WIDENED * shape.width,
+            num_hidden_layers=shape.layers if layers is None else layers,
+            num_attention_heads=shape.width // _HEAD,
+        )
+        return PretrainedImage(settings, None, MEAN, STD, _projection(shape.embedding, shape.width))
+
 
 class ClipTextSettings(TextSettings):
     """A CLIPTextConfig; the defaults are ViT-L/14's."""
@@ -121,6 +165,18 @@ class ClipTextSettings(TextSettings):
         return PretrainedText(
             cls.chosen(wanted.choices, **values), weights, tokenizer_of(wanted.source, "clip"), projection
         )
+
+    @classmethod
+    def in_shape(cls, wanted: Wanted) -> PretrainedText:
+        """Return the text half with random weights and a tokenizer that stands in. Raises `CheckpointError`."""
+        if Path(wanted.source).is_dir():
+            return cls.from_recipe(wanted)
+        shape, choices, layers = _shape_of(wanted)
+        width = {"hidden_size": shape.text_width, "intermediate_size": _WIDENED * shape.text_width}
+        depth = {} if layers is None else {_LAYERS: layers}
+        settings = cls.chosen(choices, **width, **depth, num_attention_heads=shape.text_width // _HEAD)
+        tokenizer = stand_in_tokenizer(wanted.sentences, settings.vocab_size)
+        return PretrainedText(settings, None, tokenizer, _projection(shape.embedding, shape.text_width))
 
 
 class ClipImageTower(ImageTower):
@@ -171,6 +227,20 @@ class ClipTextTower(TextTower):
         """Encode."""
         output = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long())
         return TextTokens(output.pooler_output, output.last_hidden_state)
+
+
+def _shape_of(wanted: Wanted) -> tuple[_Shape, dict[str, Any], Any]:
+    """Return a named encoder's shape, the recipe's other choices, and how many layers it wants."""
+    if wanted.source not in _SHAPES:
+        raise unknown_shape(wanted.source, _NAMED)
+    choices = dict(wanted.choices)
+    layers = choices.pop(_LAYERS, None)
+    return _SHAPES[wanted.source], choices, layers
+
+
+def _projection(rows: int, width: int) -> torch.Tensor:
+    """Return random weights as CLIP draws its projections."""
+    return torch.randn(rows, width).mul_(width**-0.5)
 
 
 def _core(model: Any, name: str) -> Any:

@@ -92,6 +92,24 @@ class ClipTokenizer:
         return offsets
 
 
+def stand_in_tokenizer(sentences: Iterable[str], vocabulary: int) -> str:
+    """Return the content of a `tokenizers` file that knows these sentences' words: one token each, between two markers.
+
+    It stands in for an encoder's own where only shapes matter. vocabulary: entries that the encoder knows; its last two
+    are the markers, the end being the last as in CLIP's, and the one before stands for any other word.
+    """
+    words = sorted({word for sentence in sentences for word in _PIECES.findall(sentence.lower())})
+    begin, end, other = vocabulary - 2, vocabulary - 1, vocabulary - 3
+    ids = dict(zip(words, range(other), strict=False)) | {"<begin>": begin, "<end>": end, "<other>": other}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="<other>"))  # noqa: S106 - a word, not a secret
+    made.normalizer = tokenizers.normalizers.Lowercase()
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<begin> $A <end>", special_tokens=[("<begin>", begin), ("<end>", end)]
+    )
+    return str(made.to_str())
+
+
 def _padded(sequences: Sequence[Sequence[int]]) -> Tokens:
     length = max((len(ids) for ids in sequences), default=0) or 1
     ids = torch.zeros(len(sequences), length, dtype=torch.int64)

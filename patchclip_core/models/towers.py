@@ -205,6 +205,14 @@ class TowerSettings(BaseModel, ABC):
             raise CheckpointError(f"an encoder of the family '{family}' cannot be so:\n" + "\n".join(lines)) from error
 
 
+def unknown_shape(source: str, known: Iterable[str]) -> CheckpointError:
+    """Return the error for an encoder whose shape is not known without its files."""
+    return CheckpointError(
+        f"the shape of '{source}' is not known without its files: it is of {', '.join(sorted(known))}; leave out "
+        "`weights: random`, or name one of these"
+    )
+
+
 class ImageSettings(TowerSettings):
     """What an image tower is built from."""
 
@@ -225,6 +233,14 @@ class ImageSettings(TowerSettings):
     def from_recipe(cls, wanted: Wanted) -> PretrainedImage:
         """Return what a training starts with. Raises `CheckpointError`."""
 
+    @classmethod
+    def in_shape(cls, wanted: Wanted) -> PretrainedImage:
+        """Return the same with random weights, and ask no hub. Raises `CheckpointError`.
+
+        Weights that are at hand, in a folder or a package, are read as always.
+        """
+        return cls.from_recipe(wanted)
+
 
 class TextSettings(TowerSettings):
     """What a text tower is built from."""
@@ -244,6 +260,11 @@ class TextSettings(TowerSettings):
     @abstractmethod
     def from_recipe(cls, wanted: Wanted) -> PretrainedText:
         """Return what a training starts with. Raises `CheckpointError`."""
+
+    @classmethod
+    def in_shape(cls, wanted: Wanted) -> PretrainedText:
+        """Return the same with random weights and a tokenizer that stands in; see `ImageSettings.in_shape`."""
+        return cls.from_recipe(wanted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
