@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.downscaler import AnyDownscalerSettings
@@ -75,6 +76,8 @@ class FindingsNetwork(nn.Module, ABC):
     logit_scale: nn.Parameter
     visual_projection: nn.Linear
     text_projection: nn.Linear
+    looks_at: int | None = None
+    """Images whose activations `look` keeps for a gradient at a time, for another forward pass; None: all."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -142,6 +145,22 @@ class FindingsNetwork(nn.Module, ABC):
 
         Each reader's tokens of all images follow each other.
         """
+        count, most = len(seen.values if isinstance(seen, Features) else seen), self.looks_at
+        if most is None or count <= most or not torch.is_grad_enabled():
+            return self._look(seen)
+        pieces = [
+            checkpoint(
+                self._look,
+                Features(seen.values[start : start + most])
+                if isinstance(seen, Features)
+                else seen[start : start + most],
+                use_reentrant=False,
+            )
+            for start in range(0, count, most)
+        ]
+        return joined(pieces, self.readers)
+
+    def _look(self, seen: torch.Tensor | Features) -> ImageTokens:
         if isinstance(seen, Features):
             if self.trunk is None:
                 raise ValueError("this network has no fixed trunk that features could come from")
@@ -186,6 +205,21 @@ class FindingsNetwork(nn.Module, ABC):
     @abstractmethod
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare images with embedded findings: what image score and maps need, and nothing else."""
+
+
+def joined(pieces: Sequence[ImageTokens], readers: int) -> ImageTokens:
+    """Return the tokens of all images, as if they had been looked at together: reader by reader."""
+
+    def of_all(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        by_reader = [part.reshape(readers, -1, *part.shape[1:]) for part in parts]
+        return torch.cat(by_reader, dim=1).flatten(0, 1)
+
+    positions = [piece.positions for piece in pieces]
+    return ImageTokens(
+        of_all([piece.pooled for piece in pieces]),
+        of_all([piece.patches for piece in pieces]),
+        positions[0] if positions[0].ndim == 2 else of_all(positions),
+    )
 
 
 def mean_of_readers(answer: Answer, readers: int) -> Answer:

@@ -20,12 +20,9 @@ from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.loop.start import build
 from patchclip_trainer.training.loop.training_run import Network
-from patchclip_trainer.training.run_recipe import RunRecipe
+from patchclip_trainer.training.run_recipe import WITHOUT_EFFECT, RunRecipe
 
 _Recipe = TypeVar("_Recipe", bound=RunRecipe)
-
-_WITHOUT_A_PART = {"device", "save_every", "parallel"}
-"""Where and how often a run saves decides nothing of what a step does."""
 
 
 class ImageStage(ABC, Generic[_Recipe]):
@@ -52,6 +49,7 @@ class ImageStage(ABC, Generic[_Recipe]):
         self._freeze(self.start.network)
         self.device = processes.device(choose_device(recipe.device))
         self.network: Network = self.start.network.to(self.device)
+        self.network.looks_at = recipe.chunk
         self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
 
     @abstractmethod
@@ -72,7 +70,7 @@ class ImageStage(ABC, Generic[_Recipe]):
 
     def _recipe_bytes(self) -> bytes:
         """Return what a run's fingerprint begins with: all of the recipe that a step depends on."""
-        return self.recipe.model_dump_json(exclude=_WITHOUT_A_PART).encode()
+        return self.recipe.model_dump_json(exclude=WITHOUT_EFFECT).encode()
 
     def fill(self, progress: Progress) -> None:
         """Compute the features that a run will need, if it keeps any. Raises `TrainerError` where there is no room."""

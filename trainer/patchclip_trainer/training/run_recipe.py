@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,6 +18,11 @@ from patchclip_trainer.errors import RecipeError
 
 Objective = Annotated[str, AfterValidator(known_method)]
 """A method's name, see `patchclip_core.models.methods`."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+LoggerName = Literal["tensorboard", "csv", "mlflow", "wandb"]
+WITHOUT_EFFECT: Final = {"device", "save_every", "parallel", "prefetch", "loggers"}
+"""Keys that change nothing in a step: a run may go on with others."""
 
 
 class RecipePart(BaseModel):
@@ -88,6 +93,11 @@ class RunRecipe(RecipePart):
     epochs: Annotated[int, Field(ge=1)] = 30
     batch: Annotated[int, Field(ge=1)] = 16
     """Most images a step, over all processes; the batches of an epoch are of almost equal size."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps after which the run ends, also within an epoch; the schedule of rates ends there too. Null: `epochs`."""
+    chunk: Annotated[int, Field(ge=1)] | None = None
+    """Images whose activations are in memory at a time: the gradient is that of the whole batch, for another forward
+    pass. In stage 1 texts too, in stage 2 the downscaler's and the tower's. Null: all."""
     folds: Annotated[int, Field(ge=2)] = 5
     held_out_fold: Annotated[int, Field(ge=0)] | None = 0
     """Patients of the train split that only early stopping looks at; null: none, and the last epoch is kept."""
@@ -102,6 +112,16 @@ class RunRecipe(RecipePart):
     save_every: Annotated[int, Field(ge=1)] = 200
     """Steps between two states on disk: what a killed run loses at most."""
     device: str = "auto"
+    precision: Precision = "auto"
+    """Of matrix products. `auto`: bfloat16 on a GPU, float32 elsewhere; weights and sums have 32 bits in any case."""
+    recompute: bool = False
+    """Keep of each transformer layer its input alone, and compute the rest again for the gradient."""
+    compile: str | None = None
+    """A backend of `torch.compile` for the image tower, such as `inductor`; null: none."""
+    prefetch: Annotated[int, Field(ge=0, le=16)] = 0
+    """Batches that another thread reads ahead. Their order and what they hold stay the same."""
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
+    """Where the numbers of `log.jsonl` go as well: tensorboard, csv, mlflow, wandb."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How several processes (`torchrun`) share the work: each holds all weights, or a part of each layer's."""
     objective: Objective = "patchclip"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from patchclip_trainer.training.inputs.views import View, Views, normalised
 from patchclip_trainer.training.run_recipe import RunRecipe
 
 _TIMED_VIEWS = 16
+
+Seen = tuple[torch.Tensor | Features, tuple[View, ...]]
+"""Normalised images (B, channels, side, side), or their features, and what the views are."""
 
 
 class InputSource:
@@ -41,12 +45,26 @@ class InputSource:
         check_fit(views.data, preprocess)
         self.views, self._recipe, self._preprocess = views, recipe, preprocess
         self._device = next(network.parameters()).device
+        self._ahead: dict[tuple[bytes, int], Future[Seen]] = {}
+        self._reader: ThreadPoolExecutor | None = None
         self.cache: FeatureCache | None = None
         if network.trunk is not None and recipe.augment.views is not None:
             self.cache = FeatureCache(folder or views.data.folder / FEATURES, network.trunk, preprocess, views)
 
-    def read(self, indices: NDArray[np.int64], view: int) -> tuple[torch.Tensor | Features, tuple[View, ...]]:
+    def read(self, indices: NDArray[np.int64], view: int) -> Seen:
         """Return normalised images (B, channels, side, side), or their features, and what the views are."""
+        ahead = self._ahead.pop((indices.tobytes(), view), None)
+        return ahead.result() if ahead is not None else self._read(indices, view)
+
+    def read_ahead(self, indices: NDArray[np.int64], view: int) -> None:
+        """Read them in another thread; `read` takes what it has read."""
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        key = indices.tobytes(), view
+        if key not in self._ahead:
+            self._ahead[key] = self._reader.submit(self._read, indices, view)
+
+    def _read(self, indices: NDArray[np.int64], view: int) -> Seen:
         if self.cache is not None:
             return self.cache.read(indices, view)
         images, views = self.views.see(indices, view, self._device)

@@ -6,23 +6,24 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tensorboardX import SummaryWriter
 
 from patchclip_core.checkpoints.checkpoint import digest_of, write_card
 from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard, TrainingCounts
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.errors import RecipeError, TrainerError
+from patchclip_trainer.training.loop.loggers import LOGGERS
 from patchclip_trainer.training.loop.start import Start
+from patchclip_trainer.training.run_recipe import LoggerName
 
-STATE, LOG, BOARD, CHECKPOINT = "state.pt", "log.jsonl", "tensorboard", "checkpoint"
+STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
 
 _STATEMENT = (
     "Research checkpoint: trained, but not calibrated and not evaluated. Its probabilities and operating points are "
@@ -76,30 +77,31 @@ def read_state(folder: Path, wanted: str, device: torch.device) -> dict[str, Any
 
 
 class Log:
-    """`log.jsonl`, one line a step and one an epoch, and the same numbers for TensorBoard in `tensorboard/`.
+    """`log.jsonl`, one line a step and one an epoch, and the same numbers for the recipe's loggers.
 
     A resumed run cuts off what came after its state.
     """
 
-    def __init__(self, folder: Path, steps_done: int) -> None:
+    def __init__(self, folder: Path, name: str, loggers: Sequence[LoggerName], steps_done: int) -> None:
+        self._loggers = [LOGGERS[kind](folder, name, steps_done) for kind in loggers]
         path = folder / LOG
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         counted = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps_done]
         path.write_text("".join(counted), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / BOARD), purge_step=steps_done + 1, filename_suffix=f".{steps_done}")
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Add a line."""
         self._file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
         self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        for logger in self._loggers:
+            logger.write(step, epoch, values)
 
     def close(self) -> None:
         """Close the files."""
         self._file.close()
-        self._board.close()
+        for logger in self._loggers:
+            logger.close()
 
 
 def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origin: Origin) -> ModelCard:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_trainer.errors import TrainerError
-from patchclip_trainer.training.loop.memory import keep_freed_memory
+from patchclip_trainer.training.loop.memory import keep_freed_memory, recompute_layers
 from patchclip_trainer.training.loop.optimize import RunningMean, make_optimizer, rate_factor
 from patchclip_trainer.training.loop.processes import (
     ALONE,
@@ -35,7 +36,7 @@ from patchclip_trainer.training.loop.processes import (
     whole_weights,
 )
 from patchclip_trainer.training.loop.state import CHECKPOINT, STATE, Log, read_state, save_state
-from patchclip_trainer.training.run_recipe import RunRecipe
+from patchclip_trainer.training.run_recipe import Precision, RunRecipe
 
 Network = FindingsNetwork
 _TIMED_STEPS = 3
@@ -77,6 +78,10 @@ class Stage(Protocol):
         self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of these items, as this epoch shows them, and its parts: scalars."""
+        ...
+
+    def read_ahead(self, indices: NDArray[np.int64], epoch: int) -> None:
+        """Begin to read what `take` will be given."""
         ...
 
     def validate(self, network: Network) -> Mapping[str, float]:
@@ -125,13 +130,18 @@ class Run:
         self._sharded = processes.count > 1 and self.recipe.parallel == "fsdp"
         apart = self.recipe.ema or self._sharded
         self.mean = copy.deepcopy(self.network).eval() if apart else self.network
+        if self.recipe.recompute:
+            recompute_layers(self.network)
+        if self.recipe.compile is not None:
+            self.network.image_tower.compile(backend=self.recipe.compile)
         self._step = in_parallel(_Share(stage), self.network, processes, self.recipe.parallel)
         self._following = RunningMean(self.mean, self.network) if self.recipe.ema else None
         self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
         self.epoch_steps = len(batches_of(stage.items, self.recipe.batch, None))
-        self.steps = self.recipe.epochs * self.epoch_steps
+        self.steps = min(self.recipe.epochs * self.epoch_steps, self.recipe.max_steps or sys.maxsize)
         self.step = 0
         self.best, self.best_epoch = -math.inf, -1
+        self._cut: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self._whole = True
         self._memory = stage.memory()
 
@@ -154,7 +164,8 @@ class Run:
             raise TrainerError(f"{out} holds a run already: go on with --resume, or give another folder")
         out.mkdir(parents=True, exist_ok=True)
         self.processes.wait()
-        log = Log(out, self.step) if self.processes.first else None
+        recipe = self.recipe
+        log = Log(out, recipe.name, recipe.loggers, self.step) if self.processes.first else None
         try:
             while self.step < self.steps and not self._worn_out():
                 if self.processes.any(stopped(), self.stage.device):
@@ -165,7 +176,7 @@ class Run:
                 self.step, self._whole, self._memory = self.step + 1, True, self.stage.memory()
                 if log is not None:
                     log.write(self.step, epoch, taken)
-                if place + 1 == self.epoch_steps:
+                if place + 1 == self.epoch_steps or self.step == self.steps:
                     self._end_epoch(epoch, out, log)
                     self._save(out)
                 elif self.step % self.recipe.save_every == 0:
@@ -185,13 +196,16 @@ class Run:
     def take_step(self, epoch: int, place: int) -> dict[str, float]:
         """Take one step; return its losses, gradient length and learning rate factor, and its seconds."""
         recipe, stage, begun_s = self.recipe, self.stage, time.perf_counter()
-        processes, batch = self.processes, batches_of(stage.items, recipe.batch, (recipe.seed, epoch))[place]
+        processes, batch = self.processes, self._batch(epoch, place)
         torch.manual_seed(_chance(recipe.seed, epoch, place, processes.number))  # dropout
         factor = rate_factor(self.step, self.steps, recipe.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * factor
         self.network.train()
-        with precision(stage.device):
+        for ahead in range(self.step + 1, min(self.step + 1 + recipe.prefetch, self.steps)):
+            of_epoch, at = divmod(ahead, self.epoch_steps)
+            stage.read_ahead(processes.part(self._batch(of_epoch, at)), of_epoch)
+        with precision(stage.device, recipe.precision):
             share, parts = self._step(processes.part(batch), epoch)
         told = processes.total(torch.stack([share.detach(), *parts.values()]))
         loss, *told_parts = told.tolist()
@@ -236,6 +250,12 @@ class Run:
             "peak memory, MiB": round(memory / 2**20),
         }
 
+    def _batch(self, epoch: int, place: int) -> NDArray[np.int64]:
+        """Return a step's batch; an epoch's batches are cut once."""
+        if self._cut[0] != epoch:
+            self._cut = epoch, batches_of(self.stage.items, self.recipe.batch, (self.recipe.seed, epoch))
+        return self._cut[1][place]
+
     def _end_epoch(self, epoch: int, out: Path, log: Log | None) -> None:
         watched = self.stage.watched
         if self._sharded:
@@ -243,7 +263,7 @@ class Run:
         if watched is None:
             better = self.step == self.steps
         else:
-            with precision(self.stage.device), torch.no_grad():
+            with precision(self.stage.device, self.recipe.precision), torch.no_grad():
                 measures = self.processes.agreed(self.stage.validate(self.mean.eval()))
             if log is not None:
                 log.write(self.step, epoch, measures)
@@ -304,9 +324,11 @@ def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: tuple[int, ..
     return np.array_split(order, -(-len(indices) // size))
 
 
-def precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return the context that forward passes run in: bfloat16 where a GPU has it in hardware."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+def precision(device: torch.device, wanted: Precision = "auto") -> AbstractContextManager[object]:
+    """Return the context that forward passes run in. `auto`: bfloat16 where a GPU has it in hardware."""
+    if wanted == "bfloat16" or (wanted == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
 
 
 def _chance(*numbers: int) -> int:

@@ -126,6 +126,10 @@ class Stage1(ImageStage[Stage1Recipe]):
             self._bank.add(batch, epoch, found.images, found.reports)
         return found.total, found.parts
 
+    def read_ahead(self, indices: NDArray[np.int64], epoch: int) -> None:
+        """Let another thread read these images, as this epoch shows them."""
+        self.inputs.read_ahead(indices, self.recipe.augment.view_of(epoch))
+
     def validate(self, network: Network) -> Mapping[str, float]:
         """Return the global part of the held-out loss, recall, and zero-shot AUC where it is defined.
 

@@ -26,8 +26,6 @@ class Stage1Recipe(RunRecipe):
     """Sentences of an image that are drawn again each epoch; null: all of them."""
     batch: Annotated[int, Field(ge=2)] = 64
     """Images that are told apart in a step."""
-    chunk: Annotated[int, Field(ge=1)] | None = None
-    """Images, and texts, whose activations are in memory at a time: exact, for another forward pass; null: all."""
     bank: Annotated[int, Field(ge=0)] = 0
     """Images and texts of earlier steps that are negatives too: nearly free, but as the towers were then."""
     train: Annotated[tuple[Trained, ...], Field(min_length=1)] = _PARTS

@@ -115,6 +115,11 @@ class Stage2(ImageStage[Stage2Recipe]):
         marked = any(found[item.key].has_froc for item in self.samples.findings if item.extent == "localised")
         return found if marked and self.recipe.stop_on == "froc" else {}
 
+    def read_ahead(self, indices: NDArray[np.int64], epoch: int) -> None:
+        """Let another thread read these images, as this epoch shows them."""
+        images = self.samples.epoch(self.recipe.seed, epoch)[indices]
+        self.inputs.read_ahead(images, self.recipe.augment.view_of(epoch))
+
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
         """Return images, or their features, and targets, seen as this view of them."""
         seen, views = self.inputs.read(indices, view)
@@ -149,7 +154,7 @@ class Stage2(ImageStage[Stage2Recipe]):
         patches = self.start.preprocess.grid
         probabilities, maps = [], []
         for chosen in batches_of(indices, self.recipe.batch, None):
-            with torch.inference_mode(), precision(self.device):
+            with torch.inference_mode(), precision(self.device, self.recipe.precision):
                 answer = network.answer(self.inputs.read(chosen, PLAIN)[0], texts)
                 if self.recipe.mirrored:
                     other = network.answer(self.inputs.read(chosen, MIRROR_IMAGE)[0], texts)

@@ -33,6 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "ddp": {"objective": "patchclip", "ema": 0.8},
     "lrclr": {"objective": "lrclr", "ema": 0.8},
     "fsdp": {"objective": "patchclip", "ema": 0.0, "parallel": "fsdp"},
+    "resumed": {"objective": "patchclip", "ema": 0.8, "chunk": 2, "save_every": 1},
 }
 STAGE_1_RECIPES: dict[str, dict[str, Any]] = {
     "ddp": {"bank": 9, "chunk": 2, "ema": 0.8},
@@ -44,6 +45,9 @@ STAGE_1_RECIPES: dict[str, dict[str, Any]] = {
 def test_two_processes_take_the_steps_of_one(squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     # Batches of five: one process has three images of them, the other two.
     recipes = {name: make_recipe(epochs=1, batch=5, optimizer=DESCENT, **changes) for name, changes in RECIPES.items()}
+    # One process begins this run, two go on with it.
+    begun = Run(Stage2(recipes["resumed"], squares, tmp_path / "t-begun"))
+    begun.run(tmp_path / "together" / "resumed", stopped=lambda: begun.step == 1)
 
     together = run_together("stage2", squares, recipes, tmp_path)
 
@@ -75,7 +79,7 @@ def test_two_processes_contrast_images_with_the_texts_of_both(make_recipe: MakeR
 def run_together(stage: str, data: PreparedData, recipes: Mapping[str, RunRecipe], folder: Path) -> Path:
     """Run recipes in two processes; return the folder that holds their runs."""
     together = folder / "together"
-    together.mkdir()
+    together.mkdir(exist_ok=True)
     for name, recipe in recipes.items():
         (together / f"{name}.json").write_text(recipe.model_dump_json(), encoding="utf-8")
     command = two_processes(Path(__file__).with_name("two_processes.py"), stage, data.folder, together)

@@ -1,7 +1,7 @@
 """What `torchrun` runs in a test: steps of several recipes, by all processes together, stopped once and resumed.
 
 Arguments: stage1 or stage2, the prepared data, and a folder with `NAME.json`, a recipe each; `NAME/` comes to hold its
-run.
+run, or holds the state of one that another number of processes began.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 
 from patchclip_trainer.data.shards import open_prepared
 from patchclip_trainer.training.loop.processes import joined
+from patchclip_trainer.training.loop.state import STATE
 from patchclip_trainer.training.loop.training_run import Run, Stage
 from patchclip_trainer.training.stage1.stage import Stage1
 from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
@@ -34,7 +35,7 @@ def main(name: str, folder_of_data: Path, folder: Path) -> None:
             )
             run = Run(stage, processes)
             out = folder / path.stem
-            run.run(out, stopped=partial(has_come_to, run, 2))
+            run.run(out, resume=(out / STATE).exists(), stopped=partial(has_come_to, run, 2))
             run.run(out, resume=True)
 
 
