@@ -19,6 +19,13 @@ Changes = Annotated[
 ]
 Draws = Annotated[int, typer.Option("--draws", min=10, max=100_000, help="Bootstrap draws over patients.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the run would do and need; write nothing.")]
+PlannedImages = Annotated[
+    int | None, typer.Option("--images", min=1, metavar="N", help="Plan for as many training images; with --dry-run.")
+]
+PlannedRate = Annotated[
+    float | None,
+    typer.Option("--rate", min=1e-6, metavar="TFLOPS", help="Plan for a device that does this; with --dry-run."),
+]
 FeaturesFolder = Annotated[
     Path | None,
     typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
@@ -85,6 +92,8 @@ class StageOptions:
     features: FeaturesFolder = None
     fold: HeldOutFold = None
     label_domains: LabelDomainsFile = None
+    images: PlannedImages = None
+    rate: PlannedRate = None
 
 
 def with_stage_options(command: Callable[[StageOptions, str | None], None]) -> Callable[..., None]:

@@ -13,8 +13,11 @@ from patchclip_trainer.cli.options import StageOptions
 from patchclip_trainer.cli.terminal import quiet, stop_signals, stopped
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.shards import PreparedData, open_prepared
+from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.inputs.feature_cache import Progress
+from patchclip_trainer.training.loop.plan import PlanFor, plan_run
 from patchclip_trainer.training.loop.processes import Processes, joined
+from patchclip_trainer.training.loop.start import without_weights
 from patchclip_trainer.training.loop.training_run import Run, Stage
 from patchclip_trainer.training.run_recipe import RunRecipe
 
@@ -64,14 +67,19 @@ def run_stage(
     title: what its progress is called.
     Raises `TrainerError`, and `typer.Exit` with 128 + the signal's number where a signal has stopped the run.
     """
+    wanted = PlanFor(options.images, options.rate)
+    if not options.dry_run and wanted != PlanFor():
+        raise RecipeError("--images and --rate are for a plan: add --dry-run")
     prepared, domains = open_prepared(options.data), load_label_domains(options.label_domains)
     terminal = console()
     with joined(choose_device(recipe.device)) as processes, TemporaryDirectory() as scratch:
+        if options.dry_run:
+            recipe = without_weights(recipe, Path(scratch))
         tokenizer = Path(scratch) / "tokenizer"
         stage = make(recipe, prepared, tokenizer, domains=domains, features=options.features, processes=processes)
         run = Run(stage, processes)
         if options.dry_run:
-            plan = run.plan(Path(scratch) / "features")
+            plan = plan_run(run, Path(scratch) / "features", wanted)
             if processes.first:
                 for name, value in plan.items():
                     terminal.print(f"{name}: {value}", markup=False, soft_wrap=True)

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+import yaml
 
 from patchclip_core.checkpoints.checkpoint import CARD_FILE, find, read_card, verify_weights
 from patchclip_core.checkpoints.loading import fill_weights, read_settings, read_tokenizer
@@ -43,6 +45,22 @@ def build(recipe: RunRecipe, objective: Objective, folder: Path, sentences: Sequ
     if recipe.start is not None:
         return _from_checkpoint(recipe, objective, folder)
     return _from_model(recipe, objective, folder, sentences)
+
+
+Recipe = TypeVar("Recipe", bound=RunRecipe)
+
+
+def without_weights(recipe: Recipe, folder: Path) -> Recipe:
+    """Return a recipe whose encoders are built in their shapes alone, where they would be downloaded; see `weights`.
+
+    folder: takes the network's changed recipe.
+    """
+    if recipe.model is None:
+        return recipe
+    content = read_recipe(recipe.model).model_dump(mode="json", exclude_defaults=True) | {"weights": "random"}
+    path = folder / "in-shape.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return recipe.model_copy(update={"model": str(path)})
 
 
 def sentences_of(definitions: Iterable[FindingDefinition]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -39,7 +38,6 @@ from patchclip_trainer.training.loop.state import CHECKPOINT, STATE, Log, read_s
 from patchclip_trainer.training.run_recipe import Precision, RunRecipe
 
 Network = FindingsNetwork
-_TIMED_STEPS = 3
 
 
 class Stage(Protocol):
@@ -63,6 +61,26 @@ class Stage(Protocol):
     @property
     def items(self) -> NDArray[np.int64]:
         """Numbers of what an epoch goes through."""
+        ...
+
+    @property
+    def held_out_images(self) -> int:
+        """Images that `validate` looks at."""
+        ...
+
+    @property
+    def compared_pairs(self) -> int:
+        """Pairs that `validate` compares besides."""
+        ...
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a prepared image."""
+        ...
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image as a network takes it."""
         ...
 
     @property
@@ -225,29 +243,6 @@ class Run:
             "gradient": length,
             "rate_factor": factor,
             "step_s": round(time.perf_counter() - begun_s, 4),
-        }
-
-    def plan(self, scratch: Path) -> dict[str, Any]:
-        """Take a few steps, and say what the whole run would do and need; only `scratch` is written to."""
-        about, before_s = self.stage.describe(), self.stage.rehearse(scratch)
-        # The same batch again: what is computed once a run must not count as a step's.
-        taken_s = [self.take_step(0, 0)["step_s"] for _ in range(_TIMED_STEPS + 1)][1:]
-        step_s, device = min(taken_s), self.stage.device
-        memory = (
-            torch.cuda.max_memory_allocated(device)
-            if device.type == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        )
-        return {
-            **about,
-            "trainable parameters": sum(w.numel() for w in self.network.parameters() if w.requires_grad),
-            "parameters": sum(weight.numel() for weight in self.network.parameters()),
-            "device": str(device),
-            "steps": self.steps,
-            "seconds a step": round(step_s, 4),
-            "images a second": round(min(self.recipe.batch, len(self.stage.items)) / step_s, 1),
-            "hours at most": round((before_s + step_s * self.steps) / 3600, 2),
-            "peak memory, MiB": round(memory / 2**20),
         }
 
     def _batch(self, epoch: int, place: int) -> NDArray[np.int64]:

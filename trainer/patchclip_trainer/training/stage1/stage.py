@@ -83,6 +83,26 @@ class Stage1(ImageStage[Stage1Recipe]):
         return self.pairs.train
 
     @property
+    def held_out_images(self) -> int:
+        """Images that early stopping looks at."""
+        return len(self.pairs.held_out)
+
+    @property
+    def compared_pairs(self) -> int:
+        """Images against texts, if no two images had the same text."""
+        return len(self.pairs.held_out) ** 2
+
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.start.preprocess.input_px**2
+
+    @property
+    def image_bytes(self) -> int:
+        """In 32 bits, with all channels."""
+        return 4 * self.pixels * len(self.start.preprocess.mean)
+
+    @property
     def watched(self) -> str | None:
         """The held-out loss, where patients are held out."""
         return f"-{HELD_OUT_LOSS}" if len(self.pairs.held_out) else None

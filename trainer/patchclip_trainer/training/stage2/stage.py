@@ -71,6 +71,26 @@ class Stage2(ImageStage[Stage2Recipe]):
         return np.arange(len(self.samples.train), dtype=np.int64)
 
     @property
+    def held_out_images(self) -> int:
+        """Images that early stopping looks at."""
+        return len(self.samples.held_out)
+
+    @property
+    def compared_pairs(self) -> int:
+        """None: findings are asked of each image by itself."""
+        return 0
+
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.start.preprocess.input_px**2
+
+    @property
+    def image_bytes(self) -> int:
+        """In 32 bits, with all channels."""
+        return 4 * self.pixels * len(self.start.preprocess.mean)
+
+    @property
     def watched(self) -> str | None:
         """How well lesions are found in the held-out patients' images, or the loss: where there are no boxes, too."""
         if not len(self.samples.held_out):

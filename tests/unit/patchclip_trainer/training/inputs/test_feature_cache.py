@@ -21,6 +21,7 @@ from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.inputs.feature_cache import FeatureCache, Wanted
 from patchclip_trainer.training.inputs.views import Views, normalised
+from patchclip_trainer.training.loop.plan import plan_run
 from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.run_recipe import AugmentRecipe
 from patchclip_trainer.training.stage2.stage import Stage2
@@ -244,7 +245,7 @@ def test_a_plan_counts_features_that_are_kept_and_the_time_of_the_others_and_kee
     recipe = make_recipe(model=None, start=str(start), epochs=3, augment={"views": 2})
 
     def plan() -> dict[str, Any]:
-        return Run(Stage2(recipe, squares, tmp_path / "tokenizer")).plan(tmp_path / "scratch")
+        return plan_run(Run(Stage2(recipe, squares, tmp_path / "tokenizer")), tmp_path / "scratch")
 
     first = plan()
     assert first["features to compute"].startswith("56 views")  # 32 as they are, and 24 to train on changed
