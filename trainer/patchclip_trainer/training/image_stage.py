@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,6 +17,7 @@ from patchclip_trainer.data.label_domains import LabelDomains, load_label_domain
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.training.inputs.feature_cache import Progress
 from patchclip_trainer.training.inputs.input_source import InputSource
+from patchclip_trainer.training.inputs.mixture import drawn, weights_of
 from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.loop.start import build
@@ -23,6 +25,8 @@ from patchclip_trainer.training.loop.training_run import Network
 from patchclip_trainer.training.run_recipe import WITHOUT_EFFECT, RunRecipe
 
 _Recipe = TypeVar("_Recipe", bound=RunRecipe)
+_MIXED = 2
+"""Sets the draw of what an epoch shows apart from that of its order."""
 
 
 class ImageStage(ABC, Generic[_Recipe]):
@@ -67,6 +71,24 @@ class ImageStage(ABC, Generic[_Recipe]):
     @abstractmethod
     def _images(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the numbers of the training images and of the held-out ones."""
+
+    @property
+    @abstractmethod
+    def items(self) -> NDArray[np.int64]:
+        """Numbers of what an epoch goes through, in the order of the training images."""
+
+    def shown(self, epoch: int) -> NDArray[np.int64]:
+        """Return what an epoch goes through: each item once, or as the recipe mixes the sources."""
+        if self.recipe.mix is None:
+            return self.items
+        return self.items[drawn(self._mixed, np.random.default_rng((self.recipe.seed, epoch, _MIXED)))]
+
+    @cached_property
+    def _mixed(self) -> NDArray[np.float64]:
+        assert self.recipe.mix is not None
+        return weights_of(
+            [self.inputs.views.data.rows[int(index)].source for index in self._images()[0]], self.recipe.mix
+        )
 
     def _recipe_bytes(self) -> bytes:
         """Return what a run's fingerprint begins with: all of the recipe that a step depends on."""

@@ -93,6 +93,8 @@ class RunRecipe(RecipePart):
     epochs: Annotated[int, Field(ge=1)] = 30
     batch: Annotated[int, Field(ge=1)] = 16
     """Most images a step, over all processes; the batches of an epoch are of almost equal size."""
+    mix: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(min_length=1)] | None = None
+    """Shares of the sources in what an epoch shows, as {MIMIC-CXR: 3, RSNA: 1}; null: each image once."""
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps after which the run ends, also within an epoch; the schedule of rates ends there too. Null: `epochs`."""
     chunk: Annotated[int, Field(ge=1)] | None = None
@@ -136,6 +138,8 @@ class RunRecipe(RecipePart):
                 raise ValueError(f"{name} {fold}: folds are counted 0 to {self.folds - 1}")
         if self.left_out_fold is not None and self.left_out_fold == self.held_out_fold:
             raise ValueError(f"held_out_fold {self.held_out_fold} is left out of the run: hold another one out")
+        if self.mix is not None and not sum(self.mix.values()):
+            raise ValueError("mix: all shares are 0: an epoch would show nothing")
         if self.parallel == "fsdp" and self.ema:
             raise ValueError(
                 "parallel: fsdp keeps no running mean of the weights, of which no process holds all; ema=0"

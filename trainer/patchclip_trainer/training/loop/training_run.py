@@ -63,6 +63,10 @@ class Stage(Protocol):
         """Numbers of what an epoch goes through."""
         ...
 
+    def shown(self, epoch: int) -> NDArray[np.int64]:
+        """Return those that an epoch goes through, as many as there are, some more than once where they are mixed."""
+        ...
+
     @property
     def held_out_images(self) -> int:
         """Images that `validate` looks at."""
@@ -248,7 +252,7 @@ class Run:
     def _batch(self, epoch: int, place: int) -> NDArray[np.int64]:
         """Return a step's batch; an epoch's batches are cut once."""
         if self._cut[0] != epoch:
-            self._cut = epoch, batches_of(self.stage.items, self.recipe.batch, (self.recipe.seed, epoch))
+            self._cut = epoch, batches_of(self.stage.shown(epoch), self.recipe.batch, (self.recipe.seed, epoch))
         return self._cut[1][place]
 
     def _end_epoch(self, epoch: int, out: Path, log: Log | None) -> None:

@@ -30,8 +30,9 @@ from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.images_in_words import in_words
+from patchclip_trainer.training.inputs.mixture import drawn
 from patchclip_trainer.training.inputs.views import View
-from patchclip_trainer.training.stage2.sampling import drawn, shares
+from patchclip_trainer.training.stage2.sampling import shares
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 _BALANCED = 1

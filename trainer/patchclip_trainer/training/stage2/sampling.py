@@ -42,18 +42,6 @@ def shares(present: NDArray[np.int8], views: Sequence[str], at_most: float) -> N
     return weights
 
 
-def drawn(wanted: NDArray[np.float64], chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return N places of N images, each as often as wanted, rounded up or down by chance.
-
-    One draw decides for all (systematic sampling), over a random order, so that the numbers differ by less than one.
-    """
-    order = chance.permutation(len(wanted))
-    ends = np.cumsum(wanted[order]) / wanted.sum() * len(wanted)
-    ends[-1] = len(wanted)
-    places = np.searchsorted(ends, np.arange(len(wanted)) + chance.random(), side="right")
-    return np.asarray(order[np.minimum(places, len(wanted) - 1)], dtype=np.int64)
-
-
 def _wanted(present: NDArray[np.int8]) -> NDArray[np.float64]:
     """Return how many positive images of each finding an epoch is to show: (F,), 0 for one that has none."""
     counts: NDArray[np.float64] = (present == 1).sum(axis=0).astype(np.float64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from patchclip_trainer.training.run_recipe import RecipePart, RunRecipe, read_recipe_of
 
@@ -55,6 +55,12 @@ class Stage2Recipe(RunRecipe):
     """Keys to train; left out, all that have a positive image in the part that is trained on."""
     by_text: tuple[str, ...] = ()
     """Keys that are never trained; a cross-validation asks for them by their sentences alone, and measures that."""
+
+    @model_validator(mode="after")
+    def _one_rule_of_how_often(self) -> Self:
+        if self.mix is not None and self.balance is not None:
+            raise ValueError("balance and mix both say how often an image is shown: give one of them")
+        return self
 
 
 def read_stage2_recipe(path: Path, changes: Sequence[str] = ()) -> Stage2Recipe:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from patchclip_trainer.training.stage2.sampling import drawn, shares
+from patchclip_trainer.training.inputs.mixture import drawn
+from patchclip_trainer.training.stage2.sampling import shares
 
 # 200 images: 40 AP and 10 PA show the common finding, 4 and 4 the rare one; the others are PA for the most part.
 VIEWS = ["AP"] * 40 + ["PA"] * 10 + ["AP"] * 4 + ["PA"] * 4 + ["AP"] * 22 + ["PA"] * 120
