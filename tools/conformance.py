@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from patchclip_node.dicom import statuses
+from patchclip_node.dicom.commitment import PUSH_MODEL
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.lobby import FIRST_PDU_S, MAX_REQUEST_BYTES
@@ -27,6 +28,7 @@ def _accepted() -> str:
             "| SOP class | UID | transfer syntaxes |",
             "|---|---|---|",
             f"| Verification | `1.2.840.10008.1.1` | {verification} |",
+            f"| Storage Commitment Push Model, as SCU and as SCP | `{PUSH_MODEL}` | {verification} |",
             *classes,
         ]
     )

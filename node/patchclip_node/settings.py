@@ -133,7 +133,7 @@ class DestinationSettings(_Section):
     objects: tuple[ResultKind, ...] | None = None
     """Which objects it gets instead of those of its profile."""
     confirm: Confirmation = Confirmation.NONE
-    """What makes an object count as delivered: its acknowledgement alone, or that the archive finds it."""
+    """What makes an object count as delivered: its acknowledgement, that the archive finds it, or that it commits."""
 
 
 class KnownCallerSettings(_Section):
@@ -142,6 +142,8 @@ class KnownCallerSettings(_Section):
     ae_title: AeTitle
     address: str
     """IP address that it connects from; AE titles can be claimed by anybody."""
+    port: Port | None = None
+    """Where it takes storage commitment's reports; None: it may not ask for commitment."""
 
     @field_validator("address")
     @classmethod
@@ -183,6 +185,8 @@ class RetrySettings(_Section):
     """How often, how long and when to try again: the n-th wait is backoff_s * 2**(n-1), at most backoff_max_s."""
 
     analysis_attempts: Annotated[int, Field(ge=1)] = 5
+    commit_within_s: Annotated[float, Field(gt=0)] = 3600.0
+    """Where a destination has `confirm: commitment`: what it has not committed to for this long is sent again."""
     deliver_for_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     """A result that a destination did not take for this long has failed there."""
     backoff_s: Annotated[float, Field(gt=0)] = 5.0

@@ -13,9 +13,9 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, ResultVariant
 from patchclip_node.results import build_results, encode
 from patchclip_node.scu.sender import DicomResultSender
-from patchclip_node.services.deliver import DeliveryLane
 from tests.peers.archive import Archive
 from tests.support.fakes import START, FakeClock, MemorySpool, make_instance, make_ledger, make_result
+from tests.support.lanes import lane
 from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
 from tests.support.synthetic import analysed, result_context, with_overlay
 
@@ -41,16 +41,9 @@ def test_a_destination_that_stores_pictures_alone_gets_pictures(
     ledger.analyses.finish(leased.study.id, OWNER, START, FinishedAnalysis(results, {"old": wanted}, {}, "{}"))
 
     with Archive(sop_classes=[SecondaryCaptureImageStorage]) as archive:
-        lane = DeliveryLane(
-            destination=replace(archive.destination, name="old", fallback=ResultVariant(ResultKind.SC)),
-            names=["old"],
-            deliveries=ledger.deliveries,
-            spool=spool,
-            sender=DicomResultSender("NODE"),
-            clock=FakeClock(),
-            policy=POLICY,
-        )
-        while lane.run_one(OWNER):
+        old = replace(archive.destination, name="old", fallback=ResultVariant(ResultKind.SC))
+        delivery = lane(old, ledger, spool, DicomResultSender("NODE"), FakeClock(), POLICY)
+        while delivery.run_one(OWNER):
             pass
 
     (received,) = archive.received

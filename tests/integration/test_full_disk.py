@@ -21,11 +21,11 @@ from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultKind, Result
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.analyse.service import ROOM_AGAIN
-from patchclip_node.services.deliver import DeliveryLane
 from patchclip_node.services.receive import ReceiveService
 from patchclip_node.services.urgency import UrgencyQuota
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, result_issuer
 from tests.support.fakes import FakeClock, FakeSender, make_ledger
+from tests.support.lanes import lane
 from tests.support.studies import OWNER, POLICY, only_revision
 
 MIB = 1024**2
@@ -46,9 +46,7 @@ class Node:
         analysis = StudyAnalysis(self.spool, FakeDecoder(), OpacityEverywhere(), result_issuer(), plan)
         self.analysis = AnalysisService(self.ledger.analyses, analysis, self.clock, POLICY, calendar=self.clock)
         pacs = Destination("pacs", "PACS", "127.0.0.1", 104, fallback=PICTURE)
-        self.delivery = DeliveryLane(
-            pacs, ["pacs"], self.ledger.deliveries, self.spool, self.sender, self.clock, POLICY
-        )
+        self.delivery = lane(pacs, self.ledger, self.spool, self.sender, self.clock, POLICY)
 
     @property
     def free_bytes(self) -> int:

@@ -26,7 +26,6 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu.sender import DicomResultSender, Timeouts
-from patchclip_node.services.deliver import DeliveryLane
 from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lanes import DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
@@ -35,11 +34,14 @@ from tests.peers.archive import COMPREHENSIVE_SR, Archive
 from tests.peers.processes import free_port, wait_until
 from tests.peers.radiographs import radiograph, write
 from tests.support.fakes import MemorySpool, make_instance, make_ledger, make_result
+from tests.support.lanes import lane
 from tests.support.studies import LEASE_S, OWNER
 
 OWN_TIME_S = 5.0
 """Within this a good destination has its results, whatever the other one does."""
-POLICY = WorkPolicy(LEASE_S, analysis_attempts=3, deliver_for_s=3600, backoff_s=0.5, backoff_max_s=1)
+POLICY = WorkPolicy(
+    LEASE_S, analysis_attempts=3, commit_within_s=60, deliver_for_s=3600, backoff_s=0.5, backoff_max_s=1
+)
 STUDIES = 6
 PROCESS = count(2)
 
@@ -151,10 +153,7 @@ class Site:
         """Run a lane for each for the time of the context."""
         clock, owner, stop = SystemClock(), LeaseOwner(f"host:{next(PROCESS)}:2"), threading.Event()
         sender = DicomResultSender("NODE", Timeouts(connect_s=2, acse_s=30, response_s=30))
-        lanes = [
-            DeliveryLane(one, [one.name], self.ledger.deliveries, self.spool, sender, clock, POLICY)
-            for one in destinations
-        ]
+        lanes = [lane(one, self.ledger, self.spool, sender, clock, POLICY) for one in destinations]
         heartbeat = HeartbeatService(self.ledger.workers, clock, owner, WorkerRole.DELIVER, lambda _: ())
         leases = LeaseService(self.ledger.leases, clock, owner, lambda _: (), POLICY)
         service = DeliveryService(lanes, owner, heartbeat, leases, stop_grace_s=0.1)

@@ -37,16 +37,24 @@ class Orthanc:
         """Put a DICOM file into the archive."""
         self._ask("/instances", path.read_bytes())
 
-    def _ask(self, path: str, body: object = None) -> Any:
+    def lose_all(self) -> None:
+        """Delete all that it holds."""
+        for study in self._ask("/studies"):
+            self._ask(f"/studies/{study}", method="DELETE")
+
+    def _ask(self, path: str, body: object = None, method: str | None = None) -> Any:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=data)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
 
 @contextmanager
-def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Orthanc]:
-    """Run Orthanc with an empty store in `folder`; with DICOMweb where a browser is to read from it."""
+def orthanc(folder: Path, *, dicomweb: bool = False, node: tuple[str, int] = ("NODE", 104)) -> Iterator[Orthanc]:
+    """Run Orthanc with an empty store in `folder`; with DICOMweb where a browser is to read from it.
+
+    node: AE title and port of who may query it, and whom it reports to about storage commitment.
+    """
     folder.mkdir(exist_ok=True)
     dicom_port, http_port = free_port(), free_port()
     configuration = {
@@ -60,7 +68,7 @@ def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowEcho": True,
-        "DicomModalities": {"node": ["NODE", "127.0.0.1", 104]},  # who may ask for what it holds
+        "DicomModalities": {"node": [node[0], "127.0.0.1", node[1]]},  # who may ask for what it holds
         "DicomCheckCalledAet": True,
         "OverwriteInstances": False,
         "Plugins": [_DICOMWEB_PLUGIN] if dicomweb else [],

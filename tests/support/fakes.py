@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.errors import PeerError, RetryableError, StorageFullError
 from patchclip_node.domain.records import InstanceHeader, NewResult, Priority, ReceivedInstance
 from patchclip_node.domain.variants import ResultKind
@@ -123,6 +124,10 @@ class FakeSender:
     """Name of the destination of each association."""
     unreachable: set[str] = field(default_factory=set)
     """Names of destinations that do not answer."""
+    asked: list[CommitmentRequest] = field(default_factory=list)
+    """What was to be committed to."""
+    answer: Callable[[CommitmentRequest], CommitmentReport | None] = lambda _: None
+    """What is reported at once, over the association that asked."""
     errors: dict[bytes, SendOutcome] = field(default_factory=dict)
     """content -> outcome; its path is replaced."""
 
@@ -139,6 +144,21 @@ class FakeSender:
             else:
                 outcomes.append(replace(wanted, path=path))
         return outcomes
+
+    def request_commitment(
+        self,
+        destination: Destination,
+        request: CommitmentRequest,
+        report: Callable[[CommitmentReport], None],
+        settled: Callable[[], bool],
+    ) -> None:
+        self.echo(destination)
+        self.asked.append(request)
+        if (answer := self.answer(request)) is not None:
+            report(answer)
+
+    def check_confirmation(self, destination: Destination) -> None:
+        self.echo(destination)
 
     def echo(self, destination: Destination) -> None:
         if destination.name in self.unreachable:

@@ -15,7 +15,9 @@ OWNER = "host:1:1#1"
 LEASE_S = 60.0
 DESTINATION = "pacs"
 OTHER_DESTINATION = "research"
-POLICY = WorkPolicy(LEASE_S, analysis_attempts=3, deliver_for_s=3600, backoff_s=10, backoff_max_s=3600)
+POLICY = WorkPolicy(
+    LEASE_S, analysis_attempts=3, commit_within_s=60, deliver_for_s=3600, backoff_s=10, backoff_max_s=3600
+)
 """Three analyses, an hour of deliveries; ten seconds after the first attempt."""
 
 

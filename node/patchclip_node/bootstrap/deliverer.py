@@ -16,6 +16,7 @@ from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu.sender import DicomResultSender
+from patchclip_node.services.commit import CommitmentReports, CommitmentRequests
 from patchclip_node.services.deliver import DeliveryLane
 from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lanes import STOP_GRACE_S, DeliveryService
@@ -43,9 +44,19 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
     clock = open_clock(ledger)
     owner, policy = LeaseOwner(process_name()), settings.work_policy
     sender = DicomResultSender(settings.ae_title)
+    commitment = CommitmentRequests(
+        ledger.deliveries, CommitmentReports(ledger.commitments, clock, policy), sender, clock, policy
+    )
     lanes = [
         DeliveryLane(
-            _destination(settings, one), settings.names_of(one), ledger.deliveries, spool, sender, clock, policy
+            _destination(settings, one),
+            settings.names_of(one),
+            ledger.deliveries,
+            spool,
+            sender,
+            clock,
+            policy,
+            commitment,
         )
         for one in settings.destinations
     ]

@@ -6,18 +6,25 @@ import errno
 import sys
 import threading
 
+from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
+from patchclip_node.domain.commitment import CommitmentRequest
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
+from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.spool import Spool
+from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
+from patchclip_node.scu.sender import DicomResultSender
+from patchclip_node.services.commit import CommitmentReports
+from patchclip_node.services.custody import CustodyService
 from patchclip_node.services.receive import ReceiveService
 from patchclip_node.services.urgency import UrgencyQuota
 from patchclip_node.settings import NodeSettings
@@ -32,8 +39,9 @@ RECENT_INSTANCES = 20_000
 """Whoever sent one of that many last images is known from the start: a day of a large hospital."""
 
 
-def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool, clock: Clock) -> StorageScp:
+def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> StorageScp:
     """Wire the receiver; it listens once it is started. `clock`: the ledger's."""
+    arrivals = ledger.arrivals
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
     service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes, urgency)
@@ -50,7 +58,23 @@ def build_receiver(settings: NodeSettings, arrivals: Arrivals, spool: Spool, clo
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
     listed = [Caller(one.ae_title, one.address) for one in settings.known_callers]
-    return StorageScp(service, room, endpoint, admission, KnownCallers(listed, have_sent=_have_sent(arrivals)))
+    reports = CommitmentReports(ledger.commitments, clock, settings.work_policy)
+    desk = _desk(settings, CustodyService(arrivals, spool), reports)
+    return StorageScp(service, room, endpoint, admission, KnownCallers(listed, have_sent=_have_sent(arrivals)), desk)
+
+
+def _desk(settings: NodeSettings, custody: CustodyService, reports: CommitmentReports) -> CommitmentDesk:
+    sender = DicomResultSender(settings.ae_title)
+    places = {
+        Caller(one.ae_title, one.address): Destination(one.ae_title, one.ae_title, one.address, one.port)
+        for one in settings.known_callers
+        if one.port is not None
+    }
+
+    def answer(caller: Caller, request: CommitmentRequest) -> None:
+        sender.report_commitment(places[caller], custody.report(request))
+
+    return CommitmentDesk(reports.take, answer, reachable=places.__contains__)
 
 
 def _have_sent(arrivals: Arrivals) -> list[Caller]:
@@ -64,7 +88,7 @@ def run(settings: NodeSettings) -> None:
     ledger = open_ledger(settings)
     try:
         clock = open_clock(ledger)
-        scp = build_receiver(settings, ledger.arrivals, open_spool(settings), clock)
+        scp = build_receiver(settings, ledger, open_spool(settings), clock)
         if listen(scp, settings, stop):
             sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
             sys.stdout.flush()

@@ -22,6 +22,7 @@ import numpy as np
 from patchclip_core.errors import PatchClipError
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import NodeError, PeerError
 from patchclip_node.domain.masking import masked_url
 from patchclip_node.domain.records import DeliveryState
@@ -267,12 +268,15 @@ def destinations(settings: NodeSettings) -> Iterator[CheckResult]:
     for item in settings.destinations:
         name, where = f"destination {item.name}", f"{item.ae_title} at {item.host}:{item.port}"
         try:
-            sender.echo(Destination(item.name, item.ae_title, item.host, item.port))
+            destination = Destination(item.name, item.ae_title, item.host, item.port, confirm=item.confirm)
+            sender.echo(destination)
+            sender.check_confirmation(destination)
         except PeerError as error:
             advice = f"check host and port, and that it knows the AE title {settings.ae_title} and allows it to store"
             yield CheckResult(name, Status.FAIL, f"{where}: {error}", advice)
         else:
-            yield CheckResult(name, Status.OK, f"{where} answers C-ECHO")
+            offers = "" if item.confirm is Confirmation.NONE else f", offers confirmation by {item.confirm}"
+            yield CheckResult(name, Status.OK, f"{where} answers C-ECHO{offers}")
 
 
 def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:

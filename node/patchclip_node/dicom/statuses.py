@@ -1,4 +1,4 @@
-"""The statuses of C-STORE and C-ECHO responses (PS3.7 annex C; the storage service's own: PS3.4 table B.2-1)."""
+"""The statuses of responses (PS3.7 annex C; the storage service's own: PS3.4 table B.2-1)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ NO_SUCH_ATTRIBUTE: Final = 0x0105
 """PS3.7 C.5.17."""
 INVALID_ATTRIBUTE_VALUE: Final = 0x0106
 """PS3.7 C.5.11."""
+PROCESSING_FAILURE: Final = 0x0110
+"""PS3.7 C.5.18."""
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 """PS3.7 C.5.8."""
 INVALID_ARGUMENT_VALUE: Final = 0x0115
@@ -32,6 +34,8 @@ MISSING_ATTRIBUTE_VALUE: Final = 0x0121
 """PS3.7 C.5.14."""
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """PS3.7 C.5.6."""
+NO_SUCH_ACTION: Final = 0x0123
+"""PS3.7 C.5.24."""
 NOT_AUTHORIZED: Final = 0x0124
 """PS3.7 C.5.25."""
 DUPLICATE_INVOCATION: Final = 0x0210
@@ -40,6 +44,9 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 """PS3.7 C.5.23."""
 MISTYPED_ARGUMENT: Final = 0x0212
 """PS3.7 C.5.15."""
+
+RESOURCE_LIMITATION: Final = 0x0213
+"""PS3.7 C.5.26."""
 
 PENDING: Final = frozenset({0xFF00, 0xFF01})
 """PS3.4 table C.4-1: matches are continuing."""

@@ -12,12 +12,14 @@ class WorkPolicy:
 
     lease_s: a worker that shows no sign of life for this long loses its work to another one.
     analysis_attempts: from 1; after the last one the analysis has failed.
+    commit_within_s: what a destination has acknowledged and not committed to for this long is sent once more.
     deliver_for_s: a delivery that does not succeed for this long has failed, however often it was tried.
     backoff_s, backoff_max_s: the wait after the first attempt, and the longest one.
     """
 
     lease_s: float
     analysis_attempts: int
+    commit_within_s: float
     deliver_for_s: float
     backoff_s: float
     backoff_max_s: float
@@ -26,6 +28,10 @@ class WorkPolicy:
         """Return when to try again after `attempts` (from 1): the wait doubles each time, up to its maximum."""
         doublings = min(attempts - 1, 64)  # far beyond any backoff_max_s, and still a float
         return now + timedelta(seconds=min(self.backoff_s * 2**doublings, self.backoff_max_s))
+
+    def commitment_due(self, now: datetime) -> datetime:
+        """Return until when the commitment to what was sent now is awaited."""
+        return now + timedelta(seconds=self.commit_within_s)
 
     def gives_up(self, due_since: datetime, now: datetime) -> bool:
         """Tell whether a delivery that is due since then is not tried again."""

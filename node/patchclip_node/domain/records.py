@@ -181,12 +181,15 @@ class ResultRecord:
 class DeliveryState(StrEnum):
     """Where one result instance stands on its way to one destination.
 
-    REPLACED: the destination does not take objects of this class, and pictures go there instead. CONFLICT: the
-    destination knows the patient otherwise, which a person has to mend; time does not.
+    SENT: the destination has acknowledged it and is asked to commit to keep it; its answer is awaited until
+    `not_before`, then the instance is sent once more. REPLACED: the destination does not take objects of this class,
+    and pictures go there instead. CONFLICT: the destination knows the patient otherwise, which a person has to mend;
+    time does not.
     """
 
     PENDING = "PENDING"
     SENDING = "SENDING"
+    SENT = "SENT"
     DELIVERED = "DELIVERED"
     REPLACED = "REPLACED"
     CONFLICT = "CONFLICT"

@@ -47,6 +47,10 @@ class Arrivals(Protocol):
         """Tell whether this ledger has a result of this SOP Instance UID."""
         ...
 
+    def held(self, sop_instance_uid: str) -> list[tuple[str, str]]:
+        """Return SOP Class UID and spool key of each file of an instance: received ones, and results of this ledger."""
+        ...
+
     def recent_senders(self, instances_back: int) -> list[tuple[str, str]]:
         """Return who sent the last `instances_back` instances: (calling AE title, address), each once."""
         ...
@@ -117,6 +121,15 @@ class Deliveries(Protocol):
         """
         ...
 
+    def await_commitment(
+        self, delivery_ids: Collection[int], owner: str, transaction_uid: str, until: datetime
+    ) -> None:
+        """SENDING -> SENT: the destination has them, and its commitment under this UID is awaited.
+
+        Without one they are due again at `until`.
+        """
+        ...
+
     def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
         """SENDING -> PENDING, due again at `not_before`; the attempt counts, and the study stays as it is."""
         ...
@@ -134,6 +147,26 @@ class Deliveries(Protocol):
 
     def hold(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """SENDING -> CONFLICT; as `fail` otherwise."""
+        ...
+
+
+class Commitments(Protocol):
+    """What was sent and waits for the destination's storage commitment.
+
+    `keep` and `refuse` are False, and nothing is changed, where the delivery does not wait for this transaction (any
+    more).
+    """
+
+    def awaited(self, transaction_uid: str) -> list[DeliveryRecord]:
+        """Return what waits for this transaction."""
+        ...
+
+    def keep(self, delivery_id: int, transaction_uid: str, now: datetime) -> bool:
+        """SENT -> DELIVERED. The last open one ends the study, as `Deliveries.confirm` does."""
+        ...
+
+    def refuse(self, delivery_id: int, transaction_uid: str, error: str, not_before: datetime) -> bool:
+        """SENT -> PENDING, due again at `not_before`."""
         ...
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.variants import ResultVariant
 
@@ -51,6 +52,24 @@ class ResultSender(Protocol):
 
     def send(self, destination: Destination, paths: Sequence[Path]) -> list[SendOutcome]:
         """Send over one association; one outcome a file, in order. Raises `PeerError` when there is no association."""
+        ...
+
+    def request_commitment(
+        self,
+        destination: Destination,
+        request: CommitmentRequest,
+        report: Callable[[CommitmentReport], None],
+        settled: Callable[[], bool],
+    ) -> None:
+        """Ask to commit to objects that were sent before. Raises `PeerError` when the destination does not take that.
+
+        An answer over the same association goes to `report`; it is waited for a little while, unless it has come
+        otherwise and all is `settled`.
+        """
+        ...
+
+    def check_confirmation(self, destination: Destination) -> None:
+        """Raise `PeerError` where the destination does not offer what its `confirm` asks of it."""
         ...
 
     def echo(self, destination: Destination) -> None:

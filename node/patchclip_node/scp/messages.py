@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 MAX_COMMAND_SET_BYTES: Final = 8 * 1024
 """A command set has some 20 short elements (PS3.7 annex E)."""
 
+MAX_INFORMATION_BYTES: Final = 256 * 1024
+"""Some 1,500 references to objects; parsed, the worst of it takes about 20 MB and a second."""
+
 ABORT_EVENT: Final = "Evt19"
 """PS3.8 table 9-10: unrecognized or invalid PDU received; the state machine sends an A-ABORT and closes."""
 
@@ -49,6 +52,16 @@ class Sink(Protocol):
     def write(self, data: bytes, /) -> int:
         """Take one fragment and return its length."""
         ...
+
+
+class Information(BytesIO):
+    """The data set of an N-ACTION or N-EVENT-REPORT request, kept in memory."""
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # fragments are bytes
+        """Take a fragment. Raises `ValueError` when more comes than is parsed."""
+        if self.tell() + len(data) > MAX_INFORMATION_BYTES:
+            raise ValueError(f"the data set of the request has more than {MAX_INFORMATION_BYTES} bytes")
+        return super().write(data)
 
 
 class DroppedDataSet:
@@ -74,6 +87,7 @@ class _Message:
     command: Dataset | None = None
     refused_with: int | None = None
     file: IncomingDataSet | None = None
+    information: Information | None = None
     data_set: Sink | None = None
     """Where data set fragments go: into the file, or nowhere."""
 
@@ -156,6 +170,9 @@ class MessageReceiver(EvenFragments):
             return None
         if message.refused_with is not None:
             return DroppedDataSet(self._max_data_set_bytes)
+        if command.CommandField != STORE_REQUEST:
+            message.information = Information()
+            return message.information
         message.file = self._file_for(command, str(context.transfer_syntax[0]))
         return message.file
 
@@ -190,6 +207,8 @@ class MessageReceiver(EvenFragments):
         received.command_set = command
         if command.CommandField == STORE_REQUEST:
             received.data_set = message.file or IncomingDataSet(self._room, 0, b"")
+        else:
+            received.data_set = message.information or BytesIO()
         request = received.message_to_primitive()
         if isinstance(request, C_CANCEL) or not request.is_valid_request:
             raise ValueError("the request lacks what it must have (PS3.7 9.3)")

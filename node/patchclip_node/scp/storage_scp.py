@@ -18,6 +18,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
 from patchclip_node.dicom import statuses
+from patchclip_node.dicom.commitment import PUSH_MODEL
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import (
     ForeignResultError,
@@ -29,6 +30,7 @@ from patchclip_node.domain.errors import (
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.responses import response
@@ -105,8 +107,13 @@ class StorageScp:
         endpoint: Endpoint,
         admission: Admission,
         known: KnownCallers | None = None,
+        desk: CommitmentDesk | None = None,
     ) -> None:
-        """`room` lies on the spool's file system; places are kept for who is `known`, None: for who sends meanwhile."""
+        """`room` lies on the spool's file system; places are kept for who is `known`, None: for who sends meanwhile.
+
+        desk: takes and answers storage commitment; None: it is not offered.
+        """
+        self._desk = desk
         self._receiver = receiver
         self._room = room
         self._known = KnownCallers() if known is None else known
@@ -129,6 +136,8 @@ class StorageScp:
             build_context(Verification, list(VERIFICATION_SYNTAXES)),
             *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in (*STORAGE_SOP_CLASSES, *RESULT_SOP_CLASSES)),
         ]
+        if desk is not None:
+            self._ae.add_supported_context(PUSH_MODEL, list(VERIFICATION_SYNTAXES), scu_role=True, scp_role=True)
 
     @property
     def port(self) -> int:
@@ -155,6 +164,8 @@ class StorageScp:
             (evt.EVT_REJECTED, _log_rejected),
             (evt.EVT_ABORTED, _log_aborted),
         ]
+        if self._desk is not None:
+            handlers += [(evt.EVT_N_EVENT_REPORT, self._desk.reported), (evt.EVT_N_ACTION, self._asked_to_commit)]
         server = ReceivingServer(
             self._ae,
             self._address,
@@ -189,6 +200,10 @@ class StorageScp:
         """Answer C-ECHO; always Success."""
         log.debug("echo", calling_ae_title=_calling_ae_title(event))
         return statuses.SUCCESS
+
+    def _asked_to_commit(self, event: evt.Event) -> tuple[Dataset, None]:
+        assert self._desk is not None
+        return self._desk.asked(event, Caller(_calling_ae_title(event), _peer_address(event)))
 
     def _store(self, event: evt.Event) -> Dataset:
         """Answer C-STORE.

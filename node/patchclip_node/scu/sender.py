@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from patchclip_node.dicom.answers import Answers
+from patchclip_node.dicom.commitment import PUSH_MODEL
 from patchclip_node.dicom.sockets import PromptSocket
 from patchclip_node.dicom.statuses import SUCCESS
+from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from patchclip_node.scu.commitment import COMMITMENT_CONTEXT, ReportsHere, why_not_asked, why_not_reported
 from patchclip_node.scu.confirmation import QUERY_CONTEXT, why_not_there
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
@@ -36,7 +40,13 @@ _MAX_CONTEXTS: Final = 128
 """PS3.8 9.3.2.2: presentation context ids are the odd numbers from 1 to 255."""
 _UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
+Handler = tuple[evt.EventType, Callable[..., Any]]
+
 log = structlog.get_logger(__name__)
+
+
+class NoContextError(PeerError):
+    """The peer accepted the association and no presentation context in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,14 @@ class Timeouts:
     """How long a peer may take.
 
     connect_s: to take the connection. acse_s: to answer the association request. response_s: to store an object and
-    answer.
+    answer. report_s: how long the association on which a destination was asked for its commitment stays open for its
+    answer; later ones come over another association.
     """
 
     connect_s: float = 10.0
     acse_s: float = 30.0
     response_s: float = 120.0
+    report_s: float = 5.0
 
 
 class DicomResultSender:
@@ -97,6 +109,52 @@ class DicomResultSender:
             _end(association)
         return outcomes
 
+    def request_commitment(
+        self,
+        destination: Destination,
+        request: CommitmentRequest,
+        report: Callable[[CommitmentReport], None],
+        settled: Callable[[], bool],
+    ) -> None:
+        """See the port."""
+        reports = ReportsHere(report)
+        association = self._associate_for_commitment(destination, reports.handlers)
+        try:
+            reason = why_not_asked(association, request)
+            if reason is not None:
+                raise PeerError(f"{_where(destination)} {reason}")
+            reports.wait(association, settled, self._timeouts.report_s)
+        finally:
+            _end(association)
+
+    def report_commitment(self, destination: Destination, report: CommitmentReport) -> None:
+        """Tell who asked what is committed to. Raises `PeerError` when it can't be told."""
+        association = self._associate(destination, [COMMITMENT_CONTEXT], roles=[build_role(PUSH_MODEL, scp_role=True)])
+        try:
+            reason = why_not_reported(association, report)
+        finally:
+            _end(association)
+        if reason is not None:
+            raise PeerError(f"{_where(destination)} {reason}")
+
+    def _associate_for_commitment(self, destination: Destination, handlers: Sequence[Handler] = ()) -> Association:
+        try:
+            return self._associate(destination, [COMMITMENT_CONTEXT], handlers)
+        except NoContextError as error:
+            raise PeerError(
+                f"{_where(destination)} offers no storage commitment: allow it there, or set confirm: query or none"
+            ) from error
+
+    def check_confirmation(self, destination: Destination) -> None:
+        """See the port."""
+        match destination.confirm:
+            case Confirmation.COMMITMENT:
+                _end(self._associate_for_commitment(destination))
+            case Confirmation.QUERY:
+                _end(self._associate(destination, [QUERY_CONTEXT]))
+            case Confirmation.NONE:
+                pass
+
     def echo(self, destination: Destination) -> None:
         """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
         association = self._associate(destination, [build_context(Verification, [str(uid) for uid in _UNCOMPRESSED])])
@@ -111,7 +169,13 @@ class DicomResultSender:
         if status != SUCCESS:
             raise PeerError(f"{_where(destination)} answered C-ECHO with status 0x{status:04X}")
 
-    def _associate(self, destination: Destination, contexts: list[PresentationContext]) -> Association:
+    def _associate(
+        self,
+        destination: Destination,
+        contexts: list[PresentationContext],
+        handlers: Sequence[Handler] = (),
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    ) -> Association:
         ae = _SendingEntity(self._ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -126,7 +190,8 @@ class DicomResultSender:
                 contexts=contexts,
                 ae_title=destination.ae_title,
                 max_pdu=MAX_PDU_BYTES,
-                evt_handlers=[(evt.EVT_CONN_CLOSE, _end_of_waiting)],
+                ext_neg=list(roles),
+                evt_handlers=[(evt.EVT_CONN_CLOSE, _end_of_waiting), *handlers],
             )
         except socket.gaierror as error:
             raise PeerError(
@@ -137,11 +202,11 @@ class DicomResultSender:
             association.dimse = Answers(association)
             return association
         try:
-            raise PeerError(self._why_no_association(destination, association))
+            raise self._why_no_association(destination, association)
         finally:
             _end(association)
 
-    def _why_no_association(self, destination: Destination, association: Association) -> str:
+    def _why_no_association(self, destination: Destination, association: Association) -> PeerError:
         where = _where(destination)
         answered = association.acceptor.primitive
         if association.is_rejected and answered is not None:
@@ -150,18 +215,22 @@ class DicomResultSender:
                 (1, 7): f"it does not answer to the AE title {destination.ae_title!r}: correct ae_title here",
             }  # (source, reason) of A-ASSOCIATE-RJ, PS3.8 table 9-21
             hint = hints.get((answered.result_source, answered.diagnostic), f"reason: {answered.reason_str}")
-            return f"{where} rejected the association ({answered.result_str}); {hint}"
+            return PeerError(f"{where} rejected the association ({answered.result_str}); {hint}")
         if answered is not None:
-            return f"{where} accepted the association but none of the objects' SOP classes: enable their storage there"
+            return NoContextError(
+                f"{where} accepted the association but none of the objects' SOP classes: enable their storage there"
+            )
         try:
             socket.create_connection((destination.host, destination.port), self._timeouts.connect_s).close()
         except ConnectionRefusedError:
-            return f"{where} refused the connection: nothing listens there, or a firewall says no"
+            return PeerError(f"{where} refused the connection: nothing listens there, or a firewall says no")
         except TimeoutError:
-            return f"{where} did not answer within {self._timeouts.connect_s:g} s: check host, port and firewall"
+            patience_s = self._timeouts.connect_s
+            return PeerError(f"{where} did not answer within {patience_s:g} s: check host, port and firewall")
         except OSError as error:
-            return f"{where} can't be reached: {error.strerror or error}"
-        return f"{where} takes connections but did not answer our association request: is this the DICOM port?"
+            return PeerError(f"{where} can't be reached: {error.strerror or error}")
+        silent = "takes connections but did not answer our association request: is this the DICOM port?"
+        return PeerError(f"{where} {silent}")
 
     def _store(self, association: Association, destination: Destination, path: Path, dataset: Dataset) -> SendOutcome:
         where = _where(destination)

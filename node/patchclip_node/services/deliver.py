@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import LostLeaseError, PeerError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
@@ -16,6 +17,7 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Deliveries
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
 from patchclip_node.ports.spool import Spool
+from patchclip_node.services.commit import CommitmentRequests
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class DeliveryLane:
         sender: ResultSender,
         clock: Clock,
         policy: WorkPolicy,
+        commitment: CommitmentRequests,
     ) -> None:
         self.destination = destination
         self._names = tuple(names)
@@ -48,6 +51,7 @@ class DeliveryLane:
         self._sender = sender
         self._clock = clock
         self._policy = policy
+        self._commitment = commitment
         self._failures = 0
         self._rests_until: datetime | None = None
 
@@ -107,8 +111,22 @@ class DeliveryLane:
                 self._rest()
             else:
                 self._failures = 0
+            awaits = self.destination.confirm is Confirmation.COMMITMENT
+            sent = [files[one.path] for one in outcomes if awaits and one.error is None]
             for outcome in outcomes:
-                self._settle(lease, files[outcome.path], outcome)
+                if files[outcome.path] not in sent:
+                    self._settle(lease, files[outcome.path], outcome)
+            self._await_commitment(lease, sent)
+
+    def _await_commitment(self, lease: DeliveryLease, sent: Sequence[DeliveryRecord]) -> None:
+        """Ask the destination to commit to what it took, unless it took that for days without committing to it."""
+        now = self._clock.now()
+        given_up = [one for one in sent if one.attempts > 1 and self._policy.gives_up(one.due_since, now)]
+        for delivery in given_up:
+            error = f"it is taken and never committed to: {delivery.last_error or 'no storage commitment came'}"
+            self._settle(lease, delivery, SendOutcome(Path(), error, permanent=True))
+        if still := [one for one in sent if one not in given_up]:
+            self._commitment.ask(self.destination, lease.owner, still)
 
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
         """Let pictures go to the destination instead, where it wants that, there are any, and this is none itself."""

@@ -93,7 +93,7 @@ class SqlWorkload:
         studies_of_it = func.count(deliveries.c.study_id.distinct()).label("number")
         waiting = (
             select(deliveries.c.destination, studies_of_it)
-            .where(deliveries.c.state == DeliveryState.PENDING.value)
+            .where(deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.SENT.value]))
             .group_by(deliveries.c.destination)
         )
         with self._database.read() as connection:

@@ -65,6 +65,19 @@ class SqlArrivals:
         with self._database.read() as connection:
             return _there_is(connection, results.c.sop_instance_uid == sop_instance_uid)
 
+    def held(self, sop_instance_uid: str) -> list[tuple[str, str]]:
+        """See the port."""
+        with self._database.read() as connection:
+            return [
+                (row.sop_class_uid, row.spool_key)
+                for table in (instances, results)
+                for row in connection.execute(
+                    select(table.c.sop_class_uid, table.c.spool_key).where(
+                        (table.c.sop_instance_uid == sop_instance_uid) & table.c.spool_key.is_not(None)
+                    )
+                )
+            ]
+
     def recent_senders(self, instances_back: int) -> list[tuple[str, str]]:
         """See the port."""
         recent = select(instances.c.calling_ae_title, instances.c.peer_address)

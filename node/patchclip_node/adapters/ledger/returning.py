@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, exists, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, state_of
@@ -19,7 +19,12 @@ from patchclip_node.domain.states import StudyEvent, StudyState
 GIVEN_UP = frozenset({DeliveryState.FAILED, DeliveryState.CONFLICT})
 """What no clock, but an administrator may send again."""
 
-_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+OPEN = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT})
+"""What is under way: the study is not settled."""
+
+NOT_COMMITTED = "it was taken and asked for, and no storage commitment came in time"
+
+_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "transaction_uid": None}
 
 
 class SqlDeliveries:
@@ -58,6 +63,10 @@ class SqlDeliveries:
                     state=DeliveryState.SENDING.value,
                     attempts=deliveries.c.attempts + 1,
                     not_before=None,
+                    transaction_uid=None,
+                    last_error=case(
+                        (deliveries.c.state == DeliveryState.SENT.value, NOT_COMMITTED), else_=deliveries.c.last_error
+                    ),
                     lease_owner=owner,
                     lease_expires_at=now + timedelta(seconds=lease_s),
                 )
@@ -74,14 +83,24 @@ class SqlDeliveries:
         """See the port."""
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            _set(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
+            set_delivery(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
             end_if_settled(connection, row.study_id, now)
+
+    def await_commitment(
+        self, delivery_ids: Collection[int], owner: str, transaction_uid: str, until: datetime
+    ) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            for delivery_id in delivery_ids:
+                row = _leased(connection, delivery_id, owner)
+                sent = {"state": DeliveryState.SENT.value, "not_before": until, "transaction_uid": transaction_uid}
+                set_delivery(connection, row.id, **sent)
 
     def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
         """See the port."""
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            _set(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
+            set_delivery(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
 
     def replace(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
         """See the port."""
@@ -104,7 +123,7 @@ class SqlDeliveries:
                         attempts=0,
                     )
                 )
-            _set(connection, row.id, state=DeliveryState.REPLACED.value, last_error=error)
+            set_delivery(connection, row.id, state=DeliveryState.REPLACED.value, last_error=error)
             end_if_settled(connection, row.study_id, now)
             return True
 
@@ -119,14 +138,14 @@ class SqlDeliveries:
     def _give_up(self, delivery_id: int, owner: str, now: datetime, error: str, state: DeliveryState) -> None:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            _set(connection, row.id, state=state.value, last_error=error)
+            set_delivery(connection, row.id, state=state.value, last_error=error)
             end_if_settled(connection, row.study_id, now)
 
 
 def due_for_delivery(now: datetime) -> ColumnElement[bool]:
-    """Which deliveries can be leased."""
+    """Which deliveries can be leased: those that were not sent, and those whose commitment did not come in time."""
     is_time = deliveries.c.not_before.is_(None) | (deliveries.c.not_before <= now)
-    return (deliveries.c.state == DeliveryState.PENDING.value) & is_time
+    return deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.SENT.value]) & is_time
 
 
 def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]:
@@ -141,13 +160,13 @@ def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]
 
 def take_back(connection: Connection, delivery_id: int, error: str) -> None:
     """End a delivery's lease from outside: due again at once."""
-    _set(connection, delivery_id, state=DeliveryState.PENDING.value, last_error=error)
+    set_delivery(connection, delivery_id, state=DeliveryState.PENDING.value, last_error=error)
 
 
 def end_if_settled(connection: Connection, study_id: int, now: datetime) -> None:
     """End the study when none of its deliveries is open any more."""
     all_of_study = deliveries_of(connection, study_id)
-    if any(one.state in {DeliveryState.PENDING, DeliveryState.SENDING} for one in all_of_study):
+    if any(one.state in OPEN for one in all_of_study):
         return
     failures = [one for one in all_of_study if one.state in GIVEN_UP]
     if not failures:
@@ -171,5 +190,6 @@ def _leased(connection: Connection, delivery_id: int, owner: str) -> Row[Any]:
     return row
 
 
-def _set(connection: Connection, delivery_id: int, **values: Any) -> None:
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**_NO_LEASE, **values))
+def set_delivery(connection: Connection, delivery_id: int, **values: Any) -> None:
+    """Change a delivery, which waits for no lease and no commitment any more unless `values` say so."""
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**(_NO_LEASE | values)))

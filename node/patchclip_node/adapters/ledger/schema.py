@@ -189,13 +189,16 @@ deliveries = Table(
     Column("lease_expires_at", UtcDateTime),
     Column("last_error", ForeignText),
     Column("delivered_at", UtcDateTime),
+    Column("transaction_uid", Text),
     UniqueConstraint("result_id", "destination"),
     _one_of("state", DeliveryState, "state_known"),
     CheckConstraint("(state = 'SENDING') = (lease_owner IS NOT NULL)", name="sending_is_leased"),
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
     CheckConstraint("(state = 'DELIVERED') = (delivered_at IS NOT NULL)", name="delivered_has_time"),
+    CheckConstraint("(state = 'SENT') = (transaction_uid IS NOT NULL)", name="sent_awaits_commitment"),
     Index(None, "study_id"),
     Index(None, "destination", "state", "not_before"),
+    Index(None, "transaction_uid"),
     Index(None, "state", "not_before"),
 )
 """One row for each result and destination."""

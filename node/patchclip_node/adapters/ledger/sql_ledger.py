@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from patchclip_node.adapters.ledger.analysing import SqlAnalyses
+from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.leases import SqlLeases
@@ -24,6 +25,7 @@ class SqlLedger:
         self.arrivals = SqlArrivals(self._database)
         self.analyses = SqlAnalyses(self._database)
         self.deliveries = SqlDeliveries(self._database)
+        self.commitments = SqlCommitments(self._database)
         self.leases = SqlLeases(self._database)
         self.requeueing = SqlRequeueing(self._database)
         self.retention = SqlRetention(self._database)

@@ -55,7 +55,7 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
     ae = AE("MODALITY")
     ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
 
-    with build_receiver(settings, ledger.arrivals, spool, open_clock(ledger)):
+    with build_receiver(settings, ledger, spool, open_clock(ledger)):
         association = ae.associate("127.0.0.1", settings.port)
         status = association.send_c_store(dataset).Status
         association.release()
@@ -69,7 +69,7 @@ def test_an_acknowledged_instance_is_in_the_spool_and_in_the_ledger(
 
 
 def test_it_waits_for_a_port_that_is_about_to_be_left(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
+    scp = build_receiver(settings, ledger, open_spool(settings), open_clock(ledger))
     stale = socket.create_server(("127.0.0.1", settings.port))
     leaving = threading.Timer(0.3, stale.close)
     leaving.start()
@@ -82,7 +82,7 @@ def test_it_waits_for_a_port_that_is_about_to_be_left(settings: NodeSettings, le
 
 
 def test_a_port_that_stays_taken_is_named(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
+    scp = build_receiver(settings, ledger, open_spool(settings), open_clock(ledger))
 
     with (
         socket.create_server(("127.0.0.1", settings.port)),
@@ -92,7 +92,7 @@ def test_a_port_that_stays_taken_is_named(settings: NodeSettings, ledger: SqlLed
 
 
 def test_a_stop_while_waiting_for_the_port_ends_the_wait(settings: NodeSettings, ledger: SqlLedger) -> None:
-    scp = build_receiver(settings, ledger.arrivals, open_spool(settings), open_clock(ledger))
+    scp = build_receiver(settings, ledger, open_spool(settings), open_clock(ledger))
     stop = threading.Event()
     stop.set()
 

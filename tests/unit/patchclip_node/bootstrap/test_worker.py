@@ -71,7 +71,7 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
     with Archive() as archive:
         settings = settings_in(tmp_path, archive)
         ledger, spool = open_ledger(settings), open_spool(settings)
-        with build_receiver(settings, ledger.arrivals, spool, open_clock(ledger)):
+        with build_receiver(settings, ledger, spool, open_clock(ledger)):
             association = ae.associate("127.0.0.1", settings.port)
             association.send_c_store(dataset)
             association.release()

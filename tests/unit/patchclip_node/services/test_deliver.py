@@ -12,8 +12,9 @@ from patchclip_node.domain.records import DeliveryState, FinishedAnalysis
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination, SendOutcome
-from patchclip_node.services.deliver import MAX_REST, DeliveryLane
+from patchclip_node.services.deliver import MAX_REST
 from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
+from tests.support.lanes import lane
 from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
 
 DESTINATIONS = [
@@ -29,10 +30,7 @@ class Lanes:
         policy = replace(POLICY, deliver_for_s=600, backoff_max_s=15)
         names = {"pacs": ("pacs", "renamed")}
         self.of = {
-            one.name: DeliveryLane(
-                one, names.get(one.name, (one.name,)), ledger.deliveries, spool, sender, clock, policy
-            )
-            for one in DESTINATIONS
+            one.name: lane(one, ledger, spool, sender, clock, policy, names.get(one.name, ())) for one in DESTINATIONS
         }
 
     def run_one(self, owner: str) -> bool:

@@ -1,0 +1,31 @@
+"""Storage commitment: who promised to keep which objects (PS3.4 annex J)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """One object that somebody is to keep."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """Somebody is asked to keep these objects; the answer comes under the same Transaction UID."""
+
+    transaction_uid: str
+    objects: tuple[ObjectReference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """The answer: `kept` is promised, `failed` is not, with the Failure Reason (0008,1197) of each."""
+
+    transaction_uid: str
+    kept: Sequence[ObjectReference]
+    failed: Mapping[ObjectReference, int]
