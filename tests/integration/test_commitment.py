@@ -216,7 +216,7 @@ def test_we_commit_to_what_is_in_the_ledger_and_whose_file_is_there_and_to_nothi
         (lambda dataset: setattr(dataset, "ReferencedSOPSequence", [Dataset()]), 1, 0x0115),
         (lambda _: None, 1, 0x0124),
     ],
-    ids=["another action", "no objects", "no transaction", "an empty item", "nobody knows where to report to"],
+    ids=["another action", "no objects", "no transaction", "an empty item", "a caller whose port is not known"],
 )
 def test_a_request_that_cannot_be_answered_is_refused_and_says_so(
     ledger: SqlLedger,
@@ -238,7 +238,7 @@ def test_a_report_to_us_that_is_not_understood_or_too_long_changes_nothing(ledge
     longest = CommitmentReport("2.25.1", many, {})
     with receiver(ledger, MemorySpool(tmp_path / "spool")) as scp:
         us = Destination("us", "PATCHCLIP", "127.0.0.1", scp.port)
-        SENDER.report_commitment(us, KEPT)  # of a transaction that nobody waits for
+        SENDER.report_commitment(us, KEPT)  # of a transaction that is not waited for
         with pytest.raises(PeerError):
             SENDER.report_commitment(us, replace(KEPT, transaction_uid="1"))
         with pytest.raises(PeerError):

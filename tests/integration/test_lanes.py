@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -30,7 +30,7 @@ from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lanes import DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
-from tests.peers.archive import COMPREHENSIVE_SR, Archive
+from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION, Archive
 from tests.peers.processes import free_port, wait_until
 from tests.peers.radiographs import radiograph, write
 from tests.support.fakes import MemorySpool, make_instance, make_ledger, make_result
@@ -101,14 +101,68 @@ def takes_connections_alone() -> Iterator[Destination]:
         yield Destination("archive", "ARCHIVE", "127.0.0.1", listening.getsockname()[1])
 
 
+@contextmanager
+def refuses_the_class() -> Iterator[Destination]:
+    """Run an archive that takes segmentations alone."""
+    with Archive(sop_classes=[SEGMENTATION]) as archive:
+        yield archive.destination
+
+
+@contextmanager
+def reads_a_kilobyte_a_second() -> Iterator[Destination]:
+    """Run an archive behind a line of 1 kB/s."""
+    with Archive() as archive, SlowLine(archive.port) as line:
+        yield replace(archive.destination, port=line.port)
+
+
+class SlowLine:
+    """Passes on what comes to a port of loopback: 1 kB/s of what is sent, at once what is answered."""
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        self._open = [self._listening]
+
+    def __enter__(self) -> SlowLine:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                far = socket.create_connection(self._target)
+                self._open += [near, far]
+                threading.Thread(target=self._pump, args=(near, far, 0.25), daemon=True).start()
+                threading.Thread(target=self._pump, args=(far, near, 0.0), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, target: socket.socket, pause_s: float) -> None:
+        with suppress(OSError):
+            while data := source.recv(256):
+                time.sleep(pause_s)
+                target.sendall(data)
+
+
 BEHAVIOURS = {
     "silent after the connection": takes_connections_alone,
     "silent after C-STORE": lambda: archive_that(stalls),
     "refuses the association": refuses_association,
     "aborts in the middle": aborts_in_the_middle,
     "answers out of resources": lambda: archive_that(lambda _: 0xA700),
+    "answers that the patient ID is missing": lambda: archive_that(lambda _: 0xA777),
     "answers a patient conflict": lambda: archive_that(lambda _: 0xA779),
     "refuses for good": lambda: archive_that(lambda _: 0xC000),
+    "refuses the class": refuses_the_class,
+    "reads a kilobyte a second": reads_a_kilobyte_a_second,
     "slow": lambda: archive_that(slow),
     "down": is_down,
 }
@@ -149,11 +203,12 @@ class Site:
         ]
 
     @contextmanager
-    def delivering(self, *destinations: Destination) -> Iterator[None]:
-        """Run a lane for each for the time of the context."""
+    def delivering(self, *destinations: Destination, former: str | None = None) -> Iterator[None]:
+        """Run a lane for each for the time of the context; `former`: what the ledger knows them by as well."""
         clock, owner, stop = SystemClock(), LeaseOwner(f"host:{next(PROCESS)}:2"), threading.Event()
         sender = DicomResultSender("NODE", Timeouts(connect_s=2, acse_s=30, response_s=30))
-        lanes = [lane(one, self.ledger, self.spool, sender, clock, POLICY) for one in destinations]
+        names = [] if former is None else [former]
+        lanes = [lane(one, self.ledger, self.spool, sender, clock, POLICY, [one.name, *names]) for one in destinations]
         heartbeat = HeartbeatService(self.ledger.workers, clock, owner, WorkerRole.DELIVER, lambda _: ())
         leases = LeaseService(self.ledger.leases, clock, owner, lambda _: (), POLICY)
         service = DeliveryService(lanes, owner, heartbeat, leases, stop_grace_s=0.1)
@@ -193,6 +248,19 @@ def test_a_good_destination_gets_its_results_at_its_own_time_beside_a_bad_one(si
     assert took_s < OWN_TIME_S
     assert {one.state for one in site.deliveries("good")} == {DeliveryState.DELIVERED}
     assert len(set(good.sop_instance_uids)) == len(good.sop_instance_uids) == STUDIES
+
+
+def test_what_waits_for_a_destination_that_was_removed_goes_to_the_one_that_it_is_renamed_to(site: Site) -> None:
+    for _ in range(STUDIES):
+        site.analyse()
+    with Archive() as good, Archive() as renamed:
+        with site.delivering(replace(good.destination, name="good")):
+            wait_until(lambda: len(good.received) == STUDIES, "the good one has its results", OWN_TIME_S)
+        assert {(one.state, one.attempts) for one in site.deliveries("bad")} == {(DeliveryState.PENDING, 0)}
+        with site.delivering(replace(renamed.destination, name="new"), former="bad"):
+            wait_until(lambda: len(renamed.received) == STUDIES, "the new one has what waited", OWN_TIME_S)
+
+    assert sorted(renamed.sop_instance_uids) == sorted(good.sop_instance_uids)
 
 
 def test_an_association_that_the_peer_aborts_costs_no_time_and_is_not_written_to_again(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ObjectReference:
-    """One object that somebody is to keep."""
+    """One object that is to be kept."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -16,7 +16,7 @@ class ObjectReference:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentRequest:
-    """Somebody is asked to keep these objects; the answer comes under the same Transaction UID."""
+    """The receiver is to keep these objects; the answer comes under the same Transaction UID."""
 
     transaction_uid: str
     objects: tuple[ObjectReference, ...]

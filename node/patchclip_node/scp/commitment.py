@@ -28,7 +28,7 @@ class CommitmentDesk:
     """Answers N-EVENT-REPORT and N-ACTION.
 
     take: settles a report to us; raises `NodeError`. answer: finds out what is kept and reports it to the caller, over
-    an association of its own, which is the one way that a requester has to support; raises `NodeError`. reachable:
+    a new association, which is the one way that a requester has to support; raises `NodeError`. reachable:
     tells whether it is known where a caller takes reports.
     """
 

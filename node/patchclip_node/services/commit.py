@@ -75,8 +75,7 @@ class CommitmentRequests:
         """Ask for what was just sent under this lease.
 
         The ledger knows of the transaction before the destination does, whose answer may come at once, to another
-        process. What nobody was asked for in the end, since this process was killed, is sent once more after
-        `commit_within_s`.
+        process. Where this process is killed before it has asked, the results go once more after `commit_within_s`.
         """
         request = CommitmentRequest(
             f"2.25.{uuid.uuid4().int}",

@@ -108,7 +108,7 @@ def test_a_report_that_does_not_come_in_time_lets_the_results_be_sent_again(site
     assert {one.last_error for one in site.deliveries()} == {
         "it was taken and asked for, and no storage commitment came in time"
     }
-    site.reports.take(all_kept(late))  # of a transaction that nobody waits for any more
+    site.reports.take(all_kept(late))  # of a transaction that is over
     assert site.states() == [DeliveryState.SENT] * 2
     site.reports.take(all_kept(asked))
     assert only_revision(site.ledger).state is StudyState.RETURNED

@@ -13,6 +13,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.deliver import MAX_REST
+from patchclip_node.settings import NodeSettings
 from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
 from tests.support.lanes import lane
 from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
@@ -367,3 +368,24 @@ def test_who_lost_the_lease_meanwhile_settles_nothing(
 
     assert states(ledger, study_id) == [DeliveryState.PENDING] * 2
     assert [entry["event"] for entry in logs] == ["delivery_lease_lost"] * 2
+
+
+def test_an_archive_that_is_down_from_friday_to_monday_costs_nothing_with_the_defaults(
+    spool: MemorySpool, ledger: SqlLedger, sender: FakeSender, clock: FakeClock
+) -> None:
+    policy = NodeSettings().work_policy
+    pacs = lane(DESTINATIONS[0], ledger, spool, sender, clock, policy)
+    study_id = analysed(ledger, spool, "pacs")
+    sender.unreachable = {"pacs"}
+    for _ in range(62):  # Friday 18:00 to Monday 8:00
+        assert pacs.run_one(OWNER)
+        clock.advance(3600)
+    waiting = ledger.studies.deliveries(study_id)
+    assert {one.state for one in waiting} == {DeliveryState.PENDING}
+    assert {one.attempts for one in waiting} == {62}
+    sender.unreachable = set()
+
+    assert pacs.run_one(OWNER)
+
+    assert only_revision(ledger).state is StudyState.RETURNED
+    assert len(sender.received) == 2
