@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
-import socket
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import as_file, files
-from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +17,7 @@ import numpy as np
 from patchclip_core.errors import PatchClipError
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.cli.addresses import bind_advice, health_of, is_loopback, reachable, why_not_bindable
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import NodeError, PeerError
 from patchclip_node.domain.masking import masked_url
@@ -284,16 +280,16 @@ def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
     from patchclip_node.scu import DicomResultSender
 
     where = f"{settings.host}:{settings.port}"
-    trouble = _why_not_bindable(settings.host, settings.port)
+    trouble = why_not_bindable(settings.host, settings.port)
     if trouble is None:
         yield CheckResult("DICOM port", Status.OK, f"{where} is free")
         return
     if trouble != errno.EADDRINUSE:
         yield CheckResult(
-            "DICOM port", Status.FAIL, f"{where}: {os.strerror(trouble)}", _bind_advice(settings.port, "host")
+            "DICOM port", Status.FAIL, f"{where}: {os.strerror(trouble)}", bind_advice(settings.port, "host")
         )
         return
-    ourselves = Destination("this node", settings.ae_title, _reachable(settings.host), settings.port)
+    ourselves = Destination("this node", settings.ae_title, reachable(settings.host), settings.port)
     calling = settings.calling_ae_titles[0] if settings.calling_ae_titles else settings.ae_title
     try:
         DicomResultSender(calling).echo(ourselves)
@@ -318,21 +314,21 @@ def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
     """The status pages' port is free, or they already answer on it; and who may see them."""
     web = settings.web
     where = f"{web.host}:{web.port}"
-    trouble = _why_not_bindable(web.host, web.port)
+    trouble = why_not_bindable(web.host, web.port)
     if trouble is None:
         yield CheckResult("web port", Status.OK, f"{where} is free")
     elif trouble != errno.EADDRINUSE:
         yield CheckResult(
-            "web port", Status.FAIL, f"{where}: {os.strerror(trouble)}", _bind_advice(web.port, "web.host")
+            "web port", Status.FAIL, f"{where}: {os.strerror(trouble)}", bind_advice(web.port, "web.host")
         )
-    elif (health := _health(f"http://{_bracketed(_reachable(web.host))}:{web.port}/healthz")) is not None:
+    elif (health := health_of(web.host, web.port)) is not None:
         status = Status.OK if health == "ok" else Status.WARN
         advice = "" if health == "ok" else "open /healthz: it lists what is wrong"
         yield CheckResult("web port", status, f"{where}: the status pages answer: {health}", advice)
     else:
         advice = "another program has this port: stop it, or choose another web.port"
         yield CheckResult("web port", Status.FAIL, f"{where} is taken by something else", advice)
-    if not _is_loopback(web.host):
+    if not is_loopback(web.host):
         advice = "the pages show patient names and ask for no login: keep web.host on 127.0.0.1, behind your own proxy"
         yield CheckResult("web access", Status.WARN, f"the status pages are open to the network ({web.host})", advice)
 
@@ -350,53 +346,3 @@ ALL_CHECKS: tuple[Check, ...] = (
     dicom_port,
     web_port,
 )
-
-
-def _why_not_bindable(host: str, port: int) -> int | None:
-    """Return the error number that binding gives; None where it works."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except socket.gaierror:
-        return errno.EADDRNOTAVAIL
-    except OSError as error:
-        return error.errno or errno.EIO
-    return None
-
-
-def _bind_advice(port: int, key: str) -> str:
-    if port < 1024:
-        return "a port below 1024 needs the right to bind it (CAP_NET_BIND_SERVICE); a higher one does not"
-    return f"set {key} to an address of this machine, or to 0.0.0.0 for all of them"
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _health(url: str) -> str | None:
-    """Return what /healthz of a running node says; None where no node answers."""
-    try:
-        with urllib.request.urlopen(url, timeout=_PEER_TIMEOUT_S) as answer:  # noqa: S310 - a URL made here, http
-            content = answer.read(65536)
-    except urllib.error.HTTPError as error:
-        content = error.read(65536)
-    except OSError:
-        return None
-    try:
-        return str(json.loads(content)["status"])
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -1,0 +1,67 @@
+"""What listens on an address of this machine, or could."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import urllib.error
+import urllib.request
+from ipaddress import ip_address
+from typing import Final
+
+_TIMEOUT_S: Final = 5.0
+
+
+def why_not_bindable(host: str, port: int) -> int | None:
+    """Return the error number that binding gives; None where it works."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        return errno.EADDRNOTAVAIL
+    except OSError as error:
+        return error.errno or errno.EIO
+    return None
+
+
+def bind_advice(port: int, key: str) -> str:
+    """Return what to do about an address that cannot be bound, which the setting `key` names."""
+    if port < 1024:
+        return "a port below 1024 needs the right to bind it (CAP_NET_BIND_SERVICE); a higher one does not"
+    return f"set {key} to an address of this machine, or to 0.0.0.0 for all of them"
+
+
+def reachable(host: str) -> str:
+    """Return where a program on this machine reaches what listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def health_of(host: str, port: int) -> str | None:
+    """Return what /healthz of the status pages there says; None where no node answers."""
+    url = f"http://{_bracketed(reachable(host))}:{port}/healthz"
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+            content = answer.read(65536)
+    except urllib.error.HTTPError as error:
+        content = error.read(65536)
+    except OSError:
+        return None
+    try:
+        return str(json.loads(content)["status"])
+    except (ValueError, KeyError, TypeError):
+        return None
