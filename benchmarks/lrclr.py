@@ -9,7 +9,6 @@ as many patches would cover by chance, and by the mean box of the other folds' i
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,25 +16,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from benchmarks.cross_validated import cross_validated
 from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.methods.lrclr import Lrclr
-from patchclip_trainer.data.shards import open_prepared
-from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
+from patchclip_trainer.evaluation.out_of_fold import fold_folder
 from patchclip_trainer.training.stage2.stage import Stage2
-from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--crossval", type=Path, required=True)
-    folder = parser.parse_args(arguments).crossval
-    folds = read_out_of_fold(folder)
-    if folds is None:
-        parser.error(f"{folder} holds no cross-validation")
-    data = open_prepared(Path(folds.data))
-    recipe = Stage2Recipe.model_validate({key: value for key, value in folds.recipe.items() if key != "inner_fold"})
+    given = cross_validated(__doc__, arguments)
+    folder, folds, data, recipe, parser = given.folder, given.folds, given.data, given.recipe, given.parser
     with TemporaryDirectory() as tokenizer:
         stage = Stage2(recipe, data, Path(tokenizer))
     used = np.sort(np.concatenate([stage.samples.train, stage.samples.held_out]))

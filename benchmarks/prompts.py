@@ -12,7 +12,6 @@ Out of fold, of a cross-validation of a recipe with a fixed trunk. Prints Markdo
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,15 +20,14 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.cross_validated import cross_validated
 from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.methods.patchclip import PatchClip
 from patchclip_trainer.data.label_domains import load_label_domains
-from patchclip_trainer.data.shards import open_prepared
-from patchclip_trainer.evaluation.out_of_fold import fold_folder, read_out_of_fold
+from patchclip_trainer.evaluation.out_of_fold import fold_folder
 from patchclip_trainer.evaluation.truth import truth_of
 from patchclip_trainer.training.stage2.stage import Stage2
-from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 UNSEEN = {
     "opacity": (
@@ -80,14 +78,9 @@ def _told_apart(model: NetworkAnalyzer, network: PatchClip) -> dict[str, list[bo
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--crossval", type=Path, required=True)
-    folder = parser.parse_args(arguments).crossval
-    folds = read_out_of_fold(folder)
-    if folds is None:
-        parser.error(f"{folder} holds no cross-validation")
-    data, domains = open_prepared(Path(folds.data)), load_label_domains()
-    recipe = Stage2Recipe.model_validate({key: value for key, value in folds.recipe.items() if key != "inner_fold"})
+    given = cross_validated(__doc__, arguments)
+    folder, folds, data, recipe, parser = given.folder, given.folds, given.data, given.recipe, given.parser
+    domains = load_label_domains()
     places = {row.image: place for place, row in enumerate(data.rows)}
     scores: dict[str, dict[str, dict[str, float]]] = {way: {} for way in WAYS}
     told: dict[str, list[bool]] = {}
