@@ -11,10 +11,10 @@ from pydicom.sr.coding import Code
 
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Finding, ModelIdentity
+from patchclip_node.domain.rounded import rounded
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.facts import AnalysedImage, SourceFacts
 from patchclip_node.results.phrases import Phrases
-from patchclip_node.results.rounded import rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Finding
-from patchclip_node.results.rounded import rounded
+from patchclip_node.domain.rounded import rounded
 from patchclip_node.services.analyse.outcome import Analysed
 from patchclip_node.services.study_summary import (
     FindingSummary,
