@@ -6,6 +6,9 @@ import numpy as np
 
 from patchclip_core.values.results import FloatArray
 
+EXCHANGED = "Black and white looked exchanged"
+"""How each remark begins that says so."""
+
 _CENTRE = (slice(0.31, 0.78), slice(0.44, 0.56))
 _BELOW = (slice(0.78, 0.97), slice(0.25, 0.75))
 _SIDES = ((slice(0.25, 0.56), slice(0.19, 0.34)), (slice(0.25, 0.56), slice(0.66, 0.81)))

@@ -11,6 +11,13 @@ from patchclip_core.io.part10 import START_BYTES, is_dicom
 from patchclip_core.io.raster import is_raster, read_raster
 from patchclip_core.values.results import Radiograph
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_lfs_pointer(start: bytes) -> bool:
+    """Tell from its first bytes whether a file is what Git LFS leaves where the file itself was not fetched."""
+    return start.startswith(_LFS_POINTER)
+
 
 def read_radiograph(path: str | Path, limits: DecodeLimits | None = None, *, as_stated: bool = False) -> Radiograph:
     """Read a DICOM, PNG or JPEG file in this process; use `DecodingProcess` for files of strangers.
@@ -29,4 +36,6 @@ def read_radiograph(path: str | Path, limits: DecodeLimits | None = None, *, as_
         return read_raster(path, limits)
     if is_dicom(start):
         return read_dicom(path, limits, as_stated=as_stated)
+    if is_lfs_pointer(start):
+        raise UnreadableImageError("this is a Git LFS pointer, not the image itself: fetch it with `git lfs pull`")
     raise UnreadableImageError("this is neither a DICOM, a PNG nor a JPEG file")

@@ -58,6 +58,15 @@ def prepare(
             help="A folder of DICOM files: the site's own words for parts and views, the node's radiographs_file.",
         ),
     ] = None,
+    cross_reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--cross-reference",
+            metavar="FILE",
+            dir_okay=False,
+            help="Whose images these are: CSV with image and patient_id, or RSNA's mapping to NIH; may be repeated.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=256, help="Decoders at work; default: one a processor.")
     ] = None,
@@ -65,9 +74,10 @@ def prepare(
 ) -> None:
     """Check a data set, decode it once, and describe it.
 
-    Reads DICOM, PNG and JPEG folders, published data sets as they are downloaded, COCO JSON, and your own data as
-    images/ + manifest.csv + boxes.csv. Pixels go through the node's own preprocessing. Patients never part between
-    train, val and test. Bad rows are listed with file and line in problems.csv and counted in data_sheet.md; nothing
+    Reads DICOM, PNG and JPEG folders, published data sets as they are downloaded, COCO JSON, your own data as
+    images/ + manifest.csv + boxes.csv, and a folder of several of these. Pixels go through the node's own
+    preprocessing. Patients never part between train, val and test; where images show one exposure under several names,
+    theirs are one patient. Bad rows are listed with file and line in problems.csv and counted in data_sheet.md; nothing
     is dropped silently. Patient ids become keyed hashes; names, dates and UIDs of headers stay behind, and of
     reports all but findings and impression, in which dates, titled names and long numbers are blanked.
 
@@ -77,13 +87,15 @@ def prepare(
     from patchclip_trainer.data.adapters import adapter_for, adapter_named
     from patchclip_trainer.data.adapters.dicom import DICOM_FOLDER, dicom_folder
     from patchclip_trainer.data.label_domains import load_label_domains
+    from patchclip_trainer.data.persons import read_references
     from patchclip_trainer.data.prepare import prepare as run
     from patchclip_trainer.data.prepare import prepare_settings
     from patchclip_trainer.data.splits import SplitShares
     from patchclip_trainer.errors import DataError
 
     shares, domains = SplitShares.parse(split), load_label_domains(label_domains)
-    recognised = adapter_for(source) if adapter is None else adapter_named(adapter)
+    recognised = adapter_for(source) if adapter is None else adapter_named(adapter, source)
+    references = {image: patient for file in cross_reference or () for image, patient in read_references(file).items()}
     if radiographs is not None:
         if recognised.name != DICOM_FOLDER.name:
             raise DataError(f"--radiographs is for a folder of DICOM files, this is {recognised.title}")
@@ -102,6 +114,7 @@ def prepare(
                 shares=shares,
                 workers=workers or os.cpu_count() or 1,
                 domains=domains,
+                references=references,
                 progress=advance,
             )
     except KeyboardInterrupt:
@@ -119,8 +132,8 @@ def prepare(
     leakage = prepared.sheet["leakage"]
     terminal.print(
         f"{prepared.images} images by the adapter {recognised.name} in {time.monotonic() - started_s:.1f} s; "
-        f"{len(prepared.problems)} problems; {len(leakage['near_duplicates_across_splits'])} near-duplicate pairs "
-        f"across splits. Read {out / 'data_sheet.md'}; every problem is in "
+        f"{len(prepared.problems)} problems; {leakage['near_duplicates']} pairs of images show one exposure, "
+        f"{leakage['patients_joined']} patients joined. Read {out / 'data_sheet.md'}; every problem is in "
         f"{(prepared.private or out) / 'problems.csv'}.",
         markup=False,
         soft_wrap=True,

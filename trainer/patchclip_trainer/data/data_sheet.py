@@ -39,7 +39,6 @@ def data_sheet(
         patients[row.patient_id].add(row.split)
     split_of = {row.image: row.split for row in rows}
     across = [pair for pair in duplicates if rows[pair.first].split != rows[pair.second].split]
-    strangers = [pair for pair in duplicates if rows[pair.first].patient_id != rows[pair.second].patient_id]
     return {
         **about,
         "images": _by_split(("images", row.split) for row in rows)["images"] if rows else {},
@@ -60,7 +59,8 @@ def data_sheet(
             "patients_in_several_splits": sum(len(splits) > 1 for splits in patients.values()),
             "near_duplicates": len(duplicates),
             "near_duplicates_across_splits": [_pair(pair, rows) for pair in across],
-            "near_duplicates_of_different_patients": [_pair(pair, rows) for pair in strangers],
+            "near_duplicate_pairs": [_pair(pair, rows) for pair in duplicates],
+            "patients_joined": sum(problem.kind == "same exposure" for problem in problems),
         },
     }
 
@@ -100,13 +100,13 @@ def as_markdown(sheet: Mapping[str, Any], problems: Sequence[Problem]) -> str:
         "## Leakage",
         "",
         f"Patients in more than one part: {leakage['patients_in_several_splits']}. Near-duplicate pairs: "
-        f"{leakage['near_duplicates']}, of which {len(leakage['near_duplicates_across_splits'])} across parts and "
-        f"{len(leakage['near_duplicates_of_different_patients'])} of patients that the source tells apart.",
+        f"{leakage['near_duplicates']}, of which {len(leakage['near_duplicates_across_splits'])} across parts. "
+        f"Patients joined because they show one exposure: {leakage['patients_joined']}.",
         "",
     ]
     for title, key in (
         ("Across parts", "near_duplicates_across_splits"),
-        ("Of different patients", "near_duplicates_of_different_patients"),
+        ("All", "near_duplicate_pairs"),
     ):
         pairs = leakage[key]
         if pairs:

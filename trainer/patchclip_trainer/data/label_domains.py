@@ -84,6 +84,7 @@ class LabelDomains(_Part):
     labels: dict[str, SourceLabels] = {}
     mark_some: tuple[str, ...] = ()
     same_lesion_iou: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    same_box_iou: Annotated[float, Field(ge=0, lt=1)] = 0.6
     contradictions: tuple[Contradiction, ...] = ()
     image_labels: ImageLabels = ImageLabels()
     left_out: dict[str, str] = {}
@@ -220,7 +221,11 @@ def readers_of(
 
 
 def lesions_of(boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> tuple[Lesion, ...]:
-    """Return the lesions of a finding in one image: boxes of different readers that overlap enough are one."""
+    """Return the lesions of a finding in one image: boxes of different readers that overlap enough are one.
+
+    So are nearly equal boxes of one name of which the source does not say that different readers drew them: nobody
+    draws a lesion twice.
+    """
     domains = domains or _shipped()
     names = domains.names(finding_key)
     drawn = [box for box in boxes if box.kind == "finding" and plain(box.finding) in names]
@@ -228,7 +233,9 @@ def lesions_of(boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains 
     for second in range(len(drawn)):
         for first in range(second):
             several = _reader(drawn[first]) != _reader(drawn[second])
-            if several and intersection_over_union(drawn[first].box, drawn[second].box) > domains.same_lesion_iou:
+            alike = plain(drawn[first].finding) == plain(drawn[second].finding)
+            least = domains.same_lesion_iou if several else domains.same_box_iou
+            if (several or alike) and intersection_over_union(drawn[first].box, drawn[second].box) > least:
                 group = [group[first] if member == group[second] else member for member in group]
     merged: dict[int, list[Box]] = defaultdict(list)
     for member, box in zip(group, drawn, strict=True):

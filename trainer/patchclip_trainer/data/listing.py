@@ -6,14 +6,14 @@ import csv
 import gzip
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, Problem, SplitName
 from patchclip_trainer.data.names import is_known
+from patchclip_trainer.data.splits import one_split_a_patient
 from patchclip_trainer.errors import DataError
 
 SPLITS: Mapping[str, SplitName] = {
@@ -71,31 +71,25 @@ class Listing:
             self._check_name(row.finding, row.place)
             self._boxes.append(row)
 
+    def copies(self, copies: Mapping[str, Sequence[str]]) -> None:
+        """List the files that `by_name` has left out: a line a folder that they lie in."""
+        folders: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for kept, others in copies.items():
+            for other in others:
+                folders[str(PurePosixPath(other).parent)].append((kept, other))
+        for folder, pairs in sorted(folders.items()):
+            kept, other = pairs[0]
+            what = f"{len(pairs)} files have the names of larger ones elsewhere, such as {other} that of {kept}"
+            self.problem(Place(folder), "copy", what, "these copies left out")
+
     def __contains__(self, image: str) -> bool:
         """Tell whether an image was taken in."""
         return image in self._images
 
     def manifest(self) -> Manifest:
         """Return all that was gathered; each patient is in one split."""
-        return Manifest(tuple(self._one_split_a_patient()), tuple(self._boxes), tuple(self.problems))
-
-    def _one_split_a_patient(self) -> Iterator[ImageRow]:
-        rows_of: dict[str, list[ImageRow]] = defaultdict(list)
-        for row in self._images.values():
-            rows_of[row.patient_id].append(row)
-        torn = {patient for patient, rows in rows_of.items() if len({row.split for row in rows}) > 1}
-        for row in self._images.values():
-            if row.patient_id not in torn:
-                yield row
-                continue
-            others = ", ".join(str(other.place) for other in rows_of[row.patient_id] if other.split != row.split)
-            self.problem(
-                row.place,
-                "patient across splits",
-                f"this image is in {row.split or 'no split'}, others of its patient are elsewhere ({others})",
-                "all images of the patient go to train",
-            )
-            yield replace(row, split="train")
+        images, torn = one_split_a_patient(tuple(self._images.values()))
+        return Manifest(images, tuple(self._boxes), (*self.problems, *torn))
 
     def _check_name(self, name: str, place: Place) -> None:
         if not is_known(name):

@@ -44,6 +44,7 @@ class ImageRow:
     text: a real report's words on this image; in prepared data what is kept of it.
     synthetic_text: a template from labels and boxes; it is not a report.
     width_px, height_px: as the source says; 0 where it does not.
+    drawn_px: (width, height) of the image that its boxes are drawn on, where the source says; (0, 0): the file's own.
     """
 
     image: str
@@ -65,6 +66,7 @@ class ImageRow:
     synthetic_text: str = ""
     width_px: int = 0
     height_px: int = 0
+    drawn_px: tuple[int, int] = (0, 0)
     quality_flags: tuple[str, ...] = ()
     place: Place = Place()
 

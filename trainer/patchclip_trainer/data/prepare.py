@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import DecodeLimits, DecodingProcess
+from patchclip_core.io.polarity import EXCHANGED
 from patchclip_core.places.preprocess import PreprocessSettings, fit
 from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.data.adapters.adapter import Adapter
@@ -26,6 +27,7 @@ from patchclip_trainer.data.data_sheet import as_markdown, data_sheet
 from patchclip_trainer.data.duplicates import near_duplicates
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Problem
+from patchclip_trainer.data.persons import with_references, with_same_exposures
 from patchclip_trainer.data.pseudonyms import PUBLIC_KEY, pseudonymised, secret_key
 from patchclip_trainer.data.shards import (
     PROBLEMS,
@@ -33,7 +35,6 @@ from patchclip_trainer.data.shards import (
     Refused,
     ShardWriter,
     SourceSize,
-    open_prepared,
     write_atomically,
 )
 from patchclip_trainer.data.splits import SplitShares, with_splits
@@ -70,6 +71,7 @@ def prepare(
     workers: int = 2,
     limits: DecodeLimits | None = None,
     domains: LabelDomains | None = None,
+    references: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Prepared:
     """Prepare a source into a folder; stopped and started again, it goes on after the last shard it had written.
@@ -77,32 +79,37 @@ def prepare(
     key_file: holds the secret that patients are hashed under; made where it is missing. Without one, published data
     sets are hashed under a public key, and others under a key in the folder `OUT.private` beside the result.
     domains: who looked for what, for the data sheet alone; default: those shipped.
+    references: image -> patient, where it is known that patients of several data sets are one (`persons`).
     progress: called with (images done, images in all). Raises `DataError`.
     """
-    listed = adapter.read(source)
-    private = out.with_name(out.name + ".private") if adapter.identifying else None
+    listed = with_references(adapter.read(source), references or {})
+    identifying = adapter.identifies(source)
+    private = out.with_name(out.name + ".private") if identifying else None
     key_file = key_file or (private / "key" if private is not None else None)
     key = secret_key(key_file) if key_file is not None else PUBLIC_KEY
     if private is not None:
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
-    public = pseudonymised(listed, key, rename=adapter.identifying)
-    rows = with_splits(public.images, shares)
+    public = pseudonymised(listed, key, rename=identifying)
     paths = [source / row.image for row in listed.images]
     try:
         writer = ShardWriter(out, settings, _fingerprint(source, listed, settings, key))
         _decode(paths, writer, settings, workers, limits or DecodeLimits(), progress)
-        kept = tuple(rows[position] for position, _ in writer.kept)
-        sizes = {rows[position].image: size for position, size in writer.kept}
-        boxes, after = check_boxes(kept, public.boxes, sizes)
-        refused = [_refusal(item, rows) for item in writer.refused]
-        problems = [*public.problems, *refused, *after]
+        images = public.images
+        decoded = tuple(images[position] for position, _ in writer.kept)
+        sizes = {images[position].image: size for position, size in writer.kept}
+        boxes, after = check_boxes(decoded, public.boxes, sizes)
+        pixels, geometries = writer.images(), [writer.geometry(size) for _, size in writer.kept]
+        pairs = near_duplicates(pixels, geometries)
+        joined, joins = with_same_exposures(decoded, pairs)
+        kept = with_splits(joined, shares)
+        after = [*after, *joins, *(_exchanged(images[position]) for position in writer.exchanged)]
+        problems = [*public.problems, *(_refusal(item, images) for item in writer.refused), *after]
         about = {
             "adapter": adapter.name,
             "input_px": settings.input_px,
             "identity": _identity(secret=key_file is not None),
         }
         writer.finish(kept, boxes, settings, about)
-        pairs = near_duplicates(open_prepared(out).images)
         sheet = data_sheet(kept, boxes, problems, pairs, about, domains or load_label_domains())
         write_atomically(out / "data_sheet.json", json.dumps(sheet, indent=2, ensure_ascii=False) + "\n")
         write_atomically(out / "data_sheet.md", as_markdown(sheet, problems))
@@ -171,12 +178,21 @@ def _decode_one(position: int, path: Path, decoder: DecodingProcess, settings: P
         return Refused(position, "unreadable image", str(error))
     grey, _ = fit(radiograph, settings)
     size = SourceSize(radiograph.rows, radiograph.columns, radiograph.pixel_aspect_ratio)
-    return Decoded(position, size, np.rint(grey * 255).astype(np.uint8))
+    exchanged = any(remark.startswith(EXCHANGED) for remark in radiograph.remarks)
+    return Decoded(position, size, np.rint(grey * 255).astype(np.uint8), exchanged)
 
 
 def _refusal(refused: Refused, rows: Sequence[ImageRow]) -> Problem:
     row = rows[refused.position]
-    return Problem(row.place, refused.kind, f"{row.image}: {refused.what}", "image left out")
+    action = "image left out"
+    if refused.kind == "unsuitable image":
+        action += "; one grey frame of 64 px a side to 100 megapixels is taken: convert or scale it"
+    return Problem(row.place, refused.kind, f"{row.image}: {refused.what}", action)
+
+
+def _exchanged(row: ImageRow) -> Problem:
+    what = f"{row.image}: black and white look exchanged for a chest radiograph"
+    return Problem(row.place, "inverted image", what, "image taken the other way round")
 
 
 def _identity(*, secret: bool) -> str:

@@ -51,11 +51,15 @@ class SourceSize:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image on its way into a shard: its place in the list, its size, its fitted pixels (input_px, input_px)."""
+    """An image on its way into a shard: its place in the list, its size, its fitted pixels (input_px, input_px).
+
+    exchanged: black and white were, and are put right.
+    """
 
     position: int
     size: SourceSize
     pixels: NDArray[np.uint8]
+    exchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,12 @@ class ShardWriter:
 
     def __init__(self, folder: Path, settings: PreprocessSettings, fingerprint: str) -> None:
         self._folder = folder
+        self._settings = settings
         self._image_bytes = settings.input_px**2
         self.shards: list[Shard] = []
         self.kept: list[tuple[int, SourceSize]] = []
         self.refused: list[Refused] = []
+        self.exchanged: list[int] = []
         self.next_position = 0
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DESCRIPTION).unlink(missing_ok=True)
@@ -105,12 +111,21 @@ class ShardWriter:
             "sha256": hashlib.sha256(content).hexdigest(),
             "kept": [[item.position, asdict(item.size)] for item in decoded],
             "refused": [asdict(item) for item in refused],
+            "exchanged": [item.position for item in decoded if item.exchanged],
         }
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self._take(entry)
+
+    def images(self) -> NDArray[np.uint8]:
+        """Return (N, input_px, input_px) uint8: the pixels written so far, read only; they stay on disk."""
+        return _pixels(self._folder, (len(self.kept), self._settings.input_px, self._settings.input_px))
+
+    def geometry(self, size: SourceSize) -> Geometry:
+        """Return where an image of this size lies within its prepared pixels."""
+        return letterbox(size.rows, size.columns, size.pixel_aspect_ratio, self._settings)
 
     def finish(
         self, rows: Sequence[ImageRow], boxes: Sequence[BoxRow], settings: PreprocessSettings, about: Mapping[str, Any]
@@ -162,6 +177,7 @@ class ShardWriter:
         self.shards.append(Shard(len(entry["kept"]), entry["sha256"]))
         self.kept += [(position, SourceSize(**size)) for position, size in entry["kept"]]
         self.refused += [Refused(**item) for item in entry["refused"]]
+        self.exchanged += entry.get("exchanged", [])
         self.next_position = entry["next_position"]
 
 
@@ -245,11 +261,14 @@ def open_prepared(folder: Path) -> PreparedData:
             raise DataError(f"{folder}: {PIXELS} or {ROWS} has another size than {DESCRIPTION} says; copy it again")
     except (OSError, KeyError, TypeError, ValidationError, json.JSONDecodeError) as error:
         raise DataError(f"{folder}: prepared data are damaged ({error}); run prepare once more") from error
-    shape = (len(rows), settings.input_px, settings.input_px)
-    images: NDArray[np.uint8] = (
-        np.memmap(folder / PIXELS, dtype=np.uint8, mode="r", shape=shape) if rows else np.zeros(shape, dtype=np.uint8)
-    )
+    images = _pixels(folder, (len(rows), settings.input_px, settings.input_px))
     return PreparedData(folder, settings, images, rows, sizes, boxes, shards)
+
+
+def _pixels(folder: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    if not shape[0]:  # an empty file cannot be mapped
+        return np.zeros(shape, dtype=np.uint8)
+    return np.memmap(folder / PIXELS, dtype=np.uint8, mode="r", shape=shape)
 
 
 def write_atomically(path: Path, text: str) -> None:

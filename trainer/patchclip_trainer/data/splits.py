@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_trainer.data.manifest import ImageRow, SplitName
+from patchclip_trainer.data.manifest import ImageRow, Problem, SplitName
 from patchclip_trainer.errors import DataError
 
 PARTS: Final = ("train", "val", "test")
@@ -52,6 +52,36 @@ def with_splits(rows: Sequence[ImageRow], shares: SplitShares) -> tuple[ImageRow
         return "train" if place < shares.train else "val" if place < shares.train + shares.val else "test"
 
     return tuple(row if row.split in PARTS else replace(row, split=of(row.patient_id)) for row in rows)
+
+
+def one_split_a_patient(rows: Sequence[ImageRow]) -> tuple[tuple[ImageRow, ...], tuple[Problem, ...]]:
+    """Return the rows with each patient in one split, and what was wrong.
+
+    An image without a split goes with the others of its patient. Where those are in several, all go to train: nothing
+    of a person that a model may have seen is ever measured on.
+    """
+    rows_of: dict[str, list[ImageRow]] = defaultdict(list)
+    for row in rows:
+        rows_of[row.patient_id].append(row)
+    split_of: dict[str, str] = {}
+    problems: list[Problem] = []
+    for patient, members in rows_of.items():
+        splits = {row.split for row in members} - {""}
+        if len(splits) > 1:
+            problems += [_torn(row, members) for row in members]
+            splits = {"train"}
+        split_of[patient] = next(iter(splits), "")
+    return tuple(replace(row, split=split_of[row.patient_id]) for row in rows), tuple(problems)
+
+
+def _torn(row: ImageRow, members: Sequence[ImageRow]) -> Problem:
+    others = ", ".join(str(other.place) for other in members if other.split != row.split)
+    return Problem(
+        row.place,
+        "patient across splits",
+        f"this image is in {row.split or 'no split'}, others of its patient are elsewhere ({others})",
+        "all images of the patient go to train",
+    )
 
 
 def train_folds(rows: Sequence[ImageRow], folds: int) -> dict[int, int]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -63,4 +65,57 @@ def test_a_truncated_file_is_unreadable(tmp_path: Path, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-5000])
 
     with pytest.raises(UnreadableImageError, match="damaged or cut off"):
+        read_radiograph(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_followed(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"image.{suffix}"
+    # Rows and columns as stored, by what CIPA DC-008 says of where the 0th row and the 0th column are shown.
+    stored = {
+        1: GREY, 2: GREY[:, ::-1], 3: GREY[::-1, ::-1], 4: GREY[::-1],
+        5: GREY.T, 6: GREY.T[::-1], 7: GREY.T[::-1, ::-1], 8: GREY.T[:, ::-1],
+    }[orientation]  # fmt: skip
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, quality=95)
+
+    assert read_radiograph(path).pixels == pytest.approx(GREY / 255, abs=0.1)
+
+
+def chest() -> np.ndarray:
+    """Bright spine and abdomen, dark lungs and air, as in any frontal chest radiograph."""
+    pixels = np.full((200, 160), 40, dtype=np.uint8)
+    pixels[60:, 66:94] = 200
+    pixels[150:] = 220
+    return pixels
+
+
+@pytest.mark.parametrize(("suffix", "depth"), [("png", np.uint8), ("png", np.uint16), ("jpg", np.uint8)])
+def test_an_inverted_image_is_turned_back_with_a_remark(tmp_path: Path, suffix: str, depth: type[np.integer]) -> None:
+    upright = read_radiograph(save(chest().astype(depth), tmp_path / f"upright.{suffix}"))
+    inverted = read_radiograph(save((255 - chest()).astype(depth), tmp_path / f"inverted.{suffix}"))
+
+    assert not any("looked exchanged" in remark for remark in upright.remarks)
+    assert any(remark.startswith("Black and white looked exchanged") for remark in inverted.remarks)
+    assert inverted.pixels == pytest.approx(upright.pixels, abs=0.05)
+
+
+def test_an_image_of_20000_pixels_a_side_is_refused_by_our_own_limit(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    body = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(body))
+
+    with pytest.raises(UnsuitableImageError, match="20000 x 20000 pixels, more than the 100000000 that are allowed"):
+        read_radiograph(path)
+
+
+def test_a_git_lfs_pointer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+
+    with pytest.raises(UnreadableImageError, match="Git LFS pointer, not the image itself: fetch it with `git"):
         read_radiograph(path)

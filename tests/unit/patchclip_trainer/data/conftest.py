@@ -8,13 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from patchclip_core.io.polarity import looks_inverted
+
 CR = UID("1.2.840.10008.5.1.4.1.1.1")
 SavePicture = Callable[..., Path]
 WriteCsv = Callable[..., Path]
+
+
+def _pixels(seed: int, columns: int, rows: int) -> NDArray[np.uint8]:
+    coarse = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
+    pixels = np.asarray(Image.fromarray(coarse).resize((columns, rows), Image.Resampling.BICUBIC))
+    return 255 - pixels if looks_inverted(pixels.astype(np.float32) / np.float32(255)) else pixels
 
 
 @pytest.fixture
@@ -23,8 +32,7 @@ def save_picture() -> SavePicture:
 
     def save(path: Path, *, seed: int = 0, columns: int = 96, rows: int = 80) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
-        Image.fromarray(coarse).resize((columns, rows), Image.Resampling.BICUBIC).save(path)
+        Image.fromarray(_pixels(seed, columns, rows)).save(path)
         return path
 
     return save
@@ -94,8 +102,7 @@ def save_dicom() -> SavePicture:
         }
         for keyword, value in (values | attributes).items():
             setattr(dataset, keyword, value)
-        coarse = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
-        pixels = np.asarray(Image.fromarray(coarse).resize((80, 80), Image.Resampling.BICUBIC))
+        pixels = _pixels(seed, 80, 80)
         dataset.Rows, dataset.Columns = pixels.shape
         dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7

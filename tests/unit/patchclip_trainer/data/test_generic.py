@@ -184,4 +184,4 @@ def test_an_unknown_folder_and_an_unknown_adapter_are_refused(tmp_path: Path) ->
     with pytest.raises(DataError, match="no such folder"):
         adapter_for(tmp_path / "nowhere")
     with pytest.raises(DataError, match="there is no adapter 'nih2'"):
-        adapter_named("nih2")
+        adapter_named("nih2", tmp_path)

@@ -144,6 +144,15 @@ def test_overlapping_boxes_of_one_reader_stay_two_lesions() -> None:
     assert len(lesions_of(boxes, "nodule_mass")) == 2
 
 
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_nearly_equal_boxes_of_a_source_that_does_not_tell_its_readers_apart_are_one_lesion(shift: int) -> None:
+    boxes = [_box("Nodule", "Ours", Box(10, 10, 20, 20)), _box("Nodule", "Ours", Box(10 + shift, 10, 20, 20))]
+    apart = _box("Nodule", "Ours", Box(20, 10, 20, 20))
+
+    assert len(lesions_of(boxes, "nodule_mass")) == 1
+    assert len(lesions_of([*boxes, apart], "nodule_mass")) == 2
+
+
 def test_boxes_that_overlap_less_than_the_file_says_stay_two_lesions() -> None:
     one, other = Box(0, 0, 20, 20), Box(0, 11, 20, 20)
 

@@ -110,15 +110,24 @@ def test_what_is_wrong_with_pixels_and_boxes_is_listed(generic_source: Path, tmp
     assert "### box outside: 2" in (tmp_path / "out" / "data_sheet.md").read_text(encoding="utf-8")
 
 
-def test_a_copy_in_another_split_is_found(generic_source: Path, tmp_path: Path) -> None:
+def test_a_copy_in_another_split_joins_the_patients_and_goes_to_train(generic_source: Path, tmp_path: Path) -> None:
     (generic_source / "images" / "2.png").write_bytes((generic_source / "images" / "0.png").read_bytes())
 
-    leakage = run(generic_source, tmp_path / "out").sheet["leakage"]
+    prepared = run(generic_source, tmp_path / "out")
 
-    assert [(pair["first"], pair["second"]) for pair in leakage["near_duplicates_across_splits"]] == [
+    leakage = prepared.sheet["leakage"]
+    assert [(pair["first"], pair["second"]) for pair in leakage["near_duplicate_pairs"]] == [
         ("images/0.png", "images/2.png")
     ]
-    assert leakage["patients_in_several_splits"] == 0
+    assert (leakage["patients_joined"], leakage["near_duplicates_across_splits"]) == (1, [])
+    rows = open_prepared(tmp_path / "out").rows
+    assert rows[0].patient_id == rows[1].patient_id == rows[2].patient_id != rows[3].patient_id
+    assert [row.split for row in rows[:3]] == ["train"] * 3
+    assert str(prepared.problems[0]) == (
+        "manifest.csv:4: same exposure: images/2.png shows the same exposure as images/0.png, under another patient; "
+        "both patients count as one"
+    )
+    assert [problem.kind for problem in prepared.problems][1:] == ["patient across splits"] * 3
 
 
 def test_a_run_that_was_stopped_goes_on_after_its_last_shard(

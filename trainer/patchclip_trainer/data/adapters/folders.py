@@ -19,14 +19,20 @@ def files(folder: Path) -> list[str]:
 
 
 def by_name(folder: Path, suffixes: frozenset[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return file name -> path for the files with these suffixes, and the names that several files have."""
+    """Return file name -> path for the files with these suffixes, and path -> its copies, where several have one name.
+
+    Of several the largest file counts, since the others are copies at smaller sizes; of equal ones the first.
+    """
     found: dict[str, list[str]] = {}
     for path in files(folder):
         if Path(path).suffix.lower() in suffixes:
             found.setdefault(Path(path).name, []).append(path)
-    return {name: paths[0] for name, paths in found.items()}, {
-        name: paths for name, paths in found.items() if len(paths) > 1
+    ordered = {
+        name: sorted(paths, key=lambda path: -(folder / path).stat().st_size) if len(paths) > 1 else paths
+        for name, paths in found.items()
     }
+    copies = {paths[0]: paths[1:] for paths in ordered.values() if len(paths) > 1}
+    return {name: paths[0] for name, paths in ordered.items()}, copies
 
 
 def read(folder: Path) -> Manifest:

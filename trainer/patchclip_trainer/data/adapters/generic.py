@@ -119,6 +119,7 @@ def _add_box(listing: Listing, place: Place, cells: dict[str, str]) -> None:
             kind=kind,
             source=cells.get("source", ""),
             trust=cells.get("trust", "") or "high",
+            reader=cells.get("reader", ""),
             place=place,
         )
     )

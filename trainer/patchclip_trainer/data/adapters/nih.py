@@ -8,7 +8,6 @@ below (`images_001/images/*.png`). ChestX-Det: `ChestX_Det_train.json` and `_tes
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.folders import PICTURES, by_name
 from patchclip_trainer.data.listing import Listing, age_of, corners, edges_of, number, read_table, words
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, SplitName
+from patchclip_trainer.data.persons import nih_patient, references_in, with_references
 from patchclip_trainer.errors import DataError
 
 NIH_SOURCE = "NIH ChestX-ray14"
@@ -30,14 +30,17 @@ _DET_LISTS: tuple[tuple[str, SplitName, str], ...] = (
     ("train.json", "train", _DET10_BOXES),
     ("test.json", "test", _DET10_BOXES),
 )
-_NIH_NAME = re.compile(r"(\d{8})_\d{3}\.(?:png|jpe?g)$")
+_DRAWN_PX = (1024, 1024)
+"""All images are published at this size, and all boxes are drawn at it."""
+_LIST_START_BYTES = 65_536
 _NAMES = {"Infiltrate": "Infiltration"}
 
 
 def read_nih(folder: Path) -> Manifest:
     """Read the table of images and the list of boxes; the official test list is the test part."""
     listing = Listing(folder)
-    paths, _ = by_name(folder, PICTURES)
+    paths, copies = by_name(folder, PICTURES)
+    listing.copies(copies)
     test = _names_in(folder / "test_list.txt")
     (table,) = sorted(folder.glob("Data_Entry_2017*.csv"))[:1]
     for place, cells in read_table(table, ("Image Index", "Finding Labels", "Patient ID", "View Position")):
@@ -45,7 +48,7 @@ def read_nih(folder: Path) -> Manifest:
         listing.add_image(
             ImageRow(
                 image=paths.get(name, name),
-                patient_id=f"nih-{cells['Patient ID']}",
+                patient_id=nih_patient(name) or f"nih-{cells['Patient ID']}",
                 split="test" if name in test else "",
                 source=NIH_SOURCE,
                 licence_class="open",
@@ -54,6 +57,7 @@ def read_nih(folder: Path) -> Manifest:
                 age_years=age_of(cells.get("Patient Age", "")),
                 labels=words(cells["Finding Labels"]),
                 label_source=_NIH_LABELS,
+                drawn_px=_DRAWN_PX,
                 place=place,
             )
         )
@@ -69,14 +73,19 @@ def read_nih(folder: Path) -> Manifest:
 
 
 def read_chestx_det(folder: Path) -> Manifest:
-    """Read the lists of both parts; an image without a box is one that radiologists found nothing to box in."""
+    """Read the lists of both parts; an image without a box is one that radiologists found nothing to box in.
+
+    A file may have a number for a name that says nothing of NIH's patients: a cross-reference in the folder does.
+    """
     listing = Listing(folder)
     for file, split, boxes_of in _DET_LISTS:
         path = folder / file
         if not path.is_file():
             continue
-        paths, _ = by_name(folder / f"{split}_data" if (folder / f"{split}_data").is_dir() else folder, PICTURES)
-        prefix = f"{split}_data/" if (folder / f"{split}_data").is_dir() else ""
+        within = folder / f"{split}_data" if (folder / f"{split}_data").is_dir() else folder
+        paths, copies = by_name(within, PICTURES)
+        prefix = f"{within.name}/" if within != folder else ""
+        listing.copies({prefix + kept: [prefix + other for other in others] for kept, others in copies.items()})
         for index, entry in enumerate(_json_list(path), start=1):
             # JSON is not read by lines: the number is that of the entry.
             place = Place(file, index)
@@ -87,15 +96,15 @@ def read_chestx_det(folder: Path) -> Manifest:
                 what = f"{name} has {len(findings)} findings and {len(boxes)} boxes"
                 listing.refuse(place, image, "bad entry", what)
                 continue
-            match = _NIH_NAME.search(name)
             seen = tuple(map(str, findings)) or ("no abnormality boxed",)
             listing.add_image(
                 ImageRow(
                     image=image,
-                    patient_id=f"nih-{int(match.group(1))}" if match else f"image {name}",
+                    patient_id=nih_patient(name) or f"chestx-det-{Path(name).stem}",
                     split=split,
                     source=NIH_SOURCE,
                     licence_class="open",
+                    drawn_px=_DRAWN_PX,
                     chestxdet=seen if boxes_of == _DET_BOXES else (),
                     chestxdet10=seen if boxes_of == _DET10_BOXES else (),
                     place=place,
@@ -104,7 +113,7 @@ def read_chestx_det(folder: Path) -> Manifest:
             for finding, edges in zip(findings, boxes, strict=True):
                 box = corners(*edges_of(edges))
                 listing.add_box(BoxRow(image, str(finding), box, source=boxes_of, place=place))
-    return listing.manifest()
+    return with_references(listing.manifest(), references_in(folder))
 
 
 def _names_in(path: Path) -> frozenset[str]:
@@ -124,9 +133,13 @@ def _json_list(path: Path) -> list[dict[str, Any]]:
 def _has_det_list(folder: Path) -> bool:
     if any((folder / name).is_file() for name, *_ in _DET_LISTS[:2]):
         return True
-    return any((folder / name).is_file() for name, *_ in _DET_LISTS[2:]) and any(
-        (folder / part).is_dir() for part in ("train_data", "test_data")
-    )
+    for name, *_ in _DET_LISTS[2:]:
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                # Other data sets, too, call a list `train.json`.
+                if b'"syms"' in file.read(_LIST_START_BYTES):
+                    return True
+    return False
 
 
 NIH = Adapter(

@@ -28,7 +28,8 @@ def read(folder: Path) -> Manifest:
 
 def _read_tables(folder: Path) -> Manifest:
     listing = Listing(folder)
-    paths, _ = by_name(folder, PICTURES)
+    paths, copies = by_name(folder, PICTURES)
+    listing.copies(copies)
     reports: dict[str, tuple[str, tuple[str, ...]]] = {}
     for place, cells in read_table(folder / _REPORTS, ("uid", "findings", "impression")):
         text = _text(listing, place, cells["findings"], cells["impression"])
@@ -49,7 +50,8 @@ def _read_tables(folder: Path) -> Manifest:
 
 def _read_xml(folder: Path) -> Manifest:
     listing = Listing(folder)
-    paths, _ = by_name(folder, PICTURES | SUFFIXES)
+    paths, copies = by_name(folder, PICTURES | SUFFIXES)
+    listing.copies(copies)
     by_stem = {Path(name).stem: path for name, path in paths.items()}
     for file in sorted(folder.glob("**/ecgen-radiology/*.xml")):
         place = Place(file.relative_to(folder).as_posix())

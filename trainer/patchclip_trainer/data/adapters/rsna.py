@@ -18,17 +18,21 @@ from patchclip_trainer.data.adapters.dicom import SUFFIXES, read_header, view_of
 from patchclip_trainer.data.adapters.folders import by_name
 from patchclip_trainer.data.listing import Listing, number, read_table
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest
+from patchclip_trainer.data.persons import references_in, with_references
 
 _RSNA_LABELS = "stage_2_train_labels.csv"
 _RSNA_CLASSES = "stage_2_detailed_class_info.csv"
 _RSNA_BOXES = "RSNA Pneumonia 2018 (radiologists)"
 _SIIM_TABLES = ("train-rle.csv", "stage_2_train.csv")
 _SIIM_BOXES = "SIIM-ACR Pneumothorax 2019 (masks)"
-_SIIM_SIDE_PX = 1024
+_SIDE_PX = 1024
 
 
 def read_rsna(folder: Path) -> Manifest:
-    """Read classes and boxes; each patient has one image."""
+    """Read classes and boxes; each patient has one image.
+
+    The images are NIH's; RSNA's mapping in the folder, where it was put there, says whose.
+    """
     listing = Listing(folder)
     classes = {}
     if (folder / _RSNA_CLASSES).is_file():
@@ -58,19 +62,21 @@ def read_rsna(folder: Path) -> Manifest:
                     sex=header.sex if header else "",
                     age_years=header.age_years if header else None,
                     rsna_class=rsna_class,
+                    drawn_px=(_SIDE_PX, _SIDE_PX),
                     place=place,
                 )
             )
         if cells["Target"] == "1":
             box = Box(*(number(cells[column]) for column in columns[1:5]))
             listing.add_box(BoxRow(image, "Lung Opacity", box, source=_RSNA_BOXES, place=place))
-    return listing.manifest()
+    return with_references(listing.manifest(), references_in(folder))
 
 
 def read_siim(folder: Path) -> Manifest:
     """Read the run lengths; each connected part of a mask becomes a box."""
     listing = Listing(folder)
-    paths, _ = by_name(folder, SUFFIXES)
+    paths, copies = by_name(folder, SUFFIXES)
+    listing.copies(copies)
     table = next(folder / name for name in _SIIM_TABLES if (folder / name).is_file())
     listed: set[str] = set()
     for place, cells in read_table(table, ("ImageId", "EncodedPixels")):
@@ -88,19 +94,20 @@ def read_siim(folder: Path) -> Manifest:
                     sex=header.sex if header else "",
                     age_years=header.age_years if header else None,
                     adjudicated=(f"Pneumothorax={'NO' if runs == '-1' else 'YES'}",),
+                    drawn_px=(_SIDE_PX, _SIDE_PX),
                     place=place,
                 )
             )
         if runs == "-1":
             continue
         try:
-            mask = mask_of(runs, _SIIM_SIDE_PX)
+            mask = mask_of(runs, _SIDE_PX)
         except ValueError as error:
             listing.problem(place, "bad mask", str(error), "mask left out")
             continue
         for box in boxes_of(mask):
             listing.add_box(BoxRow(image, "Pneumothorax", box, source=_SIIM_BOXES, place=place))
-    return listing.manifest()
+    return with_references(listing.manifest(), references_in(folder))
 
 
 def mask_of(runs: str, side_px: int) -> NDArray[np.bool_]:
