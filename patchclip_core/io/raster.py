@@ -40,7 +40,7 @@ def read_raster(path: Path, limits: DecodeLimits) -> Radiograph:
             with path.open("rb") as file:
                 is_png = file.read(len(_PNG)) == _PNG
                 file.seek(0)
-                # `Image.open` would refuse a large image by a limit of its own; ours is checked before pixels are read.
+                # `Image.open` refuses large images by another limit; ours is checked before pixels are read.
                 image = PngImageFile(file) if is_png else JpegImageFile(file)
                 limits.check_size(image.height, image.width)
                 return _radiograph(ImageOps.exif_transpose(image))

@@ -70,7 +70,7 @@ def _other_size(row: ImageRow, size: SourceSize, *, boxed: bool) -> Problem | No
 
 
 def _scale(row: ImageRow, size: SourceSize) -> tuple[float, float] | None:
-    """Return how boxes are scaled along x and y to the file's pixels; None where it is no scaled copy."""
+    """Return how boxes are scaled along x and y to the file's pixels; None where it is not a scaled copy."""
     if row.drawn_px == (0, 0):
         return 1.0, 1.0
     x, y = size.columns / row.drawn_px[0], size.rows / row.drawn_px[1]

@@ -223,8 +223,8 @@ def readers_of(
 def lesions_of(boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> tuple[Lesion, ...]:
     """Return the lesions of a finding in one image: boxes of different readers that overlap enough are one.
 
-    So are nearly equal boxes of one name of which the source does not say that different readers drew them: nobody
-    draws a lesion twice.
+    So are nearly equal boxes of one name of which the source does not say that different readers drew them: a reader
+    draws a lesion once.
     """
     domains = domains or _shipped()
     names = domains.names(finding_key)
