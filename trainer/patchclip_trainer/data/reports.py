@@ -7,47 +7,17 @@ turning word, at a semicolon or at the end of the sentence.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-_HEADINGS: Final = {
-    "findings": "findings",
-    "finding": "findings",
-    "findings and impression": "findings",
-    "report": "findings",
-    "impression": "impression",
-    "impressions": "impression",
-    "conclusion": "impression",
-    "conclusions": "impression",
-    "summary": "impression",
-    "opinion": "impression",
-    "indication": "other",
-    "history": "other",
-    "clinical history": "other",
-    "clinical information": "other",
-    "reason for exam": "other",
-    "reason for examination": "other",
-    "comparison": "other",
-    "comparisons": "other",
-    "technique": "other",
-    "exam": "other",
-    "examination": "other",
-    "procedure": "other",
-    "final report": "other",
-    "recommendation": "other",
-    "recommendations": "other",
-    "notification": "other",
-    "wet read": "other",
-}
-_HEADING: Final = re.compile(
-    r"(?:^|(?<=[\n.]))[ \t]*(" + "|".join(sorted(map(re.escape, _HEADINGS), key=len, reverse=True)) + r")[ \t]*:",
-    re.IGNORECASE,
-)
+from patchclip_trainer.data.headings import report_headings
+
 _ABBREVIATION: Final = re.compile(r"(?:\b(?:dr|drs|mr|mrs|ms|prof|vs|e\.g|i\.e|approx|no|fig|st)|\b[A-Za-z])\.$", re.I)
 _LIST_NUMBER: Final = re.compile(r"^\s*(?:\(?\d{1,2}[.)]|[-*\u2022])\s+")
 _SENTENCE_END: Final = re.compile(
     r"(?<=[a-z]{2}\.)(?=[A-Z][a-z])|"  # a blank was forgotten
-    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]?[A-Z0-9_])|\n\s*\n|\n(?=\s*(?:\d{1,2}[.)]|[-*\u2022])\s)"
+    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]?[A-Z\u00c0-\u00de0-9_])|\n\s*\n|\n(?=\s*(?:\d{1,2}[.)]|[-*\u2022])\s)"
 )
 _HOLLOW: Final = re.compile(r"\b(?:X{2,}|none|n/?a|unavailable|not available)\b|_{2,}|[^A-Za-z]+", re.IGNORECASE)
 
@@ -108,7 +78,7 @@ _NUMBER: Final = re.compile(r"\b\d+(?:\.\d+){4,}\b|\d{6,}")
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What a report says under its headings; text without any heading counts as findings."""
+    """What a report says of the image, in the order of its parts."""
 
     findings: str
     impression: str
@@ -135,16 +105,19 @@ class Sentence:
 
 
 def sections(report: str) -> Sections:
-    """Return findings and impression of a report; indication, comparison, technique and the like are left behind."""
-    parts = {"findings": [""], "impression": [""], "other": [""]}
-    headings = list(_HEADING.finditer(report))
-    # What stands before the first heading is a title; without a heading it is the whole report.
-    if not headings:
-        return Sections(_joined([report]), "")
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
-        end = following.start() if following is not None else len(report)
-        parts[_HEADINGS[heading.group(1).lower()]].append(report[heading.end() : end])
-    return Sections(_joined(parts["findings"]), _joined(parts["impression"]))
+    """Return findings and impression of a report; question, comparison, technique and the like are left behind.
+
+    Text under no heading counts as findings where no heading announces any: without titles (`CHEST, SINGLE AP VIEW.`)
+    and without sentences that ask (`rule out`, `64-year-old`, a question mark). `headings` has the rules.
+    """
+    headings = report_headings()
+    said: dict[str, list[str]] = defaultdict(list)
+    for part in headings.parts(report):
+        said[part.kind].append(part.text)
+    findings = _joined(said["findings"])
+    if not says_something(findings):
+        findings = _joined([headings.unheaded_findings(text) for text in said["none"]])
+    return Sections(findings, _joined(said["impression"]))
 
 
 def sentences(text: str) -> tuple[Sentence, ...]:

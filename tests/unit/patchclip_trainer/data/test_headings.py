@@ -1,0 +1,164 @@
+"""Reports as hospitals write them: any spelling of a heading, none at all, English, German and French."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from patchclip_core.values.definitions import conf_dir
+from patchclip_trainer.data.headings import load_report_headings, report_headings
+from patchclip_trainer.data.reports import kept_of, sections
+from patchclip_trainer.errors import DataError
+
+CONTENT = yaml.safe_load((conf_dir() / "report_headings.yaml").read_text(encoding="utf-8"))
+SEEN, MEANT, ASKED = "The lungs are clear.", "No acute disease.", "Fever and cough; pneumonia"
+
+WRITTEN = {
+    "a colon": lambda heading, text: f"{heading}: {text}",
+    "capitals": lambda heading, text: f"{heading.upper()}: {text}",
+    "lower case": lambda heading, text: f"{heading.lower()}: {text}",
+    "a blank before the colon, as in French": lambda heading, text: f"{heading} : {text}",
+    "a wide colon": lambda heading, text: f"{heading}\uff1a{text}",
+    "a line break after it": lambda heading, text: f"{heading}:\n{text}",
+    "an empty line after it": lambda heading, text: f"{heading.upper()}:\n\n  {text}",
+    "a line for itself": lambda heading, text: f"{heading.upper()}\n{text}",
+    "a line for itself with blanks": lambda heading, text: f"  {heading}  \n\n{text}",
+    "a dash": lambda heading, text: f"{heading} - {text}",
+    "a number": lambda heading, text: f"1. {heading}: {text}",
+    "a roman number": lambda heading, text: f"II. {heading.upper()}: {text}",
+    "a letter in brackets": lambda heading, text: f"(a) {heading}: {text}",
+    "stars": lambda heading, text: f"**{heading}:** {text}",
+    "stars around the word alone": lambda heading, text: f"**{heading}**: {text}",
+    "a hash": lambda heading, text: f"## {heading}\n{text}",
+    "what it is of, in brackets": lambda heading, text: f"{heading} (chest): {text}",
+}
+
+
+@pytest.mark.parametrize("form", list(WRITTEN))
+@pytest.mark.parametrize("kind", ["findings", "impression", "question", "about", "left_out"])
+def test_every_heading_is_known_in_every_way_of_writing_it(kind: str, form: str) -> None:
+    for heading in CONTENT[kind]:
+        other = "IMPRESSION" if kind == "findings" else "FINDINGS"
+        own = WRITTEN[form](heading.capitalize(), SEEN)
+        report = f"{own}\n\n{other}: {MEANT}\n"
+
+        found = sections(report)
+
+        expected = {"findings": (SEEN, MEANT), "impression": (MEANT, SEEN)}.get(kind, (MEANT, ""))
+        assert (found.findings, found.impression) == expected, report
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize(
+    ("question", "findings", "impression"),
+    [
+        *itertools.product(("Indication", "REASON FOR EXAM"), ("FINDINGS", "Findings"), ("Impression", "CONCLUSION")),
+        *itertools.product(("Klinische Angaben", "FRAGESTELLUNG"), ("Befund", "BEFUNDE"), ("Beurteilung", "FAZIT")),
+        *itertools.product(("Renseignements cliniques", "MOTIF"), ("RESULTATS", "Résultats"), ("SYNTHÈSE", "Au total")),
+    ],
+)
+def test_a_whole_report_of_three_languages(question: str, findings: str, impression: str, newline: str) -> None:
+    report = newline.join([f"{question}: {ASKED}", f"{findings}: {SEEN}", f"{impression}: {MEANT}"])
+
+    found = sections(report)
+
+    assert (found.findings, found.impression) == (SEEN, MEANT)
+
+
+@pytest.mark.parametrize(
+    "misspelt", ["IMPRESSON", "IMPRESSIOn", "IMPRESION", "IMPRRESSION", "Impresssion", "IMPRESSIONS", "IMPRESISON"]
+)
+def test_a_slip_of_the_pen_in_a_heading_is_forgiven(misspelt: str) -> None:
+    assert sections(f"FINDNGS: {SEEN}\n{misspelt}: {MEANT}") == sections(f"FINDINGS: {SEEN}\nIMPRESSION: {MEANT}")
+
+
+@pytest.mark.parametrize("line", ["LUNGS: clear.", "Heart: normal.", "Lines and tubes: none.", "Bones: no fracture."])
+def test_organs_named_within_findings_are_not_headings(line: str) -> None:
+    assert sections(f"FINDINGS:\n{line}\nIMPRESSION: {MEANT}").findings == line
+
+
+TITLES = [
+    "CHEST, SINGLE AP VIEW.",
+    "CHEST (PA AND LAT):",
+    "Portable chest x-ray",
+    "FINAL REPORT\nCHEST, TWO VIEWS:",
+    "AP upright and lateral views of the chest.",
+    "Röntgen Thorax in 2 Ebenen:",
+    "RÖNTGEN-THORAX P.A. UND SEITLICH",
+    "Röntgen Thorax im Liegen am Bett.",
+    "Radiographie pulmonaire de face.",
+    "RADIOGRAPHIE THORACIQUE DE FACE ET DE PROFIL :",
+]
+
+
+@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("between", ["\n", "\n\n", " "])
+def test_findings_under_a_title_alone_are_kept_without_it(title: str, between: str) -> None:
+    found = sections(f"{title}{between}{SEEN} Heart size is normal.\n\nIMPRESSION: {MEANT}")
+
+    if between == " " and title[-1] not in ".:":
+        return  # a title that runs into the sentence is a part of it
+    assert " ".join(found.findings.split()) == f"{SEEN} Heart size is normal."
+    assert found.impression == MEANT
+
+
+@pytest.mark.parametrize("about", ["COMPARISON: Radiograph of ___.", "TECHNIQUE: Portable AP.", "EXAM: CHEST, PA."])
+def test_findings_that_follow_technique_or_comparison_under_no_heading_are_kept(about: str) -> None:
+    found = sections(f"INDICATION: {ASKED}.\n\n{about}\n\n{SEEN}\n\nIMPRESSION: {MEANT}")
+
+    assert (found.findings, found.impression) == (SEEN, MEANT)
+
+
+def test_where_findings_have_a_heading_what_stands_elsewhere_is_left() -> None:
+    assert sections(f"Known left effusion.\n\nFINDINGS: {SEEN}").findings == SEEN
+
+
+QUESTIONS = [
+    "64 year old man with fever.",
+    "64-year-old woman, rule out pneumonia.",
+    "R/O effusion.",
+    "Please evaluate for pneumothorax.",
+    "Pneumonia?",
+    "History of pleural effusion.",
+    "Patient presents with cough and consolidation.",
+    "V.a. Pneumonie.",
+    "Ausschluss Pneumothorax.",
+    "Erguss?",
+    "Frage nach Infiltrat.",
+    "Suspicion de pneumopathie.",
+    "Recherche de pneumothorax.",
+    "Patiente de 54 ans, épanchement connu.",
+    "Foyer infectieux ?",
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("report", ["{}\n" + SEEN, "{} " + SEEN, "CHEST, AP VIEW.\n{}\n\n" + SEEN, SEEN + "\n{}"])
+def test_a_question_under_no_heading_is_never_a_finding(report: str, question: str) -> None:
+    assert sections(report.format(question)).findings == SEEN
+
+
+@pytest.mark.parametrize("heading", CONTENT["question"])
+def test_a_question_under_its_heading_is_never_a_finding_whatever_is_missing_after_it(heading: str) -> None:
+    said = "Known effusion, now worse.\n\nNew consolidation since yesterday."
+
+    assert sections(f"{heading.capitalize()}: {said}") == sections("")
+    assert sections(f"{heading.upper()}\n{said}\n\nIMPRESSION: {MEANT}").findings == ""
+
+
+@pytest.mark.parametrize("report", [f"CHEST, SINGLE AP VIEW.\n{SEEN}", f"IMPRESSON: {MEANT}", f"Befund:\n{SEEN}"])
+def test_what_is_kept_reads_as_the_report_does(report: str) -> None:
+    assert kept_of(report)
+    assert sections(kept_of(report)) == sections(report)
+
+
+def test_a_file_of_headings_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "headings.yaml"
+    path.write_text(yaml.safe_dump(CONTENT | {"impression": [*CONTENT["impression"], "Befund"]}), encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"headings\.yaml.*\n.*'Befund' is listed under findings and under impression"):
+        load_report_headings(path)
+    assert report_headings().kind_of("Röntgenbefund") == "findings"

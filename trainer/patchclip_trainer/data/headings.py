@@ -1,0 +1,182 @@
+"""Where the parts of a report begin, by the words in `conf/report_headings.yaml`, and what each part is."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from patchclip_core.typed_yaml import read_model
+from patchclip_core.values.definitions import conf_dir
+from patchclip_trainer.errors import DataError
+
+Kind = Literal["findings", "impression", "question", "about", "left_out", "none"]
+"""What a part of a report is; `none`: text under no heading."""
+
+_KINDS: Final[tuple[Kind, ...]] = ("findings", "impression", "question", "about", "left_out")
+_Words = Annotated[tuple[str, ...], Field(min_length=1)]
+
+_LONGEST: Final = 48
+_CLOSE: Final = 0.88
+"""How alike a misspelt heading is to the right one, by `difflib`: a letter that is missing, wrong or elsewhere."""
+_LEAST_LETTERS: Final = 6
+"""A shorter word that is nearly a heading is more likely another word."""
+_NUMBERING: Final = r"[ \t>*#_]*(?:\(?(?:\d{1,2}|[IVX]{1,4}|[a-z])[.)][ \t]*)?[*_]*"
+_AT_LINE: Final = re.compile(
+    rf"^{_NUMBERING}(?P<name>[^\W\d_][\w.,/&'\u2019() -]{{0,{_LONGEST}}}?)[*_]*[ \t]*"
+    r"(?P<end>[:\uff1a][*_]*|[ \t][-\u2013\u2014](?=[ \t])|[.,]?[*_]*(?=[ \t]*$))",
+    re.MULTILINE,
+)
+_IN_CAPITALS: Final = re.compile(
+    rf"^{_NUMBERING}(?P<name>[^\W\d_a-z]{{4,}})(?P<end>)[ \t]+(?=[^\W\d_][a-z])", re.MULTILINE
+)
+_IN_LINE: Final = re.compile(
+    rf"(?<=[.;!?])[ \t]*(?P<name>[^\W\d_][\w/'\u2019 -]{{0,{_LONGEST}}}?)[ \t]*(?P<end>[:\uff1a])", re.MULTILINE
+)
+_PARAGRAPH: Final = re.compile(r"\n[ \t\r]*\n")
+_SENTENCE: Final = re.compile(r"(?<=[.!?])(?<!\b\w\.\w\.)\s+")
+_TITLE_END: Final = re.compile(r"[:.](?=\s)")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:[.-][^\W\d_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a report: what it is, and its text without the heading."""
+
+    kind: Kind
+    text: str
+
+
+class ReportHeadings(BaseModel):
+    """The content of `conf/report_headings.yaml`; each field is explained there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    findings: _Words
+    impression: _Words
+    question: _Words
+    about: _Words
+    left_out: _Words
+    title_words: _Words
+    asks: _Words
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        seen: dict[str, Kind] = {}
+        for kind in _KINDS:
+            for heading in getattr(self, kind):
+                name = _plain(heading)
+                if seen.setdefault(name, kind) != kind:
+                    raise ValueError(f"{heading!r} is listed under {seen[name]} and under {kind}: keep one of them")
+        return self
+
+    @cached_property
+    def _kind_of(self) -> dict[str, Kind]:
+        return {_plain(heading): kind for kind in _KINDS for heading in getattr(self, kind)}
+
+    @cached_property
+    def _title_words(self) -> frozenset[str]:
+        return frozenset(_plain(word) for words in self.title_words for word in words.split())
+
+    @cached_property
+    def _asks(self) -> re.Pattern[str]:
+        phrases = sorted((re.escape(_plain(phrase)) for phrase in self.asks), key=len, reverse=True)
+        return re.compile(r"(?<![^\W\d_])(?:" + "|".join(phrases) + r")(?![^\W\d_])")
+
+    def kind_of(self, heading: str, *, exactly: bool = False) -> Kind | None:
+        """Return what a heading announces; None where it is not one. exactly: a slip of the pen is not forgiven."""
+        name = _plain(re.sub(r"\([^)]*\)", " ", heading))
+        if name in self._kind_of:
+            return self._kind_of[name]
+        if exactly or sum(letter.isalpha() for letter in name) < _LEAST_LETTERS:
+            return None
+        near = get_close_matches(name, self._kind_of, 1, _CLOSE)
+        return self._kind_of[near[0]] if near else None
+
+    def is_title(self, text: str) -> bool:
+        """Tell whether a line or sentence only says what kind of image this is."""
+        found = _WORD.findall(_plain(text))
+        return bool(found) and all(
+            word in self._title_words or all(part in self._title_words for part in re.split("[.-]", word))
+            for word in found
+        )
+
+    def asks_something(self, sentence: str) -> bool:
+        """Tell whether a sentence is of the clinical question rather than of what was seen."""
+        return "?" in sentence or self._asks.search(_plain(sentence)) is not None
+
+    def parts(self, report: str) -> tuple[Part, ...]:
+        """Return the parts of a report in their order; what stands under no heading comes as `none`."""
+        starts = list(self._starts(report))
+        found = [Part("none", report[: starts[0][0] if starts else len(report)])]
+        for (_, begin, kind), (end, *_) in pairwise([*starts, (len(report), 0, "none")]):
+            text = report[begin:end]
+            if kind == "about":
+                about, rest = self._about(text)
+                found += [Part("about", about), Part("none", rest)]
+            else:
+                found.append(Part(kind, text))
+        return tuple(part for part in found if part.text.strip())
+
+    def unheaded_findings(self, text: str) -> str:
+        """Return what text under no heading says of the image: without titles and without what asks."""
+        lines = [self._without_title(line)[1] for line in text.splitlines()]
+        kept = [[said for said in _SENTENCE.split(line) if not self.asks_something(said)] for line in lines]
+        return "\n".join(line for said in kept if (line := " ".join(said).strip()))
+
+    def _starts(self, report: str) -> Iterator[tuple[int, int, Kind]]:
+        """Yield (start of the heading, start of its text, what it announces)."""
+        found: dict[int, tuple[int, Kind]] = {}
+        for pattern, exactly in ((_AT_LINE, False), (_IN_CAPITALS, True), (_IN_LINE, True)):
+            for match in pattern.finditer(report):
+                # A colon says that a heading is meant; a word alone on its line is one only if it is spelt so.
+                meant = match["end"].startswith((":", "\uff1a"))
+                kind = self.kind_of(match["name"], exactly=exactly or not meant)
+                if kind is not None and not any(
+                    start <= match.start("name") < end for start, (end, _) in found.items()
+                ):
+                    found[match.start()] = (match.end(), kind)
+        for start, (end, kind) in sorted(found.items()):
+            yield start, end, kind
+
+    def _about(self, text: str) -> tuple[str, str]:
+        """Part what was done from what follows it: after a title at its start, else after the paragraph."""
+        lead = len(text) - len(text.lstrip())
+        first, newline, following = text[lead:].partition("\n")
+        title, rest = self._without_title(first)
+        if title:
+            return title, rest + newline + following
+        paragraph = _PARAGRAPH.search(text, lead)
+        return (text[: paragraph.start()], text[paragraph.end() :]) if paragraph else (text, "")
+
+    def _without_title(self, line: str) -> tuple[str, str]:
+        """Return the title that a line begins with, or nothing, and the rest of it."""
+        ends = [*(match.end() for match in _TITLE_END.finditer(line)), len(line)]
+        end = max((end for end in ends if self.is_title(line[:end])), default=0)
+        return line[:end], line[end:]
+
+
+@lru_cache(maxsize=1)
+def report_headings() -> ReportHeadings:
+    """Return the headings in `conf/`. Raises `DataError`, which names what is wrong with the file."""
+    return load_report_headings(conf_dir() / "report_headings.yaml")
+
+
+def load_report_headings(path: Path) -> ReportHeadings:
+    """Read a file of headings. Raises `DataError`, which names what is wrong with it."""
+    return read_model(ReportHeadings, path, DataError, "the report headings")
+
+
+def _plain(text: str) -> str:
+    """Return a heading as it is compared: lower case without accents, single blanks, no marks around it."""
+    letters = unicodedata.normalize("NFKD", text.casefold().replace("\u2019", "'"))
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(bare.split()).strip(" .,:*_-#")
