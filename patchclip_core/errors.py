@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class PatchClipError(Exception):
     """Base of every error that the core raises on purpose."""
@@ -33,3 +36,17 @@ class WordingFileError(PatchClipError):
 
 class VocabularyFileError(PatchClipError):
     """A vocabulary of what headers say has an error; the text names the file and the entry."""
+
+
+class UnknownFindingError(PatchClipError, KeyError):
+    """A finding is asked for by a name that is not known here; the text has the nearest one, and all."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def not_known(name: str, known: Iterable[str]) -> str:
+    """Return, of a name that is not known, the one that may be meant and what is known: the end of an error's text."""
+    names = list(known)
+    near = get_close_matches(name, names, 1)
+    return (f"'{near[0]}' may be meant; " if near else "") + f"known: {', '.join(names)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -33,6 +34,8 @@ EXIT_INTERRUPTED: Final = 130
 
 PLAIN_WIDTH: Final = 160
 """Columns of a table that goes into a file or a pipe, where no terminal says how wide it is."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 LINE_EVERY_S: Final = 10.0
 """Without a terminal, the progress of what is counted is a line this often at most."""
@@ -86,7 +89,7 @@ def run_program(
 ) -> None:
     """Run a command line. Expected errors become one message and an exit code; only defects show a traceback.
 
-    usage: what the caller has to put right. failures: what did not come about.
+    usage: what the caller has to put right. failures: what did not come about. So is what finds a full disk.
     """
     try:
         command_line()
@@ -96,8 +99,13 @@ def run_program(
     except tuple(failures) as error:
         complain(program, error)
         sys.exit(EXIT_FAILURE)
-    except BrokenPipeError:
-        sys.exit(EXIT_FAILURE)  # the reader of our output, such as `head`, has seen enough
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.exit(EXIT_FAILURE)  # the reader of our output, such as `head`, has seen enough
+        if error.errno not in _FULL:
+            raise
+        complain(program, f"{error.filename or 'a file'}: {error.strerror}; make room there and give the command again")
+        sys.exit(EXIT_FAILURE)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from patchclip_core.errors import UnknownFindingError, not_known
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.towers import Features, ImageTower
 from patchclip_core.places.preprocess import preprocess
@@ -230,8 +231,8 @@ def _as_the_patch_map(
 
 def _index(analyzer: NetworkAnalyzer, finding: str) -> int:
     if finding not in analyzer.finding_keys:
-        known = ", ".join(analyzer.finding_keys)
-        raise ValueError(f"the model {analyzer.identity.name} does not know the finding '{finding}'; it knows {known}")
+        known = not_known(finding, analyzer.finding_keys)
+        raise UnknownFindingError(f"the model {analyzer.identity.name} has no finding '{finding}'; {known}")
     return analyzer.finding_keys.index(finding)
 
 

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.errors import UnknownFindingError, not_known
 from patchclip_core.values.display import Display
 
 FloatArray = NDArray[np.float32]
@@ -232,7 +233,8 @@ class Findings:
         for item in self.items:
             if item.key == key:
                 return item
-        raise KeyError(key)
+        known = not_known(key, (item.key for item in self.items))
+        raise UnknownFindingError(f"there is no finding '{key}' in this result; {known}")
 
     @property
     def present(self) -> tuple[Finding, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from patchclip_core.terminal import EXIT_FAILURE, EXIT_USAGE, progress, run_program, steps
@@ -31,6 +33,26 @@ def test_an_expected_error_is_one_message_and_an_exit_code(
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         _run(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_line_that_says_what_to_do(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(number, "No space left on device", "/data/out/metrics.json")
+
+    with pytest.raises(SystemExit) as ended:
+        run_program("patchclip-test", lambda: _raise(error), usage=(LookupError,), failures=(ValueError,))
+
+    assert ended.value.code == EXIT_FAILURE
+    assert capsys.readouterr().err == (
+        "patchclip-test: /data/out/metrics.json: No space left on device; make room there and give the command again\n"
+    )
+
+
+def test_another_failure_of_the_disk_is_a_defect() -> None:
+    with pytest.raises(OSError, match="EIO"):
+        run_program(
+            "patchclip-test", lambda: _raise(OSError(errno.EIO, "EIO")), usage=(LookupError,), failures=(ValueError,)
+        )
 
 
 def test_a_reader_that_has_seen_enough_is_not_told_of_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,11 @@ import gzip
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 
+from patchclip_core.io.reader import is_lfs_pointer
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, Problem, SplitName
 from patchclip_trainer.data.names import is_known
@@ -110,7 +112,7 @@ def read_table(path: Path, required: Collection[str], *, name: str = "") -> Iter
                 reader = csv.reader(text)
                 header = [column.strip() for column in next(reader, [])]
                 if missing := [column for column in required if column not in header]:
-                    raise DataError(f"{path}: the column {', '.join(missing)} is missing; it has {', '.join(header)}")
+                    raise DataError(f"{path}: {_misses(missing, header)}")
                 line = reader.line_num + 1
                 for cells in reader:
                     if any(cells):
@@ -122,6 +124,30 @@ def read_table(path: Path, required: Collection[str], *, name: str = "") -> Iter
         raise DataError(f"{path}: it cannot be read ({error.strerror or error})") from error
     except (UnicodeDecodeError, csv.Error, EOFError) as error:
         raise DataError(f"{path}: this is not a CSV file in UTF-8 ({error})") from error
+
+
+def _misses(missing: Sequence[str], header: Sequence[str]) -> str:
+    """Say what is wrong with a header that lacks columns, and what to do."""
+    whole = ",".join(header)
+    if is_lfs_pointer(whole.encode()):
+        return "this is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"
+    if not any(header):
+        return f"it is empty; a header with {', '.join(missing)} is meant to be its first line"
+    for separator, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        columns = [column.strip().strip('"') for column in whole.split(separator)]
+        if len(columns) > 1 and (len(header) == 1 or set(missing) <= set(columns)):
+            return f"its columns are separated by {called}: save it with commas (in a spreadsheet: as CSV UTF-8)"
+    near = {_bare(column): column for column in header}
+    meant = [
+        f"rename '{near[found[0]]}' to '{column}'"
+        for column in missing
+        if (found := get_close_matches(_bare(column), near, 1)) and near[found[0]] not in missing
+    ]
+    return f"the column {', '.join(missing)} is missing; it has {', '.join(header)}: {'; '.join(meant) or 'add it'}"
+
+
+def _bare(column: str) -> str:
+    return "".join(letter for letter in column.casefold() if letter.isalnum())
 
 
 def split_of(text: str) -> SplitName | None:

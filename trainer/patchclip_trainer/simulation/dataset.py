@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from patchclip_core.errors import not_known
 from patchclip_core.values.results import Box, FloatArray
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError
@@ -57,7 +58,7 @@ def write_simulated_set(
     """
     keys = tuple(findings or LESIONS)
     if unknown := [key for key in keys if key not in LESIONS]:
-        raise DataError(f"{', '.join(unknown)} cannot be drawn; these can: {', '.join(LESIONS)}")
+        raise DataError(f"{', '.join(unknown)} cannot be drawn; {not_known(unknown[0], LESIONS)}")
     normal = [int(index) for index in data.split(split) if called_normal(data.rows[index], data.boxes_of(int(index)))]
     usable = [index for index in normal if find_lungs(_pixels(data, index), _lungs(data, index)) is not None]
     if not usable:

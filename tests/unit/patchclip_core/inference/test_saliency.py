@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from patchclip_core.checkpoints.checkpoint import load, write_card
+from patchclip_core.errors import UnknownFindingError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.saliency import (
     MAP_MAKERS,
@@ -193,7 +194,7 @@ def test_a_finding_that_the_model_does_not_know_is_named_with_those_it_knows(tmp
     model = analyzer(tmp_path, COMPACT)
 
     for maker in MAP_MAKERS.values():
-        with pytest.raises(ValueError, match=r"'hernia'.*opacity, cardiomegaly, edema"):
+        with pytest.raises(UnknownFindingError, match=r"'hernia'.*opacity, cardiomegaly, edema"):
             maker(model, radiograph(), "hernia")
 
 

@@ -274,7 +274,7 @@ def test_the_lists_use_names_that_the_label_domains_have() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused_by_name(normals: PreparedData, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="fracture cannot be drawn; these can: pleural_effusion"):
+    with pytest.raises(DataError, match="fracture cannot be drawn; known: pleural_effusion"):
         write_simulated_set(normals, tmp_path / "set", 1, findings=["fracture"])
     with pytest.raises(DataError, match="'val' has 0 images that radiologists called normal"):
         write_simulated_set(normals, tmp_path / "set", 1, split="val")

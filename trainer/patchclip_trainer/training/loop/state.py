@@ -6,12 +6,14 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from patchclip_core.checkpoints.checkpoint import digest_of, write_card
@@ -49,14 +51,33 @@ class Origin:
     smoothing_patches: float = 0.0
 
 
+@contextmanager
+def _whole_or_not(folder: Path, name: str) -> Iterator[Path]:
+    """Give a place to write to instead of `name`; where that fails it is cleared, and what was there before stays.
+
+    Raises `TrainerError`: a disk that is full must not cost what was kept.
+    """
+    part = folder / (name + ".part")
+    try:
+        yield part
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch and safetensors say in words of their own that a disk is full.
+        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+        before = f"the one before it is whole; make room in {folder} and go on with --resume"
+        nothing = f"make room in {folder} and start again"
+        after = before if (folder / name).exists() else nothing
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise TrainerError(f"{folder / name} cannot be written ({why}): {after}") from error
+
+
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write a state whole or not at all."""
-    part = folder / (STATE + ".part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / STATE)
+    """Write a state whole or not at all. Raises `TrainerError` where there is no room; the one before it stays."""
+    with _whole_or_not(folder, STATE) as part:
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(folder / STATE)
 
 
 def read_state(folder: Path, wanted: str, device: torch.device) -> dict[str, Any]:
@@ -105,10 +126,25 @@ class Log:
 
 
 def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origin: Origin) -> ModelCard:
-    """Write `checkpoint/` in the run's folder, in place of an earlier one."""
-    part, old, target = (folder / (CHECKPOINT + suffix) for suffix in (".part", ".old", ""))
-    for left in (part, old):
-        shutil.rmtree(left, ignore_errors=True)
+    """Write `checkpoint/` in the run's folder, in place of an earlier one.
+
+    Raises `TrainerError` where there is no room; the earlier one stays.
+    """
+    old, target = (folder / (CHECKPOINT + suffix) for suffix in (".old", ""))
+    if old.exists() and not target.exists():
+        old.rename(target)  # a run was killed between the two renames below
+    with _whole_or_not(folder, CHECKPOINT) as part:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+        card = _write_into(part, network, start, origin)
+        if target.exists():
+            target.rename(old)
+        part.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    return card
+
+
+def _write_into(part: Path, network: FindingsNetwork, start: Start, origin: Origin) -> ModelCard:
     shutil.copytree(start.tokenizer_folder, part)
     save_file(network.packed(), part / WEIGHTS_FILE)
     (part / WEIGHTS_FILE).chmod(0o644)  # safetensors leaves it to its owner alone
@@ -141,8 +177,4 @@ def write_checkpoint(folder: Path, network: FindingsNetwork, start: Start, origi
         settings=start.network.settings.model_dump(mode="json"),
     )
     write_card(part, card)
-    if target.exists():
-        target.rename(old)
-    part.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
     return card

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from patchclip_core.errors import not_known
 from patchclip_core.models.card import TrainingCounts
 from patchclip_core.places.targets import FindingLabel, Targets, make_targets
 from patchclip_core.values.definitions import FindingDefinition
@@ -102,7 +103,8 @@ def collect(
 ) -> Samples:
     """Choose images and findings of the train split. Raises `DataError` where nothing can be learned from them."""
     if unknown := sorted({*(recipe.findings or ()), *recipe.by_text} - set(definitions)):
-        raise DataError(f"the recipe's findings {', '.join(unknown)} are not in the findings file: add them there")
+        known = not_known(unknown[0], definitions)
+        raise DataError(f"the recipe's findings {', '.join(unknown)} are not in the findings file: add them; {known}")
     split = [int(index) for index in data.split("train")]
     several = recipe.held_out_fold is not None or recipe.left_out_fold is not None
     folds = train_folds(data.rows, recipe.folds) if several else dict.fromkeys(split, -1)
