@@ -39,7 +39,7 @@ class VocabularyFileError(PatchClipError):
 
 
 class UnknownFindingError(PatchClipError, KeyError):
-    """A finding is asked for by a name that is not known here; the text has the nearest one, and all."""
+    """There is no finding by this name here; the text has the nearest one, and all."""
 
     def __str__(self) -> str:
         return str(self.args[0])

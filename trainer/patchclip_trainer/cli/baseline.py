@@ -12,7 +12,7 @@ from patchclip_trainer.cli.options import (
     Changes,
     FeaturesFolder,
     LabelDomainsFile,
-    PreparedFolder,
+    PreparedFolders,
     RecipeFile,
     out_folder,
 )
@@ -29,7 +29,7 @@ def baseline(
         typer.Argument(help="Maps by two layers on each patch, or image labels by regression on pooled features."),
     ],
     recipe: RecipeFile,
-    data: PreparedFolder,
+    data: PreparedFolders,
     out: Annotated[Path, out_folder("Where results go.")],
     changes: Changes = None,
     split: Annotated[
@@ -46,10 +46,10 @@ def baseline(
     """
     from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, fit_and_predict
     from patchclip_trainer.data.label_domains import load_label_domains
-    from patchclip_trainer.data.shards import open_prepared
+    from patchclip_trainer.data.together import open_together
     from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
 
     settings = BaselineSettings(kind, read_stage2_recipe(recipe, changes or []), split, features)
     with progress("features", "views") as advance:
-        file = fit_and_predict(settings, open_prepared(data), load_label_domains(label_domains), out, advance)
+        file = fit_and_predict(settings, open_together(data), load_label_domains(label_domains), out, advance)
     console().print(f"{file}\nNext: patchclip-trainer measure --predictions {out}", markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from patchclip_trainer.cli.options import (
     Draws,
     FeaturesFolder,
     LabelDomainsFile,
-    PreparedFolder,
+    PreparedFolders,
     RecipeFile,
     Resume,
     out_folder,
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def crossval(
     recipe: RecipeFile,
-    data: PreparedFolder,
+    data: PreparedFolders,
     out: Annotated[Path, out_folder("Where all goes.")],
     changes: Changes = None,
     folds: Annotated[
@@ -54,7 +54,7 @@ def crossval(
     from a checkpoint can name one a fold: start: stage1/fold-{fold}/checkpoint.
     """
     from patchclip_trainer.data.label_domains import load_label_domains
-    from patchclip_trainer.data.shards import open_prepared
+    from patchclip_trainer.data.together import open_together
     from patchclip_trainer.evaluation.collection import Part
     from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, evaluate_predictions
     from patchclip_trainer.evaluation.measure_table import Bootstrap
@@ -68,9 +68,10 @@ def crossval(
             f"crossval is for one process, {started()} were started: start it without torchrun; "
             "several GPUs can take a fold each with --fold"
         )
+    prepared = open_together(data)
     wanted = cross_validation(
         read_stage2_recipe(recipe, changes or ()),
-        open_prepared(data),
+        prepared,
         domains=load_label_domains(label_domains),
         inner_fold=inner_fold,
         only=tuple(folds or ()),
@@ -82,7 +83,11 @@ def crossval(
     if predictions is None:
         raise stopped("between two steps", received())
     settings = MeasureSettings(
-        predictions=out, part=Part("train"), data=data, label_domains=label_domains, bootstrap=Bootstrap(draws)
+        predictions=out,
+        part=Part("train"),
+        data=prepared.folder,
+        label_domains=label_domains,
+        bootstrap=Bootstrap(draws),
     )
     evaluation = evaluate_predictions(settings, counted)
     write_evaluation(evaluation, out, with_predictions=False)

@@ -45,10 +45,15 @@ Opponents = Annotated[
         help="Predictions of the same images to compare with, on the same patients; may be repeated.",
     ),
 ]
-PreparedFolder = Annotated[
-    Path,
+PreparedFolders = Annotated[
+    list[Path],
     typer.Option(
-        "--data", "-d", metavar="DIR", file_okay=False, help="What `prepare` has written.", show_default=False
+        "--data",
+        "-d",
+        metavar="DIR",
+        file_okay=False,
+        help="What `prepare` has written; several are taken as one.",
+        show_default=False,
     ),
 ]
 PredictedFolder = Annotated[
@@ -62,7 +67,10 @@ PredictedFolder = Annotated[
     ),
 ]
 RecipeFile = Annotated[
-    Path, typer.Option("--recipe", "-r", metavar="FILE", dir_okay=False, help="A recipe.", show_default=False)
+    Path,
+    typer.Option(
+        "--recipe", "-r", metavar="NAME|FILE", dir_okay=False, help="A shipped recipe, or a file.", show_default=False
+    ),
 ]
 ProtocolName = Annotated[
     str | None,
@@ -84,7 +92,7 @@ class StageOptions:
     """What either stage is told on its command line, besides what is its own."""
 
     recipe: RecipeFile
-    data: PreparedFolder
+    data: PreparedFolders
     out: Annotated[Path, out_folder("The run's folder.")]
     changes: Changes = None
     resume: Resume = False

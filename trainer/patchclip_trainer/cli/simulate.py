@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from patchclip_core.terminal import console, progress
-from patchclip_trainer.cli.options import PreparedFolder, out_folder
+from patchclip_trainer.cli.options import PreparedFolders, out_folder
 from patchclip_trainer.cli.terminal import complain
 
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    data: PreparedFolder,
+    data: PreparedFolders,
     out: Annotated[Path, out_folder("Where images go.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=100_000, help="How many images.")] = 20,
     finding: Annotated[
@@ -34,12 +34,12 @@ def simulate(
     (the folder is laid out as `prepare` reads it), and montage.png: each image before and after, with its box.
     Training draws them as it goes, with `--set augment.simulate=0.5`.
     """
-    from patchclip_trainer.data.shards import open_prepared
+    from patchclip_trainer.data.together import open_together
     from patchclip_trainer.simulation.dataset import write_simulated_set
 
     with progress("simulate", "images") as advance:
         written = write_simulated_set(
-            open_prepared(data), out, count, findings=finding, split=split, seed=seed, progress=advance
+            open_together(data), out, count, findings=finding, split=split, seed=seed, progress=advance
         )
     if written.without_lungs:
         complain(f"{written.without_lungs} of {written.normal} normal images left alone: their lungs were not found")

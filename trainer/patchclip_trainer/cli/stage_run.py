@@ -12,7 +12,8 @@ from patchclip_core.terminal import console, progress
 from patchclip_trainer.cli.options import StageOptions
 from patchclip_trainer.cli.terminal import quiet, stop_signals, stopped
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
-from patchclip_trainer.data.shards import PreparedData, open_prepared
+from patchclip_trainer.data.shards import PreparedData
+from patchclip_trainer.data.together import open_together
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.inputs.feature_cache import Progress
 from patchclip_trainer.training.loop.plan import PlanFor, plan_run
@@ -53,10 +54,11 @@ class MakeStage(Protocol[_Recipe_contra, _Stage_co]):
 
 @dataclass(frozen=True, slots=True)
 class Finished(Generic[_Stage_co]):
-    """A stage that has run to its end. checkpoint: None where no epoch was any good."""
+    """A stage that has run to its end. checkpoint: None where no epoch was any good. data: the folder of its set."""
 
     stage: _Stage_co
     checkpoint: Path | None
+    data: Path
 
 
 def run_stage(
@@ -70,7 +72,7 @@ def run_stage(
     wanted = PlanFor(options.images, options.rate)
     if not options.dry_run and wanted != PlanFor():
         raise RecipeError("--images and --rate are for a plan: add --dry-run")
-    prepared, domains = open_prepared(options.data), load_label_domains(options.label_domains)
+    prepared, domains = open_together(options.data), load_label_domains(options.label_domains)
     terminal = console()
     with joined(choose_device(recipe.device)) as processes, TemporaryDirectory() as scratch:
         if options.dry_run:
@@ -96,4 +98,4 @@ def run_stage(
     if outcome.reason == "stopped":
         raise stopped(f"after step {outcome.step} of {outcome.steps}", received())
     terminal.print(f"{outcome.reason} after step {outcome.step}: {outcome.checkpoint}", markup=False, soft_wrap=True)
-    return Finished(stage, outcome.checkpoint)
+    return Finished(stage, outcome.checkpoint, prepared.folder)

@@ -8,6 +8,7 @@ import typer
 
 from patchclip_core.terminal import console
 from patchclip_trainer.cli.options import StageOptions, changed, with_stage_options
+from patchclip_trainer.cli.terminal import pasted
 
 RETRIEVAL = "retrieval.json"
 
@@ -37,7 +38,7 @@ def stage1(
     from patchclip_trainer.cli.retrieval import retrieval_lines
     from patchclip_trainer.cli.stage_run import run_stage
     from patchclip_trainer.data.shards import write_atomically
-    from patchclip_trainer.training.run_recipe import read_recipe_of
+    from patchclip_trainer.training.run_recipe import following_recipe, read_recipe_of
     from patchclip_trainer.training.stage1.pairs import DESCRIBED_AS
     from patchclip_trainer.training.stage1.stage import Stage1
     from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
@@ -55,7 +56,15 @@ def stage1(
             terminal.print(line, markup=False, soft_wrap=True)
         if measured["chose_the_epoch"]:
             terminal.print("These pairs chose the epoch: the numbers flatter a little.", markup=False)
-    terminal.print("Next: patchclip-trainer stage2 --set model=null --set start=CHECKPOINT ...", markup=False)
+    if finished.checkpoint is not None:
+        following = pasted(
+            "stage2",
+            recipe=following_recipe(options.recipe),
+            data=finished.data,
+            out=options.out.with_name(f"{options.out.name}-stage2"),
+            set=["model=null", f"start={finished.checkpoint}"],
+        )
+        terminal.print(f"Next: {following}", markup=False, soft_wrap=True)
 
 
 @with_stage_options
@@ -77,7 +86,7 @@ def stage2(
 
     changes = changed(options.changes, objective=objective, held_out_fold=options.fold)
     finished = run_stage(Stage2, read_stage2_recipe(options.recipe, changes), options, "stage 2")
-    if finished is not None:
-        console().print(
-            "Not calibrated, not evaluated. Next: patchclip-trainer evaluate --checkpoint ...", markup=False
-        )
+    if finished is not None and finished.checkpoint is not None:
+        report = options.out / "report"
+        following = pasted("evaluate", checkpoint=finished.checkpoint, data=finished.data, split="val", out=report)
+        console().print(f"Not calibrated, not evaluated. Next: {following}", markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,15 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def pasted(command: str, **options: object) -> str:
+    """Return a command line that can be pasted into a shell; an option with a list comes once for each of it."""
+    words = [PROGRAM, command]
+    for name, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", str(one)]
+    return shlex.join(words)
 
 
 def stopped(where: str, number: int | None) -> typer.Exit:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from patchclip_core.places.preprocess import PreprocessSettings, letterbox
 from patchclip_core.values.results import Geometry, PatchGrid
+from patchclip_trainer.data.concatenated import Concatenated
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.errors import DataError
 
@@ -250,6 +251,8 @@ def open_prepared(folder: Path) -> PreparedData:
         description = json.loads(path.read_text(encoding="utf-8"))
         if description.get("format") != FORMAT:
             raise DataError(f"{path}: format {description.get('format')} is not {FORMAT}; run prepare once more")
+        if "parts" in description:
+            return _joined(folder, description)
         settings = PreprocessSettings.model_validate(description["preprocess"])
         records = [json.loads(line) for line in _lines(folder, ROWS, description)]
         sizes = tuple(SourceSize(**record.pop("size")) for record in records)
@@ -263,6 +266,39 @@ def open_prepared(folder: Path) -> PreparedData:
         raise DataError(f"{folder}: prepared data are damaged ({error}); run prepare once more") from error
     images = _pixels(folder, (len(rows), settings.input_px, settings.input_px))
     return PreparedData(folder, settings, images, rows, sizes, boxes, shards)
+
+
+def _joined(folder: Path, description: Mapping[str, Any]) -> PreparedData:
+    """Open several sets as one, as `together` has joined them."""
+    parts = []
+    for named in description["parts"]:
+        part = Path(named["folder"])
+        if not (part / DESCRIPTION).is_file() or _file_digest(part / DESCRIPTION) != named["sha256"]:
+            raise DataError(f"{part} was moved or prepared again since it was joined: give each --data again")
+        parts.append(open_prepared(part))
+    names = [f"{number}-{part.folder.name}" for number, part in enumerate(parts, start=1)]
+    rows = [
+        replace(row, image=f"{name}/{row.image}") for name, part in zip(names, parts, strict=True) for row in part.rows
+    ]
+    for index, (patient_id, split) in description["patients"].items():
+        rows[int(index)] = replace(rows[int(index)], patient_id=patient_id, split=split)
+    return PreparedData(
+        folder,
+        parts[0].settings,
+        cast(NDArray[np.uint8], Concatenated([part.images for part in parts])),
+        tuple(rows),
+        tuple(size for part in parts for size in part.sizes),
+        tuple(
+            replace(box, image=f"{name}/{box.image}")
+            for name, part in zip(names, parts, strict=True)
+            for box in part.boxes
+        ),
+        tuple(shard for part in parts for shard in part.shards),
+    )
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _pixels(folder: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -12,8 +12,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from patchclip_core.errors import not_known
 from patchclip_core.models.methods import known_method
 from patchclip_core.typed_yaml import Problem, described, parse, problems, read_yaml, unusable
+from patchclip_core.values.definitions import conf_dir
 from patchclip_trainer.errors import RecipeError
 
 Objective = Annotated[str, AfterValidator(known_method)]
@@ -153,9 +155,12 @@ _Recipe = TypeVar("_Recipe", bound=RunRecipe)
 def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ()) -> _Recipe:
     """Read a recipe and apply changes, each `key=value` or `part.key=value` with a YAML value.
 
+    path: a file, or the name of a recipe that is shipped.
+
     Raises `RecipeError`, which names each key that is wrong.
     """
     what = f"a recipe of {kind.stage}"
+    path = recipe_file(path)
     content = read_yaml(path, RecipeError, what)
     if not content:
         raise RecipeError(f"{path} is empty: a recipe is a list of keys with values, such as `epochs: 30`")
@@ -170,6 +175,28 @@ def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ())
             text = described(unusable(path, what), found)
             text += "\n  `patchclip-trainer stage1` reads recipes of stage 1, all other commands those of stage 2"
         raise RecipeError(text) from error
+
+
+def recipe_file(name: Path) -> Path:
+    """Return a recipe's file: the file itself, or the one that the product ships under this name.
+
+    Raises `RecipeError`, which names what is shipped.
+    """
+    if name.is_file() or name.suffix or len(name.parts) > 1:
+        return name
+    folder = conf_dir() / "recipes"
+    shipped = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name.name not in shipped:
+        raise RecipeError(
+            f"there is no recipe '{name}', neither a file nor a shipped one; {not_known(str(name), shipped)}"
+        )
+    return folder / f"{name.name}.yaml"
+
+
+def following_recipe(stage1: Path) -> str:
+    """Return the name of the shipped recipe of stage 2 that goes on from one of stage 1."""
+    name = stage1.stem.removeprefix("stage1-")
+    return name if stage1.stem != name and (conf_dir() / "recipes" / f"{name}.yaml").is_file() else "compact-448"
 
 
 def _with_change(problem: Problem, changes: Sequence[str]) -> Problem:

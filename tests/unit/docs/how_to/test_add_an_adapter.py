@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from patchclip_core.io.polarity import looks_inverted
 from patchclip_trainer.cli import main
 from patchclip_trainer.data import adapters
 from patchclip_trainer.data.label_domains import LabelState, label_of, load_label_domains
@@ -32,8 +33,10 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (reads,) = fenced(PAGE, "csv")
     (folder / "reads.csv").write_text(reads, encoding="utf-8")
     for seed, name in enumerate(["a.png", "b.png", "c.png"]):
-        coarse = np.random.default_rng(seed).integers(0, 255, (6, 6), dtype=np.uint8)
-        Image.fromarray(coarse).resize((96, 80), Image.Resampling.BICUBIC).save(folder / "frames" / name)
+        coarse = np.random.default_rng(seed + 10).integers(0, 255, (6, 6), dtype=np.uint8)
+        pixels = np.asarray(Image.fromarray(coarse).resize((96, 80), Image.Resampling.BICUBIC))
+        upright = 255 - pixels if looks_inverted(pixels.astype(np.float32) / np.float32(255)) else pixels
+        Image.fromarray(upright).save(folder / "frames" / name)
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -55,5 +55,5 @@ def test_the_adapter_that_fits_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="it looks like generic: leave --adapter out"):
         adapter_named("nih", tmp_path)
-    with pytest.raises(DataError, match="there is no adapter 'genric'; 'generic' may be meant"):
-        adapter_named("genric", tmp_path)
+    with pytest.raises(DataError, match="there is no adapter 'generik'; 'generic' may be meant"):
+        adapter_named("generik", tmp_path)

@@ -11,9 +11,10 @@ import yaml
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.checkpoints.model_recipe import read_recipe
+from patchclip_core.values.definitions import conf_dir
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.loop.training_run import Run
-from patchclip_trainer.training.run_recipe import read_recipe_of
+from patchclip_trainer.training.run_recipe import following_recipe, read_recipe_of, recipe_file
 from patchclip_trainer.training.stage1.stage1_recipe import Stage1Recipe
 from patchclip_trainer.training.stage2.stage import Stage2
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
@@ -90,3 +91,33 @@ def test_the_papers_recipe_runs_with_towers_of_its_kind(tmp_path: Path) -> None:
     assert not {name for name in moved if name.startswith(("image_tower.", "text_tower.", "text_projection."))}
     assert outcome.checkpoint is not None
     assert checkpoint.load(outcome.checkpoint, "cpu").finding_keys == ("pneumothorax",)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "recipes").glob("*.yaml")))
+def test_every_shipped_recipe_is_found_by_its_name(name: str) -> None:
+    kind = Stage1Recipe if name.startswith("stage1") else Stage2Recipe
+
+    assert read_recipe_of(kind, Path(name)) == read_recipe_of(kind, conf_dir() / "recipes" / f"{name}.yaml")
+
+
+def test_a_recipe_by_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"there is no recipe 'dmo', .*; 'demo' may be meant; known: compact-448"):
+        recipe_file(Path("dmo"))
+
+
+@pytest.mark.parametrize("file", ["here.yaml", "./demo", "some/demo", "demo"])
+def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text("epochs: 3\n", encoding="utf-8")
+
+    assert recipe_file(Path(file)) == Path(file)
+
+
+@pytest.mark.parametrize(
+    ("stage1", "following"),
+    [("stage1-paper", "paper"), ("conf/recipes/stage1-demo.yaml", "demo"), ("stage1-compact-448", "compact-448"),
+     ("stage1-label-template", "compact-448"), ("my.yaml", "compact-448")],
+)  # fmt: skip
+def test_the_recipe_that_goes_on_from_one_of_stage_1(stage1: str, following: str) -> None:
+    assert following_recipe(Path(stage1)) == following

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from patchclip_trainer.data.adapters.adapter import Adapter
+from patchclip_trainer.data.adapters.chexpert import CHEXPERT
 from patchclip_trainer.data.adapters.coco import COCO
 from patchclip_trainer.data.adapters.collection import collection_of
 from patchclip_trainer.data.adapters.dicom import DICOM_FOLDER
@@ -14,11 +15,12 @@ from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.adapters.mimic import MIMIC
 from patchclip_trainer.data.adapters.nih import CHESTX_DET, NIH
 from patchclip_trainer.data.adapters.openi import OPENI
+from patchclip_trainer.data.adapters.padchest import PADCHEST
 from patchclip_trainer.data.adapters.rsna import RSNA, SIIM
 from patchclip_trainer.data.adapters.vindr import VINDR
 from patchclip_trainer.errors import DataError
 
-_PUBLISHED = (GENERIC, NIH, RSNA, CHESTX_DET, VINDR, SIIM, MIMIC, COCO)
+_PUBLISHED = (GENERIC, NIH, RSNA, CHESTX_DET, CHEXPERT, PADCHEST, VINDR, SIIM, MIMIC, COCO)
 _BY_FILES = (OPENI, DICOM_FOLDER, PICTURE_FOLDER)
 """They find their files anywhere below, so that a folder above theirs looks like theirs, too."""
 ADAPTERS: tuple[Adapter, ...] = (

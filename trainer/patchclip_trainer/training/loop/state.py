@@ -61,7 +61,7 @@ def _whole_or_not(folder: Path, name: str) -> Iterator[Path]:
     try:
         yield part
     except (OSError, RuntimeError, SafetensorError) as error:
-        # torch and safetensors say in words of their own that a disk is full.
+        # torch and safetensors each say in other words that a disk is full.
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
         before = f"the one before it is whole; make room in {folder} and go on with --resume"
         nothing = f"make room in {folder} and start again"
