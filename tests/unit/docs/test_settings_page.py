@@ -66,3 +66,18 @@ def test_the_disk_that_the_page_names_holds_what_the_defaults_keep() -> None:
         assert float(all_gb) == pytest.approx(float(a_day_gb) * float(days))
     assert float(together) == pytest.approx(sum(float(all_gb) for *_, all_gb in rows))
     assert float(together) < 0.8 * 1000 * disk_tb, "a fifth of the disk is for the ledger, for days above the mean"
+
+
+def test_the_size_of_an_images_results_is_the_sum_of_what_the_page_names() -> None:
+    text = page("docs/administrator.md")
+    (extent,) = re.findall(r"image of (\d+) x (\d+) pixels takes ([\d.]+) MB", text)
+    rows, columns, image_mb = (float(number) for number in extent)
+    parts = [float(number) for number in re.findall(r"([\d.]+) MB of (?:report|picture|packed)", text)]
+    (segmentation_mb,) = (float(number) for number in re.findall(r"([\d.]+) MB of segmentation", text))
+    (together,) = (float(number) for number in re.findall(r": ([\d.]+) MB\nwith three", text))
+    (said,) = (float(number) for number in re.findall(r"with (\d+) MB of results", text))
+
+    assert image_mb == pytest.approx(rows * columns * 2 / 1e6, abs=0.05)
+    assert segmentation_mb == pytest.approx(rows * columns / 8 / 1e6, abs=0.005)
+    assert together == pytest.approx(sum(parts) + 3 * segmentation_mb, abs=0.05)
+    assert together <= said
