@@ -21,7 +21,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0, every_s: float = 0.05) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 90.0, every_s: float = 0.05) -> None:
     """Return once the condition holds; fails by naming what did not happen."""
     end = time.monotonic() + timeout_s
     while not condition():
