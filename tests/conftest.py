@@ -94,7 +94,8 @@ def pictures_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own PATCHCLIP_ variables must not change what the tests see."""
+    """A developer's own PATCHCLIP_ variables, and how wide a terminal is, must not change what the tests see."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     for name in list(os.environ):
         if name.startswith("PATCHCLIP_") and name not in TEST_VARIABLES:
             monkeypatch.delenv(name)
