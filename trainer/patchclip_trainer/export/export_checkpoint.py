@@ -222,7 +222,10 @@ def _image_evidence(
 def _with_place(
     finding: FindingCard, judged: _Judged, measured: Measured, called: NDArray[np.bool_], settings: ExportSettings
 ) -> FindingCard:
-    """Return the finding with a region threshold; without a map where no or too few boxes speak for its place."""
+    """Return the finding with a region threshold; without a map where too few boxes speak for its place, or against it.
+
+    They speak against it where the interval of the share of lesions that lie in a region holds 0.
+    """
     grids, images = measured.predictions.of(judged.key)[1], np.flatnonzero(judged.truth.placed)
     boxed = int(judged.truth.boxed[images].sum())
     if finding.extent == "image" or boxed < settings.least or np.isnan(grids[images]).any():
@@ -245,16 +248,17 @@ def _with_place(
         rest_known,
     )
     told = np.isfinite(point.overlap)
+    region_sensitivity = _measured(mean_of(point.found), Resamples(drawn.weights[:, point.lesion_image]))
     place = {
         "lesions": len(point.found),
         "mean_sensitivity": _measured(mean_sensitivity(froc_cases(candidates, lesions, rest_known)), drawn),
-        "region_sensitivity": _measured(mean_of(point.found), Resamples(drawn.weights[:, point.lesion_image])),
+        "region_sensitivity": region_sensitivity,
         "region_false_positives": _measured(mean_of(point.wrong[point.whole]), drawn.of(point.whole)),
         "region_overlap": _measured(mean_of(point.overlap[told]), drawn.of(told)),
     }
-    return finding.model_copy(
-        update={"region_threshold": point.threshold, "evidence": finding.evidence.model_copy(update=place)}
-    )
+    low = None if region_sensitivity is None else region_sensitivity.low
+    kept = {"region_threshold": point.threshold} if low is not None and low > 0 else {"extent": "image"}
+    return finding.model_copy(update={**kept, "evidence": finding.evidence.model_copy(update=place)})
 
 
 def _undecided(finding: FindingCard, reason: str, evidence: Evidence | None = None) -> FindingCard:

@@ -47,7 +47,7 @@ def test_its_card_says_what_it_is() -> None:
     assert card.calibrated
     assert "research" in card.statement
     assert "NIH ChestX-ray14" in card.training_data
-    assert card.licence.endswith("open (748)")
+    assert card.licence.endswith("open (2533)")
 
 
 def test_its_sentence_encoder_agrees_with_the_one_that_it_was_packed_from() -> None:

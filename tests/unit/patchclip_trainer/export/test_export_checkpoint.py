@@ -147,6 +147,25 @@ def test_without_enough_boxes_a_finding_has_no_place(
     assert not opacity.not_evaluated
 
 
+@pytest.mark.parametrize("spots", [[], [(6, 6)], [(0, 7), (7, 0)]])
+def test_a_map_that_points_elsewhere_gives_no_place(
+    checkpoint: Path, crossval: Path, tmp_path: Path, spots: list[tuple[int, int]]
+) -> None:
+    values = [0.9 if divmod(cell, 8) in spots else 0.1 for cell in range(64)]
+    lines = [json.loads(line) for line in (crossval / "predictions.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["findings"]["opacity"]["map"] = {"rows": 8, "columns": 8, "values": values}
+    (crossval / "predictions.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+
+    opacity = _finding(_export(checkpoint, crossval, tmp_path / "out"), "opacity")
+
+    assert not opacity.not_evaluated
+    assert opacity.extent == "image"
+    assert opacity.evidence is not None
+    assert opacity.evidence.region_sensitivity is not None
+    assert opacity.evidence.region_sensitivity.low == 0
+
+
 def test_a_wanted_sensitivity_is_what_images_of_other_folds_get(
     checkpoint: Path, crossval: Path, tmp_path: Path
 ) -> None:
