@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from patchclip_core.checkpoints import checkpoint
@@ -269,6 +272,11 @@ def test_the_command_plans_without_writing_then_trains_and_measures(
 
     assert trained.exit_code == 0, trained.output
     assert "image to text, recall at 1" in trained.output
-    assert "report" not in trained.output
+    assert "report" not in trained.output.replace(str(reported.folder), "")
+    (following,) = re.findall(r"^Next: (.*)$", trained.output, flags=re.MULTILINE)
+    program, name, *words = shlex.split(following)
+    assert (program, words[words.index("--data") + 1]) == ("patchclip-trainer", str(reported.folder))
+    with cast(Any, get_command(app)).commands[name].make_context(name, [*words]):
+        assert f"start={out / 'checkpoint'}" in words
     assert json.loads((out / "retrieval.json").read_text(encoding="utf-8"))["text"] == "label_template"
     assert read_recipe_of(Stage1Recipe, path, ["held_out_fold=3"]).held_out_fold == 3
