@@ -22,12 +22,12 @@ goes_on() { if [ -e "$1" ]; then echo --resume; fi; }
 "$TRAINER" measure --crossval "$OUT/crossval" --out "$OUT/measured" --saliency \
   --against "$OUT/patch-head" --against "$OUT/regression"
 # shellcheck disable=SC2046
-"$TRAINER" stage2 --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/run" $(goes_on "$OUT/run/state.pt")
+"$TRAINER" stage2 --recipe "$RECIPE" --data "$OUT/prepared" --crossval "$OUT/crossval" --out "$OUT/run" $(goes_on "$OUT/run/state.pt")
 rm -rf "$WEIGHTS.new"
 "$TRAINER" export --checkpoint "$OUT/run/checkpoint" --crossval "$OUT/crossval" --out "$WEIGHTS.new" \
-  --operating-point specificity=0.8 \
+  --scorings "$OUT/scorings.jsonl" --operating-point specificity=0.8 \
   --statement "Trained on a few thousand public radiographs for research and demonstration; it misses much and errs often."
 rm -rf "$WEIGHTS"
 mv "$WEIGHTS.new" "$WEIGHTS"
-"$TRAINER" evaluate --checkpoint "$WEIGHTS" --data "$DATA" --split val --out "$OUT/validation"
+"$TRAINER" evaluate --checkpoint "$WEIGHTS" --data "$DATA" --split val --out "$OUT/validation" --scorings "$OUT/scorings.jsonl"
 echo "patchclip: $WEIGHTS is new; $OUT/measured/report.html and $OUT/validation/report.html say how good it is"

@@ -14,6 +14,9 @@ from patchclip_core.values.results import ModelIdentity
 
 WEIGHTS_FILE = "weights.safetensors"
 
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""SHA-256 of something, with the name of the function before it."""
+
 
 class Interval(BaseModel):
     """A measure and its 95 % interval over patients; ends are None where it has none."""
@@ -95,6 +98,30 @@ class FindingCard(BaseModel):
     """Why the finding is never said to be present or absent, such as too little evidence; empty: it is decided."""
     evidence: Evidence | None = None
     """What is known of how well it is found; None: nothing."""
+    held_out: Evidence | None = None
+    """The same of these very weights, on images that no fold and no choice had a part in; None: there were none."""
+
+
+class Provenance(BaseModel):
+    """What a run's weights came out of. What was measured of one run holds for another one of equal provenance.
+
+    recipe: all that decides what a step does, the network included; not names, places or who was held out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: dict[str, Any]
+    recipe_digest: Digest
+    data_digest: Digest
+    """Of the train split's images, and of what is known of them."""
+    folds_digest: Digest
+    """Of who is in which fold."""
+    selection: NonEmpty
+    """Which epoch's weights are kept."""
+    epochs: Annotated[int, Field(ge=0)]
+    """For how many the kept weights were trained."""
+    left_out_fold: int | None = None
+    """Whose patients had no part in the run."""
 
 
 class ModelCard(BaseModel):
@@ -108,13 +135,17 @@ class ModelCard(BaseModel):
     architecture: str
     """Name of a built-in architecture or of a plug-in's entry point."""
     weights_files: Annotated[tuple[str, ...], Field(min_length=1)] = (WEIGHTS_FILE,)
-    weights_digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+    weights_digest: Digest
     """SHA-256 over the bytes of the weights files, one after the other."""
     trained: bool
     calibrated: bool
     calibration: str = ""
     """Where calibration and operating points come from."""
+    held_out: str = ""
+    """On which images these very weights were tried, that had no part in them."""
     training_data: NonEmpty
+    provenance: Provenance | None = None
+    """None: from no run, or from one of an earlier version."""
     licence: NonEmpty
     statement: NonEmpty
     """One sentence for the reader of a result: what the weights are and are not for."""

@@ -11,6 +11,7 @@ from patchclip_core.values.results import FindingState, Radiograph
 from patchclip_node.cli import checks
 from patchclip_node.cli.checks import Status, run_check
 from patchclip_node.settings import NodeSettings
+from patchclip_trainer.cli.evaluate import counted
 from patchclip_trainer.evaluation.measure_table import Bootstrap
 from patchclip_trainer.export.export_checkpoint import ExportSettings, export_checkpoint
 from tests.unit.patchclip_trainer.export.conftest import checkpoint, crossval, images
@@ -23,7 +24,8 @@ def test_an_exported_checkpoint_decides_and_says_what_it_does_not_evaluate(
     crossval: Path,
     tmp_path: Path,
 ) -> None:
-    card = export_checkpoint(ExportSettings(checkpoint, crossval, bootstrap=Bootstrap(draws=20)), tmp_path / "exported")
+    settings = ExportSettings(checkpoint, crossval, bootstrap=Bootstrap(draws=20))
+    card = export_checkpoint(settings, tmp_path / "exported", counted)
 
     model = patchclip_core.load(tmp_path / "exported", device="cpu")
     pixels = np.random.default_rng(0).random((64, 64), dtype=np.float32)

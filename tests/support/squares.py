@@ -13,7 +13,7 @@ from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
-SIDE, SQUARE = 32, 12
+SIDE, SQUARE, _TRAINED_ON = 32, 12, 32
 MODEL = """
 input_px: 32
 embedding: 16
@@ -23,12 +23,15 @@ sparse: {hidden: 16, patches: 4, layers: 1, attention_heads: 2}
 """
 
 
-def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
-    """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else is unknown."""
+def write_squares(folder: Path, side: int = SIDE, held_out: int = 0) -> PreparedData:
+    """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else is unknown.
+
+    held_out: as many images more, of other patients, are the part `val`.
+    """
     chance = np.random.default_rng(0)
     settings = prepare_settings(side)
     decoded, rows, boxes = [], [], []
-    for number in range(32):
+    for number in range(_TRAINED_ON + held_out):
         pixels = chance.integers(20, 60, (side, side), dtype=np.uint8)
         name, seen = f"images/{number}.png", number % 2 == 0
         if seen:
@@ -40,9 +43,10 @@ def write_squares(folder: Path, side: int = SIDE) -> PreparedData:
             ImageRow(
                 name,
                 f"patient {number // 2}",
-                "train",
+                "train" if number < _TRAINED_ON else "val",
                 source="toy",
                 licence_class="open",
+                text=f"FINDINGS: There is {'a' if seen else 'no'} pneumothorax.",
                 chestxdet=("Pneumothorax",) if seen else ("no abnormality boxed",),
             )
         )
@@ -63,6 +67,7 @@ def squares_recipe(folder: Path, **changes: Any) -> Stage2Recipe:
         "batch": 8,
         "findings": ["pneumothorax"],
         "folds": 4,
+        "held_out_fold": 0,
         "patience": None,
         "ema": 0.8,
         "device": "cpu",

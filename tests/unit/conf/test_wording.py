@@ -91,7 +91,7 @@ def undecided_in(path: Path) -> Iterator[str]:
     """Why a finding is never decided, as the export writes it into the card, and whom its figures come from."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
-            case ast.Call(ast.Name("_undecided"), [_, reason, *_]) if said := english_of(reason):
+            case ast.Call(ast.Name("undecided"), [_, reason, *_]) if said := english_of(reason):
                 yield said
             case ast.Assign([ast.Tuple([ast.Name("READERS"), ast.Name("TEXT_MINED")])], ast.Tuple(names)):
                 yield from (said for name in names if (said := english_of(name)))
@@ -118,7 +118,7 @@ REASONS = sorted(
         *(reason for path in (CORE / "io").glob("*.py") for reason in refusals_in(path)),
     }
 )
-UNDECIDED = sorted(undecided_in(TRAINER / "export" / "export_checkpoint.py"))
+UNDECIDED = sorted(reason for path in (TRAINER / "export").glob("*.py") for reason in undecided_in(path))
 REMARKS = sorted({remark for path in REMARKING for remark in remarks_in(path)})
 
 

@@ -36,13 +36,6 @@ def crossval(
     folds: Annotated[
         list[int] | None, typer.Option("--fold", min=0, metavar="K", help="Only this fold; may be repeated.")
     ] = None,
-    inner_fold: Annotated[
-        bool,
-        typer.Option(
-            "--inner-fold/--all-epochs",
-            help="Stop early by the next fold, which is then not trained on; else each run takes all its epochs.",
-        ),
-    ] = False,
     resume: Resume = False,
     features: FeaturesFolder = None,
     label_domains: LabelDomainsFile = None,
@@ -50,8 +43,9 @@ def crossval(
 ) -> None:
     """Train stage 2 once for each fold of the patients, predict those that each run never saw, and measure that.
 
-    Writes fold-K/ (a run each), predictions.jsonl, out_of_fold.json, metrics.json and report.html. A recipe that starts
-    from a checkpoint can name one a fold: start: stage1/fold-{fold}/checkpoint.
+    Writes fold-K/ (a run each), predictions.jsonl, out_of_fold.json, metrics.json and report.html. Each run takes all
+    epochs; where the recipe holds a fold out (held_out_fold), each stops early by the next fold, which it is then not
+    trained on. A recipe that starts from a checkpoint can name one a fold: start: stage1/fold-{fold}/checkpoint.
     """
     from patchclip_trainer.data.label_domains import load_label_domains
     from patchclip_trainer.data.together import open_together
@@ -73,7 +67,6 @@ def crossval(
         read_stage2_recipe(recipe, changes or ()),
         prepared,
         domains=load_label_domains(label_domains),
-        inner_fold=inner_fold,
         only=tuple(folds or ()),
         features=features,
     )

@@ -52,14 +52,29 @@ def export(
         str | None, typer.Option("--version", metavar="NAME", help="Version of the export; default: the checkpoint's.")
     ] = None,
     label_domains: LabelDomainsFile = None,
+    held_out: Annotated[
+        str, typer.Option("--held-out", metavar="NAME", help="Part of the data that the exported weights are tried on.")
+    ] = "val",
+    scorings: Annotated[
+        Path | None,
+        typer.Option(
+            "--scorings",
+            metavar="FILE",
+            dir_okay=False,
+            help="List that this look at the held-out part is added to; default: scorings.jsonl beside --out.",
+        ),
+    ] = None,
     draws: Draws = 1000,
     seed: Seed = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Calibrate a checkpoint, choose its operating points, and say what they rest on.
 
     Writes the weights as they are, card.json, which a node reads, and README.md, the same in words. A finding of which
     too little is known, or that the model cannot tell, is marked as not evaluated; without enough boxes it gets no map.
+    The weights must have been trained as the folds were, and are tried on images that had no part in any of it.
     """
+    from patchclip_trainer.cli.evaluate import counted
     from patchclip_trainer.evaluation.measure_table import Bootstrap
     from patchclip_trainer.export.export_checkpoint import STATEMENT, ExportSettings, export_checkpoint
     from patchclip_trainer.export.operating_points import Rule
@@ -75,8 +90,11 @@ def export(
         version=version,
         label_domains=label_domains,
         bootstrap=Bootstrap(draws, seed),
+        held_out=held_out,
+        scorings=scorings,
+        device=device,
     )
-    card = export_checkpoint(settings, out)
+    card = export_checkpoint(settings, out, counted)
     terminal = console()
     for finding in card.findings:
         if finding.not_evaluated:
@@ -89,6 +107,9 @@ def export(
             markup=False,
             soft_wrap=True,
         )
+    terminal.print(card.held_out, markup=False, soft_wrap=True)
     terminal.print(
-        f"{out}\nTry it: patchclip-node analyze FILES --model {out} --out results", markup=False, soft_wrap=True
+        f"{out}\nTry it: patchclip-node analyze FILES --model {out} --out results",
+        markup=False,
+        soft_wrap=True,
     )

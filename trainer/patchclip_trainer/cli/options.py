@@ -104,17 +104,17 @@ class StageOptions:
     rate: PlannedRate = None
 
 
-def with_stage_options(command: Callable[[StageOptions, str | None], None]) -> Callable[..., None]:
-    """Give a command the options of a stage before its own one; it is called with their values, as one."""
+def with_stage_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a stage before its own ones; it is called with their values, as one."""
     shared = inspect.signature(StageOptions, eval_str=True).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1]
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(command)
     def called(**values: Any) -> None:
-        its_own = values.pop(own.name)
-        command(StageOptions(**values), its_own)
+        its_own = {option.name: values.pop(option.name) for option in own}
+        command(StageOptions(**values), **its_own)
 
-    named = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*shared.values(), own)]
+    named = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*shared.values(), *own)]
     called.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined] # where typer looks for the options
     return called
 

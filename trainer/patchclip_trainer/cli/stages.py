@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -73,6 +74,15 @@ def stage2(
     objective: Annotated[
         str | None, typer.Option("--objective", metavar="NAME", help="patchclip, lrclr or paper; else the recipe's.")
     ] = None,
+    crossval: Annotated[
+        Path | None,
+        typer.Option(
+            "--crossval",
+            metavar="DIR",
+            file_okay=False,
+            help="A final run: on all patients, trained as this cross-validation's folds were and for as long.",
+        ),
+    ] = None,
 ) -> None:
     """Train on boxes and labels, all findings at once.
 
@@ -80,12 +90,18 @@ def stage2(
     Stopped with Ctrl-C or by a signal, a run saves first; --resume takes the very steps it would have taken. On several
     GPUs: torchrun --nproc-per-node=N -m patchclip_trainer stage2 ...
     """
-    from patchclip_trainer.cli.stage_run import run_stage
+    from patchclip_trainer.cli.stage_run import MakeStage, run_stage
+    from patchclip_trainer.training.stage2.final_run import FinalRun
     from patchclip_trainer.training.stage2.stage import Stage2
-    from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe
+    from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe, read_stage2_recipe
 
     changes = changed(options.changes, objective=objective, held_out_fold=options.fold)
-    finished = run_stage(Stage2, read_stage2_recipe(options.recipe, changes), options, "stage 2")
+    recipe = read_stage2_recipe(options.recipe, changes)
+    make: MakeStage[Stage2Recipe, Stage2] = Stage2
+    if crossval is not None:
+        final = FinalRun.of(crossval)
+        recipe, make = final.recipe_of(recipe), final
+    finished = run_stage(make, recipe, options, "stage 2")
     if finished is not None and finished.checkpoint is not None:
         report = options.out / "report"
         following = pasted("evaluate", checkpoint=finished.checkpoint, data=finished.data, split="val", out=report)

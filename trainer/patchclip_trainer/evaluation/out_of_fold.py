@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from patchclip_core.models.card import Provenance
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import write_atomically
 from patchclip_trainer.errors import DataError
@@ -34,6 +35,10 @@ class OutOfFold(BaseModel):
     recipe: dict[str, Any] = {}
     """Settings that the predictions depend on."""
     recipe_digest: str = ""
+    epochs: tuple[int, ...] = ()
+    """For how many epochs the weights of each fold were trained that were kept."""
+    final: Provenance | None = None
+    """What weights must have come out of for these predictions to say how good they are; None: they certify none."""
 
 
 def write_out_of_fold(folder: Path, folds: OutOfFold) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patchclip_core.models.card import FindingCard, Interval, ModelCard
+from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_core.values.definitions import load_findings
 
 MODEL_CARD_FILE = "README.md"
@@ -62,6 +62,23 @@ def describe(card: ModelCard) -> str:
             [_place_row(finding) for finding in decided if finding.extent == "localised"],
         ),
     ]
+    if card.held_out:
+        parts += [
+            "## These weights themselves",
+            card.held_out,
+            _table(
+                ("Finding", "Judged by", "+ / -", "AUC", "Sensitivity", "Specificity", "Calibration error"),
+                [_own_row(finding, finding.held_out) for finding in card.findings if finding.held_out is not None],
+            ),
+            _table(
+                ("Finding", "Lesions", "Mean sensitivity", "Lesions in a region", "False regions an image"),
+                [
+                    _own_place_row(finding, finding.held_out)
+                    for finding in card.findings
+                    if finding.held_out is not None and finding.held_out.mean_sensitivity is not None
+                ],
+            ),
+        ]
     if silent := [finding for finding in card.findings if finding.not_evaluated]:
         parts += [
             "## Not evaluated",
@@ -110,6 +127,28 @@ def _place_row(finding: FindingCard) -> tuple[str, ...]:
         _shown(evidence.region_sensitivity),
         _shown(evidence.region_false_positives),
         _shown(evidence.region_overlap),
+    )
+
+
+def _own_row(finding: FindingCard, own: Evidence) -> tuple[str, ...]:
+    return (
+        _name(finding),
+        own.judged_by,
+        f"{own.positives} / {own.negatives}",
+        _shown(own.auc),
+        _shown(own.sensitivity),
+        _shown(own.specificity),
+        _shown(own.calibration_error),
+    )
+
+
+def _own_place_row(finding: FindingCard, own: Evidence) -> tuple[str, ...]:
+    return (
+        _name(finding),
+        str(own.lesions),
+        _shown(own.mean_sensitivity),
+        _shown(own.region_sensitivity),
+        _shown(own.region_false_positives),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.loading import choose_device
+from patchclip_core.models.card import Provenance
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.values.definitions import FindingDefinition, load_findings
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains
@@ -20,6 +21,7 @@ from patchclip_trainer.training.inputs.input_source import InputSource
 from patchclip_trainer.training.inputs.mixture import drawn, weights_of
 from patchclip_trainer.training.inputs.views import Views
 from patchclip_trainer.training.loop.processes import ALONE, Processes
+from patchclip_trainer.training.loop.provenance import provenance_of, refuse_a_start_that_has_seen
 from patchclip_trainer.training.loop.start import build
 from patchclip_trainer.training.loop.training_run import Network
 from patchclip_trainer.training.run_recipe import WITHOUT_EFFECT, RunRecipe
@@ -48,6 +50,7 @@ class ImageStage(ABC, Generic[_Recipe]):
         self.recipe, self._processes = recipe, processes
         self._definitions = definitions or load_findings()
         self._domains = domains or load_label_domains()
+        refuse_a_start_that_has_seen(recipe, data)
         self._collect(data)
         self.start = build(recipe, recipe.objective, tokenizer_folder, self._words())
         self._freeze(self.start.network)
@@ -89,6 +92,18 @@ class ImageStage(ABC, Generic[_Recipe]):
         return weights_of(
             [self.inputs.views.data.rows[int(index)].source for index in self._images()[0]], self.recipe.mix
         )
+
+    @abstractmethod
+    def _known(self) -> bytes:
+        """Return what a run learns of the whole train split, whoever it leaves out or holds out."""
+
+    @cached_property
+    def _provenance(self) -> Provenance:
+        return provenance_of(self.recipe, self.inputs.views.data, self._known())
+
+    def provenance(self, epochs: int) -> Provenance:
+        """Return what weights come out of that were trained for `epochs` epochs."""
+        return self._provenance.model_copy(update={"epochs": epochs})
 
     def _recipe_bytes(self) -> bytes:
         """Return what a run's fingerprint begins with: all of the recipe that a step depends on."""

@@ -103,12 +103,15 @@ class RunRecipe(RecipePart):
     """Images whose activations are in memory at a time: the gradient is that of the whole batch, for another forward
     pass. In stage 1 texts too, in stage 2 the downscaler's and the tower's. Null: all."""
     folds: Annotated[int, Field(ge=2)] = 5
-    held_out_fold: Annotated[int, Field(ge=0)] | None = 0
+    held_out_fold: Annotated[int, Field(ge=0)] | None = None
     """Patients of the train split that only early stopping looks at; null: none, and the last epoch is kept."""
     left_out_fold: Annotated[int, Field(ge=0)] | None = None
     """Patients of the train split that have no part in the run: cross-validation predicts them afterwards."""
     patience: Annotated[int, Field(ge=1)] | None = 8
     """Epochs without a better held-out measure after which training stops; null: never."""
+    stop_after: Annotated[int, Field(ge=1)] | None = None
+    """Epochs after which the run ends, of the `epochs` that its rates are drawn over; null: all. For a final run whose
+    cross-validation stopped early."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
     augment: AugmentRecipe = AugmentRecipe()
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -131,6 +134,11 @@ class RunRecipe(RecipePart):
     objective: Objective = "patchclip"
     """Whose network and loss; stage 2 goes on with stage 1's."""
 
+    @property
+    def judged_by(self) -> str:
+        """What early stopping looks at, in a word."""
+        return "loss"
+
     @model_validator(mode="after")
     def _start_and_fold_agree(self) -> Self:
         if (self.model is None) == (self.start is None):
@@ -142,6 +150,11 @@ class RunRecipe(RecipePart):
             raise ValueError(f"held_out_fold {self.held_out_fold} is left out of the run: hold another one out")
         if self.mix is not None and not sum(self.mix.values()):
             raise ValueError("mix: all shares are 0: an epoch would show nothing")
+        if self.stop_after is not None and (self.held_out_fold is not None or self.stop_after > self.epochs):
+            raise ValueError(
+                f"stop_after {self.stop_after}: it ends a run of at most {self.epochs} epochs (`epochs`) that holds no "
+                "fold out (held_out_fold: null)"
+            )
         if self.parallel == "fsdp" and self.ema:
             raise ValueError(
                 "parallel: fsdp keeps no running mean of the weights, of which no process holds all; ema=0"

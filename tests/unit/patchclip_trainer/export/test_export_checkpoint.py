@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from patchclip_core.checkpoints.checkpoint import read_card, verify_weights, write_card
@@ -15,6 +17,7 @@ from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import read_mean_boxes
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold, write_out_of_fold
 from tests.support.checkpoints import FINDINGS
+from tests.unit.patchclip_trainer.export.conftest import PROVENANCE
 
 
 def _export(checkpoint: Path, crossval: Path, out: Path, *more: str) -> ModelCard:
@@ -211,11 +214,96 @@ def test_predictions_that_are_not_out_of_fold_are_refused(checkpoint: Path, cros
         _export(checkpoint, crossval, tmp_path / "out", "--data", str(tmp_path / "images-and-lists"))
 
 
-def test_predictions_of_another_recipe_are_refused(checkpoint: Path, crossval: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"recipe": {"epochs": 4}, "recipe_digest": "sha256:" + "4" * 64}, "recipe: epochs is 4, in the folds 3"),
+        ({"data_digest": "sha256:" + "4" * 64}, "data: the run knew other images, labels"),
+        ({"folds_digest": "sha256:" + "4" * 64}, "folds: the patients were dealt to other folds"),
+        ({"left_out_fold": 2}, "patients: the run left fold 2 out"),
+        ({"epochs": 1}, r"selection: .* \(it was trained for 1\)"),
+        ({"selection": "the best of 3 epochs by the froc of a held-out fold"}, "selection: the run kept the best of 3"),
+    ],
+)
+def test_weights_that_were_trained_otherwise_than_their_folds_are_refused(
+    change: dict[str, Any], told: str, checkpoint: Path, crossval: Path, tmp_path: Path
+) -> None:
+    other = PROVENANCE.model_copy(update=change)
+    write_card(checkpoint, read_card(checkpoint).model_copy(update={"provenance": other}))
+
+    with pytest.raises(DataError, match=told) as refused:
+        _export(checkpoint, crossval, tmp_path / "out")
+
+    assert "patchclip-trainer stage2" in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_may_be_called_otherwise_than_its_folds(checkpoint: Path, crossval: Path, tmp_path: Path) -> None:
     write_card(checkpoint, read_card(checkpoint).model_copy(update={"name": "other"}))
 
-    with pytest.raises(DataError, match="predicted by 'toy', the checkpoint is 'other'"):
+    assert _export(checkpoint, crossval, tmp_path / "out").name == "other"
+
+
+@pytest.mark.parametrize("of", ["run", "folds"])
+def test_what_does_not_say_how_it_was_trained_is_refused(
+    of: str, checkpoint: Path, crossval: Path, tmp_path: Path
+) -> None:
+    if of == "run":
+        write_card(checkpoint, read_card(checkpoint).model_copy(update={"provenance": None}))
+    else:
+        folds = read_out_of_fold(crossval)
+        assert folds is not None
+        write_out_of_fold(crossval, folds.model_copy(update={"final": None}))
+
+    with pytest.raises(DataError, match=r"train again with|run `patchclip-trainer crossval` over all folds"):
         _export(checkpoint, crossval, tmp_path / "out")
+
+
+def test_without_images_apart_from_the_run_nothing_is_certified(
+    checkpoint: Path, crossval: Path, images: Path, tmp_path: Path
+) -> None:
+    manifest = (images / "manifest.csv").read_text()
+    (images / "manifest.csv").write_text(manifest.replace(",val", ",test"))
+
+    with pytest.raises(DataError, match=r"no image is held out from the run in the part 'val'.*--held-out"):
+        _export(checkpoint, crossval, tmp_path / "out")
+    with pytest.raises(DataError, match="in the part 'train'"):
+        _export(checkpoint, crossval, tmp_path / "out", "--held-out", "train")
+    card = _export(checkpoint, crossval, tmp_path / "out", "--held-out", "test")
+
+    assert card.held_out.startswith("These very weights on 4 images of 4 patients of the part 'test'")
+
+
+def test_weights_that_clearly_do_less_than_their_folds_are_not_called_evaluated(
+    checkpoint: Path, crossval: Path, images: Path, tmp_path: Path
+) -> None:
+    """The folds tell opacity with an AUC over 0.6; these weights are random."""
+    rows, boxes = (images / "manifest.csv").open("a"), (images / "boxes.csv").open("a")
+    with rows, boxes:
+        for index in range(100, 140):
+            name, seen = f"images/{index}.png", "Consolidation" if index % 2 == 0 else "no abnormality boxed"
+            Image.fromarray(np.full((64, 64), 40 + index, dtype=np.uint8)).save(images / name)
+            rows.write(f"{name},NIH ChestX-ray14,open,p{index},Hernia,{seen},val\n")
+            if index % 2 == 0:
+                boxes.write(f"{name},Consolidation,8,8,20,20,finding,ChestX-Det\n")
+
+    card = _export(checkpoint, crossval, tmp_path / "out")
+
+    opacity = _finding(card, "opacity")
+    assert opacity.not_evaluated.startswith("the exported weights do not do what their folds did: on held-out images")
+    assert opacity.held_out is not None
+    assert (opacity.held_out.positives, opacity.held_out.negatives) == (22, 22)
+    assert opacity.held_out.auc is not None
+    assert "## These weights themselves" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_each_look_at_the_held_out_part_is_listed(checkpoint: Path, crossval: Path, tmp_path: Path) -> None:
+    first = _export(checkpoint, crossval, tmp_path / "a")
+    second = _export(checkpoint, crossval, tmp_path / "b")
+
+    assert "look" not in first.held_out
+    assert second.held_out.endswith("it is look 2 of these weights at them.")
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_checkpoint_is_not_calibrated_twice_and_a_folder_not_written_over(

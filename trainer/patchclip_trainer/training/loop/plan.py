@@ -64,7 +64,7 @@ def plan_run(run: Run, scratch: Path, wanted: PlanFor = PlanFor()) -> dict[str, 
     shown, held_out = len(stage.items), stage.held_out_images
     times = 1.0 if wanted.images is None else wanted.images / shown
     epoch_steps = -(-round(shown * times) // recipe.batch)
-    steps = min(recipe.epochs * epoch_steps, recipe.max_steps or recipe.epochs * epoch_steps)
+    steps = min((recipe.stop_after or recipe.epochs) * epoch_steps, recipe.max_steps or recipe.epochs * epoch_steps)
     batch = -(-min(recipe.batch, round(shown * times)) // run.processes.count)
 
     def of(images: float, name: str) -> float:

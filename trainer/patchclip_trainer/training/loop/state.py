@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from patchclip_core.checkpoints.checkpoint import digest_of, write_card
-from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard, TrainingCounts
+from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard, Provenance, TrainingCounts
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.errors import RecipeError, TrainerError
@@ -45,6 +45,7 @@ class Origin:
     training_data: str
     licence: str
     findings: tuple[FindingDefinition, ...]
+    provenance: Provenance
     counts: Mapping[str, TrainingCounts] = field(default_factory=dict)
     statement: str = _STATEMENT
     mirrored: bool = False
@@ -91,8 +92,8 @@ def read_state(folder: Path, wanted: str, device: torch.device) -> dict[str, Any
         raise TrainerError(f"{path} is damaged ({error}); start again in another folder") from error
     if not isinstance(state, dict) or state.get("fingerprint") != wanted:
         raise RecipeError(
-            f"{path} is of a run with another recipe, other labels or other data: resume with the same, or start again "
-            "in another folder"
+            f"{path} is of a run with another recipe, other labels or other data, or of an earlier version: resume "
+            "with the same, or start again in another folder"
         )
     return state
 
@@ -158,6 +159,7 @@ def _write_into(part: Path, network: FindingsNetwork, start: Start, origin: Orig
         trained=True,
         calibrated=False,
         training_data=origin.training_data,
+        provenance=origin.provenance,
         licence=origin.licence,
         statement=origin.statement,
         preprocess=start.preprocess,

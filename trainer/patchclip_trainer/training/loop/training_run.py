@@ -88,8 +88,11 @@ class Stage(Protocol):
         ...
 
     @property
-    def watched(self) -> str | None:
-        """The measure that says which epoch is the best; `-NAME` where less is better; None: the last epoch is."""
+    def watched(self) -> tuple[str, ...]:
+        """The measures that say which epoch is the best, each where those before it are equal.
+
+        `-NAME` where less is better. Of equal epochs the later one is the best; without a measure, the last one.
+        """
         ...
 
     def fingerprint(self) -> str:
@@ -107,11 +110,14 @@ class Stage(Protocol):
         ...
 
     def validate(self, network: Network) -> Mapping[str, float]:
-        """Measure a network on what is held out. `watched` is among the measures."""
+        """Measure a network on what is held out. Those `watched` are among the measures."""
         ...
 
-    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
-        """Write the checkpoint into the run's folder."""
+    def write_checkpoint(self, out: Path, network: Network, step: int, epochs: int) -> None:
+        """Write the checkpoint into the run's folder; it was trained for these steps and epochs.
+
+        Where the last epoch is kept, epochs are those of the recipe, though `max_steps` may have ended them.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -160,9 +166,10 @@ class Run:
         self._following = RunningMean(self.mean, self.network) if self.recipe.ema else None
         self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
         self.epoch_steps = len(batches_of(stage.items, self.recipe.batch, None))
-        self.steps = min(self.recipe.epochs * self.epoch_steps, self.recipe.max_steps or sys.maxsize)
+        self.scheduled_steps = min(self.recipe.epochs * self.epoch_steps, self.recipe.max_steps or sys.maxsize)
+        self.steps = min(self.scheduled_steps, (self.recipe.stop_after or self.recipe.epochs) * self.epoch_steps)
         self.step = 0
-        self.best, self.best_epoch = -math.inf, -1
+        self.best, self.better_epoch = [-math.inf], -1
         self._cut: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self._whole = True
         self._memory = stage.memory()
@@ -220,7 +227,7 @@ class Run:
         recipe, stage, begun_s = self.recipe, self.stage, time.perf_counter()
         processes, batch = self.processes, self._batch(epoch, place)
         torch.manual_seed(_chance(recipe.seed, epoch, place, processes.number))  # dropout
-        factor = rate_factor(self.step, self.steps, recipe.optimizer)
+        factor = rate_factor(self.step, self.scheduled_steps, recipe.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * factor
         self.network.train()
@@ -259,30 +266,32 @@ class Run:
         watched = self.stage.watched
         if self._sharded:
             self.mean.load_state_dict(whole_weights(self.network))
-        if watched is None:
-            better = self.step == self.steps
+        if not watched:
+            kept = self.step == self.steps
         else:
             with precision(self.stage.device, self.recipe.precision), torch.no_grad():
                 measures = self.processes.agreed(self.stage.validate(self.mean.eval()))
             if log is not None:
                 log.write(self.step, epoch, measures)
-            value = -measures[watched[1:]] if watched.startswith("-") else measures[watched]
-            better = value > self.best
-            if better:
-                self.best, self.best_epoch = value, epoch
-        if better and self.processes.first:
-            self.stage.write_checkpoint(out, self.mean, self.step)
+            values = [-measures[name[1:]] if name.startswith("-") else measures[name] for name in watched]
+            kept = values >= self.best
+            if values > self.best:
+                self.best, self.better_epoch = values, epoch
+        if kept and self.processes.first:
+            epochs = epoch + 1 if watched else self.recipe.stop_after or self.recipe.epochs
+            self.stage.write_checkpoint(out, self.mean, self.step, epochs)
 
     def _worn_out(self) -> bool:
+        """An epoch that is just as good as the best one is kept, but gives no reason to go on."""
         patience, done = self.recipe.patience, self.step // self.epoch_steps
-        return patience is not None and self.best_epoch >= 0 and done - 1 - self.best_epoch >= patience
+        return patience is not None and self.better_epoch >= 0 and done - 1 - self.better_epoch >= patience
 
     def _save(self, out: Path) -> None:
         state = {
             "fingerprint": self.stage.fingerprint(),
             "step": self.step,
             "best": self.best,
-            "best_epoch": self.best_epoch,
+            "better_epoch": self.better_epoch,
             "mean": self.mean.state_dict() if self.recipe.ema else {},
             "memory": self._memory,
             **whole_state(self.network, self.optimizer),
@@ -292,7 +301,9 @@ class Run:
         self.processes.wait()
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
+        self.step, self.best, self.better_epoch = state["step"], state["best"], state["better_epoch"]
+        if not self.step:  # all is as it was built; an optimizer counts a step when it tells its state
+            return
         set_whole_state(self.network, self.optimizer, state)
         if self.recipe.ema:
             self.mean.load_state_dict(state["mean"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,20 +103,23 @@ class Stage1(ImageStage[Stage1Recipe]):
         return 4 * self.pixels * len(self.start.preprocess.mean)
 
     @property
-    def watched(self) -> str | None:
+    def watched(self) -> tuple[str, ...]:
         """The held-out loss, where patients are held out."""
-        return f"-{HELD_OUT_LOSS}" if len(self.pairs.held_out) else None
+        return (f"-{HELD_OUT_LOSS}",) if len(self.pairs.held_out) else ()
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is not part of it."""
         digest = hashlib.sha256(self._recipe_bytes())
-        digest.update((self.pairs.data.folder / DESCRIPTION).read_bytes())
-        used = [
-            (int(index), [sentence.text for sentence in self.pairs.sentences[int(index)]])
-            for index in (*self.pairs.train, *self.pairs.held_out, *self.pairs.left_out)
-        ]
-        digest.update(repr([used, self._findings]).encode())
+        digest.update(self._written((*self.pairs.train, *self.pairs.held_out, *self.pairs.left_out)))
         return digest.hexdigest()
+
+    def _known(self) -> bytes:
+        return self._written(np.sort(np.concatenate([self.pairs.train, self.pairs.held_out, self.pairs.left_out])))
+
+    def _written(self, indices: Iterable[np.int64]) -> bytes:
+        """Return the data's description, and what is written of these images."""
+        used = [(int(index), [sentence.text for sentence in self.pairs.sentences[int(index)]]) for index in indices]
+        return (self.pairs.data.folder / DESCRIPTION).read_bytes() + repr([used, self._findings]).encode()
 
     def drawn(self, index: int, epoch: int) -> Text:
         """Return the sentences that an image has in an epoch."""
@@ -223,7 +226,7 @@ class Stage1(ImageStage[Stage1Recipe]):
         embedded[torch.from_numpy(np.concatenate(parts)).to(rows.device)] = rows_of_all(rows, sharing)
         return embedded
 
-    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
+    def write_checkpoint(self, out: Path, network: Network, step: int, epochs: int) -> None:
         """Write the checkpoint into the run's folder."""
         recipe, pairs = self.recipe, self.pairs
         origin = Origin(
@@ -232,6 +235,7 @@ class Stage1(ImageStage[Stage1Recipe]):
             training_data=pairs.describe(),
             licence=licence_in_words(pairs.data, pairs.train),
             findings=self._findings,
+            provenance=self.provenance(epochs),
             statement=_STATEMENT,
         )
         write_checkpoint(out, network, self.start, origin)

@@ -1,17 +1,18 @@
 """Cross-validation: a run for each fold of the train split's patients, each predicting the patients it never saw.
 
-By default a fold's run takes all its epochs and its last weights are kept: nothing chooses by the patients that it is
-about to predict. With an inner fold, early stopping looks at the next one, which the run then does not train on either.
+Nothing chooses by the patients that a run is about to predict. Where the recipe holds no fold out, each run takes all
+its epochs and its last weights are kept; where it holds one out, each run holds the next fold out instead, stops early
+by it and does not train on it either.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.card import Provenance
 from patchclip_core.values.definitions import FindingDefinition, load_findings
 from patchclip_trainer.data.label_domains import LabelDomains, load_label_domains, reason_to_leave_out
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
@@ -26,7 +28,8 @@ from patchclip_trainer.data.splits import train_folds
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, fold_folder, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, Predictions, joined, write_predictions
-from patchclip_trainer.training.loop.state import STATE
+from patchclip_trainer.training.loop.provenance import digest_of_json, disagreements, selection_of
+from patchclip_trainer.training.loop.state import CHECKPOINT, STATE
 from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.samples import collect
 from patchclip_trainer.training.stage2.stage import Stage2
@@ -40,7 +43,6 @@ Progress = Callable[[str, str], AbstractContextManager[Callable[[int, int], None
 class CrossValidation:
     """What is cross-validated.
 
-    inner_fold: whether early stopping looks at the next fold, with the recipe's patience; else all epochs are taken.
     only: these folds, for a first look: there are then no predictions of the others. features: see `InputSource`.
     """
 
@@ -48,7 +50,6 @@ class CrossValidation:
     data: PreparedData
     definitions: dict[str, FindingDefinition]
     domains: LabelDomains
-    inner_fold: bool = False
     only: tuple[int, ...] = ()
     features: Path | None = None
 
@@ -65,15 +66,14 @@ class CrossValidation:
             "start": recipe.start.replace("{fold}", str(fold)) if recipe.start is not None else None,
             "findings": self._findings(),
             "left_out_fold": fold,
-            "held_out_fold": (fold + 1) % recipe.folds if self.inner_fold else None,
-            "patience": recipe.patience if self.inner_fold else None,
+            "held_out_fold": None if recipe.held_out_fold is None else (fold + 1) % recipe.folds,
         }
         return Stage2Recipe.model_validate(recipe.model_dump() | changes)
 
     def _findings(self) -> tuple[str, ...]:
         """All folds have the same findings, whatever the images of one of them show."""
-        whole = self.recipe.model_copy(update={"held_out_fold": None, "left_out_fold": None})
-        return tuple(finding.key for finding in collect(self.data, whole, self.definitions, self.domains).findings)
+        samples = collect(self.data, self.recipe.whole, self.definitions, self.domains)
+        return tuple(finding.key for finding in samples.findings)
 
 
 def cross_validation(
@@ -82,15 +82,20 @@ def cross_validation(
     definitions: dict[str, FindingDefinition] | None = None,
     domains: LabelDomains | None = None,
     *,
-    inner_fold: bool = False,
     only: tuple[int, ...] = (),
     features: Path | None = None,
 ) -> CrossValidation:
     """Return what is to be cross-validated. Raises `TrainerError` for folds that there are not."""
     if wrong := [fold for fold in only if not 0 <= fold < recipe.folds]:
         raise TrainerError(f"fold {wrong[0]}: the recipe has folds 0 to {recipe.folds - 1}")
+    if recipe.held_out_fold is not None and recipe.folds < 3:
+        raise TrainerError(
+            "folds: 2: one is predicted and one ends the run early, so none is trained on; give 3 or more"
+        )
+    if recipe.stop_after is not None:
+        raise TrainerError("stop_after is for a final run: cross-validate the recipe without it")
     return CrossValidation(
-        recipe, data, definitions or load_findings(), domains or load_label_domains(), inner_fold, only, features
+        recipe, data, definitions or load_findings(), domains or load_label_domains(), only, features
     )
 
 
@@ -123,7 +128,7 @@ def cross_validate(
         found.append(predicted)
     predictions = joined(found)
     write_predictions(out / PREDICTIONS_FILE, predictions)
-    write_out_of_fold(out, _out_of_fold(wanted, {wanted.data.rows[i].image: fold for i, fold in fold_of.items()}))
+    write_out_of_fold(out, _out_of_fold(wanted, fold_of, out))
     return predictions
 
 
@@ -157,14 +162,36 @@ def _one_fold(
             return stage.predict(asking.network, asking.texts, left_out, advance, (*stage.samples.findings, *by_text))
 
 
-def _out_of_fold(wanted: CrossValidation, fold_of: dict[str, int]) -> OutOfFold:
-    recipe = wanted.recipe.model_dump(mode="json") | {"inner_fold": wanted.inner_fold}
+def _out_of_fold(wanted: CrossValidation, fold_of: dict[int, int], out: Path) -> OutOfFold:
+    recipe = wanted.recipe.model_dump(mode="json")
+    made = [_made(out, fold) for fold in wanted.folds]
     return OutOfFold(
         name=wanted.recipe.name,
         folds=wanted.recipe.folds,
-        fold_of=fold_of,
+        fold_of={wanted.data.rows[index].image: fold for index, fold in fold_of.items()},
         data=str(wanted.data.folder.resolve()),
         data_digest=f"sha256:{hashlib.sha256((wanted.data.folder / DESCRIPTION).read_bytes()).hexdigest()}",
         recipe=recipe,
-        recipe_digest=f"sha256:{hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()}",
+        recipe_digest=digest_of_json(recipe),
+        epochs=tuple(each.epochs for each in made),
+        final=_final(wanted.recipe, made) if len(made) == wanted.recipe.folds else None,
     )
+
+
+def _made(out: Path, fold: int) -> Provenance:
+    made = checkpoint.read_card(fold_folder(out, fold) / CHECKPOINT).provenance
+    if made is None:
+        raise TrainerError(f"{fold_folder(out, fold)} is of an earlier version: cross-validate into another folder")
+    return made
+
+
+def _final(recipe: Stage2Recipe, made: Sequence[Provenance]) -> Provenance:
+    """Return what a final run must come out of that is trained as these folds were, and for as long."""
+    first = made[0]
+    for fold, other in enumerate(made):
+        alike = other.model_copy(update={"epochs": first.epochs, "left_out_fold": first.left_out_fold})
+        if wrong := disagreements(alike, first):
+            raise TrainerError(f"fold {fold} was not trained as fold 0 was: {'; '.join(wrong)}")
+    epochs = round(median(each.epochs for each in made))
+    rule = selection_of(recipe.for_a_final_run(epochs))
+    return first.model_copy(update={"selection": rule, "epochs": epochs, "left_out_fold": None})

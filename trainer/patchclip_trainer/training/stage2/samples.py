@@ -91,11 +91,14 @@ class Samples:
 
     def digest(self) -> str:
         """Return a digest of the data and of what is known of them."""
-        digest = hashlib.sha256((self.data.folder / DESCRIPTION).read_bytes())
-        digest.update(
-            repr([self.findings, self.labels, self.text_mined, self.train.tolist(), self.held_out.tolist()]).encode()
-        )
+        digest = hashlib.sha256(self.known())
+        digest.update(repr([self.train.tolist(), self.held_out.tolist()]).encode())
         return digest.hexdigest()
+
+    def known(self) -> bytes:
+        """Return the data's description, and what is known of each image."""
+        described = (self.data.folder / DESCRIPTION).read_bytes()
+        return described + repr([self.findings, self.labels, self.text_mined]).encode()
 
 
 def collect(
@@ -115,8 +118,11 @@ def collect(
     used = [index for index in listed if any(label.present is not None for label, _ in found[index].values())]
     if not used:
         raise DataError(f"{data.folder}: no image of the train split has a label that this recipe can use")
+    shown = [index for index in used if folds[index] != recipe.held_out_fold]
+    chosen = keys if recipe.findings else tuple(key for key in keys if any(found[i][key][0].present for i in shown))
+    # What is known of findings alone that are not trained teaches nothing.
+    used = [index for index in used if any(found[index][key][0].present is not None for key in chosen)]
     train = [index for index in used if folds[index] != recipe.held_out_fold]
-    chosen = keys if recipe.findings else tuple(key for key in keys if any(found[i][key][0].present for i in train))
     if not chosen or not train:
         raise DataError(f"{data.folder}: no finding has a positive image to train on")
     return Samples(

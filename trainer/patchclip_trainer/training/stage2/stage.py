@@ -91,11 +91,11 @@ class Stage2(ImageStage[Stage2Recipe]):
         return 4 * self.pixels * len(self.start.preprocess.mean)
 
     @property
-    def watched(self) -> str | None:
-        """How well lesions are found in the held-out patients' images, or the loss: where there are no boxes, too."""
+    def watched(self) -> tuple[str, ...]:
+        """How well lesions are found in the held-out patients' images, then the loss; without boxes the loss."""
         if not len(self.samples.held_out):
-            return None
-        return HELD_OUT_FROC if self._truths else f"-{HELD_OUT_LOSS}"
+            return ()
+        return (HELD_OUT_FROC, f"-{HELD_OUT_LOSS}") if self._truths else (f"-{HELD_OUT_LOSS}",)
 
     def fingerprint(self) -> str:
         """Return what a run depends on, as a digest; where and how often it saves is not part of it."""
@@ -201,7 +201,13 @@ class Stage2(ImageStage[Stage2Recipe]):
             ),
         )
 
-    def write_checkpoint(self, out: Path, network: Network, step: int) -> None:
+    def _known(self) -> bytes:
+        samples = self.samples
+        if self.recipe != self.recipe.whole:
+            samples = collect(samples.data, self.recipe.whole, self._definitions, self._domains)
+        return samples.known()
+
+    def write_checkpoint(self, out: Path, network: Network, step: int, epochs: int) -> None:
         """Write the checkpoint into the run's folder."""
         recipe, samples = self.recipe, self.samples
         origin = Origin(
@@ -210,6 +216,7 @@ class Stage2(ImageStage[Stage2Recipe]):
             training_data=samples.describe(),
             licence=licence_in_words(samples.data, samples.train),
             findings=samples.findings,
+            provenance=self.provenance(epochs),
             counts=samples.counts(),
             mirrored=recipe.mirrored,
             smoothing_patches=recipe.smoothing_patches,

@@ -62,6 +62,26 @@ class Stage2Recipe(RunRecipe):
             raise ValueError("balance and mix both say how often an image is shown: give one of them")
         return self
 
+    @property
+    def judged_by(self) -> str:
+        """What early stopping looks at, in a word."""
+        return self.stop_on
+
+    @property
+    def whole(self) -> Stage2Recipe:
+        """The same recipe for all patients of the train split."""
+        return self.model_copy(update={"held_out_fold": None, "left_out_fold": None})
+
+    def for_a_final_run(self, epochs: int) -> Stage2Recipe:
+        """Return the recipe of a run on all patients that is as long as folds were, which kept `epochs`."""
+        return self.model_copy(
+            update={
+                "held_out_fold": None,
+                "left_out_fold": None,
+                "stop_after": None if self.held_out_fold is None else epochs,
+            }
+        )
+
 
 def read_stage2_recipe(path: Path, changes: Sequence[str] = ()) -> Stage2Recipe:
     """Read a recipe of stage 2; see `read_recipe_of`."""

@@ -49,11 +49,11 @@ def test_a_checkpoint_that_has_no_room_leaves_the_one_before_it(
 ) -> None:
     stage, out = Stage2(make_recipe(), squares, tmp_path / "t"), tmp_path / "run"
     out.mkdir()
-    stage.write_checkpoint(out, stage.network, 1)
+    stage.write_checkpoint(out, stage.network, 1, 1)
     before = {path.name: path.read_bytes() for path in (out / CHECKPOINT).iterdir()}
 
     with room_for(size_bytes), pytest.raises(TrainerError, match=r"checkpoint cannot be written .*is whole"):
-        stage.write_checkpoint(out, stage.network, 2)
+        stage.write_checkpoint(out, stage.network, 2, 1)
 
     assert {path.name: path.read_bytes() for path in (out / CHECKPOINT).iterdir()} == before
     card = read_card(out / CHECKPOINT)
@@ -68,7 +68,7 @@ def test_a_first_checkpoint_that_has_no_room_leaves_nothing_half(
     out.mkdir()
 
     with room_for(100), pytest.raises(TrainerError, match="and start again"):
-        stage.write_checkpoint(out, stage.network, 1)
+        stage.write_checkpoint(out, stage.network, 1, 1)
 
     assert list(out.iterdir()) == []
 
@@ -78,10 +78,10 @@ def test_a_checkpoint_moved_aside_by_a_run_that_was_killed_is_put_back(
 ) -> None:
     stage, out = Stage2(make_recipe(), squares, tmp_path / "t"), tmp_path / "run"
     out.mkdir()
-    stage.write_checkpoint(out, stage.network, 1)
+    stage.write_checkpoint(out, stage.network, 1, 1)
     (out / CHECKPOINT).rename(out / "checkpoint.old")
 
     with room_for(100), pytest.raises(TrainerError, match="is whole"):
-        stage.write_checkpoint(out, stage.network, 2)
+        stage.write_checkpoint(out, stage.network, 2, 1)
 
     assert [path.name for path in out.iterdir()] == [CHECKPOINT]

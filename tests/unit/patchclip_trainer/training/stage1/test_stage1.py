@@ -51,6 +51,7 @@ def stage1_recipe(make_recipe: MakeRecipe) -> MakeStage1:
             "epochs": 12,
             "batch": 12,
             "sentences": 1,
+            "held_out_fold": 0,
             "patience": None,
             "ema": 0.8,
             "device": "cpu",

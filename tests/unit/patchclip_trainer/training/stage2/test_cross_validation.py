@@ -37,7 +37,7 @@ def test_a_folds_run_has_no_part_in_the_patients_that_it_predicts(
     fold_of = train_folds(squares.rows, 4)
 
     for inner in (False, True):
-        wanted = cross_validation(make_recipe(patience=3), squares, inner_fold=inner)
+        wanted = cross_validation(make_recipe(patience=3, held_out_fold=0 if inner else None), squares)
         recipe = wanted.recipe_of(2)
         samples = Stage2(recipe, squares, tmp_path / f"t{inner}").samples
         seen = {fold_of[int(index)] for index in samples.train}
@@ -45,7 +45,6 @@ def test_a_folds_run_has_no_part_in_the_patients_that_it_predicts(
 
         assert seen == ({0, 1} if inner else {0, 1, 3})
         assert held_out == ({3} if inner else set())
-        assert recipe.patience == (3 if inner else None)
 
 
 def test_every_image_is_predicted_once_by_its_folds_own_checkpoint(
@@ -110,6 +109,8 @@ def test_the_command_measures_what_it_has_predicted(
         str(out),
         "--set",
         "folds=2",
+        "--set",
+        "held_out_fold=null",
         "--set",
         "epochs=12",
     ]

@@ -35,7 +35,7 @@ def test_a_checkpoint_tells_how_many_images_taught_each_finding(
 ) -> None:
     stage = Stage2(make_recipe(findings=["pneumothorax", "edema"]), squares, tmp_path / "t")
 
-    stage.write_checkpoint(tmp_path, stage.network, step=0)
+    stage.write_checkpoint(tmp_path, stage.network, step=0, epochs=0)
 
     card = read_card(tmp_path / "checkpoint")
     assert card.training_data == stage.samples.describe()
@@ -173,8 +173,8 @@ def test_where_no_held_out_image_is_known_beyond_its_boxes_the_loss_is_watched(
     )
     with_normal = Stage2(make_recipe(), replace(_as_listed_by_nih(squares), rows=read), tmp_path / "t2")
 
-    assert stage.watched == "-held_out_loss"
-    assert with_normal.watched == "held_out_froc"
+    assert stage.watched == ("-held_out_loss",)
+    assert with_normal.watched == ("held_out_froc", "-held_out_loss")
     assert np.isfinite(with_normal.validate(with_normal.network)["held_out_froc"])
 
 

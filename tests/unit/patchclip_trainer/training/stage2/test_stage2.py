@@ -190,7 +190,7 @@ def test_the_watched_measure_is_the_froc_that_an_evaluation_finds(
         lesions.append(lesions_of(squares.boxes_of(int(index)), "pneumothorax"))
     again = mean_sensitivity(froc_cases(candidates, lesions))(np.ones((1, len(lesions))))[0]
 
-    assert stage.watched == "held_out_froc"
+    assert stage.watched == ("held_out_froc", "-held_out_loss")
     assert 0.2 < again == pytest.approx(best, abs=1e-6)
 
 
@@ -201,7 +201,7 @@ def test_without_a_held_out_box_the_loss_is_watched(
 
     stage = Stage2(make_recipe(), unmarked, tmp_path / "t")
 
-    assert stage.watched == "-held_out_loss"
+    assert stage.watched == ("-held_out_loss",)
     assert set(stage.validate(stage.network)) == {"held_out_loss"}
 
 
@@ -359,7 +359,7 @@ def test_what_is_stored_packed_is_not_trained_by_a_run_that_starts_from_it(
     model = Path(str(recipe.model))
     model.write_text(model.read_text(encoding="utf-8") + "packing: {text_tower.: int8}\n", encoding="utf-8")
     first = Stage2(recipe, squares, tmp_path / "first")
-    first.write_checkpoint(tmp_path, first.network, 0)
+    first.write_checkpoint(tmp_path, first.network, 0, 0)
 
     second = Stage2(make_recipe(model=None, start=str(tmp_path / "checkpoint")), squares, tmp_path / "second")
 
