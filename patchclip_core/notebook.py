@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,13 @@ class SeenFindings(Findings):
         if missing := [item.key for item in self.items if item.key not in known]:
             raise ValueError(f"no name and colour for {', '.join(missing)}: pass their definitions to plot()")
         return draw_overlay(self.radiograph, self, known)
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame: a row a finding, with its strongest region in source pixels.
+
+        Raises `ImportError` where pandas is not installed.
+        """
+        return frame_of([self])
 
 
 class Model:
@@ -107,6 +115,25 @@ class Model:
         if not isinstance(self.analyzer, LooksCloser):
             raise TypeError(f"{self.identity.name} cannot look at tiles: use a checkpoint of a built-in architecture")
         return Model(self.analyzer.looking_closer(tiles or TileSettings()))
+
+
+def frame_of(findings: Sequence[Findings], images: Sequence[str] = ()) -> Any:
+    """Return the findings of several images as one pandas DataFrame, a row a finding.
+
+    images: what the images are called; by default their numbers. Raises `ImportError` where pandas is not installed.
+    """
+    try:
+        pandas = import_module("pandas")
+    except ImportError as error:
+        raise ImportError("to_frame() needs pandas: pip install pandas; to_dict() needs nothing") from error
+    names = list(images) or list(map(str, range(len(findings))))
+    rows = []
+    for name, found in zip(names, findings, strict=True):
+        for item in found.to_dict()["findings"]:
+            regions = item.pop("regions")
+            place = regions[0] if regions else dict.fromkeys(("x", "y", "w", "h", "score"))
+            rows.append({"image": name, **item, "regions": len(regions), **place})
+    return pandas.DataFrame(rows)
 
 
 def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None = None) -> Model:

@@ -32,11 +32,14 @@ class Calibration:
         return np.asarray(expit(np.asarray(logits, dtype=np.float64) / self.temperature + self.bias))
 
 
-def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.bool_], *, with_bias: bool = False) -> Calibration:
+def fit_calibration(
+    logits: NDArray[np.floating], labels: NDArray[np.bool_], *, with_bias: bool = False, pull: float = 0.0
+) -> Calibration:
     """Return the temperature, and if asked the bias, of least cross-entropy.
 
-    logits, labels: (N,), only of images whose readers looked for the finding. Raises `ValueError` with fewer than 5
-    positives or 5 negatives.
+    logits, labels: (N,), only of images whose readers looked for the finding. pull: holds the fit to temperature 1 and
+    bias 0, as a normal prior of variance 1 / pull on log temperature and bias does. Raises `ValueError` with fewer than
+    5 positives or 5 negatives.
     """
     values = np.asarray(logits, dtype=np.float64)
     truth = np.asarray(labels, dtype=bool)
@@ -52,7 +55,8 @@ def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.bool_], *, 
 
     def cross_entropy(parameters: Numbers) -> float:
         margin = sign * (values / np.exp(parameters[0]) + (parameters[1] if with_bias else 0.0))
-        return float(np.logaddexp(0.0, -margin).mean())
+        held = pull / 2 * float(parameters @ parameters) / len(values)
+        return float(np.logaddexp(0.0, -margin).mean()) + held
 
     bounds = [tuple(np.log(_TEMPERATURE_RANGE)), (-20.0, 20.0) if with_bias else (0.0, 0.0)]
     found = minimize(cross_entropy, np.zeros(2), bounds=bounds, method="L-BFGS-B")

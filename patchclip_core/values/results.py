@@ -10,9 +10,9 @@ Values alone: this module imports numpy, and nothing here reads, draws or comput
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,6 +235,27 @@ class Findings:
                 return item
         known = not_known(key, (item.key for item in self.items))
         raise UnknownFindingError(f"there is no finding '{key}' in this result; {known}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the maps as plain values, as JSON has them: numbers in source pixels."""
+        return {
+            "model": {"name": self.model.name, "version": self.model.version, "weights": self.model.weights_digest},
+            "rows": self.geometry.source_rows,
+            "columns": self.geometry.source_columns,
+            "remarks": list(self.remarks),
+            "findings": [
+                {
+                    "key": item.key,
+                    "state": item.state.value,
+                    "probability": item.probability,
+                    "threshold": item.threshold,
+                    "reason": item.reason,
+                    "experimental": item.experimental,
+                    "regions": [asdict(region) for region in item.regions],
+                }
+                for item in self.items
+            ],
+        }
 
     @property
     def present(self) -> tuple[Finding, ...]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.notebook import Model, SeenFindings, as_radiograph
+from patchclip_core.notebook import Model, SeenFindings, as_radiograph, frame_of
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Finding, Findings, FindingState, Radiograph
 from tests.support.synthetic import findings_for, source_image
@@ -128,3 +130,32 @@ def test_a_finding_by_text_is_drawn_with_its_own_definition() -> None:
     picture = np.asarray(found.plot([definition]))
 
     assert (picture == np.array(definition.colour_rgb)).all(axis=-1).any()
+
+
+def test_findings_become_plain_values_that_json_takes() -> None:
+    found = beside(RADIOGRAPH).to_dict()
+
+    (opacity,) = [item for item in found["findings"] if item["key"] == "opacity"]
+    assert json.loads(json.dumps(found)) == found
+    assert (opacity["state"], set(opacity["regions"][0])) == ("present", {"x", "y", "w", "h", "score"})
+    assert opacity["regions"][0]["score"] == FOUND["opacity"].regions[0].score
+    assert (found["rows"], found["columns"]) == (FOUND.geometry.source_rows, FOUND.geometry.source_columns)
+
+
+def test_a_frame_has_a_row_a_finding_with_its_strongest_region() -> None:
+    pandas = pytest.importorskip("pandas")
+
+    frame = frame_of([FOUND, FOUND], ["a", "b"])
+
+    assert isinstance(frame, pandas.DataFrame)
+    assert len(frame) == 2 * len(FOUND.items)
+    opacity = frame[(frame["image"] == "b") & (frame["key"] == "opacity")].iloc[0]
+    assert (opacity["state"], opacity["regions"], opacity["x"]) == ("present", 1, FOUND["opacity"].regions[0].x)
+    assert beside(RADIOGRAPH).to_frame()["image"].unique().tolist() == ["0"]
+
+
+def test_without_pandas_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(ImportError, match="pip install pandas"):
+        beside(RADIOGRAPH).to_frame()

@@ -156,6 +156,10 @@ def show_measures(metrics: dict[str, Any]) -> None:
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(data["problem_counts"].items()))
         terminal.print(f"problems in the lists, each in report.html: {counts}", style="yellow", markup=False)
     labels = metrics["image_labels"]
+    if metrics["trained_on_these"] and metrics["trained_on_these"]["images"]:
+        seen = metrics["trained_on_these"]
+        said = f"{seen['images']} of these images are of {seen['patients']} patients that the checkpoint was trained on"
+        terminal.print(said, style="bold red", markup=False)
     terminal.print(
         f"macro AUC of {len(labels['labels'])} text-mined labels: {shown(labels['macro_auc'])}", markup=False
     )
@@ -166,7 +170,7 @@ def show_measures(metrics: dict[str, Any]) -> None:
             found = system["measures"]
             terminal.print(
                 f"{key}, {name}: mean sensitivity {shown(found['mean_sensitivity'])}, "
-                f"pointing game {shown(found['pointing_game'])}",
+                f"pointing game {shown(found['pointing_game'])}; {record['place']['lesions']} lesions",
                 markup=False,
             )
 

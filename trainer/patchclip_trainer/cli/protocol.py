@@ -21,6 +21,9 @@ def show_protocol(settings: ProtocolSettings, progress: Progress) -> None:
     write_protocol(record, settings.out)
     data = record["data"]
     terminal.print(f"{data['about']}: {data['images']} images of {data['patients']} patients", markup=False)
+    if (seen := record["trained_on_these"]) and seen["images"]:
+        said = f"{seen['images']} of these images are of {seen['patients']} patients that the checkpoint was trained on"
+        terminal.print(said, style="bold red", markup=False)
     if record["unanswered"]:
         terminal.print(f"not answered: {', '.join(record['unanswered'])}", style="yellow", markup=False)
     for measure in record["measures"].values():

@@ -31,6 +31,7 @@ from patchclip_trainer.evaluation.measure_table import (
 )
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, load_whole, predict
 from patchclip_trainer.evaluation.scorings import Scoring, record_scoring, timestamp
+from patchclip_trainer.evaluation.training_patients import seen_in_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ def evaluate_checkpoint(
         metrics |= {
             "title": f"{identity.name} {identity.version}",
             "checkpoint": asdict(identity),
+            "calibration_by_group": None,
+            "trained_on_these": seen_in_training(predictions.rows, folder),
             "out_of_fold": None,
             "scorings_of_this_checkpoint_on_this_split": times,
             "seconds": {"analysis": round(analysed_s, 2), "all": round(time.monotonic() - started_s, 2)},
@@ -106,6 +109,12 @@ def evaluate_checkpoint(
         return evaluation([prior])
     keep(evaluation([prior]))
     return evaluation([prior, *_saliency(settings, analyzer, measured, progress)])
+
+
+def predicted(settings: EvaluationSettings, progress: Progress) -> Measured:
+    """Return what a checkpoint says of a part, and what is true of it. Raises `DataError` and `CheckpointError`."""
+    analyzer, folder = load_whole(settings.checkpoint, settings.device), find(settings.checkpoint)
+    return _predicted(settings, open_collection(settings.data), analyzer, folder, progress)
 
 
 def _predicted(

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from patchclip_trainer.data.label_domains import load_label_domains
+from patchclip_trainer.data.label_domains import load_label_domains, view_of
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import PRIOR, MapSystem, mean_box_prior
 from patchclip_trainer.evaluation.calibrated import cross_fitted
 from patchclip_trainer.evaluation.collection import Part, open_collection
 from patchclip_trainer.evaluation.compare_predictions import read_opponent
 from patchclip_trainer.evaluation.fold_saliency import fold_saliency
+from patchclip_trainer.evaluation.group_calibration import group_calibration
 from patchclip_trainer.evaluation.measure_table import (
     Bootstrap,
     Evaluation,
@@ -26,6 +27,8 @@ from patchclip_trainer.evaluation.measure_table import (
 )
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import predictions_file, read_predictions
+from patchclip_trainer.evaluation.records import Record
+from patchclip_trainer.metrics.bootstrap import draw_patients
 
 _NOT_PREDICTED = "the predictions say nothing of it"
 
@@ -71,6 +74,8 @@ def evaluate_predictions(settings: MeasureSettings, progress: Progress) -> Evalu
     metrics |= {
         "title": f"{folds.name}, out of fold" if folds else file.resolve().parent.name,
         "checkpoint": None,
+        "calibration_by_group": _by_group(measured, folds, settings) if folds else None,
+        "trained_on_these": None,
         "out_of_fold": {"name": folds.name, "folds": folds.folds, "recipe_digest": folds.recipe_digest}
         if folds
         else None,
@@ -112,6 +117,22 @@ def open_predictions(settings: MeasureSettings) -> tuple[Measured, OutOfFold | N
         }
     not_read = {row.image: _NOT_PREDICTED for row in missing}
     return Measured(collection, settings.part, domains, predictions, truths, left_out, not_read, calibrated), folds
+
+
+def _by_group(measured: Measured, folds: OutOfFold, settings: MeasureSettings) -> Record:
+    """Return, for each finding that readers looked for, whether calibrating by view or by source would help."""
+    rows = measured.predictions.rows
+    fold_of = np.array([folds.fold_of[row.image] for row in rows], dtype=np.intp)
+    drawn = draw_patients([row.patient_id for row in rows], settings.bootstrap.draws, settings.bootstrap.seed)
+    groups = {"view": [view_of(row) for row in rows], "source": [row.source for row in rows]}
+    said: Record = {kind: {} for kind in groups}
+    for kind, names in groups.items():
+        for key, truth in measured.truths.items():
+            probabilities = measured.predictions.of(key)[0]
+            found = group_calibration(probabilities, truth.positive, truth.read, fold_of, names, drawn)
+            if found is not None:
+                said[kind][key] = found
+    return said
 
 
 def _prior(measured: Measured, folds: OutOfFold | None) -> MapSystem:

@@ -48,7 +48,9 @@ def group_measures(
             findings[key] = {
                 "readers": image_measures(probabilities, truth.positive, truth.read & members, resamples),
                 "text_mined": image_measures(probabilities, truth.text_positive, truth.text_known & members, resamples),
-                "place": place_measures(found, resamples.of(judged)) if found else None,
+                "place": {"lesions": len(found.cases.lesion_image), **place_measures(found, resamples.of(judged))}
+                if found
+                else None,
             }
         record[name] = {
             "images": int(members.sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -14,10 +14,12 @@ from patchclip_trainer.data.label_domains import LabelDomains, disagreements, vi
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
+from patchclip_trainer.evaluation.code_digest import code_digest
 from patchclip_trainer.evaluation.collection import Collection, Part
 from patchclip_trainer.evaluation.compare_predictions import Opponent, compare_images
 from patchclip_trainer.evaluation.groups import group_measures
 from patchclip_trainer.evaluation.image_measures import image_measures, label_measures
+from patchclip_trainer.evaluation.journal import digest_of_names
 from patchclip_trainer.evaluation.place_measures import (
     PATCH_MAP,
     PlacedMaps,
@@ -137,6 +139,7 @@ def measure_table(
     sources, views = [row.source for row in predictions.rows], [view_of(row) for row in predictions.rows]
     metrics: Record = {
         "schema": SCHEMA,
+        "code_digest": code_digest(),
         "data": _data_record(measured),
         "settings": {
             "bootstrap_draws": bootstrap.draws,
@@ -197,12 +200,21 @@ def _place(
     return record, placed
 
 
+def _boxes_of(measured: Measured) -> Iterator[str]:
+    """Yield each box of the images that were measured, as text."""
+    for row in measured.predictions.rows:
+        for box in measured.collection.boxes.get(row.image, ()):
+            yield f"{row.image} {box.source} {box.finding} {box.box.x:g} {box.box.y:g} {box.box.w:g} {box.box.h:g}"
+
+
 def _data_record(measured: Measured) -> Record:
     collection, predictions = measured.collection, measured.predictions
     place_of = {row.image: row.place for row in collection.rows}
     return {
         "folder": collection.folder.resolve().name,
         "manifest_digest": collection.digest,
+        "images_digest": digest_of_names(row.image for row in predictions.rows),
+        "boxes_digest": digest_of_names(_boxes_of(measured)),
         "split": measured.part.split,
         "source": measured.part.source,
         "view": measured.part.view,

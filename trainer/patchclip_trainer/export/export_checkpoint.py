@@ -19,6 +19,7 @@ from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, o
 from patchclip_trainer.evaluation.measure_table import Bootstrap, Measured, Progress
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import candidates_of, predictions_file
+from patchclip_trainer.evaluation.training_patients import write_training_patients
 from patchclip_trainer.export.evidence import READERS, TEXT_MINED, Judged, measured, said, undecided
 from patchclip_trainer.export.held_out import Trial, images_apart, tried
 from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
@@ -107,6 +108,7 @@ def export_checkpoint(settings: ExportSettings, out: Path, progress: Progress) -
     shutil.rmtree(part, ignore_errors=True)
     _write(source, exported, part)
     learned_from = replace(predicted.collection, rows=rows)
+    write_training_patients(part, rows)
     write_mean_boxes(part, mean_box_prior(learned_from, rows[:1], predicted.predictions.keys, predicted.domains))
     trial = Trial(settings.least, settings.bootstrap, settings.scorings or out.with_name(SCORINGS), settings.device)
     exported = tried(exported, part, apart, trial, progress)

@@ -29,6 +29,7 @@ from patchclip_trainer.evaluation.protocols.protocol import (
 )
 from patchclip_trainer.evaluation.protocols.table import protocol_named
 from patchclip_trainer.evaluation.records import Record, record_of
+from patchclip_trainer.evaluation.training_patients import seen_in_training
 from patchclip_trainer.metrics.bootstrap import Numbers, Resamples, Statistic, draw_patients, estimate
 
 SCHEMA = 1
@@ -135,10 +136,16 @@ def _answers(
     if settings.predictions is not None:
         file = predictions_file(settings.predictions)
         answers, missing = answers_in(file, benchmark)
+        of = file.resolve().parent.name
         return (
             answers,
             missing,
-            {"answered_by": "findings", "checkpoint": None, "predictions": file.resolve().parent.name},
+            {
+                "answered_by": "findings",
+                "checkpoint": None,
+                "trained_on_these": None,
+                "predictions": of,
+            },
         )
     if settings.checkpoint is None:
         raise DataError("name a checkpoint or predictions")
@@ -159,12 +166,20 @@ def _answers(
     ask = ask_by_text if by_text else ask_by_findings
     with progress("asking", len(benchmark.rows)) as advance:
         answers, problems = ask(analyzer, benchmark, journal, advance)
+    read = [row for row in benchmark.rows if row.image in answers]
+    seen = seen_in_training(read, find(settings.checkpoint))
+    model = asdict(analyzer.identity)
     if not answers:
         raise DataError(f"{settings.data}: no image can be read")
     return (
         answers,
         problems,
-        {"answered_by": settings.ask, "checkpoint": asdict(analyzer.identity), "predictions": None},
+        {
+            "answered_by": settings.ask,
+            "checkpoint": model,
+            "trained_on_these": seen,
+            "predictions": None,
+        },
     )
 
 
