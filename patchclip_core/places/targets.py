@@ -75,6 +75,10 @@ class Targets:
         )
 
 
+_MARGIN = 0.1
+"""How much of a patch the image may reach beyond the border patches; at the paper's size 2.5 of 56 pixels."""
+
+
 def box_coverage(boxes: Sequence[Box], geometry: Geometry) -> FloatArray:
     """Return the part of each patch, as far as it shows the image, that the union of these boxes covers.
 
@@ -107,8 +111,13 @@ def inside_image(geometry: Geometry) -> NDArray[np.bool_]:
     return inside
 
 
-def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[Geometry]) -> Targets:
+def make_targets(
+    labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[Geometry], *, whole: bool = False
+) -> Targets:
     """Return the targets of a batch; `labels[b][f]` is what is known of finding f in image b.
+
+    whole: a patch counts whole from half coverage on, else not at all. A box that covers half of no patch makes that
+    one positive of which it covers most: a lesion smaller than a patch is a lesion.
 
     Absent: all patches of the image are known negatives. Present with boxes: known, by covered area; where the rest is
     unknown, those alone that a box covers, whole or in part (its edge says where the lesion ends). Present without
@@ -121,8 +130,14 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
         image.append([float(label.present is True) for label in row])
         image_known.append([label.present is not None for label in row])
         covered = [_coverage(label.boxes, geometry, *edges) for label in row]
-        patches.append(np.stack([part.ravel() for part in covered]))
-        counted = [_weights(label, part) * inside for label, part in zip(row, covered, strict=True)]
+        shown = covered
+        if whole:
+            shown = [_whole(label.boxes, part, geometry, inside) for label, part in zip(row, covered, strict=True)]
+        patches.append(np.stack([part.ravel() for part in shown]))
+        # What is positive is known, also beside a box that lies in a patch whose own centre is in the padding.
+        counted = [
+            _weights(label, np.maximum(*parts)) * inside for label, *parts in zip(row, covered, shown, strict=True)
+        ]
         weights.append(np.stack([part.ravel() for part in counted]))
         patches_known.append(weights[-1] > 0)
         somewhere = [label.present is True and not label.boxes for label in row]
@@ -135,6 +150,42 @@ def make_targets(labels: Sequence[Sequence[FindingLabel]], geometries: Sequence[
         torch.from_numpy(np.stack(weights)),
         torch.from_numpy(np.stack(bags)),
     )
+
+
+def _whole(boxes: Sequence[Box], covered: FloatArray, geometry: Geometry, inside: NDArray[np.bool_]) -> FloatArray:
+    """Return 1 for patches that are covered by half, and for the best one of each box that covers half of none."""
+    shown, edges = covered >= 0.5, _patch_edges(geometry)
+    for box in boxes:
+        own = np.where(inside, _coverage((box,), geometry, *edges), 0.0)
+        if 0 < own.max() < 0.5:
+            shown.flat[own.argmax()] = True
+        elif own.max() == 0 and _coverage((_with_margin(box, geometry),), geometry, *edges).any():
+            shown.flat[_nearest(box, geometry, inside)] = True
+    return shown.astype(np.float32)
+
+
+def _with_margin(box: Box, geometry: Geometry) -> Box:
+    """Return a box that reaches a patch from the image's margin, which strided convolutions may leave without one.
+
+    A box further out is one that a view has lost.
+    """
+    across, down = _pitch(geometry)
+    x, y = _MARGIN * across, _MARGIN * down
+    return Box(box.x - x, box.y - y, box.w + 2 * x, box.h + 2 * y)
+
+
+def _pitch(geometry: Geometry) -> tuple[float, float]:
+    """Return the distance of neighbouring patches across and down, in source pixels."""
+    (left, top), (right, bottom) = geometry.patch_centre(0, 0), geometry.patch_centre(1, 1)
+    return right - left, bottom - top
+
+
+def _nearest(box: Box, geometry: Geometry, inside: NDArray[np.bool_]) -> int:
+    """Return the place of the patch inside the image whose centre is nearest to that of the box."""
+    rows, columns = np.indices(inside.shape)
+    x, y = np.vectorize(geometry.patch_centre)(rows, columns)
+    away = np.hypot(x - (box.x + box.w / 2), y - (box.y + box.h / 2))
+    return int(np.where(inside, away, np.inf).argmin())
 
 
 def _weights(label: FindingLabel, covered: FloatArray) -> FloatArray:

@@ -28,6 +28,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from patchclip_core.models.losses import bounded_scale
 from patchclip_core.models.network import (
     Answer,
     FindingsNetwork,
@@ -228,11 +229,11 @@ class Lrclr(FindingsNetwork):
         pairs, words, mask, groups = texts
         regions = self.select(images)
         direction = pairs[:, 0] - pairs[:, 1]  # (F, D)
-        scale = self.logit_scale.exp()
+        scale = bounded_scale(self.logit_scale)
         overall = scale * regions.overall @ direction.T + self.image_bias  # (B, F)
         similarity = self.local_similarity(regions, Sentences(pairs, words, mask))  # (B, S)
         of_sides = (similarity @ groups.T.to(similarity.dtype)).reshape(similarity.shape[0], -1, 2)  # (B, F, 2)
-        local = self.local_scale.exp() * (of_sides[..., 0] - of_sides[..., 1]) + self.image_bias
+        local = bounded_scale(self.local_scale) * (of_sides[..., 0] - of_sides[..., 1]) + self.image_bias
         alike = scale * torch.einsum("bpd,fd->bfp", regions.patches, direction) + self.patch_bias
         patches = both(alike, regions.significance[:, None])
         return LrclrOutput(overall, local, patches, regions.significance, (overall + local) / 2)

@@ -32,6 +32,7 @@ from torch import nn
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
+from patchclip_core.models.losses import bounded_scale
 from patchclip_core.models.network import Answer, FindingsNetwork, NetworkSettings, Texts, mean_of_readers, membership
 from patchclip_core.models.towers import Features, Tokens
 
@@ -164,7 +165,7 @@ class PatchClip(FindingsNetwork):
         Where the tower has N readers, the output is of N * B images: all as the first reads them, and so on.
         """
         read = self._read(images, texts)
-        scale, direction = self.logit_scale.exp(), texts[:, 0] - texts[:, 1]  # (F, D)
+        scale, direction = bounded_scale(self.logit_scale), texts[:, 0] - texts[:, 1]  # (F, D)
         suspicious = self._suspicious(read.placed, read.patch_logits, labelled)  # (B, F, W)
         sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
         return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, self._image(read))
@@ -183,7 +184,7 @@ class PatchClip(FindingsNetwork):
         tokens = self.look(images)
         patches = tokens.patches if self.settings.paper else self.image_tower.final_norm(tokens.patches)
         direction = texts[:, 0] - texts[:, 1]  # (F, D)
-        scale = self.logit_scale.exp()
+        scale = bounded_scale(self.logit_scale)
         return _Reading(
             overall=scale * self._overall(tokens.pooled) @ direction.T + self.image_bias,
             pooled=scale * self.patch_head(self.pooled_head(patches)) @ direction.T + self.image_bias,

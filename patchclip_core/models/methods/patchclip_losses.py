@@ -45,13 +45,25 @@ def patch_clip_loss(
 ) -> PatchClipLoss:
     """Return the loss of a batch. Nothing known gives 0 with a gradient of 0, not NaN. total: see `Total`."""
     weights = weights or LossWeights()
-    overall, pooled, sparse = (
+    overall, pooled = (
         masked_cross_entropy(logits, targets.image, targets.image_known, total)
-        for logits in (output.overall, output.pooled, output.sparse)
+        for logits in (output.overall, output.pooled)
     )
+    seen = targets.image_known if mode == "default" else targets.image_known & _selected_as_labelled(targets)
+    sparse = masked_cross_entropy(output.sparse, targets.image, seen, total)
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
     patches = patch_loss(output.patches, targets.patches, targets.patches_known, total, targets.weights)
     in_bags = output.patches if weights.bags else output.patches.detach()  # only told: nothing to differentiate
     bags = bag_loss(in_bags, targets.bags, weights.bag_patches, total)
     summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
     return PatchClipLoss(summed + weights.bags * bags, overall, pooled, patches, sparse, bags)
+
+
+def _selected_as_labelled(targets: Targets) -> torch.Tensor:
+    """Tell for which images and findings (B, F) the published sparse head sees in training what their label says.
+
+    It sees labelled patches, so nothing where a finding is absent. One that is present at an unknown place would show
+    it the same nothing, and ask for the opposite.
+    """
+    somewhere = (targets.image > 0) & ~((targets.patches >= 0.5) & targets.patches_known).any(dim=-1)
+    return ~somewhere

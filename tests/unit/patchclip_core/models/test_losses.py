@@ -19,7 +19,7 @@ from patchclip_core.models.losses import (
     report_contrastive_loss,
     summed_patch_loss,
 )
-from patchclip_core.models.methods.patchclip import PatchClipOutput
+from patchclip_core.models.methods.patchclip import Mode, PatchClipOutput
 from patchclip_core.models.methods.patchclip_losses import patch_clip_loss
 from patchclip_core.places.targets import Targets
 
@@ -332,3 +332,22 @@ def test_a_loss_of_what_is_unknown_beyond_a_box_moves_no_patch_there() -> None:
 
     assert logits.grad is not None
     assert logits.grad[0, 0].ne(0).tolist() == [True, True, False, False]
+
+
+def test_the_published_sparse_head_is_never_asked_for_opposites_of_one_empty_selection() -> None:
+    """An image that shows a finding at an unknown place has no labelled patch, as one without the finding has none."""
+    output, targets = random_output(0), random_targets(0)
+    somewhere = replace(targets, image=torch.ones_like(targets.image), patches=torch.zeros_like(targets.patches))
+    absent = replace(somewhere, image=torch.zeros_like(targets.image))
+    marked = replace(somewhere, patches=torch.ones_like(targets.patches), patches_known=torch.ones_like(targets.bags))
+
+    by_mode = {
+        mode: [patch_clip_loss(output, each, mode).sparse for each in (somewhere, absent, marked)] for mode in MODES
+    }
+
+    assert by_mode["paper"][0] == 0.0
+    assert min(by_mode["paper"][1:] + by_mode["default"]) > 0.0
+    assert torch.equal(by_mode["paper"][2], by_mode["default"][2])
+
+
+MODES: tuple[Mode, ...] = ("paper", "default")

@@ -153,3 +153,69 @@ def test_what_surrounds_marked_boxes_counts_by_its_weight_and_boxes_whole() -> N
     assert targets.patches_known.all()
     assert weights[:2, 0].tolist() == [0.5, 0.5]
     assert weights[2:].unique().tolist() == pytest.approx([0.15])  # type: ignore[no-untyped-call]  # torch's
+
+
+PAPER = PreprocessSettings(input_px=900, grid=PatchGrid(16, 16, 56.0, 29.5))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    side=st.sampled_from([1.0, 6.0, 25.0, 38.0, 45.0, 60.0]),
+    x=st.floats(0, 1),
+    y=st.floats(0, 1),
+    shape=st.sampled_from([(900, 900), (900, 620), (500, 900), (2000, 1700)]),
+)
+def test_a_box_smaller_than_a_patch_makes_the_patch_positive_that_it_covers_most(
+    side: float, x: float, y: float, shape: tuple[int, int]
+) -> None:
+    """Also at the image's borders, where a patch may have its centre in the padding."""
+    rows, columns = shape
+    geometry = letterbox(rows, columns, 1.0, PAPER)
+    box = Box(x * (columns - side), y * (rows - side), side, side)
+
+    targets = make_targets([[FindingLabel(True, (box,), rest=0.0)]], [geometry], whole=True)
+
+    positive = targets.patches[0, 0].numpy().reshape(16, 16) == 1.0
+    inside, covered = inside_image(geometry), box_coverage([box], geometry)
+    assert positive[inside].any()
+    assert bool(targets.patches_known[0, 0].numpy().reshape(16, 16)[positive & inside].all())
+    best = np.where(inside, covered, 0.0)
+    if 0 < best.max() < 0.5:
+        assert (positive & inside).sum() == 1
+        assert best[positive & inside] == pytest.approx(best.max())
+
+
+@pytest.mark.parametrize("side", [25.0, 38.0, 45.0])
+def test_at_the_paper_s_size_small_boxes_leave_no_sheet_of_negatives(side: float) -> None:
+    geometry = letterbox(900, 900, 1.0, PAPER)
+    places = np.linspace(0, 900 - side, 37)
+    labels = [[FindingLabel(True, (Box(float(x), float(y), side, side),))] for x in places for y in places[::6]]
+
+    targets = make_targets(labels, [geometry] * len(labels), whole=True)
+
+    assert bool((targets.patches == 1.0).any(dim=-1).all())
+    assert set(targets.patches.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_a_large_box_has_the_patches_that_it_covers_by_half_and_no_others() -> None:
+    box = Box(40, 100, 333, 170)
+
+    soft = make_targets([[FindingLabel(True, (box,))]], [SQUARE])
+    hard = make_targets([[FindingLabel(True, (box,))]], [SQUARE], whole=True)
+
+    assert torch.equal(hard.patches, (soft.patches >= 0.5).float())
+    assert torch.equal(hard.patches_known, soft.patches_known)
+
+
+def test_a_box_outside_of_the_image_makes_no_patch_positive() -> None:
+    targets = make_targets([[FindingLabel(True, (Box(2000, 2000, 10, 10),))]], [SQUARE], whole=True)
+
+    assert not bool(targets.patches.any())
+
+
+def test_of_two_boxes_the_small_one_is_positive_too() -> None:
+    large, small = Box(64, 64, 200, 200), Box(700, 700, 10, 10)
+
+    targets = make_targets([[FindingLabel(True, (large, small))]], [SQUARE], whole=True)
+
+    assert targets.patches[0, 0].reshape(14, 14)[11, 11] == 1.0

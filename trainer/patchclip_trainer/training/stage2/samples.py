@@ -152,12 +152,11 @@ def targets_of(
     """
     keys = [finding.key for finding in samples.findings]
     labels = [view.labels(keys, samples.labels[int(index)]) for index, view in zip(indices, views, strict=True)]
-    targets = make_targets(labels, [replace(view.geometry, grid=grid) for view in views])
+    targets = make_targets(labels, [replace(view.geometry, grid=grid) for view in views], whole=hard)
     by_text = torch.tensor([samples.text_mined[int(index)] for index in indices])  # (B, F)
     localised = torch.tensor([finding.extent == "localised" for finding in samples.findings])  # (F,)
     return replace(
         targets,
-        patches=(targets.patches >= 0.5).float() if hard else targets.patches,
         patches_known=targets.patches_known & ~by_text[..., None],
         bags=targets.bags & localised[:, None],
     )

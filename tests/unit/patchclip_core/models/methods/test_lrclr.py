@@ -250,3 +250,15 @@ def test_stage_2_trains_selection_interaction_and_projections_over_frozen_towers
         "patch_bias",
     }
     assert trained == new | {"visual_projection", "logit_scale"}
+
+
+def test_both_scales_are_at_most_a_hundred() -> None:
+    network, outputs = small().eval(), []
+    for scale in (math.log(100), 9.0):
+        with torch.no_grad():
+            network.logit_scale.fill_(scale)
+            network.local_scale.fill_(scale)
+            outputs.append(network(with_squares([(1, 1), None], 1.0), findings(network)))
+
+    assert torch.allclose(outputs[0].overall, outputs[1].overall, rtol=1e-5)
+    assert torch.allclose(outputs[0].local, outputs[1].local, rtol=1e-5)

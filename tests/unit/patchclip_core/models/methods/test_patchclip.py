@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -289,3 +290,19 @@ def test_a_few_steps_put_the_finding_where_it_is() -> None:
 def test_settings_that_make_no_network_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         tiny(**changes)
+
+
+@pytest.mark.parametrize("mode", ["default", "paper"])
+def test_the_scale_of_all_heads_is_at_most_a_hundred(mode: Mode) -> None:
+    """As CLIP's, in stage 2 as in stage 1: beyond that, neither logits nor probabilities change."""
+    network = tiny(mode).eval()
+    outputs = []
+    for scale in (math.log(100), 9.0):
+        with torch.no_grad():
+            network.logit_scale.fill_(scale)
+            outputs.append(network(images(), texts()))
+
+    for name in ("overall", "pooled", "patches", "sparse"):
+        bounded, beyond = (getattr(output, name) for output in outputs)
+        assert float(beyond.abs().max()) <= 200.01
+        assert torch.allclose(bounded, beyond, rtol=1e-5)
