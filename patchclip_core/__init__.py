@@ -18,6 +18,7 @@ from patchclip_core.values.results import (
     PatchGrid,
     Radiograph,
     Region,
+    Sensitivity,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "PatchGrid",
     "Radiograph",
     "Region",
+    "Sensitivity",
     "load",
     "warm_up",
 ]

@@ -11,13 +11,14 @@ from PIL import ImageDraw
 from patchclip_core.drawing.palette import BRIGHT, DIM, FAINT, WARNING, Colour
 from patchclip_core.drawing.text import Column, Font, Line, drawable, font, wrapped
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity
+from patchclip_core.values.results import Finding, Findings, FindingState
 from patchclip_core.values.wording import (
     RESEARCH_STATEMENT,
     Wording,
     calibration_line,
     model_line,
     percent,
+    sensitivity_line,
     training_line,
 )
 
@@ -29,6 +30,16 @@ _HEAD_PX: Final = 112
 _ROW_PX: Final = 90
 _BETWEEN_NOTES_PX: Final = 8
 _NAME_SIZES_PX: Final = (26, 22, 18)
+_SMALL_PX: Final = 16
+_STATE_WORDS: Final = {
+    FindingState.PRESENT: "present",
+    FindingState.ABSENT: "absent",
+    FindingState.NOT_SEEN: "not seen",  # a note below says by whom, and what it means
+}
+_NOT_SEEN_NOTE: Final = (
+    "Not seen by this model: that does not mean absent. The sensitivity says in how many images with the finding it "
+    "was seen."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +62,7 @@ class Legend:
     ) -> Legend:
         """Lay a legend out. remarks: what there is to say of the image, in English."""
         column = replace(_COLUMN, scale=scale)
-        notes = tuple(column.lines(note, colour) for note, colour in _notes(remarks, findings.model, wording))
+        notes = tuple(column.lines(note, colour) for note, colour in _notes(remarks, findings, wording))
         return Legend(findings, definitions, wording, notes, column)
 
     @property
@@ -106,8 +117,7 @@ class Legend:
             self._draw_name(draw, left, right, y, name, self.wording.say("not evaluated"), DIM, DIM)
             draw.rounded_rectangle((left, top, right, bottom), radius=px(5), outline=FAINT)
             return
-        state = "experimental" if finding.experimental and not present else str(finding.state)
-        said = f"{self.wording.say(state)}  {percent(finding.probability)}"
+        said = f"{self.wording.say(_STATE_WORDS[finding.state])}  {percent(finding.probability)}"
         self._draw_name(draw, left, right, y, name, said, BRIGHT if present else DIM, colour)
         draw.rounded_rectangle((left, top, right, bottom), radius=px(5), fill=FAINT)
         filled = left + max(px(10), round((right - left) * finding.probability))
@@ -115,7 +125,13 @@ class Legend:
         mark = left + round((right - left) * finding.threshold)
         draw.line((mark, top - px(5), mark, bottom + px(5)), fill=BRIGHT, width=max(1, px(2)))
         below = min(max(mark, left + px(24)), right - px(24)), bottom + px(7)
-        draw.text(below, percent(finding.threshold), font=self._font(16), fill=DIM, anchor="ma")
+        draw.text(below, percent(finding.threshold), font=self._font(_SMALL_PX), fill=DIM, anchor="ma")
+        if not present:
+            # On the side of the threshold that has more room.
+            at_left = mark - left > right - mark
+            at, anchor = (left, "la") if at_left else (right, "ra")
+            measured = drawable(sensitivity_line(finding, self.wording))
+            draw.text((at, bottom + px(7)), measured, font=self._font(_SMALL_PX), fill=BRIGHT, anchor=anchor)
 
     def _draw_name(
         self,
@@ -147,10 +163,13 @@ class Legend:
             draw.text((start, middle), line, font=font(size), fill=colour, anchor="lm")
 
 
-def _notes(remarks: Iterable[str], model: ModelIdentity, wording: Wording) -> Iterator[tuple[str, Colour]]:
+def _notes(remarks: Iterable[str], findings: Findings, wording: Wording) -> Iterator[tuple[str, Colour]]:
     """Yield the sentences at the bottom and their colours."""
+    model = findings.model
     for remark in remarks:
         yield wording.repeat(remark), BRIGHT
+    if any(finding.state is FindingState.NOT_SEEN for finding in findings):
+        yield wording.say(_NOT_SEEN_NOTE), BRIGHT
     yield model_line(model, wording), DIM
     if model.statement:
         yield wording.repeat(model.statement), DIM

@@ -27,6 +27,7 @@ from patchclip_core.values.results import (
     ModelIdentity,
     Radiograph,
     Region,
+    verdict,
 )
 
 _ABSENCE_BY_TEXT = "asked by text alone: that it was not found does not say that it is absent"
@@ -175,36 +176,43 @@ class NetworkAnalyzer:
         for index, (card, probabilities) in enumerate(zip(self._asked, expit(map_logits), strict=True)):
             patch_map = smoothed(probabilities, geometry, card.smoothing_patches * divided)
             experimental = index >= len(self._own)
-            items.append(_finding(card, experimental, float(image_logits[index]), patch_map, geometry))
+            items.append(self._finding(card, experimental, float(image_logits[index]), patch_map, geometry))
         return Findings(tuple(items), geometry, self.identity, radiograph.remarks)
 
-
-def _finding(
-    card: FindingCard, experimental: bool, image_logit: float, probabilities: FloatArray, geometry: Geometry
-) -> Finding:
-    """Decide on one finding of one image."""
-    if card.not_evaluated:
-        return Finding(card.key, FindingState.NOT_EVALUATED, None, None, reason=card.not_evaluated)
-    probability = float(Calibration(card.temperature, card.bias).probability(np.array(image_logit)))
-    patch_map = probabilities if card.extent == "localised" else None
-    if probability < card.threshold:
-        if experimental:
+    def _finding(
+        self,
+        card: FindingCard,
+        experimental: bool,
+        image_logit: float,
+        probabilities: FloatArray,
+        geometry: Geometry,
+    ) -> Finding:
+        """Decide on one finding of one image."""
+        if card.not_evaluated:
+            return Finding(card.key, FindingState.NOT_EVALUATED, None, None, reason=card.not_evaluated)
+        probability = float(Calibration(card.temperature, card.bias).probability(np.array(image_logit)))
+        lookalikes = self._card.unevaluated_lookalikes(card)
+        state = verdict(probability, card.threshold, card.sensitivity, self._card.useful_sensitivity, lookalikes)
+        patch_map = probabilities if card.extent == "localised" else None
+        if experimental and state is not FindingState.PRESENT:
             return Finding(
                 card.key, FindingState.NOT_EVALUATED, None, None, patch_map, reason=_ABSENCE_BY_TEXT, experimental=True
             )
         regions: tuple[Region, ...] = ()
-    else:
-        regions = find_regions(patch_map, geometry, card.region_threshold) if patch_map is not None else ()
-    return Finding(
-        key=card.key,
-        state=FindingState.PRESENT if probability >= card.threshold else FindingState.ABSENT,
-        probability=probability,
-        threshold=card.threshold,
-        patch_map=patch_map,
-        regions=regions,
-        experimental=experimental,
-        region_threshold=card.region_threshold,
-    )
+        if state is FindingState.PRESENT and patch_map is not None:
+            regions = find_regions(patch_map, geometry, card.region_threshold)
+        return Finding(
+            key=card.key,
+            state=state,
+            probability=probability,
+            threshold=card.threshold,
+            patch_map=patch_map,
+            regions=regions,
+            experimental=experimental,
+            region_threshold=card.region_threshold,
+            sensitivity=card.sensitivity,
+            lookalikes=lookalikes,
+        )
 
 
 def _card_of(definition: FindingDefinition) -> FindingCard:

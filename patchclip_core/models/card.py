@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.values.definitions import NonEmpty
-from patchclip_core.values.results import ModelIdentity
+from patchclip_core.values.results import USEFUL_SENSITIVITY, ModelIdentity, Sensitivity
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -94,12 +94,24 @@ class FindingCard(BaseModel):
     """False: trained and measured, but an analysis says nothing of it."""
     trained_on: TrainingCounts | None = None
     """None: nothing that counts images by finding, such as pairs of images and texts."""
+    lookalikes: tuple[str, ...] = ()
+    """Keys of findings that may be seen as this one: where the model does not evaluate one of them, this one is never
+    said to be absent."""
     not_evaluated: str = ""
     """Why the finding is never said to be present or absent, such as too little evidence; empty: it is decided."""
     evidence: Evidence | None = None
     """What is known of how well it is found; None: nothing."""
     held_out: Evidence | None = None
     """The same of these very weights, on images that no fold and no choice had a part in; None: there were none."""
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        """What was measured at the threshold; None: nothing."""
+        if self.evidence is None or (measured := self.evidence.sensitivity) is None:
+            return None
+        return Sensitivity(
+            measured.value, measured.low, measured.high, self.evidence.positives, self.evidence.judged_by
+        )
 
 
 class Provenance(BaseModel):
@@ -150,6 +162,9 @@ class ModelCard(BaseModel):
     statement: NonEmpty
     """One sentence for the reader of a result: what the weights are and are not for."""
     preprocess: PreprocessSettings
+    useful_sensitivity: Annotated[float, Field(gt=0, le=1)] = USEFUL_SENSITIVITY
+    """A finding below its threshold is said to be absent where the lower end of its measured sensitivity's interval
+    reaches this; else it is not seen by this model."""
     mirrored: bool = False
     """Whether an analysis also looks at the mirror image, and takes the mean: it costs a second pass."""
     findings: Annotated[tuple[FindingCard, ...], Field(min_length=1)]
@@ -164,6 +179,11 @@ class ModelCard(BaseModel):
         if foreign := [name for name in self.weights_files if Path(name).name != name]:
             raise ValueError(f"weights files lie beside the card, these do not: {', '.join(foreign)}")
         return self
+
+    def unevaluated_lookalikes(self, finding: FindingCard) -> tuple[str, ...]:
+        """Return the keys of findings that may be seen as this one and of which the model says nothing."""
+        decided = {each.key for each in self.findings if each.reported and not each.not_evaluated}
+        return tuple(key for key in finding.lookalikes if key not in decided)
 
     @property
     def identity(self) -> ModelIdentity:

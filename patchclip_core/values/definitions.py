@@ -48,6 +48,9 @@ class FindingDefinition(BaseModel):
     """'image': a finding that has no particular place; it gets no regions."""
     reported: bool = True
     """False: trained and measured like the others, but a helper of theirs: nothing is said of it to a reader."""
+    lookalikes: tuple[str, ...] = ()
+    """Keys of findings that a reader may see as this one. Where a model does not evaluate one of them, it does not say
+    that this finding is absent."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Operating point where a checkpoint's card has none."""
     positive: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
@@ -78,6 +81,9 @@ class FindingsFile(BaseModel):
         doubled = sorted({key for key in keys if keys.count(key) > 1})
         if doubled:
             raise ValueError(f"defined twice: {', '.join(doubled)}")
+        for finding in self.findings:
+            if unknown := sorted({*finding.lookalikes} - {*keys}):
+                raise ValueError(f"lookalikes of {finding.key} that are not defined: {', '.join(unknown)}")
         return self
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from math import sqrt
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,11 +139,70 @@ class Geometry:
 
 
 class FindingState(StrEnum):
-    """What is said of a finding. NOT_EVALUATED is a third thing, not a weak ABSENT."""
+    """What is said of a finding: its verdict, in the word that every result uses.
+
+    NOT_SEEN: below the operating point, by a model of which it is not known that it finds nearly all of them; no
+    absence. NOT_EVALUATED is a fourth thing, not a weak ABSENT.
+    """
 
     PRESENT = "present"
     ABSENT = "absent"
+    NOT_SEEN = "not seen by this model"
     NOT_EVALUATED = "not evaluated"
+
+
+_Z_95: Final = 1.96
+USEFUL_SENSITIVITY: Final = 0.9
+"""What the lower end of a sensitivity's interval has to reach before an absence is said, where a card says no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """The part of images with a finding that a model called present, at its operating point, on images not trained on.
+
+    low, high: ends of its 95 % interval, None where it has none. positives: images with the finding. judged_by: who
+    says that they have it.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    positives: int
+    judged_by: str
+
+    @property
+    def at_least(self) -> float:
+        """What the model finds at the very least: the lower end of the interval, 0 where it has none.
+
+        A bootstrap has no width where every image was found; there Wilson's interval speaks, which knows how few
+        images these were (all of 35 say 90 %).
+        """
+        if self.low is None or self.positives <= 0:
+            return 0.0
+        n, p, z = self.positives, self.value, _Z_95
+        half = z * sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        return min(self.low, (p + z**2 / (2 * n) - half) / (1 + z**2 / n))
+
+
+def verdict(
+    probability: float,
+    threshold: float,
+    sensitivity: Sensitivity | None = None,
+    useful: float = USEFUL_SENSITIVITY,
+    lookalikes: Sequence[str] = (),
+) -> FindingState:
+    """Decide what is said of an evaluated finding; the one place where an absence is.
+
+    A finding below its threshold is absent only where the model finds nearly all of its kind (the lower end of the
+    measured sensitivity's interval reaches `useful`), and where no finding that looks like it went unevaluated.
+
+    sensitivity: None where it was never measured. lookalikes: findings that look like this one and that the model
+    does not evaluate.
+    """
+    if probability >= threshold:
+        return FindingState.PRESENT
+    finds_nearly_all = sensitivity is not None and sensitivity.at_least >= useful
+    return FindingState.ABSENT if finds_nearly_all and not lookalikes else FindingState.NOT_SEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +233,8 @@ class Finding:
     regions: only for a present finding, highest score first; empty when the model names no place.
     reason: why the finding was not evaluated, in plain language.
     experimental: asked by free text at run time; never reported as absent.
+    sensitivity: what was measured of the model at this operating point; None where nothing was.
+    lookalikes: keys of findings that look like this one and that the model does not evaluate.
     """
 
     key: str
@@ -184,6 +246,8 @@ class Finding:
     reason: str | None = None
     experimental: bool = False
     region_threshold: float = 0.5
+    sensitivity: Sensitivity | None = None
+    lookalikes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state is FindingState.NOT_EVALUATED:
@@ -195,6 +259,8 @@ class Finding:
             raise ValueError(f"{self.key}: only a present finding has regions")
         if self.experimental and self.state is FindingState.ABSENT:
             raise ValueError(f"{self.key}: an experimental finding is never reported as absent")
+        if self.state is FindingState.ABSENT and (self.sensitivity is None or self.lookalikes):
+            raise ValueError(f"{self.key}: an absence has a measured sensitivity and no lookalike left open")
 
 
 @dataclass(frozen=True, slots=True)

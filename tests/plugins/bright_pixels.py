@@ -20,7 +20,7 @@ from patchclip_core.checkpoints.checkpoint import digest_of, write_card
 from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
 from patchclip_core.places.preprocess import PreprocessSettings, fit
 from patchclip_core.places.regions import find_regions
-from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph
+from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph, verdict
 
 GRID = PatchGrid(rows=32, columns=32, pitch_px=16.0, centre_px=8.0)
 BRIGHT = 0.75
@@ -53,15 +53,16 @@ class BrightPixels:
         bright = (grey >= self._bright).reshape(GRID.rows, pitch, GRID.columns, pitch)
         patch_map = bright.mean(axis=(1, 3)).astype(np.float32)
         regions = find_regions(patch_map, geometry)
+        probability = float(patch_map.max()) * 0.96 + 0.02
         opacity = Finding(
             key="opacity",
-            state=FindingState.PRESENT if regions else FindingState.ABSENT,
-            probability=float(patch_map.max()) * 0.96 + 0.02,
+            state=verdict(probability, 0.5),
+            probability=probability,
             threshold=0.5,
             patch_map=patch_map,
             regions=regions,
         )
-        effusion = Finding("pleural_effusion", FindingState.ABSENT, 0.02, 0.5, patch_map=np.zeros_like(patch_map))
+        effusion = Finding("pleural_effusion", verdict(0.02, 0.5), 0.02, 0.5, patch_map=np.zeros_like(patch_map))
         pneumothorax = Finding(
             "pneumothorax", FindingState.NOT_EVALUATED, None, None, reason="this model does not look for pneumothorax"
         )

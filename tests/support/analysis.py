@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, Radiograph
+from patchclip_core.values.results import Findings, ModelIdentity, Radiograph
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
@@ -21,7 +21,7 @@ from patchclip_node.ports.spool import Spool
 from patchclip_node.services.analyse import ResultIssuer
 from tests.peers.radiographs import radiograph
 from tests.support.fakes import START
-from tests.support.synthetic import FULL_RANGE, UNTRAINED, geometry, localised
+from tests.support.synthetic import FULL_RANGE, UNTRAINED, absent, geometry, localised
 
 
 @dataclass
@@ -45,9 +45,7 @@ class OpacityEverywhere:
     def _findings(self, image: Radiograph) -> Findings:
         form = geometry(image.rows, image.columns)
         items = [
-            localised(key, [(2, 3, 3, 3)], form)
-            if key == "opacity" and image.pixels.max() > 0.9
-            else Finding(key, FindingState.ABSENT, 0.1, 0.5)
+            localised(key, [(2, 3, 3, 3)], form) if key == "opacity" and image.pixels.max() > 0.9 else absent(key, 0.1)
             for key in self.finding_keys
         ]
         return Findings(tuple(items), form, self.identity, image.remarks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import glob, has_magic
@@ -24,7 +24,7 @@ from patchclip_node.domain.variants import ResultKind
 from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, ProfileSettings, read_settings
 
 if TYPE_CHECKING:
-    from patchclip_core.values.results import ModelIdentity
+    from patchclip_core.values.results import Findings, ModelIdentity
     from patchclip_node.results.findings_json import DocumentedImage
     from patchclip_node.services.analyse import StudyOutcome
 
@@ -190,7 +190,7 @@ def _write_document(written: Sequence[_Written], identity: ModelIdentity, settin
 
 def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
     from patchclip_core.values.definitions import load_findings
-    from patchclip_core.values.wording import model_line, percent
+    from patchclip_core.values.wording import model_line
     from patchclip_node.results.phrases import Phrases
 
     names = {key: definition.name for key, definition in load_findings(settings.findings_file).items()}
@@ -202,16 +202,32 @@ def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeS
             if entry.analysed is None:
                 table.add_row(Text(entry.file), Text(f"not analysed: {entry.reason}", style="yellow"), "")
                 continue
-            present = entry.analysed.findings.present
-            found = ", ".join(f"{names[finding.key]} {percent(finding.probability or 0.0)}" for finding in present)
             of_image = Text("\n".join(entry.objects))
-            table.add_row(Text(entry.file), Text(found or "nothing above its threshold"), of_image)
+            table.add_row(Text(entry.file), Text("\n".join(_said(entry.analysed.findings, names))), of_image)
         if study.objects:
             table.add_row("", Text("of the whole study", style="dim"), Text("\n".join(study.objects)))
     terminal = console()
     terminal.print(table)
     terminal.print(Text(f"model {model_line(identity)}. " + " ".join(Phrases().honesty(identity)), style="bold yellow"))
     terminal.print(Text(f"everything in numbers: {out / 'findings.json'}"))
+
+
+def _said(findings: Findings, names: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is said of an image: first what is present, then all else: silence would be read as absence."""
+    from patchclip_core.values.results import FindingState
+    from patchclip_core.values.wording import percent, sensitivity_line
+    from patchclip_node.services.study_summary import NOTHING_SEEN
+
+    found = (f"{names[finding.key]} {percent(finding.probability or 0.0)}" for finding in findings.present)
+    yield ", ".join(found) or NOTHING_SEEN
+    for state in FindingState:
+        others = [finding for finding in findings if finding.state is state is not FindingState.PRESENT]
+        if state is FindingState.NOT_EVALUATED:
+            said = [names[finding.key] for finding in others]
+        else:
+            said = [f"{names[finding.key]} ({sensitivity_line(finding)})" for finding in others]
+        if said:
+            yield f"{state}: {', '.join(said)}"
 
 
 def _expanded(sources: Sequence[str]) -> Iterator[Path]:

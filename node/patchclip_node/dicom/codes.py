@@ -31,6 +31,8 @@ SOURCE_OF_PROCESSING: Final = Code("121322", "DCM", "Source of Image Processing 
 
 PRESENT: Final = Code("52101004", "SCT", "Present")
 ABSENT: Final = Code("272519000", "SCT", "Absent")
+UNDETERMINED: Final = Code("373068000", "SCT", "Undetermined")
+"""Not seen by a model that misses too many to say that it is absent; CID 240 'Present-Absent' has the three."""
 NOT_ATTEMPTED: Final = Code("111225", "DCM", "Not Attempted")
 """CID 6042 'Status of Results'."""
 

@@ -89,6 +89,10 @@ def _finding(finding: Finding, definition: FindingDefinition, facts: SourceFacts
             for shown, region in zip(said.regions, finding.regions, strict=True)
         ],
     }
+    if (measured := finding.sensitivity) is not None:
+        entry["sensitivity"] = asdict(measured)
+    if finding.lookalikes:
+        entry["lookalikes"] = list(finding.lookalikes)
     if finding.reason:
         entry["reason"] = finding.reason
     if finding.experimental:

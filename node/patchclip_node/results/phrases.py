@@ -17,6 +17,7 @@ from patchclip_core.values.wording import (
     model_line,
     percent,
     training_line,
+    what_it_rests_on,
 )
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.facts import AnalysedImage, SkippedImage, SourceFacts
@@ -25,7 +26,8 @@ SIDE_NOT_STATED: Final = "Left and right are those of the image; its header does
 
 _STATE_LINES: Final = {
     FindingState.PRESENT: "{name}: present, probability {probability}, threshold {threshold}",
-    FindingState.ABSENT: "{name}: absent, probability {probability}, threshold {threshold}",
+    FindingState.ABSENT: "{name}: absent, probability {probability}, threshold {threshold}; {basis}",
+    FindingState.NOT_SEEN: "{name}: not seen by this model, probability {probability}, threshold {threshold}; {basis}",
 }
 
 
@@ -87,6 +89,7 @@ class Phrases:
             name=name,
             probability=percent(finding.probability),
             threshold=percent(finding.threshold),
+            basis=what_it_rests_on(finding, self.definitions, self.wording),
         )
         return f"{line} ({self.say('asked by free text, experimental')})" if finding.experimental else line
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from patchclip_core.values.results import ModelIdentity
+from patchclip_core.values.results import FindingState, ModelIdentity
 from patchclip_node.domain.records import StudyRecord
+
+NOTHING_SEEN: Final = "nothing above its threshold, which rules nothing out"
+"""What is said in one line of images without a present finding."""
 
 
 class _Value(BaseModel):
@@ -26,11 +29,14 @@ class RegionSummary(_Value):
 
 
 class FindingSummary(_Value):
-    """One finding of one image; the fields of `patchclip_core.values.results.Finding` without its map."""
+    """One finding of one image; the fields of `patchclip_core.values.results.Finding` without its map.
+
+    reason: why it was not evaluated, or what its absence, or its not being seen, rests on.
+    """
 
     key: str
     name: str
-    state: Literal["present", "absent", "not evaluated"]
+    state: FindingState
     probability: float | None
     threshold: float | None
     reason: str | None
@@ -87,8 +93,8 @@ def outcome_line(study: StudyRecord) -> str:
     present: dict[str, float] = {}
     for image in summary.images:
         for finding in image.findings:
-            if finding.state == "present" and finding.probability is not None:
+            if finding.state is FindingState.PRESENT and finding.probability is not None:
                 present[finding.name] = max(finding.probability, present.get(finding.name, 0.0))
     by_probability = sorted(present.items(), key=lambda item: -item[1])
-    line = ", ".join(f"{name} {value:.0%}" for name, value in by_probability) or "nothing above its threshold"
+    line = ", ".join(f"{name} {value:.0%}" for name, value in by_probability) or NOTHING_SEEN
     return line if summary.model.trained else f"untrained model, without meaning: {line}"

@@ -16,7 +16,10 @@ import patchclip_trainer
 from patchclip_core.checkpoints.checkpoint import find, read_card
 from patchclip_core.errors import WordingFileError
 from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import Finding, FindingState
 from patchclip_core.values.wording import ENGLISH, Wording, languages, load_wordings
+from patchclip_node.results.phrases import Phrases
+from tests.support.synthetic import MISSES_MANY, absent, not_seen
 
 WORDINGS = load_wordings()
 OTHERS = [language for language in WORDINGS if language != "en"]
@@ -175,10 +178,27 @@ def test_the_shipped_model_says_in_every_language_why_it_does_not_evaluate_a_fin
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_sentence_of_results_and_pictures_is_translated(language: str) -> None:
-    said = {*said_in(NODE / "results"), *said_in(CORE / "drawing")}
+    said = {*said_in(NODE / "results"), *said_in(CORE / "drawing"), *said_in(CORE / "values")}
 
     assert len(said) > 20
     assert said - set(WORDINGS[language].sentences) == set()
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("state", FindingState)
+def test_every_verdict_is_said_in_every_language(language: str, state: FindingState) -> None:
+    name = "cardiomegaly"
+    below = absent(name) if state is FindingState.ABSENT else not_seen(name, MISSES_MANY, ("nodule_mass",))
+    above = Finding(name, FindingState.PRESENT, 0.9, 0.5)
+    silent = Finding(name, FindingState.NOT_EVALUATED, None, None, reason="it was not predicted in cross-validation")
+    finding = {FindingState.PRESENT: above, FindingState.NOT_EVALUATED: silent}.get(state, below)
+    definitions = {key: one.in_language(language) for key, one in load_findings().items()}
+
+    english = Phrases(ENGLISH, load_findings()).state_line(finding)
+    other = Phrases(WORDINGS[language], definitions).state_line(finding)
+
+    assert english.startswith(f"{name}: {state}, ")
+    assert not re.search(r"\b(seen|with|by|probability|threshold|sensitivity|evaluated|predicted)\b", other)
 
 
 @pytest.mark.parametrize("language", OTHERS)

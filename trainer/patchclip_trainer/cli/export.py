@@ -44,6 +44,16 @@ def export(
             "--least", min=5, metavar="N", help="Images with and without a finding that it takes to say anything of it."
         ),
     ] = 10,
+    useful_sensitivity: Annotated[
+        float,
+        typer.Option(
+            "--useful-sensitivity",
+            min=0.5,
+            max=1.0,
+            metavar="RATE",
+            help="What the lower end of a sensitivity's interval has to reach before an absence is said.",
+        ),
+    ] = 0.9,
     statement: Annotated[
         str | None,
         typer.Option("--statement", metavar="TEXT", help="What a reader of a result must know of these weights."),
@@ -86,6 +96,7 @@ def export(
         rule=Rule.parse(operating_point),
         region_false_positives=region_false_positives,
         least=least,
+        useful_sensitivity=useful_sensitivity,
         statement=statement or STATEMENT,
         version=version,
         label_domains=label_domains,

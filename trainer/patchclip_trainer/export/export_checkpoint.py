@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
+from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import USEFUL_SENSITIVITY
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import mean_box_prior, write_mean_boxes
 from patchclip_trainer.evaluation.calibrated import CalibrationPair
@@ -46,6 +48,7 @@ class ExportSettings:
     may have. least: images with and without a finding, and boxed images, below which nothing is said of it.
     held_out: the part of the data that the exported weights are tried on. scorings: the list that this look at it is
     added to; default: beside the export.
+    useful_sensitivity: what the lower end of a sensitivity's interval has to reach before an absence is said.
     """
 
     checkpoint: Path
@@ -54,6 +57,7 @@ class ExportSettings:
     rule: Rule = field(default_factory=Rule)
     region_false_positives: float = 0.5
     least: int = 10
+    useful_sensitivity: float = USEFUL_SENSITIVITY
     statement: str = STATEMENT
     version: str | None = None
     label_domains: Path | None = None
@@ -101,7 +105,8 @@ def export_checkpoint(settings: ExportSettings, out: Path, progress: Progress) -
             "calibrated": any(not finding.not_evaluated for finding in findings),
             "calibration": _calibration(predicted, folds, settings),
             "statement": settings.statement,
-            "findings": tuple(findings),
+            "useful_sensitivity": settings.useful_sensitivity,
+            "findings": tuple(map(_with_lookalikes, findings)),
         }
     )
     part = out.with_name(out.name + ".part")
@@ -272,6 +277,12 @@ def _with_place(
     low = None if region_sensitivity is None else region_sensitivity.low
     kept = {"region_threshold": point.threshold} if low is not None and low > 0 else {"extent": "image"}
     return finding.model_copy(update={**kept, "evidence": finding.evidence.model_copy(update=place)})
+
+
+def _with_lookalikes(finding: FindingCard) -> FindingCard:
+    """Return a finding with those that may be seen as it, as the shipped findings file has them."""
+    definition = load_findings().get(finding.key)
+    return finding.model_copy(update={"lookalikes": definition.lookalikes}) if definition else finding
 
 
 def _calibration(predicted: Measured, folds: OutOfFold, settings: ExportSettings) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_core.values.definitions import load_findings
+from patchclip_core.values.results import FindingState, verdict
 
 MODEL_CARD_FILE = "README.md"
 
@@ -46,6 +47,7 @@ def describe(card: ModelCard) -> str:
             ),
             [_image_row(finding) for finding in decided],
         ),
+        _absence(card, decided),
         "## Where it points",
         "Mean sensitivity: over lesions, at 0.125 to 2 false positives an image. Regions: as shown, in images called "
         "present. A finding that is not listed here is reported without a place.",
@@ -87,6 +89,22 @@ def describe(card: ModelCard) -> str:
     if unsaid := [_name(finding) for finding in card.findings if not finding.reported]:
         parts.append(f"Learned and measured, but not reported: {', '.join(unsaid)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def _absence(card: ModelCard, decided: Sequence[FindingCard]) -> str:
+    below = {
+        _name(each): verdict(
+            0.0, each.threshold, each.sensitivity, card.useful_sensitivity, card.unevaluated_lookalikes(each)
+        )
+        for each in decided
+        if each.reported
+    }
+    said = ", ".join(name for name, state in below.items() if state is FindingState.ABSENT)
+    return (
+        "Below its threshold a finding is said to be absent where the lower end of its sensitivity's interval reaches "
+        f"{card.useful_sensitivity:g} and no finding that looks like it goes unevaluated, else not seen by this model. "
+        f"Said to be absent: {said or 'none'}."
+    )
 
 
 def _counts(card: ModelCard) -> list[str]:

@@ -1,8 +1,8 @@
 """The structured report of a study: TID 1500 Imaging Measurement Report (PS3.16), or a page where nothing has a place.
 
 A present finding with regions is a measurement group (TID 1410) for each region; there is at least one. All else
-(present without a place, absent, not evaluated) is a qualitative evaluation at the root, since viewers fail on groups
-without a region.
+(present without a place, absent, not seen, not evaluated) is a qualitative evaluation at the root, since viewers fail
+on groups without a region.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
+from patchclip_core.values.wording import sensitivity_line
 from patchclip_node.dicom import codes
 from patchclip_node.product import MANUFACTURER
 from patchclip_node.results.context import Subject
@@ -73,6 +74,11 @@ def _algorithm(subject: Subject) -> AlgorithmIdentification:
                 f"operating point of {finding.key}: {finding.threshold:.3f}"
                 for finding in subject.image.findings
                 if finding.threshold is not None
+            ),
+            *(
+                f"{sensitivity_line(finding)} of {finding.key}"
+                for finding in subject.image.findings
+                if finding.sensitivity is not None
             ),
         ],
         family=codes.ARTIFICIAL_INTELLIGENCE,

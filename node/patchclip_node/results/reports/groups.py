@@ -35,6 +35,7 @@ from patchclip_node.results.context import Subject
 _STATE_CODES: Final = {
     FindingState.PRESENT: codes.PRESENT,
     FindingState.ABSENT: codes.ABSENT,
+    FindingState.NOT_SEEN: codes.UNDETERMINED,
     FindingState.NOT_EVALUATED: codes.NOT_ATTEMPTED,
 }
 
@@ -48,7 +49,7 @@ def measurement_groups(subject: Subject) -> Iterator[ContainerContentItem]:
 
 
 def evaluations(subject: Subject) -> Iterator[CodeContentItem]:
-    """Yield what is said of each finding without a region: present, absent or not evaluated, and how probable."""
+    """Yield what is said of each finding without a region: its state, in a code, and how probable it is."""
     for one in subject.one_by_one():
         yield from (_evaluation(one, finding) for finding in one.image.findings if not finding.regions)
 

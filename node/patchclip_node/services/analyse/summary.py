@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Finding
+from patchclip_core.values.results import Finding, FindingState
+from patchclip_core.values.wording import what_it_rests_on
 from patchclip_node.domain.rounded import rounded
 from patchclip_node.services.analyse.outcome import Analysed
 from patchclip_node.services.study_summary import (
@@ -49,9 +50,16 @@ def _finding(finding: Finding, definitions: Mapping[str, FindingDefinition]) -> 
     return FindingSummary(
         key=finding.key,
         name=definition.name if definition else finding.key,
-        state=finding.state.value,
+        state=finding.state,
         probability=said.probability,
         threshold=said.threshold,
-        reason=finding.reason,
+        reason=_reason(finding, definitions),
         regions=tuple(RegionSummary.model_validate(region, from_attributes=True) for region in said.regions),
     )
+
+
+def _reason(finding: Finding, definitions: Mapping[str, FindingDefinition]) -> str | None:
+    """Return why it was not evaluated, or what it rests on that it is not there or was not seen."""
+    if finding.state in (FindingState.ABSENT, FindingState.NOT_SEEN):
+        return what_it_rests_on(finding, definitions)
+    return finding.reason

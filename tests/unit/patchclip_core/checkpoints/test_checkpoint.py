@@ -46,7 +46,7 @@ def test_the_bright_model_names_the_bright_rectangle() -> None:
     patch_px = findings.geometry.patch_box(0, 0).w
     assert (region.x, region.y) == pytest.approx((90, 120), abs=patch_px)
     assert (region.w, region.h) == pytest.approx((210, 120), abs=patch_px)
-    assert findings["pleural_effusion"].state is FindingState.ABSENT
+    assert findings["pleural_effusion"].state is FindingState.NOT_SEEN
     assert findings["pneumothorax"].state is FindingState.NOT_EVALUATED
 
 

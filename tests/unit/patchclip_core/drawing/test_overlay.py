@@ -11,9 +11,9 @@ from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
 from patchclip_core.drawing.text import UNDRAWABLE, drawable, font, wrapped
 from patchclip_core.places.regions import region_mask
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.results import Findings, Radiograph
+from patchclip_core.values.results import Finding, Findings, FindingState, Radiograph
 from patchclip_core.values.wording import load_wordings
-from tests.support.synthetic import TRAINED, UNTRAINED, findings_for, source_image
+from tests.support.synthetic import MISSES_MANY, TRAINED, UNTRAINED, absent, findings_for, not_seen, source_image
 
 DEFINITIONS = load_findings()
 BANNER_RED = (190, 40, 28)
@@ -190,6 +190,37 @@ def test_absent_findings_are_in_the_legend_and_not_on_the_image() -> None:
     on_image = np.asarray(nothing)[:1400, :1400]
     assert len(np.unique(on_image.reshape(-1, 3), axis=0)) == 1
     assert np.asarray(nothing)[:, 1400:].std() > 5
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.3, 0.5, 0.7, 0.98])
+@pytest.mark.parametrize("language", load_wordings())
+def test_what_is_below_its_threshold_has_its_sensitivity_beside_the_mark(language: str, threshold: float) -> None:
+    form = findings(500, 400, {}).geometry
+    drawn = []
+    for sensitivity in (replace(MISSES_MANY, value=0.64), replace(MISSES_MANY, value=0.66), None):
+        finding = Finding("opacity", FindingState.NOT_SEEN, threshold / 2, threshold, sensitivity=sensitivity)
+        found = Findings((finding,), form, TRAINED)
+        picture = draw_overlay(radiograph(500, 400), found, DEFINITIONS, wording=load_wordings()[language])
+        drawn.append(np.asarray(picture)[:, 1120:].astype(int))
+    first, second, unmeasured = drawn
+
+    assert first.shape == second.shape == unmeasured.shape
+    assert (first != second).any()
+    width = LEGEND_WIDTH_PX - 72
+    written = np.flatnonzero((first != unmeasured).any(axis=(0, 2)))
+    label = np.array([-24, 24]) + 36 + min(max(width * threshold, 24), width - 24)
+    assert not ((written > label[0]) & (written < label[1])).any()
+
+
+def test_a_picture_in_which_something_was_not_seen_says_that_this_does_not_mean_absent() -> None:
+    form = findings(500, 400, {}).geometry
+    unseen, there = (
+        Legend.of(Findings((finding,), form, TRAINED), DEFINITIONS, (), load_wordings()["en"])
+        for finding in (not_seen("opacity"), absent("opacity"))
+    )
+
+    assert len(unseen.notes) == len(there.notes) + 1
+    assert "does not mean absent" in " ".join(words for words, _ in unseen.notes[0])
 
 
 def test_only_an_untrained_model_has_the_banner() -> None:

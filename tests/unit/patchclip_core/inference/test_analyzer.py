@@ -79,7 +79,7 @@ def test_an_analyzer_speaks_of_every_finding_of_its_card(analyzer: NetworkAnalyz
     for item in findings:
         assert item.probability is not None
         assert item.threshold is not None
-        assert item.state is (FindingState.PRESENT if item.probability >= item.threshold else FindingState.ABSENT)
+        assert item.state is (FindingState.PRESENT if item.probability >= item.threshold else FindingState.NOT_SEEN)
         assert item.patch_map is not None
         assert item.patch_map.shape == (14, 14)
         assert item.patch_map.dtype == np.float32
@@ -132,6 +132,30 @@ def test_a_finding_asked_by_text_is_experimental_and_never_absent(analyzer: Netw
     assert not findings["opacity"].experimental
     (without,) = analyzer.analyze_batch([radiograph()])
     assert findings["opacity"].probability == pytest.approx(without["opacity"].probability, abs=1e-4)
+
+
+def test_an_absence_is_said_by_what_the_card_measured(checkpoint: Path) -> None:
+    content = json.loads((checkpoint / "card.json").read_text())["findings"]
+    known = {finding["key"]: finding for finding in content}
+    for finding in content:
+        sensitivity = {"value": 0.97, "low": 0.93, "high": 0.99}
+        evidence = {"judged_by": "radiologists", "positives": 210, "negatives": 300, "sensitivity": sensitivity}
+        finding |= {"bias": -20.0, "evidence": evidence}
+    known["opacity"]["lookalikes"] = ["edema"]
+    known["cardiomegaly"]["lookalikes"] = ["opacity"]
+    known["edema"]["not_evaluated"] = "too few images"
+
+    def said(**card: Any) -> dict[str, FindingState]:
+        rewrite(checkpoint, findings=content, **card)
+        return {item.key: item.state for item in load(checkpoint).analyze_batch([radiograph()])[0]}
+
+    states = said()
+    assert states["opacity"] is FindingState.NOT_SEEN  # edema looks like it, and is not evaluated
+    assert states["cardiomegaly"] is FindingState.ABSENT
+    assert states["edema"] is FindingState.NOT_EVALUATED
+    assert said(useful_sensitivity=0.95)["cardiomegaly"] is FindingState.NOT_SEEN
+    known["opacity"]["reported"] = False
+    assert said(useful_sensitivity=0.9)["cardiomegaly"] is FindingState.NOT_SEEN
 
 
 def test_a_finding_without_place_has_neither_map_nor_regions(checkpoint: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_mask_at_the_size_of_a_picture_is_the_images_own_at_that_size(rows: in
 
 
 def test_a_finding_without_regions_has_an_empty_mask() -> None:
-    mask = region_mask(Finding("opacity", FindingState.ABSENT, 0.1, 0.5, patch_map=empty_map()), letterbox(300, 200))
+    mask = region_mask(Finding("opacity", FindingState.NOT_SEEN, 0.1, 0.5, patch_map=empty_map()), letterbox(300, 200))
 
     assert mask.shape == (300, 200)
     assert not mask.any()

@@ -38,6 +38,13 @@ def test_an_analysed_image_is_documented_with_all_findings_and_their_places() ->
     }
     assert entry["patient_orientation"] == ["L", "F"]
     assert by_key["pneumothorax"]["state"] == "absent"
+    assert by_key["pneumothorax"]["sensitivity"] == {
+        "value": 0.97,
+        "low": 0.93,
+        "high": 0.99,
+        "positives": 210,
+        "judged_by": "radiologists",
+    }
     assert by_key["fracture"]["state"] == "not evaluated"
     assert by_key["fracture"]["probability"] is None
     assert by_key["fracture"]["reason"] == "the model has no head for it"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from patchclip_core.values.results import ModelIdentity
+from patchclip_core.values.results import FindingState, ModelIdentity
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.study_summary import (
+    NOTHING_SEEN,
     FindingSummary,
     ImageSummary,
     StudySummary,
@@ -44,7 +45,7 @@ def summary(*probabilities: float, trained: bool = True) -> StudySummary:
                     FindingSummary(
                         key="opacity",
                         name="lung opacity",
-                        state="present" if value >= 0.5 else "absent",
+                        state=FindingState.PRESENT if value >= 0.5 else FindingState.ABSENT,
                         probability=value,
                         threshold=0.5,
                         reason=None,
@@ -72,9 +73,12 @@ def test_what_this_version_did_not_write_is_no_summary(text: str | None) -> None
     ("written", "line"),
     [
         (summary(0.62, 0.87), "lung opacity 87%"),
-        (summary(0.2), "nothing above its threshold"),
+        (summary(0.2), NOTHING_SEEN),
         (summary(0.87, trained=False), "untrained model, without meaning: lung opacity 87%"),
-        (summary(0.2, trained=False), "untrained model, without meaning: nothing above its threshold"),
+        (
+            summary(0.2, trained=False),
+            f"untrained model, without meaning: {NOTHING_SEEN}",
+        ),
     ],
 )
 def test_the_line_names_the_most_probable_and_never_hides_an_untrained_model(

@@ -14,7 +14,7 @@ from patchclip_node.results import numbered
 from patchclip_node.results.facts import SkippedImage
 from tests.support.content import items
 from tests.support.objects import object_of
-from tests.support.synthetic import CR, TRAINED, UNTRAINED, analysed
+from tests.support.synthetic import CR, MISSES_MANY, TRAINED, UNTRAINED, analysed, not_seen
 
 OPACITY = {"opacity": [(3, 3, 3, 3)]}
 
@@ -84,6 +84,29 @@ def test_a_study_in_which_one_image_has_a_region_is_measured() -> None:
     report = object_of(ResultKind.SR, images)
 
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+
+
+@pytest.mark.parametrize("present", [{}, OPACITY])
+def test_what_the_model_often_misses_is_undetermined_and_never_absent(
+    present: dict[str, list[tuple[int, int, int, int]]],
+) -> None:
+    image = analysed(present)
+    items_of = {item.key: item for item in image.findings}
+    items_of["edema"] = not_seen("edema", MISSES_MANY, ("nodule_mass",))
+    findings = Findings(tuple(items_of.values()), image.findings.geometry, TRAINED)
+
+    report = object_of(ResultKind.SR, [replace(image, findings=findings)])
+
+    said = evaluated(report, "Qualitative Evaluations" if present else "Findings")
+    assert said["Pulmonary edema"] == "Undetermined"
+    assert said["Cardiomegaly"] == "Absent"
+    (words,) = (line for line in (comments if present else lines)(report) if line.startswith("pulmonary edema"))
+    assert words == (
+        "pulmonary edema: not seen by this model, probability 16 %, threshold 55 %; sensitivity 64 % (54 % to 73 %) in "
+        "144 images with it, by radiologists; could be seen as it, and is not evaluated: lung nodule or mass"
+    )
+    parameters = [item.TextValue for item in items(report, "Algorithm Parameters")]
+    assert "sensitivity 64 % (54 % to 73 %) of edema" in parameters
 
 
 def test_the_reason_why_a_finding_was_not_evaluated_is_told() -> None:
