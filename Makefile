@@ -8,7 +8,7 @@ OUT ?= out/demo
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model paper-shape test lint spelling types contracts check format pictures clean
+.PHONY: help venv viewers demo demo-model paper-shape test mutations lint spelling types contracts check format pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,9 @@ paper-shape: venv ## run both stages at 900 px in ViT-L/14's shape on replicas o
 
 test: venv ## run the whole test suite
 	@$(BIN)/python -m pytest
+
+mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and worker (an hour of one core)
+	@$(BIN)/python -m pytest -s --hypothesis-profile thorough -k whatever_a_header tests/unit/patchclip_node/services/test_damaged_headers.py
 
 lint: venv ## ruff, and whether the format is the house's
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -7,9 +7,16 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from patchclip_node.settings import TEST_VARIABLES
+
+hypothesis.settings.register_profile("same every time", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same every time")
+"""What is drawn is the same in every run, so that a failure is a change's own; `--hypothesis-profile thorough` draws at
+random, and far more where a test says so (`make mutations`)."""
 
 VIEWERS = f"{sys.prefix}/share/viewers"
 

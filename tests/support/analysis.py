@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Findings, ModelIdentity, Radiograph
-from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.dicom.headers import read_header
@@ -21,7 +19,7 @@ from patchclip_node.ports.spool import Spool
 from patchclip_node.services.analyse import ResultIssuer
 from tests.peers.radiographs import radiograph
 from tests.support.fakes import START
-from tests.support.synthetic import FULL_RANGE, UNTRAINED, absent, geometry, localised
+from tests.support.synthetic import DEFINITIONS, FULL_RANGE, UNTRAINED, WORDINGS, absent, geometry, localised
 
 
 @dataclass
@@ -34,7 +32,7 @@ class OpacityEverywhere:
 
     @property
     def finding_keys(self) -> tuple[str, ...]:
-        return tuple(load_findings())
+        return tuple(DEFINITIONS)
 
     def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
         if self.trouble is not None:
@@ -70,7 +68,7 @@ class FakeDecoder:
 
 def result_issuer() -> ResultIssuer:
     """Return the issuer of a node with the shipped findings and wordings."""
-    return ResultIssuer(DerivedUidGenerator(), "PATCHCLIP", load_findings(), load_wordings())
+    return ResultIssuer(DerivedUidGenerator(), "PATCHCLIP", DEFINITIONS, WORDINGS)
 
 
 def receive(ledger: SqlLedger, spool: Spool, path: Path, now: datetime = START) -> ReceivedInstance:

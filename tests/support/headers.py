@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,16 @@ def write_header(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEnd
 
 def with_raw_element(dataset: Dataset, keyword: str, vr: str, value: bytes) -> bytes:
     """Return a file in Explicit VR Little Endian in which one element has this VR and these bytes, valid or not."""
-    tag = Tag(keyword)
+    return with_raw_elements(dataset, [(keyword, vr, value)])
+
+
+def with_raw_elements(dataset: Dataset, raw: Iterable[tuple[str, str, bytes]]) -> bytes:
+    """Return a file as `with_raw_element` does, with several such elements; the last of each keyword counts."""
     elements = {element.tag: _encoded(element) for element in correct_ambiguous_vr(dataset, is_little_endian=True)}
-    length = struct.pack("<2xI" if vr in EXPLICIT_VR_LENGTH_32 else "<H", len(value))
-    elements[tag] = struct.pack("<HH", tag.group, tag.element) + vr.encode() + length + value
+    for keyword, vr, value in raw:
+        tag = Tag(keyword)
+        length = struct.pack("<2xI" if vr in EXPLICIT_VR_LENGTH_32 else "<H", len(value))
+        elements[tag] = struct.pack("<HH", tag.group, tag.element) + vr.encode() + length + value
     meta = Dataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     encoded_meta = _encoded(meta["TransferSyntaxUID"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +18,22 @@ from pydicom.uid import generate_uid
 
 from patchclip_core.io.dicom import DISPLAY_KEYWORDS
 from patchclip_core.io.selection import KEYWORDS
+from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.dicom.headers import read_header
-from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.domain.errors import RejectedError, UnreadableInstanceError
 from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.results import encode
 from patchclip_node.services.analyse import Analysed, Rejected, StudyImage, StudyOutcome, analyse_instances
+from patchclip_node.services.receive import ReceiveService
+from patchclip_node.services.urgency import UrgencyQuota
 from tests.peers.radiographs import radiograph
 from tests.support.analysis import OpacityEverywhere
-from tests.support.headers import with_raw_element
+from tests.support.fakes import FakeClock, MemorySpool
+from tests.support.headers import with_raw_element, with_raw_elements
 from tests.support.marked import InThisProcess
 from tests.support.synthetic import result_context
 
+THOROUGH_EXAMPLES = 10_000
 STUDY = "1.2.3"
 CR = "1.2.840.10008.5.1.4.1.1.1"
 TAKEN_OVER = (
@@ -166,7 +172,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keyword=st.sampled_from(READ), vr=st.sampled_from(VRS), value=values)
 def test_whatever_an_element_holds_each_image_has_an_outcome(
     tmp_path: Path, keyword: str, vr: str, value: bytes
@@ -184,7 +190,56 @@ def test_whatever_an_element_holds_each_image_has_an_outcome(
         assert len(outcome.images) + len(outcome.skipped) == 2
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+mutations = st.lists(
+    st.tuples(st.sampled_from(READ), st.sampled_from(VRS), values), min_size=1, max_size=3, unique_by=lambda one: one[0]
+)
+
+
+def test_whatever_a_header_holds_receiver_and_worker_end_with_a_reason(
+    tmp_path: Path, spool: MemorySpool, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    """What is received is analysed, too; both take bounded time. `make mutations` draws 10,000 headers at random."""
+    service = ReceiveService(spool, ledger.arrivals, clock, read_header, 10_000_000, UrgencyQuota(1))
+    outcomes: Counter[str] = Counter()
+    slowest: tuple[float, object] = 0.0, None
+
+    @settings(max_examples=THOROUGH_EXAMPLES if settings.get_current_profile_name() == "thorough" else 60)
+    @given(raw=mutations, cut=st.one_of(st.just(0), st.integers(0, 400)))
+    def through(raw: list[tuple[str, str, bytes]], cut: int) -> None:
+        nonlocal slowest
+        source = image()
+        content = with_raw_elements(source, raw)
+        content = content[: len(content) - cut]
+        begin = perf_counter()
+        said = _received(service, spool, source, content)
+        if said is None:
+            outcome = analysed(tmp_path, content)
+            said = "analysed: " if isinstance(outcome, Analysed) else f"rejected: {outcome.reason}"
+        took_s = perf_counter() - begin
+        slowest = max(slowest, (took_s, (raw, cut)), key=lambda each: each[0])
+        assert took_s < 60
+        what, reason = said.split(": ", 1)
+        assert (reason == "") == (what == "analysed")
+        outcomes[what] += 1
+
+    through()
+    print(f"{outcomes.total()} headers: {dict(outcomes)}; the slowest took {slowest[0]:.2f} s: {slowest[1]}")  # noqa: T201 - what the long run is for
+
+
+def _received(service: ReceiveService, spool: MemorySpool, source: Dataset, content: bytes) -> str | None:
+    """Give a file to the receiver; return why it is refused, None where it is taken."""
+    path = spool.incoming_dir() / "received"
+    path.write_bytes(content)
+    try:
+        service.receive(path, "MODALITY", "PATCHCLIP", "10.0.0.1", source.SOPClassUID, source.SOPInstanceUID)
+    except RejectedError as error:
+        return f"refused: {error}"
+    finally:
+        spool.files.clear()
+    return None
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keyword=st.sampled_from(READ), vr=st.sampled_from(VRS), value=values, cut=st.integers(0, 400))
 def test_whatever_an_element_holds_the_receiver_reads_it_or_says_why_not(
     tmp_path: Path, keyword: str, vr: str, value: bytes, cut: int
