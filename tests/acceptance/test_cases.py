@@ -1,7 +1,7 @@
 """Small inputs that others drew up, one of a kind, sent to a running node with an archive behind it.
 
 They lie in `cases/` beside the folder that PATCHCLIP_TEST_DATA names, with what is right in EXPECTED.tsv; without them
-these tests are skipped. Each kind has variants of our own in the unit tests, which docs/tests.md lists.
+these tests are skipped. docs/tests.md says which tests hold further variants of each kind.
 """
 
 from __future__ import annotations

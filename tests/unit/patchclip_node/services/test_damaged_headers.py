@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -178,11 +178,11 @@ def test_whatever_an_element_holds_each_image_has_an_outcome(
     tmp_path: Path, keyword: str, vr: str, value: bytes
 ) -> None:
     damaged = with_raw_element(image(), keyword, vr, value)
-    begin = perf_counter()
+    begin = process_time()
 
     outcome = analysed(tmp_path, damaged, good())
 
-    assert perf_counter() - begin < 60
+    assert process_time() - begin < 60
     if isinstance(outcome, Rejected):
         assert keyword in IDENTITY
     else:
@@ -198,7 +198,7 @@ mutations = st.lists(
 def test_whatever_a_header_holds_receiver_and_worker_end_with_a_reason(
     tmp_path: Path, spool: MemorySpool, ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    """What is received is analysed, too; both take bounded time. `make mutations` draws 10,000 headers at random."""
+    """What is received is analysed, too, in bounded time of a processor. `make mutations` draws 10,000 at random."""
     service = ReceiveService(spool, ledger.arrivals, clock, read_header, 10_000_000, UrgencyQuota(1))
     outcomes: Counter[str] = Counter()
     slowest: tuple[float, object] = 0.0, None
@@ -210,12 +210,12 @@ def test_whatever_a_header_holds_receiver_and_worker_end_with_a_reason(
         source = image()
         content = with_raw_elements(source, raw)
         content = content[: len(content) - cut]
-        begin = perf_counter()
+        begin = process_time()
         said = _received(service, spool, source, content)
         if said is None:
             outcome = analysed(tmp_path, content)
             said = "analysed: " if isinstance(outcome, Analysed) else f"rejected: {outcome.reason}"
-        took_s = perf_counter() - begin
+        took_s = process_time() - begin
         slowest = max(slowest, (took_s, (raw, cut)), key=lambda each: each[0])
         assert took_s < 60
         what, reason = said.split(": ", 1)
@@ -223,7 +223,8 @@ def test_whatever_a_header_holds_receiver_and_worker_end_with_a_reason(
         outcomes[what] += 1
 
     through()
-    print(f"{outcomes.total()} headers: {dict(outcomes)}; the slowest took {slowest[0]:.2f} s: {slowest[1]}")  # noqa: T201 - what the long run is for
+    took_s, what = slowest
+    print(f"{outcomes.total()} headers: {dict(outcomes)}; the slowest took {took_s:.2f} s of a processor: {what}")  # noqa: T201 - what the long run is for
 
 
 def _received(service: ReceiveService, spool: MemorySpool, source: Dataset, content: bytes) -> str | None:
@@ -261,13 +262,13 @@ def test_very_many_orders_cost_little_and_are_not_repeated(tmp_path: Path, item:
     order = Dataset()
     for keyword, value in item.items():
         setattr(order, keyword, value)
-    begin = perf_counter()
+    begin = process_time()
 
     outcome = analysed(
         tmp_path, with_raw_element(image(RequestAttributesSequence=[order] * 20_000), "ImageComments", "LT", b"")
     )
 
     assert isinstance(outcome, Analysed)
-    assert perf_counter() - begin < 60
+    assert process_time() - begin < 60
     assert all(len(encode(result)) < 2_000_000 for variant, result in outcome.results if variant.kind is ResultKind.SR)
     assert all(len(result.get("ReferencedRequestSequence", ())) <= 16 for _, result in outcome.results)
