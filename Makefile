@@ -6,6 +6,7 @@ STUDIES ?=
 MODEL ?=
 OUT ?= out/demo
 DATA ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv viewers demo demo-model paper-shape test mutations lint spelling types contracts check format pictures clean
@@ -34,8 +35,12 @@ demo-model: venv ## train the shipped model again on DATA=FOLDER, cross-validate
 paper-shape: venv ## run both stages at 900 px in ViT-L/14's shape on replicas of the samples, or of DATA=FOLDER's normal images
 	@$(BIN)/python -m benchmarks.paper_shape $(if $(DATA),--images $(DATA))
 
-test: venv ## run the whole test suite
-	@$(BIN)/python -m pytest
+# Unit tests share nothing and run in several processes of one thread each; the others start whole nodes, one after the other.
+test: venv ## run the whole test suite; WORKERS=N runs the unit tests in N processes
+	@status=0; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n $(WORKERS) --dist loadfile || status=$$?; \
+	$(BIN)/python -m pytest --ignore=tests/unit || status=$$?; \
+	exit $$status
 
 mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and worker (an hour of one core)
 	@$(BIN)/python -m pytest -s --hypothesis-profile thorough -k whatever_a_header tests/unit/patchclip_node/services/test_damaged_headers.py
