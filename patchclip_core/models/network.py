@@ -145,8 +145,11 @@ class FindingsNetwork(nn.Module, ABC):
 
         Each reader's tokens of all images follow each other.
         """
-        count, most = len(seen.values if isinstance(seen, Features) else seen), self.looks_at
-        if most is None or count <= most or not torch.is_grad_enabled():
+        most = self.looks_at
+        if most is None or not torch.is_grad_enabled():  # the batch's size is not asked: an exported graph would fix it
+            return self._look(seen)
+        count = len(seen.values if isinstance(seen, Features) else seen)
+        if count <= most:
             return self._look(seen)
         pieces = [
             checkpoint(

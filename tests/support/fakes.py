@@ -81,7 +81,8 @@ class MemorySpool:
     def local_path(self, key: str) -> Iterator[Path]:
         if key not in self.files:
             raise FileNotFoundError(key)
-        path = self._lent / f"{key}-{uuid.uuid4().hex}"  # lent to several at once perhaps
+        path = self._lent / uuid.uuid4().hex / key  # lent to several at once perhaps
+        path.parent.mkdir()
         path.write_bytes(self.files[key])
         try:
             yield path
