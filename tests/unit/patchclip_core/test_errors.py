@@ -6,7 +6,8 @@ import pytest
 
 from patchclip_core.errors import PatchClipError, UnknownFindingError, not_known
 from patchclip_core.places.preprocess import PreprocessSettings, letterbox
-from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, PatchGrid
+from patchclip_core.values.results import Findings, ModelIdentity, PatchGrid
+from tests.support.synthetic import absent
 
 KNOWN = ("pneumothorax", "pleural_effusion", "opacity")
 
@@ -30,7 +31,7 @@ def test_of_a_name_like_no_other_all_are_said() -> None:
 
 def test_findings_asked_by_a_name_that_they_have_not_say_so_in_one_line() -> None:
     settings = PreprocessSettings(input_px=64, grid=PatchGrid(2, 2, 32, 16))
-    items = tuple(Finding(key, FindingState.ABSENT, 0.1, 0.5) for key in KNOWN)
+    items = tuple(absent(key, 0.1) for key in KNOWN)
     findings = Findings(
         items, letterbox(64, 64, 1.0, settings), ModelIdentity("m", "1", "d", True, True, "t", "l", "s")
     )
