@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -143,11 +144,9 @@ def test_findings_become_plain_values_that_json_takes() -> None:
 
 
 def test_a_frame_has_a_row_a_finding_with_its_strongest_region() -> None:
-    pandas = pytest.importorskip("pandas")
-
     frame = frame_of([FOUND, FOUND], ["a", "b"])
 
-    assert isinstance(frame, pandas.DataFrame)
+    assert isinstance(frame, import_module("pandas").DataFrame)
     assert len(frame) == 2 * len(FOUND.items)
     opacity = frame[(frame["image"] == "b") & (frame["key"] == "opacity")].iloc[0]
     assert (opacity["state"], opacity["regions"], opacity["x"]) == ("present", 1, FOUND["opacity"].regions[0].x)

@@ -18,7 +18,7 @@ from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import Lesion, intersection_over_union
 from patchclip_trainer.metrics.bootstrap import Numbers, Statistic
 from patchclip_trainer.metrics.candidates import find_candidates
-from patchclip_trainer.metrics.froc import FrocCases
+from patchclip_trainer.metrics.froc import FrocCases, matched
 
 _SAME_PLACE_IOU = 0.5
 """A proposed box that overlaps a stronger one by more is left out."""
@@ -74,22 +74,11 @@ def overlap_cases(
     proposed: Sequence[Sequence[ScoredBox]], lesions: Sequence[Sequence[Lesion]], least_iou: float
 ) -> FrocCases:
     """Match proposed boxes with lesions by FROC's rule, where a hit is an IoU of at least `least_iou`."""
-    hits: list[tuple[int, float]] = []
-    misses: list[tuple[int, float]] = []
-    for image, (boxes, drawn) in enumerate(zip(proposed, lesions, strict=True)):
-        found = [[_overlap(item.box, lesion) >= least_iou for lesion in drawn] for item in boxes]
-        misses += [(image, item.score) for item, hit in zip(boxes, found, strict=True) if not any(hit)]
-        for index in range(len(drawn)):
-            scores = [item.score for item, hit in zip(boxes, found, strict=True) if hit[index]]
-            hits.append((image, max(scores, default=-np.inf)))
-    return FrocCases(
-        lesion_image=np.array([image for image, _ in hits], dtype=np.intp),
-        lesion_score=np.array([score for _, score in hits], dtype=np.float64),
-        false_image=np.array([image for image, _ in misses], dtype=np.intp),
-        false_score=np.array([score for _, score in misses], dtype=np.float64),
-        normal=np.array([not drawn for drawn in lesions], dtype=bool),
-        whole=np.ones(len(lesions), dtype=bool),
-    )
+    found = [
+        [(item.score, [_overlap(item.box, lesion) >= least_iou for lesion in drawn]) for item in boxes]
+        for boxes, drawn in zip(proposed, lesions, strict=True)
+    ]
+    return matched(found, [len(drawn) for drawn in lesions], np.ones(len(lesions), dtype=bool))
 
 
 def detection_cases(

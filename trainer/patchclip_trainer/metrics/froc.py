@@ -63,21 +63,34 @@ def froc_cases(
     rest_known: of each image, whether the finding is known to be absent outside of them; None: of all.
     """
     whole = np.array([True] * len(lesions) if rest_known is None else list(rest_known), dtype=bool)
+    proposed = [
+        [(item.score, [lesion.contains(item.x, item.y) for lesion in drawn]) for item in of_image]
+        for of_image, drawn in zip(candidates, lesions, strict=True)
+    ]
+    return matched(proposed, [len(drawn) for drawn in lesions], whole)
+
+
+def matched(
+    proposed: Sequence[Sequence[tuple[float, Sequence[bool]]]], lesions: Sequence[int], whole: NDArray[np.bool_]
+) -> FrocCases:
+    """Return what FROC counts, by its rule of matching.
+
+    proposed: of each image, the score of each that was proposed and which of the image's lesions it hits. lesions: how
+    many each image has. whole: (N,), whether what hits nothing is false there.
+    """
     hits: list[tuple[int, float]] = []
     misses: list[tuple[int, float]] = []
-    for image, (proposed, drawn) in enumerate(zip(candidates, lesions, strict=True)):
-        inside = [[lesion.contains(item.x, item.y) for lesion in drawn] for item in proposed]
+    for image, (scored, count) in enumerate(zip(proposed, lesions, strict=True)):
         if whole[image]:
-            misses += [(image, item.score) for item, hit in zip(proposed, inside, strict=True) if not any(hit)]
-        for index in range(len(drawn)):
-            scores = [item.score for item, hit in zip(proposed, inside, strict=True) if hit[index]]
-            hits.append((image, max(scores, default=-np.inf)))
+            misses += [(image, score) for score, hit in scored if not any(hit)]
+        best = (max((score for score, hit in scored if hit[index]), default=-np.inf) for index in range(count))
+        hits += [(image, score) for score in best]
     return FrocCases(
         lesion_image=np.array([image for image, _ in hits], dtype=np.intp),
         lesion_score=np.array([score for _, score in hits], dtype=np.float64),
         false_image=np.array([image for image, _ in misses], dtype=np.intp),
         false_score=np.array([score for _, score in misses], dtype=np.float64),
-        normal=np.array([not drawn for drawn in lesions], dtype=bool),
+        normal=np.array([count == 0 for count in lesions], dtype=bool),
         whole=whole,
     )
 

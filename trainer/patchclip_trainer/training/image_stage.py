@@ -59,6 +59,16 @@ class ImageStage(ABC, Generic[_Recipe]):
         self.network.looks_at = recipe.chunk
         self.inputs = InputSource(Views(data, recipe.augment), recipe, self.network, self.start.preprocess, features)
 
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.start.preprocess.input_px**2
+
+    @property
+    def image_bytes(self) -> int:
+        """In 32 bits, with all channels."""
+        return 4 * self.pixels * len(self.start.preprocess.mean)
+
     @abstractmethod
     def _collect(self, data: PreparedData) -> None:
         """Take from the data what the stage learns from; the network is not there yet."""

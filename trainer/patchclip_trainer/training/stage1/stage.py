@@ -93,16 +93,6 @@ class Stage1(ImageStage[Stage1Recipe]):
         return len(self.pairs.held_out) ** 2
 
     @property
-    def pixels(self) -> int:
-        """Height times width."""
-        return self.start.preprocess.input_px**2
-
-    @property
-    def image_bytes(self) -> int:
-        """In 32 bits, with all channels."""
-        return 4 * self.pixels * len(self.start.preprocess.mean)
-
-    @property
     def watched(self) -> tuple[str, ...]:
         """The held-out loss, where patients are held out."""
         return (f"-{HELD_OUT_LOSS}",) if len(self.pairs.held_out) else ()

@@ -81,16 +81,6 @@ class Stage2(ImageStage[Stage2Recipe]):
         return 0
 
     @property
-    def pixels(self) -> int:
-        """Height times width."""
-        return self.start.preprocess.input_px**2
-
-    @property
-    def image_bytes(self) -> int:
-        """In 32 bits, with all channels."""
-        return 4 * self.pixels * len(self.start.preprocess.mean)
-
-    @property
     def watched(self) -> tuple[str, ...]:
         """How well lesions are found in the held-out patients' images, then the loss; without boxes the loss."""
         if not len(self.samples.held_out):
