@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from patchclip_node.adapters.folders import make_durable_folder, sync_folder
 from patchclip_node.domain.errors import StorageFullError
 from patchclip_node.ports.spool import Room, StoredFile
 
@@ -45,12 +46,13 @@ class FileSpool:
         self._reserve_bytes = reserve_bytes
         self._incoming = self._folder / "incoming"
         self._instances = self._folder / "instances"
+        make_durable_folder(self._folder.parent)
         for part in (self._incoming, self._instances):
             part.mkdir(parents=True, exist_ok=True)
         for shard in range(256):
             (self._instances / f"{shard:02x}").mkdir(exist_ok=True)
         for part in (self._instances, self._folder, self._folder.parent):
-            _sync_folder(part)
+            sync_folder(part)
 
     def incoming_dir(self) -> Path:
         """Return `incoming/`, which lies on the same file system as the stored files."""
@@ -150,7 +152,7 @@ class FileSpool:
         key = uuid.uuid4().hex
         target = self._path(key).with_suffix(suffix)
         path.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return StoredFile(key=key, size_bytes=size_bytes, sha256=sha256)
 
     def _store_packed(self, path: Path, chunks: Iterable[bytes]) -> StoredFile:
@@ -221,11 +223,3 @@ def _unpacked(packed: Path) -> Iterator[Path]:
 def free_bytes_above(folder: Path, reserve_bytes: int) -> int:
     """Return how much of a folder's file system is free above a reserve; 0 where it is touched."""
     return max(0, shutil.disk_usage(folder).free - reserve_bytes)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

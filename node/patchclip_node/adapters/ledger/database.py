@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from patchclip_node.adapters.folders import make_durable_folder
 from patchclip_node.domain.errors import (
     ConfigurationError,
     DefectError,
@@ -127,7 +128,7 @@ def _sqlite_engine(url: URL) -> Engine:
     assert url.database is not None
     folder = Path(url.database).absolute().parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_durable_folder(folder)
     except OSError as error:
         raise ConfigurationError(
             f"the ledger's folder {folder} cannot be made: {error.strerror}; change data_dir or ledger_url"
