@@ -36,7 +36,7 @@ from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.responses import response
 from patchclip_node.scp.server import Handler, ReceivingServer, stop_serving
 from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
-from patchclip_node.scp.troubles import Troubles
+from patchclip_node.scp.troubles import RationedLog, Troubles
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
 
 VERIFICATION_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -119,6 +119,7 @@ class StorageScp:
         self._known = KnownCallers() if known is None else known
         self._places = Places(admission.places, self._known)
         self._troubles = Troubles()
+        self._log = RationedLog(self._known)
         self._address = (endpoint.host, endpoint.port)
         self._max_instance_bytes = admission.max_instance_bytes
         self._server: ReceivingServer | None = None
@@ -160,9 +161,9 @@ class StorageScp:
             (evt.EVT_REQUESTED, prefer_what_the_peer_holds),
             (evt.EVT_C_ECHO, self._echo),
             (evt.EVT_C_STORE, self._store),
-            (evt.EVT_ACCEPTED, _log_accepted),
-            (evt.EVT_REJECTED, _log_rejected),
-            (evt.EVT_ABORTED, _log_aborted),
+            (evt.EVT_ACCEPTED, self._log_accepted),
+            (evt.EVT_REJECTED, self._log_rejected),
+            (evt.EVT_ABORTED, self._log_aborted),
         ]
         if self._desk is not None:
             handlers += [(evt.EVT_N_EVENT_REPORT, self._desk.reported), (evt.EVT_N_ACTION, self._asked_to_commit)]
@@ -228,7 +229,10 @@ class StorageScp:
         except RejectedError as error:
             status, comment = statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(error)
         except OSError as error:
-            bound.exception("cannot_store")
+            if data_set.is_gone:
+                self._troubles.note("association_ended_before_answer", peer=_peer_address(event))
+            else:
+                bound.exception("cannot_store")
             status, comment = statuses.OUT_OF_RESOURCES, f"cannot store: {error.strerror}"
         except Exception:  # noqa: BLE001 - a boundary: pynetdicom would answer 0xC211 without a word of ours
             bound.exception("receive_defect")
@@ -237,7 +241,14 @@ class StorageScp:
             data_set.discard()
         if status == statuses.SUCCESS:
             return response(status)
-        bound.warning("instance_refused", status=f"0x{status:04X}", reason=comment)
+        self._log.warning(
+            "instance_refused",
+            _peer_address(event),
+            calling_ae_title=_calling_ae_title(event),
+            sop_instance_uid=sop_instance_uid,
+            status=f"0x{status:04X}",
+            reason=comment,
+        )
         return response(status, comment)
 
     def _keep(
@@ -259,6 +270,33 @@ class StorageScp:
         self._known.has_sent(Caller(_calling_ae_title(event), _peer_address(event)))
         return statuses.SUCCESS, ""
 
+    def _log_accepted(self, event: evt.Event) -> None:
+        accepted, rejected = event.assoc.accepted_contexts, event.assoc.rejected_contexts
+        titles = {"calling_ae_title": _calling_ae_title(event), "called_ae_title": _called_ae_title(event)}
+        if rejected:
+            self._log.line(
+                logging.INFO if accepted else logging.WARNING,  # many senders propose all that they know, each time
+                "presentation_contexts_refused",
+                _peer_address(event),
+                sop_classes=_names(one for one in rejected if one.result != _SYNTAXES_NOT_SUPPORTED),
+                sop_classes_in_these_syntaxes=_names(one for one in rejected if one.result == _SYNTAXES_NOT_SUPPORTED),
+                **titles,
+            )
+        self._log.line(logging.INFO, "association_accepted", _peer_address(event), contexts=len(accepted), **titles)
+
+    def _log_rejected(self, event: evt.Event) -> None:
+        request = event.assoc.requestor.primitive
+        calling = "" if request is None else str(request.calling_ae_title).strip()
+        self._log.warning(
+            "association_rejected",
+            _peer_address(event),
+            calling_ae_title=calling,
+            called_ae_title=_called_ae_title(event),
+        )
+
+    def _log_aborted(self, event: evt.Event) -> None:
+        self._log.warning("association_aborted", _peer_address(event), calling_ae_title=_calling_ae_title(event))
+
 
 def _calling_ae_title(event: evt.Event) -> str:
     return str(event.assoc.requestor.ae_title).strip()
@@ -274,28 +312,5 @@ def _peer_address(event: evt.Event) -> str:
     return "" if address is None else address.address
 
 
-def _log_accepted(event: evt.Event) -> None:
-    bound = log.bind(calling_ae_title=_calling_ae_title(event), called_ae_title=_called_ae_title(event))
-    accepted, rejected = event.assoc.accepted_contexts, event.assoc.rejected_contexts
-    if rejected:
-        bound.log(
-            logging.INFO if accepted else logging.WARNING,  # many senders propose all that they know, each time
-            "presentation_contexts_refused",
-            sop_classes=_names(one for one in rejected if one.result != _SYNTAXES_NOT_SUPPORTED),
-            sop_classes_in_these_syntaxes=_names(one for one in rejected if one.result == _SYNTAXES_NOT_SUPPORTED),
-        )
-    bound.info("association_accepted", contexts=len(accepted))
-
-
 def _names(contexts: Iterable[PresentationContext]) -> list[str]:
     return sorted({UID(str(context.abstract_syntax)).name for context in contexts})
-
-
-def _log_rejected(event: evt.Event) -> None:
-    request = event.assoc.requestor.primitive
-    calling = "" if request is None else str(request.calling_ae_title).strip()
-    log.warning("association_rejected", calling_ae_title=calling, called_ae_title=_called_ae_title(event))
-
-
-def _log_aborted(event: evt.Event) -> None:
-    log.warning("association_aborted", calling_ae_title=_calling_ae_title(event))

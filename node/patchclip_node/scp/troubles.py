@@ -1,7 +1,11 @@
-"""What peers do wrong, counted by kind; of each kind one line is logged now and then, however often it happens."""
+"""What peers do wrong, counted by kind; of each kind one line is logged now and then, however often it happens.
+
+What is logged of each association and each refused instance is rationed, so that no peer fills the log.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -9,8 +13,16 @@ from typing import Final
 
 import structlog
 
+from patchclip_node.scp.places import KnownCallers
+
 LOG_EVERY_S: Final = 10.0
 """A kind of trouble is logged when it happens first, and then at most this often, with how often it happened."""
+
+LINES_A_MINUTE: Final = 60
+"""Of one event: for each address of a known caller, and for all strangers together."""
+
+_MINUTE_S: Final = 60.0
+_STRANGERS: Final = "strangers"
 
 log = structlog.get_logger(__name__)
 
@@ -41,3 +53,34 @@ class Troubles:
         """Return how often each kind happened since the start."""
         with self._lock:
             return dict(self._counts)
+
+
+class RationedLog:
+    """Logs what happens once an association or instance; may be used from several threads."""
+
+    def __init__(self, known: KnownCallers, lines_a_minute: int = LINES_A_MINUTE) -> None:
+        self._known = known
+        self._lines_a_minute = lines_a_minute
+        self._minute = 0
+        self._lines: Counter[tuple[str, str]] = Counter()
+        self._left_out: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def line(self, level: int, event: str, address: str, **facts: object) -> None:
+        """Log a line, unless this minute has enough of its kind; the next one says how many were `left_out`."""
+        kind = event, address if self._known.is_at(address) else _STRANGERS
+        with self._lock:
+            minute = int(time.monotonic() / _MINUTE_S)
+            if minute != self._minute:
+                self._minute = minute
+                self._lines.clear()
+            self._lines[kind] += 1
+            if self._lines[kind] > self._lines_a_minute:
+                self._left_out[kind] += 1
+                return
+            left_out = self._left_out.pop(kind, 0)
+        log.log(level, event, **facts, **({"left_out": left_out} if left_out else {}))
+
+    def warning(self, event: str, address: str, **facts: object) -> None:
+        """Log a warning, likewise."""
+        self.line(logging.WARNING, event, address, **facts)
