@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
+import anyio
+import anyio.to_thread
 import structlog
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -34,6 +36,9 @@ from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 50
+
+HEALTH_WITHIN_S: Final = 5.0
+"""/healthz answers within this time, whatever the ledger does: who asks does not wait for long."""
 
 _SHARED = "drawing/templates"
 """Where the core keeps what all pages have in common; read as files, since importing its drawing takes its time."""
@@ -200,11 +205,16 @@ class _Endpoints:
         except FileNotFoundError as error:
             raise HTTPException(404, "the overlay is no longer in the spool") from error
 
-    def healthz(self, _: Request) -> Response:
+    async def healthz(self, _: Request) -> Response:
+        with anyio.move_on_after(HEALTH_WITHIN_S):
+            return await anyio.to_thread.run_sync(self._healthz, abandon_on_cancel=True)
+        return _unavailable(f"the ledger gave no answer within {HEALTH_WITHIN_S:g} s")
+
+    def _healthz(self) -> Response:
         try:
             counts, found = self._workload.counts(), self._health()
         except LedgerUnavailableError as error:
-            return JSONResponse({"status": "unavailable", "ledger": str(error)}, status_code=503)
+            return _unavailable(str(error))
         reception = self._fresh_reception(self._clock.now())
         receiver = "no report" if reception is None else asdict(reception) | {"reported_at": str(reception.reported_at)}
         return JSONResponse(
@@ -256,6 +266,10 @@ class _Endpoints:
 
     def _page(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
         return HTMLResponse(self._templates.get_template(template).render(**context), status_code=status_code)
+
+
+def _unavailable(why: str) -> JSONResponse:
+    return JSONResponse({"status": "unavailable", "ledger": why}, status_code=503)
 
 
 __all__ = ["PAGE_SIZE", "create_app"]

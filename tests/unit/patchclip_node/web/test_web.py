@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -250,6 +251,18 @@ def test_health_tells_whether_the_ledger_answers(site: Site, monkeypatch: pytest
     assert (health.status_code, health.json()["status"]) == (503, "unavailable")
     assert page.status_code == 503
     assert "the database restarts" in page.text
+
+
+def test_health_does_not_wait_for_a_ledger_that_is_silent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr("patchclip_node.web.app.HEALTH_WITHIN_S", 0.2)
+    monkeypatch.setattr(site.ledger.workload, "counts", lambda: answers.wait(30))
+
+    health = site.browser.get("/healthz")
+    answers.set()
+
+    assert health.status_code == 503
+    assert health.json() == {"status": "unavailable", "ledger": "the ledger gave no answer within 0.2 s"}
 
 
 def test_a_hung_or_lost_worker_shows_in_health_and_metrics(site: Site) -> None:
