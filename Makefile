@@ -7,9 +7,10 @@ MODEL ?=
 OUT ?= out/demo
 DATA ?=
 WORKERS ?= 2
+ENDURANCE ?= tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model paper-shape test mutations lint spelling types contracts check format pictures clean
+.PHONY: help venv viewers demo demo-model paper-shape test mutations endurance lint spelling types contracts check format pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -44,6 +45,10 @@ test: venv ## run the whole test suite; WORKERS=N runs the unit tests in N proce
 
 mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and worker (an hour of one core)
 	@$(BIN)/python -m pytest -s --hypothesis-profile thorough -k whatever_a_header tests/unit/patchclip_node/services/test_damaged_headers.py
+
+# Says its seed and what it did. ENDURANCE="tests/endurance/test_fuzz.py --endurance-seconds 600" runs a part, for a time.
+endurance: venv ## run the tests of tests/endurance at full length: kills, power loss, outages, full disks, floods, mutations
+	@$(BIN)/python -m pytest --endurance --timeout 14400 -s $(ENDURANCE)
 
 lint: venv ## ruff, and whether the format is the house's
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ random, and far more where a test says so (`make mutations`)."""
 VIEWERS = f"{sys.prefix}/share/viewers"
 
 PEERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "cc": (("cc",), "apt-get install gcc libc6-dev"),
     "dcmtk": (("echoscu", "storescu", "storescp", "dcmcjpeg", "dcmcjpls", "dcmdump"), "apt-get install dcmtk"),
     "orthanc": (("Orthanc|/usr/sbin/Orthanc",), "apt-get install orthanc"),
     "dciodvfy": (("dciodvfy", "dcentvfy"), "apt-get install dicom3tools"),
@@ -41,6 +42,16 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
 """peer -> (its needs, how to get them). A need is a program or a file; `|` stands between those of which one does."""
 
 REQUIRE_PEERS = os.environ.get("PATCHCLIP_REQUIRE_PEERS", "") not in {"", "0"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests in tests/endurance; they are here because pytest asks for options before it looks there."""
+    group = parser.getgroup("endurance")
+    group.addoption("--endurance", action="store_true", help="run the tests of tests/endurance at full length")
+    group.addoption(
+        "--endurance-seed", type=int, default=12, help="what their chance comes from (default: %(default)s)"
+    )
+    group.addoption("--endurance-seconds", type=float, default=None, help="end each of them after this long")
 
 
 def missing_programs(peer: str) -> list[str]:

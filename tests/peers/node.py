@@ -36,6 +36,8 @@ class Node:
     port: int
     config: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    """What its processes get besides."""
 
     @property
     def hold(self) -> Path:
@@ -66,8 +68,10 @@ class Node:
             # The node is that of the tree under test, which need not be the installed one.
             "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")])),
             "BRIGHT_PIXELS_HOLD": str(self.hold),
+            "NODE_STEPS": str(self.folder / "steps"),
             "OMP_NUM_THREADS": "1",
             "PYTHONWARNINGS": "error",
+            **self.environment,
         }
         arguments = [sys.executable, "-m", "patchclip_node", command, "--config", str(self.config)]
         with program(arguments, self.folder / "node.log", port=port, env=environment, cwd=self.folder) as process:

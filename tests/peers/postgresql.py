@@ -60,7 +60,7 @@ class PostgreSql:
             return False
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the server for the time of the context; at its end the server throws its clients out."""
         options = {
             "listen_addresses": "127.0.0.1",
@@ -73,7 +73,7 @@ class PostgreSql:
         with program(command, self.data.parent / "log", port=self.port, user=_user()) as server:
             try:
                 wait_until(self._answers, "PostgreSQL answers queries")
-                yield
+                yield server
             finally:
                 server.send_signal(signal.SIGINT)  # "fast shutdown": SIGTERM would wait for the clients to leave
                 server.wait(30)

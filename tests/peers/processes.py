@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 START_TIMEOUT_S = 30.0
 
 
@@ -83,6 +85,21 @@ def end(process: subprocess.Popen[bytes], timeout_s: float = 10.0) -> int:
             process.wait(timeout_s)
     kill_session(process)
     return process.wait()
+
+
+@contextlib.contextmanager
+def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """SIGSTOP to a process and all that it started, SIGCONT at the end: it is there and says nothing."""
+    tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.suspend()
+    try:
+        yield
+    finally:
+        for one in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.resume()
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,12 +27,12 @@ class Redis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the server for the time of the context."""
         options = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder))
         command = ["redis-server", *options, "--save", "", "--appendonly", "no"]
-        with program(command, self.folder / "redis.log", port=self.port):
-            yield
+        with program(command, self.folder / "redis.log", port=self.port) as server:
+            yield server
 
     def command(self, *words: str) -> Any:
         """Run one command outside the product."""

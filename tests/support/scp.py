@@ -114,16 +114,22 @@ def command_set(*elements: tuple[int, bytes]) -> bytes:
     return struct.pack("<HHLL", 0x0000, 0x0000, 4, len(body)) + body
 
 
-def request(field: int, sop_class_uid: str, has_data_set: bool = True, message_id: int = 1) -> bytes:
+def request(
+    field: int,
+    sop_class_uid: str,
+    has_data_set: bool = True,
+    message_id: int = 1,
+    sop_instance_uid: str = "1.2.3.4",
+) -> bytes:
     """The command set of a request of any kind: C-STORE-RQ (PS3.7 table 9.3-1) has field 0x0001."""
-    uid = sop_class_uid.encode()
+    uid, instance = sop_class_uid.encode(), sop_instance_uid.encode()
     return command_set(
         (0x0002, uid + b"\0" * (len(uid) % 2)),
         (0x0100, struct.pack("<H", field)),
         (0x0110, struct.pack("<H", message_id)),
         (0x0700, struct.pack("<H", 0)),
         (0x0800, struct.pack("<H", 0x0000 if has_data_set else 0x0101)),
-        (0x1000, b"1.2.3.4\0"),
+        (0x1000, instance + b"\0" * (len(instance) % 2)),
     )
 
 

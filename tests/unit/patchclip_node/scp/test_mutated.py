@@ -1,6 +1,6 @@
 """Mutated PDUs and messages: memory within a bound, an honest sender beside never fails, nothing stays on disk.
 
-`benchmarks/fuzz_receiver.py` does the same at length.
+`tests/endurance/test_fuzz.py` does the same to the receiver's process, at length.
 """
 
 from __future__ import annotations
