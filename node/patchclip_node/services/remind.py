@@ -47,6 +47,8 @@ class RemindService:
         pieces_of_work = self._owner.pieces_of_work()
         answered = pieces_of_work != self._pieces_of_work
         self._pieces_of_work = pieces_of_work
+        if self._waker.trouble and not analyses:
+            self._waker.remind(Work.ANALYSE, answered=False)  # only a call shows that the broker is back
         if analyses:
             self._waker.remind(Work.ANALYSE, answered=answered)
         self._listen(is_waiting=analyses > 0 and not answered and not self._waker.trouble)

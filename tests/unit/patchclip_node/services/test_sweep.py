@@ -389,6 +389,22 @@ def test_a_worker_says_at_once_that_the_broker_is_down_and_when_it_is_back(
     assert [one.trouble for one in ledger.workers.all()] == [""]
 
 
+def test_a_broker_that_is_back_is_noticed_also_where_nothing_is_due_any_more(
+    sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    """A worker that was called before the broker went away does the work: nobody calls any more."""
+    bring_to(ledger, StudyState.RECEIVED)
+    queue.down = True
+    sweep_for(sweeper, clock, 2)
+    leased = ledger.analyses.lease(clock.now(), "here:2:2#1", 60)
+    assert leased is not None
+    ledger.analyses.reject(leased.study.id, leased.owner, clock.now(), "a lateral view", {})
+    queue.down = False
+    sweep_for(sweeper, clock, REMIND_EVERY_S + 1)
+
+    assert [one.trouble for one in ledger.workers.all()] == [""]
+
+
 def test_workers_that_ended_are_forgotten_and_the_others_are_not(
     sweeper: Sweeper, ledger: SqlLedger, clock: FakeClock
 ) -> None:
