@@ -65,13 +65,13 @@ ANALYSING = (
     _after("results-committed", "work", "adapters.ledger.analysing", "SqlAnalyses.finish"),
 )
 RETURNING = (
-    _after("delivery-leased", "work", "adapters.ledger.returning", "SqlDeliveries.lease"),
-    _before("nothing-sent", "work", "scu.sender", "DicomResultSender.send"),
-    _after("one-object-sent", "work", "scu.sender", "DicomResultSender._store"),
-    _after("all-sent", "work", "scu.sender", "DicomResultSender.send"),
-    _before("not-confirmed", "work", "adapters.ledger.returning", "SqlDeliveries.confirm"),
-    _before("confirmation-not-committed", "work", "adapters.ledger.returning", "end_if_settled"),
-    _after("confirmed", "work", "adapters.ledger.returning", "SqlDeliveries.confirm"),
+    _after("delivery-leased", "deliver", "adapters.ledger.returning", "SqlDeliveries.lease"),
+    _before("nothing-sent", "deliver", "scu.sender", "DicomResultSender.send"),
+    _after("one-object-sent", "deliver", "scu.sender", "DicomResultSender._store"),
+    _after("all-sent", "deliver", "scu.sender", "DicomResultSender.send"),
+    _before("not-confirmed", "deliver", "adapters.ledger.returning", "SqlDeliveries.confirm"),
+    _before("confirmation-not-committed", "deliver", "adapters.ledger.returning", "end_if_settled"),
+    _after("confirmed", "deliver", "adapters.ledger.returning", "SqlDeliveries.confirm"),
 )
 STEPS = (*RECEIVING, *ANALYSING, *RETURNING)
 
