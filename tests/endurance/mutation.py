@@ -74,7 +74,7 @@ def data_set_is_mutated(chance: random.Random) -> bytes:
 
 
 def command_set_is_mutated(chance: random.Random) -> bytes:
-    """A command set with faults, or of a service that nobody offers; its data set follows, or none, or what is left."""
+    """A command set with faults, or of another service; its data set follows, or none, or a part of it."""
     command = request(chance.choice(COMMANDS), chance.choice(CLASSES), has_data_set=chance.random() < 0.5)
     if chance.random() < 0.6:
         command = changed(chance, command)
@@ -103,7 +103,7 @@ def pdu_is_mutated(chance: random.Random) -> bytes:
 
 
 def another_pdu(chance: random.Random) -> bytes:
-    """A PDU that has no place in an association under way, or that nobody knows (PS3.8 9.3)."""
+    """A PDU that has no place in an association under way, or that is unknown (PS3.8 9.3)."""
     kind = chance.choice([0x01, 0x02, 0x03, 0x05, 0x06, 0x07, 0x00, 0x08, 0xFF])
     content = chance.choice([b"\0\0\0\0", b"", chance.randbytes(chance.randrange(64))])
     length = len(content) if chance.random() < 0.7 else chance.choice([0, 2**20, 2**31, 2**32 - 1])

@@ -48,7 +48,7 @@ class Sending:
             raise RefusedError(f"the image was answered {answer!r}")
 
     def release(self) -> None:
-        """Release and close; a node that went away meanwhile is no trouble."""
+        """Release and close; a node may have gone away meanwhile."""
         with self._peer, contextlib.suppress(OSError, struct.error):
             self._peer.sendall(_RELEASE)
             received_pdu(self._peer)

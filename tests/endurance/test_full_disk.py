@@ -1,4 +1,4 @@
-"""Somebody else fills and frees the node's disk again and again while it receives, analyses and returns."""
+"""Another program fills and frees the node's disk again and again while it receives, analyses and returns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIB = 1024**2
 DISK_BYTES, RESERVE_BYTES = 192 * MIB, 64 * MIB
 STUDIES, IMAGES_A_STUDY = 60, 3
 LEFT_BYTES = (0, 0, 4096, MIB, RESERVE_BYTES // 4, RESERVE_BYTES // 2, RESERVE_BYTES, RESERVE_BYTES + MIB)
-"""What somebody else leaves: nothing, less than the reserve in several ways, hardly more than it."""
+"""What the other program leaves: nothing, less than the reserve in several ways, hardly more than it."""
 FULL_S, FREE_S = (0.5, 4.0), (2.0, 6.0)
 END_WITHIN_S = 900.0
 
@@ -47,12 +47,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-class Somebody(threading.Thread):
+class OtherProgram(threading.Thread):
     """Takes the disk up to some bytes, for a while, again and again."""
 
     def __init__(self, disk: Path, chance: random.Random) -> None:
         super().__init__(daemon=True)
-        self._file = disk / "somebody"
+        self._file = disk / "other"
         self._chance = chance
         self.over = threading.Event()
         self.times = 0
@@ -80,21 +80,21 @@ def test_a_disk_that_fills_up_again_and_again_loses_nothing(disk: Path, tmp_path
         )
         kept = KeptNode(node, COMMANDS)
         sent = Modalities(node.port, STUDIES, IMAGES_A_STUDY, modalities=3)
-        somebody = Somebody(disk, scale.chance())
+        other = OtherProgram(disk, scale.chance())
         began_s = time.monotonic()
         with kept.running(), sent.at_work():
-            somebody.start()
+            other.start()
             for _ in range(sent.images):
                 sent.send(1)
                 time.sleep(0.5)
             wait_until(lambda: len(sent.acknowledged) == sent.images, "all is acknowledged", END_WITHIN_S)
-            somebody.over.set()
-            somebody.join()
+            other.over.set()
+            other.join()
             wait_until(lambda: all_ended(node, sent), "all studies end", END_WITHIN_S, every_s=0.5)
             assert_kept(node, sent, archive)
             left = list((node.settings.spool_dir / "incoming").iterdir())
     scale.say(
-        f"the disk was full {somebody.times} times in {time.monotonic() - began_s:.0f} s; {sent.images} images in "
+        f"the disk was full {other.times} times in {time.monotonic() - began_s:.0f} s; {sent.images} images in "
         f"{sent.attempts} C-STORE requests, {kept.restarts} processes ended; the archive got {len(archive.encoded)} "
         f"objects, {len(set(archive.sop_instance_uids))} different ones"
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.web.app import HEALTH_WITHIN_S
 from tests.endurance.kept import KeptNode
@@ -119,8 +120,11 @@ def healthz(node: Node) -> str:
 
 
 def ended(node: Node, studies: Sequence[str]) -> bool:
-    with node.ledger() as ledger:
-        revisions = [revision for uid in studies for revision in ledger.studies.revisions(uid)]
+    try:
+        with node.ledger() as ledger:
+            revisions = [revision for uid in studies for revision in ledger.studies.revisions(uid)]
+    except LedgerUnavailableError:  # the test reads while the server comes back
+        return False
     return {one.study_instance_uid for one in revisions} >= set(studies) and all(
         one.state in FINAL_STATES for one in revisions
     )

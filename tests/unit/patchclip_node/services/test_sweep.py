@@ -392,7 +392,7 @@ def test_a_worker_says_at_once_that_the_broker_is_down_and_when_it_is_back(
 def test_a_broker_that_is_back_is_noticed_also_where_nothing_is_due_any_more(
     sweeper: Sweeper, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
-    """A worker that was called before the broker went away does the work: nobody calls any more."""
+    """A worker that was called before the broker went away does the work, and no call is made any more."""
     bring_to(ledger, StudyState.RECEIVED)
     queue.down = True
     sweep_for(sweeper, clock, 2)
