@@ -1,4 +1,4 @@
-"""The node's settings: typed, frozen, read once at bootstrap.
+"""All settings of a node, and how they are read.
 
 Order, strongest first: environment (`PATCHCLIP_PORT`, `PATCHCLIP_WEB__PORT`, ...), the YAML file, the defaults here.
 An unknown key is an error that names it.
@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -29,187 +25,23 @@ from pydantic_settings import (
 )
 
 from patchclip_core.typed_yaml import described, problems, read_yaml, unusable
-from patchclip_core.values.wording import languages
-from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
-from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
-
-AeTitle = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
-]
-"""PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, not only spaces."""
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-SeriesNumber = Annotated[int, Field(ge=1, le=2_000_000_000)]
-SeriesDescription = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
-"""Leaves room in the 64 characters of an LO (PS3.5 6.2) for what is always said of the model."""
-
-
-class ProfileSettings(_Section):
-    """What a kind of destination gets: the objects that its viewers show."""
-
-    name: Annotated[str, StringConstraints(pattern=_NAME)]
-    objects: tuple[ResultKind, ...]
-    geometry: PlaneGeometry = PlaneGeometry.IDENTITY
-    """What segmentations say of their plane."""
-    drawing: Drawing = Drawing.CONTOUR
-    """How pictures show a place."""
-    longest_side_px: Annotated[int, Field(ge=1200, le=4096)] = LONGEST_SIDE_PX
-    """Pictures are at most this high or wide; in smaller ones the legend cannot be read."""
-    language: str = "en"
-    """RFC 5646 tag of a table in conf/wording/: what all objects say in words. Codes stay as they are."""
-    series_numbers: Mapping[ResultKind, SeriesNumber] = {}
-    """First Series Number of a kind, instead of the usual one."""
-    series_descriptions: Mapping[ResultKind, SeriesDescription] = {}
-    """Series Description of a kind, instead of the usual one; what the model is follows it in any case."""
-    fallback: bool = False
-    """Pictures (sc) go instead of objects whose class the destination refuses."""
-
-    @field_validator("language")
-    @classmethod
-    def _language_is_known(cls, value: str) -> str:
-        if value not in languages():
-            raise ValueError(f"there is no wording in {value!r}: take one of {', '.join(languages())}")
-        return value
-
-    def variants(self, objects: tuple[ResultKind, ...] | None = None) -> tuple[ResultVariant, ...]:
-        """Return what is to be built; `objects` instead of the profile's own, in its way of showing them."""
-        return tuple(map(self.variant, dict.fromkeys(self.objects if objects is None else objects)))
-
-    def variant(self, kind: ResultKind) -> ResultVariant:
-        """Return one kind of object as this profile has it."""
-        return ResultVariant(
-            kind,
-            geometry=self.geometry if kind.has_geometry else None,
-            drawing=self.drawing if kind.is_picture else Drawing.CONTOUR,
-            longest_side_px=self.longest_side_px if kind.is_picture else LONGEST_SIDE_PX,
-            language=self.language,
-            series_number=self.series_numbers.get(kind),
-            series_description=self.series_descriptions.get(kind, ""),
-        )
-
-    @property
-    def pictures(self) -> ResultVariant | None:
-        """What goes instead of an object whose class is refused; None where nothing does."""
-        return self.variant(ResultKind.SC) if self.fallback else None
-
-
-STANDARD_PROFILE = "standard"
-
-SHIPPED_PROFILES = (
-    ProfileSettings(name=STANDARD_PROFILE, objects=(ResultKind.SR, ResultKind.SEG), fallback=True),
-    ProfileSettings(name="ohif", objects=(ResultKind.SR, ResultKind.SEG, ResultKind.SC), fallback=True),
-    ProfileSettings(name="legacy", objects=(ResultKind.TEXT_SR, ResultKind.SC), fallback=True),
-    ProfileSettings(name="research", objects=tuple(ResultKind), fallback=True),
+from patchclip_node.domain.variants import ResultVariant
+from patchclip_node.settings.sections import (
+    SHIPPED_PROFILES,
+    AeTitle,
+    DestinationSettings,
+    KnownCallerSettings,
+    LimitSettings,
+    LogSettings,
+    Port,
+    ProfileSettings,
+    RetentionSettings,
+    RetrySettings,
+    WebSettings,
 )
-"""Profiles that every node knows. An own one of the same name takes its place.
-
-All fall back: a destination that refuses a report would get nothing otherwise, and a picture is drawn for the status
-pages in any case.
-"""
-
-
-class DestinationSettings(_Section):
-    """A storage SCP that results are sent to."""
-
-    name: Annotated[str, StringConstraints(pattern=_NAME)]
-    """Name in logs and status pages; also what the ledger remembers, see `renamed_destinations`."""
-    ae_title: AeTitle
-    host: str
-    port: Port
-    profile: str = STANDARD_PROFILE
-    """Name of the result profile: which objects this destination gets, and how."""
-    objects: tuple[ResultKind, ...] | None = None
-    """Which objects it gets instead of those of its profile."""
-    confirm: Confirmation = Confirmation.NONE
-    """What makes an object count as delivered: its acknowledgement, that the archive finds it, or that it commits."""
-
-
-class KnownCallerSettings(_Section):
-    """A sender that places are kept for."""
-
-    ae_title: AeTitle
-    address: str
-    """IP address that it connects from; AE titles can be claimed by anybody."""
-    port: Port | None = None
-    """Where it takes storage commitment's reports; None: it may not ask for commitment."""
-
-    @field_validator("address")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        return str(ip_address(value))
-
-
-class WebSettings(_Section):
-    """The status pages. They show patient names: keep them on loopback or behind your own access control."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8042
-
-
-class LimitSettings(_Section):
-    """What is too much."""
-
-    max_associations: Annotated[int, Field(ge=1, le=1000)] = 20
-    max_associations_per_address: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Of one known caller, and of all others at one address."""
-    associations_kept_for_known: Annotated[int, Field(ge=0, le=1000)] = 5
-    """Of max_associations, for `known_callers` or who has sent before."""
-    urgent_studies_an_hour: Annotated[int, Field(ge=0)] = 60
-    """Of one address; further studies that call themselves STAT or HIGH are routine."""
-    max_instance_bytes: Annotated[int, Field(ge=1)] = 512 * 1024**2
-    """A larger instance is refused with 0xA700 while it arrives."""
-    max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
-    """Rows x Columns above this are not decoded."""
-    decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    decode_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 4 * 1024**3
-    """Address space of the decoding process."""
-    analysis_timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    """A worker whose model takes longer for an image is ended, and started again by what supervises it."""
-    min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3
-    """The spool refuses new instances when less than this would stay free."""
-
-
-class RetrySettings(_Section):
-    """How often, how long and when to try again: the n-th wait is backoff_s * 2**(n-1), at most backoff_max_s."""
-
-    analysis_attempts: Annotated[int, Field(ge=1)] = 5
-    commit_within_s: Annotated[float, Field(gt=0)] = 3600.0
-    """Where a destination has `confirm: commitment`: what it has not committed to for this long is sent again."""
-    deliver_for_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
-    """A result that a destination did not take for this long has failed there."""
-    backoff_s: Annotated[float, Field(gt=0)] = 5.0
-    backoff_max_s: Annotated[float, Field(gt=0)] = 3600.0
-
-
-Days = Annotated[float, Field(gt=0)]
-
-
-class RetentionSettings(_Section):
-    """How long a study is kept, whole, after it ended: images, results, pictures and rows; null: until it is purged."""
-
-    returned_days: Days | None = 7.0
-    """Studies that are RETURNED or REJECTED: nothing of them is owed any more."""
-    undelivered_days: Days | None = 90.0
-    """Studies that are PARTLY_RETURNED or FAILED."""
-
-
-class LogSettings(_Section):
-    """Logs go to standard error, one event a line."""
-
-    format: Literal["console", "json"] = "console"
-    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class NodeSettings(BaseSettings):
@@ -396,17 +228,3 @@ def _refuse_unknown_environment() -> None:
             key = name.removeprefix("PATCHCLIP_").split("__")[0]
             if key not in known:
                 raise ConfigurationError(f"the environment variable {name} names no setting")
-
-
-__all__ = [
-    "DestinationSettings",
-    "KnownCallerSettings",
-    "LimitSettings",
-    "LogSettings",
-    "NodeSettings",
-    "ProfileSettings",
-    "RetentionSettings",
-    "RetrySettings",
-    "WebSettings",
-    "read_settings",
-]
