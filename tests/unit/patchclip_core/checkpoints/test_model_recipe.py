@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -24,6 +25,7 @@ from patchclip_core.models.towers import Wanted
 from patchclip_core.values.results import Radiograph
 from tests.support import tiny_encoders
 from tests.support.checkpoints import write_network
+from tests.support.docs import page, table
 from tests.support.tiny_encoders import VISION
 
 SENTENCES = ["no pleural effusion", "the heart is enlarged"]
@@ -333,6 +335,26 @@ def test_the_document_names_every_recipe_and_every_encoder() -> None:
     ]
 
     assert missing == []
+
+
+def test_the_document_says_of_each_recipe_what_it_sees() -> None:
+    rows = table(page("docs/encoders.md"), "recipe")
+
+    for name, sees, *_ in rows:
+        recipe = read_recipe(name.strip("`"))
+        assert [int(px) for px in re.findall(r"\d+", sees)] == sorted(
+            {recipe.input_px, recipe.tower_px}, reverse=True
+        ), name
+    assert sorted(name.strip("`") for name, *_ in rows) == sorted(recipes())
+
+
+@pytest.mark.parametrize("name", ["compact-224", "compact-448"])
+def test_the_document_says_how_large_a_recipe_from_random_weights_is(tmp_path: Path, name: str) -> None:
+    (row,) = [cells for cells in table(page("docs/encoders.md"), "recipe") if cells[0] == f"`{name}`"]
+    network = read_encoders(read_recipe(name), tmp_path / "checkpoint", SENTENCES).build()
+
+    assert row[2] == f"{network.grid.rows} x {network.grid.columns}"
+    assert row[3] == f"{sum(weight.numel() for weight in network.parameters()) / 1e6:.1f} M"
 
 
 def test_the_document_s_example_builds_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

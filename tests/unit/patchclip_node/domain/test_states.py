@@ -15,6 +15,7 @@ from patchclip_node.domain.states import (
     StudyState,
     next_state,
 )
+from tests.support.docs import table
 
 DIAGRAM = Path(__file__).parents[4] / "docs" / "states.md"
 
@@ -53,6 +54,12 @@ def test_the_documented_diagram_is_the_table() -> None:
     written = DIAGRAM.read_text(encoding="utf-8")
 
     assert mermaid() in written, f"{DIAGRAM} must hold this diagram:\n{mermaid()}"
+
+
+def test_the_page_says_of_each_state_what_it_means() -> None:
+    rows = table(DIAGRAM.read_text(encoding="utf-8"), "state")
+
+    assert [name for name, *_ in rows] == [str(state) for state in StudyState]
 
 
 def mermaid() -> str:
