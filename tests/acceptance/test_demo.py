@@ -28,12 +28,13 @@ MODEL = PLUGINS / "bright_checkpoint"
 def demo(studies: Path, out: Path, hold: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run the demo with the model that marks bright pixels; while the file `hold` exists, it does not answer."""
     command = [sys.executable, "-m", "patchclip_node", "demo", "--studies", str(studies), "--out", str(out)]
+    path = filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")])  # the tree under test, not what is installed
     process = subprocess.Popen(
         [*command, "--model", str(MODEL), "--timeout", "60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(PLUGINS), "BRIGHT_PIXELS_HOLD": str(hold or "")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "BRIGHT_PIXELS_HOLD": str(hold or "")},
     )
     with process:
         try:
@@ -59,6 +60,11 @@ def left_behind(out: Path) -> list[str]:
     ]
 
 
+def open_to_others(folder: Path) -> list[Path]:
+    """Return what anybody but its user may read, change or enter, of all that lies in a folder."""
+    return [path for path in folder.rglob("*") if path.lstat().st_mode & 0o077]
+
+
 def test_studies_with_and_without_a_finding_come_back(studies: Path, tmp_path: Path) -> None:
     write(radiograph(study_instance_uid="1.2.1", bright=True, patient_name="Bright^One"), studies / "bright.dcm")
     write(radiograph(study_instance_uid="1.2.2", patient_name="Dark^Two"), studies / "dark.dcm")
@@ -80,6 +86,8 @@ def test_studies_with_and_without_a_finding_come_back(studies: Path, tmp_path: P
     assert "Bright^One" in report
     assert "Dark^Two" in report
     assert left_behind(out) == []
+    assert len(list((out / "node").rglob("*"))) > 256  # the shards of the spool at least
+    assert open_to_others(out) == []
 
 
 def test_a_study_that_does_not_come_back_is_named_with_its_reason(studies: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ class FileSpool:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size_bytes = os.fstat(file.fileno()).st_size
-            os.fchmod(file.fileno(), 0o440)
+            os.fchmod(file.fileno(), 0o400)
             os.fsync(file.fileno())
         key = uuid.uuid4().hex
         target = self._path(key).with_suffix(suffix)

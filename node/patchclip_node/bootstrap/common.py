@@ -7,6 +7,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from patchclip_node.adapters.clock import SteadyClock, SystemClock, host_start, seconds_since_start
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.adapters.private_folder import make_private
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
 from patchclip_node.settings import NodeSettings
 
@@ -16,6 +17,7 @@ LEDGER_PATIENCE_S = 60.0
 
 def open_ledger(settings: NodeSettings) -> SqlLedger:
     """Bring the ledger's tables to this version and open it; raises `LedgerUnavailableError` after a patient wait."""
+    make_private(settings.data_dir)
     for attempt in Retrying(
         retry=retry_if_exception_type(LedgerUnavailableError),
         wait=wait_exponential(multiplier=0.2, max=5),

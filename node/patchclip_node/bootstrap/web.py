@@ -14,6 +14,8 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.settings import NodeSettings
 from patchclip_node.web import create_app
+from patchclip_node.web.gate import AllowedHosts
+from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES, HeaderTimeoutProtocol
 
 
 def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> Starlette:
@@ -25,6 +27,7 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
+        hosts=AllowedHosts.of_node(settings.web.host, settings.web.allowed_hosts),
         reception=ReceptionFile(settings.data_dir).read,
     )
 
@@ -39,6 +42,10 @@ def run(settings: NodeSettings) -> None:
             build_web(settings, ledger, open_spool(settings), open_clock(ledger)),
             host=settings.web.host,
             port=settings.web.port,
+            http=HeaderTimeoutProtocol,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            limit_concurrency=MAX_CONNECTIONS,
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 from patchclip_core.errors import CheckpointError, FindingsFileError, VocabularyFileError, WordingFileError
 from patchclip_core.terminal import new_program, run_program
 from patchclip_node.cli import analyze, config, demo, doctor, processes, render, studies
-from patchclip_node.cli.terminal import PROGRAM
+from patchclip_node.cli.terminal import NOT_FOR_OTHERS, PROGRAM
 from patchclip_node.domain.errors import ConfigurationError, NodeError
 
 
@@ -33,7 +34,8 @@ app.add_typer(config.app, name="config", rich_help_panel="Look after the node")
 
 
 def main() -> None:
-    """Run the command line; see `run_program`."""
+    """Run the command line; see `run_program`. What it writes is for its user alone: it holds images and names."""
+    os.umask(NOT_FOR_OTHERS)
     run_program(
         PROGRAM,
         partial(app, prog_name=PROGRAM),

@@ -13,6 +13,9 @@ from patchclip_core import terminal
 
 PROGRAM: Final = "patchclip-node"
 
+NOT_FOR_OTHERS: Final = 0o077
+"""The umask of every process of this program (POSIX, umask(2))."""
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -134,6 +134,8 @@ class WebSettings(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8042
+    allowed_hosts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$")], ...] = ()
+    """Names of the pages besides localhost, `host` and this machine's name: those of a proxy, or an alias."""
 
 
 class LimitSettings(Section):

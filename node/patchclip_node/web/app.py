@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
@@ -13,7 +13,6 @@ import anyio.to_thread
 import structlog
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -31,6 +30,7 @@ from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.services.health import Health, health
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
+from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 
 log = structlog.get_logger(__name__)
@@ -43,38 +43,6 @@ HEALTH_WITHIN_S: Final = 5.0
 _SHARED = "drawing/templates"
 """Where the core keeps what all pages have in common; read as files, since importing its drawing takes its time."""
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-"""Pages hold patient names: nothing loads from elsewhere, nothing may frame them, nothing is cached."""
-
-
-class SecurityHeaders:
-    """Adds `_SECURITY_HEADERS` to every response."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on (ASGI)."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
-
 
 def create_app(
     *,
@@ -84,12 +52,13 @@ def create_app(
     spool: Spool,
     clock: Clock,
     ae_title: str,
+    hosts: AllowedHosts,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
     """Return the ASGI application of the status pages.
 
     `/` lists studies, `/studies/{uid}` shows one, `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text.
-    `reception` gives the receiver's last report.
+    `hosts`: the names that a request may call it by. `reception` gives the receiver's last report.
     """
     endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, reception)
     return Starlette(
@@ -101,7 +70,7 @@ def create_app(
             Route("/metrics", endpoints.metrics),
             Route("/static/{name}", endpoints.static),
         ],
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[Middleware(SecurityHeaders), Middleware(HostGate, hosts=hosts), Middleware(SameSiteGate)],
         exception_handlers={HTTPException: endpoints.http_error, LedgerUnavailableError: endpoints.ledger_unavailable},
     )
 

@@ -25,6 +25,7 @@ from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S
 from patchclip_node.web import create_app
+from patchclip_node.web.gate import AllowedHosts
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, MemorySpool, make_ledger
 from tests.support.pages import loaded_by
@@ -63,6 +64,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
+            hosts=AllowedHosts(["testserver"]),
             reception=ReceptionFile(tmp_path).read,
         )
     ) as browser:
