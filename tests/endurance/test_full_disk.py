@@ -25,8 +25,9 @@ from tests.peers.processes import wait_until
 pytestmark = pytest.mark.long_only
 
 MIB = 1024**2
-DISK_BYTES, RESERVE_BYTES = 192 * MIB, 64 * MIB
+DISK_BYTES, RESERVE_BYTES = 512 * MIB, 64 * MIB
 STUDIES, IMAGES_A_STUDY = 60, 3
+"""Each image may be a separate revision: 0.9 MB of results and pictures each, 160 MB of this disk for ever."""
 LEFT_BYTES = (0, 0, 4096, MIB, RESERVE_BYTES // 4, RESERVE_BYTES // 2, RESERVE_BYTES, RESERVE_BYTES + MIB)
 """What the other program leaves: nothing, less than the reserve in several ways, hardly more than it."""
 FULL_S, FREE_S = (0.5, 4.0), (2.0, 6.0)

@@ -31,6 +31,7 @@ from patchclip_node.domain.records import DeliveryRecord, DeliveryState, Finishe
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination
+from patchclip_node.scp.commitment import LOOK_EVERY_S
 from patchclip_node.scp.storage_scp import StorageScp
 from patchclip_node.scu.sender import DicomResultSender, Timeouts
 from patchclip_node.settings import KnownCallerSettings, LimitSettings, read_settings
@@ -112,14 +113,15 @@ def test_an_archive_that_refuses_the_request_or_offers_none_is_named_with_what_t
 class Modality:
     """Sends images, asks for commitment and takes the reports, all on loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
         self.reports: list[tuple[int, CommitmentReport]] = []
         self._ae = AE("MODALITY")
         self._ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
 
     def __enter__(self) -> Modality:
         handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._take)]
-        self._server = self._ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        self._server = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         assert self._server is not None
         self.port = int(self._server.server_address[1])
         return self
@@ -165,7 +167,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
 
 @contextmanager
 def receiver(
-    ledger: SqlLedger, spool: MemorySpool, *callers: KnownCallerSettings, port: int = 0
+    ledger: SqlLedger, spool: MemorySpool, *callers: KnownCallerSettings, port: int = 0, clock: FakeClock | None = None
 ) -> Iterator[StorageScp]:
     settings = read_settings(
         None,
@@ -174,7 +176,7 @@ def receiver(
         limits=LimitSettings(min_free_bytes=0),
         known_callers=callers,
     )
-    with build_receiver(settings, ledger, spool, FakeClock()) as scp:
+    with build_receiver(settings, ledger, spool, clock or FakeClock()) as scp:
         yield scp
 
 
@@ -205,6 +207,24 @@ def test_we_commit_to_what_is_in_the_ledger_and_whose_file_is_there_and_to_nothi
     assert (first_type, first.transaction_uid, list(first.kept)) == (2, "2.25.1", [reference(kept)])
     assert first.failed == {reference(lost): 0x0112, never: 0x0112, other_class: 0x0119}
     assert (second_type, list(second.kept), second.failed) == (1, [reference(kept)], {})
+
+
+def test_a_report_that_cannot_be_told_goes_again_also_from_a_receiver_that_was_started_again(
+    ledger: SqlLedger, tmp_path: Path
+) -> None:
+    port, clock, spool = free_port(), FakeClock(), MemorySpool(tmp_path / "spool")
+    caller = KnownCallerSettings(ae_title="MODALITY", address="127.0.0.1", port=port)
+    with receiver(ledger, spool, caller, clock=clock) as scp:
+        assert Modality().ask(scp.port, encoded_request(REQUEST)) == 0x0000  # no peer listens for the report
+        wait_until(lambda: ledger.owed_reports.owed()[0].last_error is not None, "the report could not be told")
+    with Modality(port) as modality, receiver(ledger, spool, caller, clock=clock):
+        time.sleep(2 * LOOK_EVERY_S)
+        assert modality.reports == []
+        clock.advance(read_settings(None).work_policy.backoff_s)
+        wait_until(lambda: bool(modality.reports), "the report comes by itself")
+
+    assert [(kind, one.transaction_uid) for kind, one in modality.reports] == [(2, REQUEST.transaction_uid)]
+    assert ledger.owed_reports.owed() == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
-from patchclip_node.domain.commitment import CommitmentRequest
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
@@ -24,7 +23,7 @@ from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.commit import CommitmentReports
-from patchclip_node.services.custody import CustodyService
+from patchclip_node.services.custody import CustodyReports, CustodyService
 from patchclip_node.services.receive import ReceiveService
 from patchclip_node.services.urgency import UrgencyQuota
 from patchclip_node.settings import NodeSettings
@@ -59,22 +58,18 @@ def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, cloc
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
     listed = [Caller(one.ae_title, one.address) for one in settings.known_callers]
     reports = CommitmentReports(ledger.commitments, clock, settings.work_policy)
-    desk = _desk(settings, CustodyService(arrivals, spool), reports)
+    desk = CommitmentDesk(reports.take, _custody_reports(settings, ledger, spool, clock))
     return StorageScp(service, room, endpoint, admission, KnownCallers(listed, have_sent=_have_sent(arrivals)), desk)
 
 
-def _desk(settings: NodeSettings, custody: CustodyService, reports: CommitmentReports) -> CommitmentDesk:
-    sender = DicomResultSender(settings.ae_title)
+def _custody_reports(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> CustodyReports:
     places = {
-        Caller(one.ae_title, one.address): Destination(one.ae_title, one.ae_title, one.address, one.port)
+        (one.ae_title, one.address): Destination(one.ae_title, one.ae_title, one.address, one.port)
         for one in settings.known_callers
         if one.port is not None
     }
-
-    def answer(caller: Caller, request: CommitmentRequest) -> None:
-        sender.report_commitment(places[caller], custody.report(request))
-
-    return CommitmentDesk(reports.take, answer, reachable=places.__contains__)
+    custody, sender = CustodyService(ledger.arrivals, spool), DicomResultSender(settings.ae_title)
+    return CustodyReports(ledger.owed_reports, custody, sender, places, clock, settings.work_policy)
 
 
 def _have_sent(arrivals: Arrivals) -> list[Caller]:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import as_file, files
@@ -18,6 +18,7 @@ from patchclip_core.errors import PatchClipError
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.cli.addresses import bind_advice, health_of, is_loopback, reachable, why_not_bindable
+from patchclip_node.domain.commitment import OwedReport
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import NodeError, PeerError
 from patchclip_node.domain.masking import masked_url
@@ -131,6 +132,7 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
     database = SqlLedger(settings.effective_ledger_url)
     try:
         counts, waiting = database.workload.counts(), database.workload.waiting_by_destination()
+        owed = database.owed_reports.owed()
     finally:
         database.close()
     studies = sum(counts.studies_by_state.values())
@@ -144,6 +146,23 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         detail = f"{conflicts} results were not taken since the destination knows their patient otherwise"
         advice = "mend the patient on the destination or at the source, then `studies requeue UID`"
         yield CheckResult("patient conflicts", Status.WARN, detail, advice)
+    yield from _untold_reports(owed)
+
+
+def _untold_reports(owed: Sequence[OwedReport]) -> Iterator[CheckResult]:
+    """One line for each peer that could not be told what it asked for."""
+    untold = [one for one in owed if one.last_error is not None]
+    for ae_title, address in sorted({(one.ae_title, one.address) for one in untold}):
+        theirs = [one for one in untold if (one.ae_title, one.address) == (ae_title, address)]
+        oldest = theirs[0]
+        detail = (
+            f"{len(theirs)} storage commitment reports could not be told to {ae_title} at {address}, the oldest of "
+            f"{oldest.asked_at:%Y-%m-%d %H:%M} UTC, tried {oldest.attempts} times: {oldest.last_error}"
+        )
+        advice = (
+            "check its port under known_callers, and that it takes reports there; they go until retry.deliver_for_s"
+        )
+        yield CheckResult("commitment reports", Status.WARN, detail, advice)
 
 
 def workers(settings: NodeSettings) -> Iterator[CheckResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,19 @@ class CommitmentReport:
     transaction_uid: str
     kept: Sequence[ObjectReference]
     failed: Mapping[ObjectReference, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OwedReport:
+    """A report that this node owes to who asked for it, until it was told or given up.
+
+    ae_title, address: of who asked. attempts: how often telling was tried. last_error: why the last try failed.
+    """
+
+    id: int
+    ae_title: str
+    address: str
+    request: CommitmentRequest
+    asked_at: datetime
+    attempts: int
+    last_error: str | None

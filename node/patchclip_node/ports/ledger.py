@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from patchclip_node.domain.commitment import CommitmentRequest, OwedReport
 from patchclip_node.domain.records import (
     Arrival,
     DeliveryLease,
@@ -167,6 +168,36 @@ class Commitments(Protocol):
 
     def refuse(self, delivery_id: int, transaction_uid: str, error: str, not_before: datetime) -> bool:
         """SENT -> PENDING, due again at `not_before`."""
+        ...
+
+
+class OwedReports(Protocol):
+    """Storage commitment reports that this node owes to who asked it."""
+
+    def owe(self, ae_title: str, address: str, request: CommitmentRequest, now: datetime, at_most: int) -> bool:
+        """Write down that a report is owed, due at once; a transaction that comes again is owed once.
+
+        False, and nothing is changed, where `at_most` are owed to this peer already.
+        """
+        ...
+
+    def take(self, now: datetime, lease_s: float) -> OwedReport | None:
+        """Take one that is due, of those with the fewest attempts the oldest; no other taker gets it for `lease_s`.
+
+        The attempt counts. None when nothing is due.
+        """
+        ...
+
+    def postpone(self, owed: OwedReport, error: str, not_before: datetime) -> None:
+        """Let all that is owed to this peer wait until `not_before`; `error`: why this one was not told."""
+        ...
+
+    def settle(self, report_id: int) -> None:
+        """Forget a report: it was told, or is given up."""
+        ...
+
+    def owed(self) -> list[OwedReport]:
+        """Return all, the oldest first."""
         ...
 
 

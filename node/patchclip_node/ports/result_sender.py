@@ -75,3 +75,11 @@ class ResultSender(Protocol):
     def echo(self, destination: Destination) -> None:
         """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
         ...
+
+
+class ReportSender(Protocol):
+    """Reports what this node commits to."""
+
+    def report_commitment(self, destination: Destination, report: CommitmentReport) -> None:
+        """Tell who asked, over a separate association. Raises `PeerError` when it can't be told."""
+        ...

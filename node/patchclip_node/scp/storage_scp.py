@@ -180,6 +180,8 @@ class StorageScp:
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="scp", daemon=True)
         self._thread.start()
+        if self._desk is not None:
+            self._desk.start()
         log.info("listening", ae_title=self._ae.ae_title, host=self._address[0], port=self.port)
 
     def stop(self, grace_s: float = 5.0) -> None:
@@ -189,6 +191,8 @@ class StorageScp:
         server, self._server = self._server, None
         stop_serving(server, grace_s)
         self._thread.join()
+        if self._desk is not None:
+            self._desk.stop(grace_s)
 
     def __enter__(self) -> StorageScp:
         self.start()

@@ -240,3 +240,23 @@ workers = Table(
 
 leftovers = Table("leftovers", metadata, Column("spool_key", Text, primary_key=True))
 """Files in the spool whose study has left the ledger, until they are deleted."""
+
+owed_reports = Table(
+    "owed_reports",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("ae_title", ForeignText, nullable=False),
+    Column("address", ForeignText, nullable=False),
+    Column("transaction_uid", Text, nullable=False),
+    Column("objects_json", Text, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("last_error", ForeignText),
+    UniqueConstraint("ae_title", "address", "transaction_uid"),
+    Index(None, "not_before"),
+)
+"""One row for each storage commitment report that is owed to a peer, until it was told or given up.
+
+`objects_json`: what the peer asked for, [[SOP Class UID, SOP Instance UID], ...].
+"""

@@ -7,6 +7,7 @@ from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.leases import SqlLeases
+from patchclip_node.adapters.ledger.owing import SqlOwedReports
 from patchclip_node.adapters.ledger.queries import SqlStudies, SqlWorkload
 from patchclip_node.adapters.ledger.receiving import SqlArrivals
 from patchclip_node.adapters.ledger.requeueing import SqlRequeueing
@@ -26,6 +27,7 @@ class SqlLedger:
         self.analyses = SqlAnalyses(self._database)
         self.deliveries = SqlDeliveries(self._database)
         self.commitments = SqlCommitments(self._database)
+        self.owed_reports = SqlOwedReports(self._database)
         self.leases = SqlLeases(self._database)
         self.requeueing = SqlRequeueing(self._database)
         self.retention = SqlRetention(self._database)

@@ -20,6 +20,7 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger
 from patchclip_node.cli import checks
 from patchclip_node.cli.checks import Status, run_check
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
+from patchclip_node.domain.commitment import CommitmentRequest, ObjectReference
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
@@ -177,6 +178,28 @@ def test_a_patient_conflict_is_a_warning(tmp_path: Path) -> None:
     given = settings(tmp_path, ledger_url=f"sqlite:///{tmp_path / 'old' / 'ledger.sqlite'}")
 
     assert statuses(checks.ledger, given)["patient conflicts"] is Status.WARN
+
+
+def test_a_peer_that_could_not_be_told_what_it_asked_for_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    ledger = make_ledger(tmp_path / "old")
+    given = settings(tmp_path, ledger_url=f"sqlite:///{tmp_path / 'old' / 'ledger.sqlite'}")
+    for number in range(3):
+        request = CommitmentRequest(f"2.25.{number}", (ObjectReference("1.2", "1.2.3"),))
+        assert ledger.owed_reports.owe("CT" if number else "DX", "10.0.0.1", request, START, at_most=10)
+    assert statuses(checks.ledger, given) == {"ledger": Status.OK}
+    while (owed := ledger.owed_reports.take(START, 60)) is not None:
+        ledger.owed_reports.postpone(owed, "10.0.0.1 does not answer", START)
+        if owed.attempts == 2:
+            break
+    ledger.close()
+
+    found = [one for one in run_check(checks.ledger, given) if one.name == "commitment reports"]
+
+    assert [one.status for one in found] == [Status.WARN, Status.WARN]
+    assert found[0].detail.startswith("2 storage commitment reports could not be told to CT at 10.0.0.1")
+    assert "tried 1 times: 10.0.0.1 does not answer" in found[0].detail
+    assert found[1].detail.startswith("1 storage commitment reports could not be told to DX")
 
 
 def test_a_broker_that_does_not_answer_fails_and_its_password_stays_hidden(tmp_path: Path) -> None:
