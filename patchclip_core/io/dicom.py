@@ -39,6 +39,10 @@ _OVERLAY_BIT_POSITION = 0x0102
 _ASPECT_RATIO_RANGE = (0.2, 5.0)
 _PIXEL_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _TOLD_ELEMENTS = 4
+_SMALLEST, _LARGEST = 1e-6, 1e9
+"""What slopes and windows are between, far beyond what any device writes: arithmetic in float32 stays finite."""
+_FLOAT_STEPS = 2**24
+"""Whole steps of a slope that float32 tells apart; a larger intercept would make all values of an image one."""
 
 DISPLAY_KEYWORDS: Final = (
     *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
@@ -196,7 +200,14 @@ def _modality(dataset: Dataset, layout: FrameLayout, remarks: list[str]) -> Look
     if slope == 0:
         remarks.append("Rescale Slope is 0 and was taken as 1.")
         slope = None
-    return Rescale(1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+    rescale = Rescale(1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+    size = abs(rescale.slope)
+    if _SMALLEST <= size <= _LARGEST and abs(rescale.intercept) <= _FLOAT_STEPS * size:
+        return rescale
+    remarks.append(
+        f"Rescale Slope {rescale.slope:g} and Rescale Intercept {rescale.intercept:g} are out of range: not used."
+    )
+    return Rescale()
 
 
 def _vois(
@@ -214,6 +225,8 @@ def _vois(
     for centre, width in zip(centres, widths, strict=False):
         if width <= 0:
             remarks.append(f"Window Width is {width:g}, which is not a window.")
+        elif not (_SMALLEST <= width <= _LARGEST and abs(centre) <= _LARGEST):
+            remarks.append(f"Window Center {centre:g} and Window Width {width:g} are out of range: not used.")
         elif width < 1 and name == VoiFunction.LINEAR:
             yield Window(centre, width, VoiFunction.LINEAR_EXACT)  # LINEAR is not defined below 1 (C.11.2.1.2.1)
         else:

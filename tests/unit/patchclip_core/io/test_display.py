@@ -147,6 +147,34 @@ def test_without_a_window_beside_it_such_a_table_gives_way_to_the_images_own_ran
 
 
 @pytest.mark.parametrize(
+    "attributes",
+    [
+        {"RescaleSlope": "1e99"},
+        {"RescaleSlope": "-1e38"},
+        {"RescaleSlope": "1e-40"},
+        {"RescaleIntercept": "1e99"},
+        {"RescaleIntercept": "-1e38"},
+        {"RescaleSlope": "0.001", "RescaleIntercept": "1e9"},
+        {"WindowCenter": "1e99", "WindowWidth": "1"},
+        {"WindowCenter": "0", "WindowWidth": "1e99"},
+        {"WindowCenter": "0", "WindowWidth": "1e-99"},
+        {"WindowCenter": "2048", "WindowWidth": "1e-40", "VOILUTFunction": "SIGMOID"},
+    ],
+)
+def test_a_number_that_no_device_writes_is_left_out_by_name_and_the_image_is_seen(
+    tmp_path: Path, attributes: dict[str, Any]
+) -> None:
+    window = {} if "WindowWidth" in attributes else {"WindowCenter": None, "WindowWidth": None}
+
+    radiograph = read(tmp_path, 12, **window, **attributes)
+
+    assert np.isfinite(radiograph.pixels).all()
+    assert radiograph.pixels == even_ramp(0.06)
+    name = next(iter(attributes)).replace("Rescale", "Rescale ").replace("Window", "Window ")
+    assert any(name in remark and "out of range: not used." in remark for remark in radiograph.remarks)
+
+
+@pytest.mark.parametrize(
     ("rescale", "display"),
     [
         ({"RescaleSlope": 0}, Rescale()),
