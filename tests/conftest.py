@@ -22,6 +22,8 @@ VIEWERS = f"{sys.prefix}/share/viewers"
 
 PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     "cc": (("cc",), "apt-get install gcc libc6-dev"),
+    "openssl": (("openssl",), "apt-get install openssl"),
+    "sslscan": (("sslscan",), "apt-get install sslscan"),
     "dcmtk": (("echoscu", "storescu", "storescp", "dcmcjpeg", "dcmcjpls", "dcmdump"), "apt-get install dcmtk"),
     "orthanc": (("Orthanc|/usr/sbin/Orthanc",), "apt-get install orthanc"),
     "dciodvfy": (("dciodvfy", "dcentvfy"), "apt-get install dicom3tools"),

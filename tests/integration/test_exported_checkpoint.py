@@ -9,7 +9,8 @@ import numpy as np
 import patchclip_core
 from patchclip_core.values.results import FindingState, Radiograph
 from patchclip_node.cli import checks
-from patchclip_node.cli.checks import Status, run_check
+from patchclip_node.cli.check_result import Status
+from patchclip_node.cli.checks import run_check
 from patchclip_node.settings import NodeSettings
 from patchclip_trainer.cli.evaluate import counted
 from patchclip_trainer.evaluation.measure_table import Bootstrap

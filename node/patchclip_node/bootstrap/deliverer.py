@@ -93,4 +93,6 @@ def run(settings: NodeSettings) -> None:
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:
     fallback = settings.profile(one.profile).pictures
-    return Destination(one.name, one.ae_title, one.host, one.port, fallback, one.confirm)
+    return Destination(
+        one.name, one.ae_title, one.host, one.port, fallback, one.confirm, security=settings.security_to(one)
+    )

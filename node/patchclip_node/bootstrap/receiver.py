@@ -13,6 +13,7 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.transport_security import CertificateMark
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.result_sender import Destination
@@ -20,6 +21,7 @@ from patchclip_node.ports.spool import Spool
 from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
+from patchclip_node.scp.security import AllowedNetworks, CallerSecurity
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.commit import CommitmentReports
@@ -53,6 +55,8 @@ def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, cloc
             kept_for_known=limits.associations_kept_for_known,
         ),
         max_instance_bytes=limits.max_instance_bytes,
+        networks=AllowedNetworks(settings.allowed_networks),
+        security=_security(settings),
     )
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
@@ -62,9 +66,22 @@ def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, cloc
     return StorageScp(service, room, endpoint, admission, KnownCallers(listed, have_sent=_have_sent(arrivals)), desk)
 
 
+def _security(settings: NodeSettings) -> CallerSecurity | None:
+    if settings.tls is None:
+        return None
+    certificates = [
+        (Caller(one.ae_title, one.address), CertificateMark(one.certificate))
+        for one in settings.known_callers
+        if one.certificate is not None
+    ]
+    return CallerSecurity(settings.tls.credentials, certificates)
+
+
 def _custody_reports(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> CustodyReports:
     places = {
-        (one.ae_title, one.address): Destination(one.ae_title, one.ae_title, one.address, one.port)
+        (one.ae_title, one.address): Destination(
+            one.ae_title, one.ae_title, one.address, one.port, security=settings.security_of_reports_to(one)
+        )
         for one in settings.known_callers
         if one.port is not None
     }

@@ -6,9 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -18,6 +16,8 @@ from patchclip_core.errors import PatchClipError
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.cli.addresses import bind_advice, health_of, is_loopback, reachable, why_not_bindable
+from patchclip_node.cli.check_result import Check, CheckResult, Status
+from patchclip_node.cli.tls_checks import judged, security_to_itself, tls
 from patchclip_node.domain.commitment import OwedReport
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import NodeError, PeerError
@@ -28,27 +28,6 @@ from patchclip_node.settings import NodeSettings
 
 _PEER_TIMEOUT_S = 5.0
 _CLOCKS_AGREE_S = 60.0
-
-
-class Status(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What was looked at, what was found, and what to do where it is not well."""
-
-    name: str
-    status: Status
-    detail: str
-    advice: str = ""
-
-
-Check = Callable[[NodeSettings], Iterable[CheckResult]]
 
 
 def run_check(check: Check, settings: NodeSettings) -> list[CheckResult]:
@@ -283,7 +262,11 @@ def destinations(settings: NodeSettings) -> Iterator[CheckResult]:
     for item in settings.destinations:
         name, where = f"destination {item.name}", f"{item.ae_title} at {item.host}:{item.port}"
         try:
-            destination = Destination(item.name, item.ae_title, item.host, item.port, confirm=item.confirm)
+            security = settings.security_to(item)
+            destination = Destination(
+                item.name, item.ae_title, item.host, item.port, confirm=item.confirm, security=security
+            )
+            certificate = sender.presented(destination)
             sender.echo(destination)
             sender.check_confirmation(destination)
         except PeerError as error:
@@ -292,6 +275,8 @@ def destinations(settings: NodeSettings) -> Iterator[CheckResult]:
         else:
             offers = "" if item.confirm is Confirmation.NONE else f", offers confirmation by {item.confirm}"
             yield CheckResult(name, Status.OK, f"{where} answers C-ECHO{offers}")
+            if certificate is not None:
+                yield judged(f"{name}, TLS", certificate)
 
 
 def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
@@ -308,10 +293,15 @@ def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
             "DICOM port", Status.FAIL, f"{where}: {os.strerror(trouble)}", bind_advice(settings.port, "host")
         )
         return
-    ourselves = Destination("this node", settings.ae_title, reachable(settings.host), settings.port)
+    ourselves = Destination(
+        "this node", settings.ae_title, reachable(settings.host), settings.port, security=security_to_itself(settings)
+    )
     calling = settings.calling_ae_titles[0] if settings.calling_ae_titles else settings.ae_title
     try:
-        DicomResultSender(calling).echo(ourselves)
+        if ourselves.security is None:
+            DicomResultSender(calling).echo(ourselves)
+        else:  # callers may be bound to their certificates, and this node is none of them
+            DicomResultSender(calling).presented(ourselves)
     except PeerError as error:
         reception = ReceptionFile(settings.data_dir).read()
         if reception is not None and reception.is_fresh(SystemClock().now()):
@@ -325,7 +315,8 @@ def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
     else:
         reception = ReceptionFile(settings.data_dir).read()
         busy = f": {reception.in_words}" if reception and reception.is_fresh(SystemClock().now()) else ""
-        detail = f"{where}: {settings.ae_title} answers C-ECHO; the node is running{busy}"
+        answers = "answers C-ECHO" if ourselves.security is None else "speaks TLS"
+        detail = f"{where}: {settings.ae_title} {answers}; the node is running{busy}"
         yield CheckResult("DICOM port", Status.OK, detail)
 
 
@@ -353,6 +344,7 @@ def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
 
 
 ALL_CHECKS: tuple[Check, ...] = (
+    tls,
     findings_file,
     words_of_headers,
     data_folder,

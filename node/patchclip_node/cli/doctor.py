@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.terminal import EXIT_FAILURE, console, steps
-from patchclip_node.cli.checks import ALL_CHECKS, CheckResult, Status, run_check
+from patchclip_node.cli.check_result import CheckResult, Status
+from patchclip_node.cli.checks import ALL_CHECKS, run_check
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, print_json
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.confirmation import Confirmation
+from patchclip_node.domain.transport_security import PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
 
 
@@ -18,7 +19,7 @@ class Destination:
 
     fallback: the pictures (Secondary Captures) that it gets instead of objects whose class it does not take; None
         where it gets nothing instead.
-    confirm: what makes an object count as delivered there.
+    confirm: what makes an object count as delivered there. security: TLS to it; None: plain DICOM.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Destination:
     port: int
     fallback: ResultVariant | None = None
     confirm: Confirmation = Confirmation.NONE
+    security: PeerSecurity | None = None
 
 
 @dataclass(frozen=True, slots=True)

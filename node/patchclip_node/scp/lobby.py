@@ -1,5 +1,8 @@
 """Connections that have not asked for an association yet: one thread reads their first PDU, none of them has a place.
 
+Where the receiver speaks TLS, the same thread does their handshakes. Each begins at a connection's first byte: a peer
+that says nothing costs no more than without TLS, and has no more time.
+
 Whoever connects gets in: where the lobby is full, the connection goes that waits longest among those of the address
 that has most of them, of addresses without a known caller first. Who means to send has sent the A-ASSOCIATE-RQ by then.
 """
@@ -10,15 +13,19 @@ import contextlib
 import resource
 import selectors
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
+from patchclip_node.dicom.tls import peer_certificate, reason
 from patchclip_node.scp.places import Caller, KnownCallers, Places
+from patchclip_node.scp.security import CallerSecurity
 from patchclip_node.scp.troubles import Troubles
 
 FIRST_PDU_S: Final = 10.0
@@ -48,6 +55,11 @@ _ABORT: Final = struct.pack(">BBLBBBB", 0x07, 0, 4, 0, 0, 2, 1)
 """A-ABORT by the service provider: unrecognized PDU (PS3.8 9.3.8)."""
 _REJECT: Final = struct.pack(">BBLBBBB", 0x03, 0, 4, 0, 2, 3, 2)
 """A-ASSOCIATE-RJ: transient, presentation, local limit exceeded (PS3.8 9.3.4)."""
+_NOT_RECOGNIZED: Final = struct.pack(">BBLBBBB", 0x03, 0, 4, 0, 1, 1, 3)
+"""A-ASSOCIATE-RJ: permanent, service user, calling AE title not recognized (PS3.8 9.3.4)."""
+
+_READS_A_TURN: Final = 64
+"""A connection that sends in many small pieces is read on when the others had their turn."""
 
 Serve = Callable[[socket.socket, "tuple[str, int]", bytes, Caller], None]
 """Makes an association of a connection, its address, its A-ASSOCIATE-RQ and its caller."""
@@ -60,6 +72,8 @@ class _Visitor:
     leaves_at_s: float
     received: bytearray = field(default_factory=bytearray)
     is_leaving: bool = False
+    may_speak: bool = False
+    """Its handshake is over, or it needs none."""
 
     @property
     def request_bytes(self) -> int | None:
@@ -72,8 +86,16 @@ class _Visitor:
 class Lobby:
     """Reads the A-ASSOCIATE-RQ of each connection, takes a place for it, and hands it on with both."""
 
-    def __init__(self, places: Places, known: KnownCallers, serve: Serve, troubles: Troubles) -> None:
-        """`serve` owns the connection and the place from then on."""
+    def __init__(
+        self,
+        places: Places,
+        known: KnownCallers,
+        serve: Serve,
+        troubles: Troubles,
+        security: CallerSecurity | None = None,
+    ) -> None:
+        """`serve` owns the connection and the place from then on. `security`: None for plain DICOM."""
+        self._security = security
         self._places = places
         self._known = known
         self._max_waiting = max(1, min(MAX_WAITING, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES))
@@ -107,7 +129,8 @@ class Lobby:
     def enter(self, connection: socket.socket, address: tuple[str, int]) -> None:
         """Take a connection over."""
         connection.setblocking(False)
-        self._entering.append(_Visitor(connection, address, time.monotonic() + FIRST_PDU_S))
+        visitor = _Visitor(connection, address, time.monotonic() + FIRST_PDU_S, may_speak=self._security is None)
+        self._entering.append(visitor)
         self._wake()
 
     def _wake(self) -> None:
@@ -166,43 +189,90 @@ class Lobby:
             self._close(visitor)
 
     def _read(self, visitor: _Visitor) -> None:
+        reads = 0
+        while self._read_part(visitor) and (reads < _READS_A_TURN or _holds_decrypted(visitor.connection)):
+            reads += 1
+
+    def _read_part(self, visitor: _Visitor) -> bool:
+        """Read what is there; return whether there may be more that this visitor needs."""
+        if not (visitor.may_speak or visitor.is_leaving or self._shake_hands(visitor)):
+            return False
         try:
             arrived = visitor.connection.recv(65536 if visitor.is_leaving else self._wanted_bytes(visitor))
-        except BlockingIOError:
-            return
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
         except OSError:
             arrived = b""
         if not arrived:
             self._close(visitor)
-        elif not visitor.is_leaving:
-            visitor.received += arrived
-            self._held_bytes += len(arrived)
-            if self._held_bytes > MAX_HELD_BYTES:
-                self._make_room_for_bytes()
-            if visitor in self._visitors:
-                self._look_at(visitor)
+            return False
+        if visitor.is_leaving:
+            return False
+        visitor.received += arrived
+        self._held_bytes += len(arrived)
+        if self._held_bytes > MAX_HELD_BYTES:
+            self._make_room_for_bytes()
+        return visitor in self._visitors and self._look_at(visitor)
+
+    def _shake_hands(self, visitor: _Visitor) -> bool:
+        """Go on with the TLS handshake as far as that goes without waiting; return whether it is over."""
+        assert self._security is not None
+        wanted = selectors.EVENT_READ
+        try:
+            if not isinstance(visitor.connection, ssl.SSLSocket):
+                if visitor.connection.recv(1, socket.MSG_PEEK) == bytes([_ASSOCIATE_REQUEST]):
+                    self._turn_away(visitor, "association_without_tls_asked_for")
+                    return False
+                visitor.connection = self._security.context.wrap_socket(
+                    visitor.connection, server_side=True, do_handshake_on_connect=False
+                )
+            visitor.connection.do_handshake()
+            if peer_certificate(visitor.connection).expires_at <= datetime.now(UTC):  # a session that is taken up again
+                raise OSError("certificate has expired")
+            visitor.may_speak = True
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+        except ssl.SSLWantWriteError:
+            wanted = selectors.EVENT_WRITE
+        except OSError as error:
+            self._turn_away(visitor, "tls_handshake_failed", reason=reason(error))
+            return False
+        self._selector.modify(visitor.connection, wanted, visitor)
+        return visitor.may_speak
+
+    def _turn_away(self, visitor: _Visitor, trouble: str, **facts: object) -> None:
+        self._troubles.note(trouble, peer=visitor.address[0], **facts)
+        self._close(visitor)
 
     def _wanted_bytes(self, visitor: _Visitor) -> int:
         """What is missing of the header, then of the request: what follows it is the association's to read."""
         return (visitor.request_bytes or _HEADER_BYTES) - len(visitor.received)
 
-    def _look_at(self, visitor: _Visitor) -> None:
+    def _look_at(self, visitor: _Visitor) -> bool:
+        """Answer what is no request, show in who has asked; return whether more of the request is to come."""
         if visitor.received[0] != _ASSOCIATE_REQUEST:
             self._answer(visitor, _ABORT, "not_an_association_request")
-            return
+            return False
         needed = visitor.request_bytes
         if needed is None:
-            return
+            return True
         if not _SHORTEST_REQUEST_BYTES + _HEADER_BYTES <= needed <= MAX_REQUEST_BYTES:
             self._answer(visitor, _ABORT, "association_request_too_long", announced_bytes=needed)
-        elif len(visitor.received) == needed:
-            self._show_in(visitor)
-        else:
-            self._read(visitor)
+            return False
+        if len(visitor.received) < needed:
+            return True
+        self._show_in(visitor)
+        return False
 
     def _show_in(self, visitor: _Visitor) -> None:
         title = bytes(visitor.received[_CALLING_AE_TITLE]).decode("ascii", "replace").strip()
         caller = Caller(title, visitor.address[0])
+        if self._security is not None and isinstance(visitor.connection, ssl.SSLSocket):
+            shown = peer_certificate(visitor.connection)
+            if not self._security.admits(caller, shown):
+                facts = {"calling_ae_title": title, "certificate": shown.subject, "sha256": shown.fingerprint}
+                self._answer(visitor, _NOT_RECOGNIZED, "certificate_not_of_this_caller", **facts)
+                return
         shortage = self._places.take(caller)
         if shortage is not None:
             self._answer(visitor, _REJECT, shortage.value, calling_ae_title=title)
@@ -232,3 +302,8 @@ class Lobby:
         del self._visitors[visitor]
         self._held_bytes -= len(visitor.received)
         self._selector.unregister(visitor.connection)
+
+
+def _holds_decrypted(connection: socket.socket) -> bool:
+    """Tell whether there is something to read that no selector sees."""
+    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0

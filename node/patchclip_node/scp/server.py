@@ -15,6 +15,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.lobby import Lobby
 from patchclip_node.scp.places import Caller, KnownCallers, Places
+from patchclip_node.scp.security import AllowedNetworks, CallerSecurity
 from patchclip_node.scp.troubles import Troubles
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, BoundedSocket, ReceivingAssociation
 
@@ -44,8 +45,14 @@ class ReceivingServer(ThreadedAssociationServer):
         room: IncomingRoom,
         max_data_set_bytes: int,
         troubles: Troubles,
+        networks: AllowedNetworks,
+        security: CallerSecurity | None,
     ) -> None:
-        """Listen on `address` with the contexts of `ae`; data sets are written into `room` while they arrive."""
+        """Listen on `address` with the contexts of `ae`; data sets are written into `room` while they arrive.
+
+        networks: addresses of others are turned away before a byte of theirs is read. security: None for plain DICOM.
+        """
+        self.networks = networks
         self.handlers = tuple(handlers)
         self.places = places
         self.room = room
@@ -53,8 +60,15 @@ class ReceivingServer(ThreadedAssociationServer):
         self.troubles = troubles
         super().__init__(ae, address, ae.ae_title, ae.supported_contexts, request_handler=RequestHandler)
         ae._servers.append(self)  # noqa: SLF001 - the base class' shutdown() takes it out of there
-        self.lobby = Lobby(places, known, self.serve, troubles)
+        self.lobby = Lobby(places, known, self.serve, troubles, security)
         self.lobby.open()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
+        """Tell whether who has just connected is listened to; who is not finds the connection closed."""
+        if client_address[0] in self.networks:
+            return True
+        self.troubles.note("address_not_allowed", peer=client_address[0])
+        return False
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Let a connection wait until it has asked for something."""
@@ -134,4 +148,4 @@ def _end_now(association: Association) -> None:
     transport: Any = association.dul.socket
     if transport is not None and transport.socket is not None:
         with contextlib.suppress(OSError):  # the peer was faster
-            transport.socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(transport.socket, socket.SHUT_RDWR)  # a TLS socket's own would end its encryption

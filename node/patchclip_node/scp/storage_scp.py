@@ -34,6 +34,7 @@ from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.responses import response
+from patchclip_node.scp.security import EVERYBODY, AllowedNetworks, CallerSecurity
 from patchclip_node.scp.server import Handler, ReceivingServer, stop_serving
 from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
 from patchclip_node.scp.troubles import RationedLog, Troubles
@@ -71,13 +72,15 @@ class Admission:
 
     calling_ae_titles: who may associate; empty: everybody. accept_any_called_ae_title: False rejects associations that
     call another AE title than the endpoint's. places: how many associations at once. max_instance_bytes: a larger
-    instance is refused while it arrives.
+    instance is refused while it arrives. networks: who is listened to. security: TLS; None: plain DICOM.
     """
 
     calling_ae_titles: tuple[str, ...]
     accept_any_called_ae_title: bool
     places: PlacePolicy
     max_instance_bytes: int
+    networks: AllowedNetworks = EVERYBODY
+    security: CallerSecurity | None = None
 
 
 class InstanceReceiver(Protocol):
@@ -120,8 +123,8 @@ class StorageScp:
         self._places = Places(admission.places, self._known)
         self._troubles = Troubles()
         self._log = RationedLog(self._known)
+        self._admission = admission
         self._address = (endpoint.host, endpoint.port)
-        self._max_instance_bytes = admission.max_instance_bytes
         self._server: ReceivingServer | None = None
         self._thread: threading.Thread | None = None
         self._ae = AE(endpoint.ae_title)
@@ -174,8 +177,10 @@ class StorageScp:
             self._places,
             self._known,
             self._room,
-            self._max_instance_bytes,
+            self._admission.max_instance_bytes,
             self._troubles,
+            self._admission.networks,
+            self._admission.security,
         )
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="scp", daemon=True)

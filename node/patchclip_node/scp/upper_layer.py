@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 import uuid
 from collections.abc import Callable
@@ -54,6 +55,8 @@ class BoundedSocket(PromptSocket):
             return True
         if self.socket is None:
             return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():  # decrypted, and out of poll's sight
+            return True
         try:
             poll = select.poll()
             poll.register(self.socket, select.POLLIN)

@@ -28,10 +28,12 @@ from patchclip_node.dicom.statuses import SUCCESS
 from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import PeerError
+from patchclip_node.domain.transport_security import PeerCertificate
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scu.commitment import COMMITMENT_CONTEXT, ReportsHere, why_not_asked, why_not_reported
 from patchclip_node.scu.confirmation import QUERY_CONTEXT, why_not_there
+from patchclip_node.scu.security import HandshakeError, presented, secured
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
 MAX_PDU_BYTES: Final = 131_072
@@ -155,6 +157,15 @@ class DicomResultSender:
             case Confirmation.NONE:
                 pass
 
+    def presented(self, destination: Destination) -> PeerCertificate | None:
+        """Return the certificate that a destination shows; None for plain DICOM. Raises `PeerError`."""
+        try:
+            return presented(destination, self._timeouts.connect_s)
+        except HandshakeError as error:
+            raise PeerError(f"{_where(destination)} {error}") from error
+        except OSError as error:
+            raise PeerError(f"{_where(destination)} can't be reached: {error.strerror or error}") from error
+
     def echo(self, destination: Destination) -> None:
         """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
         association = self._associate(destination, [build_context(Verification, [str(uid) for uid in _UNCOMPRESSED])])
@@ -183,6 +194,7 @@ class DicomResultSender:
         ae.acse_timeout = self._timeouts.acse_s
         ae.dimse_timeout = self._timeouts.response_s
         ae.network_timeout = self._timeouts.response_s
+        tls = None if destination.security is None else secured(destination.security, destination.host)
         try:
             association = ae.associate(
                 destination.host,
@@ -191,6 +203,7 @@ class DicomResultSender:
                 ae_title=destination.ae_title,
                 max_pdu=MAX_PDU_BYTES,
                 ext_neg=list(roles),
+                tls_args=tls,
                 evt_handlers=[(evt.EVT_CONN_CLOSE, _end_of_waiting), *handlers],
             )
         except socket.gaierror as error:
@@ -220,8 +233,14 @@ class DicomResultSender:
             return NoContextError(
                 f"{where} accepted the association but none of the objects' SOP classes: enable their storage there"
             )
+        return self._why_no_answer_to_the_request(destination)
+
+    def _why_no_answer_to_the_request(self, destination: Destination) -> PeerError:
+        where = _where(destination)
         try:
-            socket.create_connection((destination.host, destination.port), self._timeouts.connect_s).close()
+            presented(destination, self._timeouts.connect_s)
+        except HandshakeError as error:
+            return PeerError(f"{where} {error}")
         except ConnectionRefusedError:
             return PeerError(f"{where} refused the connection: nothing listens there, or a firewall says no")
         except TimeoutError:

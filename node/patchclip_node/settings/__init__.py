@@ -5,12 +5,14 @@ from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
     STANDARD_PROFILE,
     DestinationSettings,
+    DestinationTlsSettings,
     KnownCallerSettings,
     LimitSettings,
     LogSettings,
     ProfileSettings,
     RetentionSettings,
     RetrySettings,
+    TlsSettings,
     WebSettings,
 )
 
@@ -19,6 +21,7 @@ __all__ = [
     "STANDARD_PROFILE",
     "TEST_VARIABLES",
     "DestinationSettings",
+    "DestinationTlsSettings",
     "KnownCallerSettings",
     "LimitSettings",
     "LogSettings",
@@ -26,6 +29,7 @@ __all__ = [
     "ProfileSettings",
     "RetentionSettings",
     "RetrySettings",
+    "TlsSettings",
     "WebSettings",
     "read_settings",
 ]

@@ -28,6 +28,7 @@ from patchclip_core.typed_yaml import described, problems, read_yaml, unusable
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
+from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
@@ -36,10 +37,12 @@ from patchclip_node.settings.sections import (
     KnownCallerSettings,
     LimitSettings,
     LogSettings,
+    Network,
     Port,
     ProfileSettings,
     RetentionSettings,
     RetrySettings,
+    TlsSettings,
     WebSettings,
 )
 
@@ -55,6 +58,10 @@ class NodeSettings(BaseSettings):
     """This node's AE title."""
     host: str = "0.0.0.0"  # noqa: S104 - a DICOM node listens on the hospital's network
     port: Port = 11112
+    tls: TlsSettings | None = None
+    """The port speaks TLS, and both sides show certificates; None: plain DICOM."""
+    allowed_networks: tuple[Network, ...] = ()
+    """Addresses of others are not listened to at all; empty: everybody's are."""
     accept_any_called_ae_title: bool = True
     """False: associations that call another AE title than `ae_title` are rejected."""
     calling_ae_titles: tuple[AeTitle, ...] = ()
@@ -107,6 +114,26 @@ class NodeSettings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _certificates_are_named_for_all_or_none(self) -> Self:
+        unnamed = [one.ae_title for one in self.known_callers if one.certificate is None]
+        if len(unnamed) == len(self.known_callers):
+            return self
+        if self.tls is None:
+            raise ValueError("known_callers name certificates, which nobody shows without tls")
+        if unnamed:
+            raise ValueError(f"known_callers: name the certificate of {', '.join(unnamed)} as well, or of none")
+        return self
+
+    @model_validator(mode="after")
+    def _destinations_have_what_tls_needs(self) -> Self:
+        for one in self.destinations:
+            try:
+                self.security_to(one)
+            except ValueError as error:
+                raise ValueError(f"destination {one.name}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _profiles_exist(self) -> Self:
         for destination in self.destinations:
             try:
@@ -148,6 +175,16 @@ class NodeSettings(BaseSettings):
     def variants_for(self, destination: DestinationSettings) -> tuple[ResultVariant, ...]:
         """Return what a destination gets: its own objects, else its profile's, in the profile's geometry."""
         return self.profile(destination.profile).variants(destination.objects)
+
+    def security_to(self, destination: DestinationSettings) -> PeerSecurity | None:
+        """Return with what TLS to a destination is spoken; None where it is plain DICOM."""
+        return None if destination.tls is None else destination.tls.security(destination.host, self.tls)
+
+    def security_of_reports_to(self, caller: KnownCallerSettings) -> PeerSecurity | None:
+        """Return likewise for reports to a caller: over TLS where it comes over TLS."""
+        if self.tls is None:
+            return None
+        return PeerSecurity(self.tls.credentials, CertificateMark(caller.certificate or caller.address))
 
     def names_of(self, destination: DestinationSettings) -> tuple[str, ...]:
         """Return what the ledger knows a destination by: its name, and those that it had before."""

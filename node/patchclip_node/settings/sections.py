@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from patchclip_core.values.wording import languages
 from patchclip_node.domain.confirmation import Confirmation
+from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity, TlsCredentials, TlsProfile
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
 
 AeTitle = Annotated[
@@ -18,6 +20,14 @@ AeTitle = Annotated[
 """PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, not only spaces."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    return ip_network(str(value))
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+"""Such as 192.0.2.0/24 or 2001:db8::/32; an address alone is a network of one."""
 
 
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -98,6 +108,49 @@ pages in any case.
 """
 
 
+class TlsSettings(Section):
+    """With what the node shows who it is, and whom it believes. Files in PEM."""
+
+    certificate: Path
+    """The node's certificate, followed by those of its chain."""
+    key: Path
+    """Its private key, without a password."""
+    ca: Path
+    """The authorities that peers' certificates have to come from."""
+    crl: Path | None = None
+    """Revocation lists, one of each authority; without one nothing is revoked."""
+    profile: TlsProfile = TlsProfile.BCP195
+    """PS3.15 B.12 (bcp195) or B.13 (strict)."""
+
+    @property
+    def credentials(self) -> TlsCredentials:
+        """The same for who makes connections of it."""
+        return TlsCredentials(self.certificate, self.key, self.ca, self.crl, self.profile)
+
+
+class DestinationTlsSettings(Section):
+    """TLS to a destination. What is not said is as under the node's own `tls`."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    crl: Path | None = None
+    profile: TlsProfile | None = None
+    peer: str | None = None
+    """The name in its certificate, or the SHA-256 fingerprint of it; None: its host."""
+
+    def security(self, host: str, own: TlsSettings | None) -> PeerSecurity:
+        """Return it complete. Raises `ValueError` where something is said neither here nor there."""
+        own_crl_is_of_another = self.ca is not None and self.crl is None
+        told = (own.model_dump() if own else {}) | self.model_dump(exclude_none=True, exclude={"peer"})
+        if own_crl_is_of_another:
+            told.pop("crl", None)
+        missing = [name for name in ("certificate", "key", "ca") if name not in told]
+        if missing:
+            raise ValueError(f"tls: {', '.join(missing)} is said neither here nor under the node's own tls")
+        return PeerSecurity(TlsCredentials(**told), CertificateMark(self.peer or host))
+
+
 class DestinationSettings(Section):
     """A storage SCP that results are sent to."""
 
@@ -112,6 +165,8 @@ class DestinationSettings(Section):
     """Which objects it gets instead of those of its profile."""
     confirm: Confirmation = Confirmation.NONE
     """What makes an object count as delivered: its acknowledgement, that the archive finds it, or that it commits."""
+    tls: DestinationTlsSettings | None = None
+    """None: plain DICOM."""
 
 
 class KnownCallerSettings(Section):
@@ -122,6 +177,8 @@ class KnownCallerSettings(Section):
     """IP address that it connects from; AE titles can be claimed by anybody."""
     port: Port | None = None
     """Where it takes storage commitment's reports; None: it may not ask for commitment."""
+    certificate: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = None
+    """Where the node has `tls`: a name in its certificate, or the SHA-256 fingerprint of it."""
 
     @field_validator("address")
     @classmethod

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from patchclip_node.cli import checks
-from patchclip_node.cli.checks import Status
+from patchclip_node.cli.check_result import Status
 from patchclip_node.dicom import headers, storage
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.settings import NodeSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from patchclip_node.adapters.clock import SystemClock, host_start, seconds_since
 from patchclip_node.adapters.ledger import migrate
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap.common import open_clock, open_ledger
-from patchclip_node.cli import checks
-from patchclip_node.cli.checks import Status, run_check
+from patchclip_node.cli import checks, tls_checks
+from patchclip_node.cli.check_result import Check, CheckResult, Status
+from patchclip_node.cli.checks import run_check
 from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 from patchclip_node.domain.commitment import CommitmentRequest, ObjectReference
 from patchclip_node.domain.reception import Reception
@@ -26,8 +27,10 @@ from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.health import LOST_AFTER_S
 from patchclip_node.settings import NodeSettings
+from tests.peers import dcmtk
 from tests.peers.archive import Archive
 from tests.peers.processes import free_port
+from tests.support.certificates import Authority, Certificate
 from tests.support.fakes import START, make_ledger
 from tests.support.studies import OWNER, bring_to
 from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
@@ -46,7 +49,7 @@ def settings(folder: Path, **values: Any) -> NodeSettings:
     return NodeSettings(**(base | values))
 
 
-def statuses(check: checks.Check, given: NodeSettings) -> dict[str, Status]:
+def statuses(check: Check, given: NodeSettings) -> dict[str, Status]:
     return {result.name: result.status for result in run_check(check, given)}
 
 
@@ -293,7 +296,7 @@ def test_open_status_pages_are_warned_of(tmp_path: Path) -> None:
 
 
 def test_a_check_that_breaks_is_a_finding_and_not_the_end(tmp_path: Path) -> None:
-    def strange_check(_: NodeSettings) -> list[checks.CheckResult]:
+    def strange_check(_: NodeSettings) -> list[CheckResult]:
         raise ZeroDivisionError("division by zero")
 
     (result,) = run_check(strange_check, settings(tmp_path))
@@ -328,3 +331,56 @@ def test_a_time_that_was_set_is_a_warning(tmp_path: Path, jump: timedelta, way: 
 
     assert (result.name, result.status) == ("time", Status.WARN)
     assert f"3600 s {way}" in result.detail
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize(("days", "status"), [(29, Status.WARN), (31, Status.OK)])
+def test_a_certificate_is_shown_with_its_authority_and_warned_of_before_it_expires(
+    tmp_path: Path, days: int, status: Status
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    ends_at = datetime.now(UTC) + timedelta(days=days, hours=1)
+    node = authority.issue("node", days=("200101000000Z", f"{ends_at:%y%m%d%H%M%SZ}"))
+    given = settings(tmp_path, tls=_tls(authority, node))
+
+    found = {result.name: result for result in run_check(tls_checks.tls, given)}
+
+    assert found["TLS"].status is status
+    assert "commonName=node, issued by commonName=Test Authority" in found["TLS"].detail
+    assert f"{ends_at:%Y-%m-%d} ({days} days)" in found["TLS"].detail
+    assert found["TLS callers"].status is Status.WARN  # none is named
+
+
+@pytest.mark.peer("openssl")
+def test_a_certificate_that_peers_would_refuse_fails(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    node = authority.issue("node")
+    authority.revoke(node)
+
+    (found,) = run_check(tls_checks.tls, settings(tmp_path, tls=_tls(authority, node)))
+
+    assert found.status is Status.FAIL
+    assert "certificate revoked" in found.detail
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.peer("dcmtk")
+def test_what_a_destination_shows_is_told(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    node, archive = authority.issue("node"), authority.issue("archive")
+    shown = ("+tls", str(archive.key), str(archive.certificate), "+cf", str(authority.ca))
+    with dcmtk.storescp(tmp_path / "kept", *shown) as scp:
+        pacs = {"name": "pacs", "ae_title": "STORESCP", "host": "127.0.0.1", "port": scp.destination.port, "tls": {}}
+        given = settings(tmp_path, tls=_tls(authority, node), destinations=[pacs])
+        found = {result.name: result for result in run_check(checks.destinations, given)}
+
+    assert {name: result.status for name, result in found.items()} == {
+        "destination pacs": Status.OK,
+        "destination pacs, TLS": Status.OK,
+    }
+    assert "commonName=archive" in found["destination pacs, TLS"].detail
+
+
+def _tls(authority: Authority, certificate: Certificate) -> dict[str, str]:
+    files = {"certificate": certificate.certificate, "key": certificate.key, "ca": authority.ca, "crl": authority.crl}
+    return {name: str(path) for name, path in files.items()}

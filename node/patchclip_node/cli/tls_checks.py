@@ -1,0 +1,54 @@
+"""What `doctor` says of certificates: whose they are, who vouches for them, and how long they are good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from patchclip_node.cli.check_result import CheckResult, Status
+from patchclip_node.domain.transport_security import CertificateMark, PeerCertificate, PeerSecurity
+from patchclip_node.settings import NodeSettings
+
+EXPIRES_SOON: Final = timedelta(days=30)
+"""A certificate that is good for less time is warned of."""
+
+
+def tls(settings: NodeSettings) -> Iterator[CheckResult]:
+    """The node's own certificate would be taken, its key fits, and callers are told apart."""
+    from patchclip_node.dicom.tls import own_certificate
+
+    if settings.tls is None:
+        advice = "set `tls`, see docs/security.md; until then keep the node on a network of its own"
+        yield CheckResult("TLS", Status.OK, "the receiver speaks plain DICOM: whoever reaches it reads along", advice)
+        return
+    yield judged("TLS", own_certificate(settings.tls.credentials))
+    if not any(one.certificate for one in settings.known_callers):
+        detail = "whoever has a certificate of the authority may call itself by any AE title"
+        advice = "name each caller and its certificate under known_callers"
+        yield CheckResult("TLS callers", Status.WARN, detail, advice)
+    if settings.tls.crl is None:
+        detail = "no revocation list is read: a certificate that was taken back is good until it expires"
+        yield CheckResult("TLS revocation", Status.WARN, detail, "name the authority's CRL under tls.crl")
+
+
+def judged(name: str, certificate: PeerCertificate) -> CheckResult:
+    """Return what is to be said of a certificate that is good now."""
+    left = certificate.expires_at - datetime.now(UTC)
+    detail = (
+        f"{certificate.subject}, issued by {certificate.issuer}, good until {certificate.expires_at:%Y-%m-%d} "
+        f"({left.days} days), sha256 {certificate.fingerprint}"
+    )
+    if left < EXPIRES_SOON:
+        return CheckResult(name, Status.WARN, detail, "renew it: new files count without a restart")
+    return CheckResult(name, Status.OK, detail)
+
+
+def security_to_itself(settings: NodeSettings) -> PeerSecurity | None:
+    """Return how the node reaches its own receiver; None for plain DICOM."""
+    from patchclip_node.dicom.tls import own_certificate
+
+    if settings.tls is None:
+        return None
+    credentials = settings.tls.credentials
+    return PeerSecurity(credentials, CertificateMark(own_certificate(credentials).fingerprint))

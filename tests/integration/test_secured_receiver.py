@@ -1,0 +1,73 @@
+"""The receiver as its settings ask for it: TLS, named callers, allowed networks."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.receiver import build_receiver
+from patchclip_node.cli import checks
+from patchclip_node.cli.check_result import Status
+from patchclip_node.cli.checks import run_check
+from patchclip_node.settings import NodeSettings, read_settings
+from tests.peers import dcmtk
+from tests.peers.processes import free_port
+from tests.peers.radiographs import radiograph, write
+from tests.support.certificates import Authority
+
+pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("openssl")]
+
+
+def settings(folder: Path, authority: Authority, **values: Any) -> NodeSettings:
+    node = authority.issue("node")
+    files = {"certificate": node.certificate, "key": node.key, "ca": authority.ca, "crl": authority.crl}
+    base = {"host": "127.0.0.1", "port": free_port(), "data_dir": folder / "var", "limits": {"min_free_bytes": 0}}
+    return read_settings(None, **base, tls=files, **values)
+
+
+def test_a_named_caller_gets_in_with_its_certificate_and_doctor_finds_the_node_running(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    modality, other = authority.issue("modality"), authority.issue("other")
+    caller = {"ae_title": "STORESCU", "address": "127.0.0.1", "certificate": "modality"}
+    given = settings(tmp_path, authority, known_callers=[caller], allowed_networks=["127.0.0.0/8"])
+    image = write(radiograph(rows=64, columns=64), tmp_path / "image.dcm")
+
+    with closing(open_ledger(given)) as ledger:
+        with build_receiver(given, ledger, open_spool(given), open_clock(ledger)):
+            sent = [
+                dcmtk.storescu(
+                    given.port,
+                    image,
+                    options=("+tls", str(shown.key), str(shown.certificate), "+cf", str(authority.ca)),
+                ).returncode
+                for shown in (modality, other)
+            ]
+            (found,) = run_check(checks.dicom_port, given)
+        counts = ledger.workload.counts()
+
+    assert sent[0] == 0
+    assert sent[1] != 0
+    assert counts.instances == 1
+    assert found.status is Status.OK
+    assert "PATCHCLIP speaks TLS; the node is running" in found.detail
+
+
+def test_a_receiver_of_other_networks_listens_to_nobody_here(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    modality = authority.issue("modality")
+    given = settings(tmp_path, authority, allowed_networks=["192.0.2.0/24"])
+    image = write(radiograph(rows=64, columns=64), tmp_path / "image.dcm")
+
+    with closing(open_ledger(given)) as ledger:
+        clock = open_clock(ledger)
+        with build_receiver(given, ledger, open_spool(given), clock) as scp:
+            shown = ("+tls", str(modality.key), str(modality.certificate), "+cf", str(authority.ca))
+            refused = dcmtk.storescu(given.port, image, options=shown)
+            troubles = scp.reception(clock.now()).troubles
+
+    assert refused.returncode != 0
+    assert troubles == {"address_not_allowed": 1}
