@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from patchclip_node.bootstrap.receiver import build_receiver
 from patchclip_node.cli import checks
 from patchclip_node.cli.check_result import Status
 from patchclip_node.cli.checks import run_check
+from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
+from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.settings import NodeSettings, read_settings
 from tests.peers import dcmtk
+from tests.peers.orthanc import orthanc
 from tests.peers.processes import free_port
 from tests.peers.radiographs import radiograph, write
 from tests.support.certificates import Authority
@@ -71,3 +75,31 @@ def test_a_receiver_of_other_networks_listens_to_nobody_here(tmp_path: Path) -> 
 
     assert refused.returncode != 0
     assert troubles == {"address_not_allowed": 1}
+
+
+@pytest.mark.peer("orthanc")
+def test_an_archive_takes_results_and_gives_images_over_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    shown = authority.issue("archive")
+    caller = {"ae_title": "ORTHANC", "address": "127.0.0.1", "certificate": shown.fingerprint}
+    given = settings(tmp_path, authority, known_callers=[caller])
+    assert given.tls is not None
+    image = radiograph(rows=64, columns=64)
+    path = write(image, tmp_path / "image.dcm")
+
+    with (
+        orthanc(tmp_path / "orthanc", node=("PATCHCLIP", given.port), tls=authority.credentials(shown)) as archive,
+        closing(open_ledger(given)) as ledger,
+    ):
+        destination = replace(
+            archive.destination, security=PeerSecurity(given.tls.credentials, CertificateMark(shown.fingerprint))
+        )
+        outcomes = DicomResultSender("PATCHCLIP").send(destination, [path])
+        kept = archive.sop_classes(image.StudyInstanceUID)
+        with build_receiver(given, ledger, open_spool(given), open_clock(ledger)):
+            archive.send_all_to_the_node()
+        (record,) = ledger.studies.instances(image.StudyInstanceUID)
+
+    assert [one.error for one in outcomes] == [None]
+    assert kept == {image.SOPInstanceUID: image.SOPClassUID}
+    assert record.instance.calling_ae_title == "ORTHANC"

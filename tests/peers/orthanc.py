@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from patchclip_node.domain.transport_security import TlsCredentials
 from patchclip_node.ports.result_sender import Destination
 from tests.peers.processes import free_port, program
 
@@ -33,6 +34,10 @@ class Orthanc:
             found[tags["SOPInstanceUID"]] = tags["SOPClassUID"]
         return found
 
+    def send_all_to_the_node(self) -> None:
+        """Send all that it holds to who may query it."""
+        self._ask("/modalities/node/store", self._ask("/instances"))
+
     def keep(self, path: Path) -> None:
         """Put a DICOM file into the archive."""
         self._ask("/instances", path.read_bytes())
@@ -50,10 +55,17 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, *, dicomweb: bool = False, node: tuple[str, int] = ("NODE", 104)) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path,
+    *,
+    dicomweb: bool = False,
+    node: tuple[str, int] = ("NODE", 104),
+    tls: TlsCredentials | None = None,
+) -> Iterator[Orthanc]:
     """Run Orthanc with an empty store in `folder`; with DICOMweb where a browser is to read from it.
 
-    node: AE title and port of who may query it, and whom it reports to about storage commitment.
+    node: AE title and port of who may query it, and whom it reports to about storage commitment. tls: with what it
+    shows who it is, and whom it believes, as SCP and as SCU; None: plain DICOM.
     """
     folder.mkdir(exist_ok=True)
     dicom_port, http_port = free_port(), free_port()
@@ -68,12 +80,22 @@ def orthanc(folder: Path, *, dicomweb: bool = False, node: tuple[str, int] = ("N
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowEcho": True,
-        "DicomModalities": {"node": [node[0], "127.0.0.1", node[1]]},  # who may ask for what it holds
+        "DicomModalities": {  # who may ask for what it holds
+            "node": {"AET": node[0], "Host": "127.0.0.1", "Port": node[1], "UseDicomTls": tls is not None}
+        },
         "DicomCheckCalledAet": True,
         "OverwriteInstances": False,
         "Plugins": [_DICOMWEB_PLUGIN] if dicomweb else [],
         "DicomWeb": {"Enable": dicomweb, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado", "Ssl": False},
     }
+    if tls is not None:
+        configuration |= {
+            "DicomTlsEnabled": True,
+            "DicomTlsCertificate": str(tls.certificate),
+            "DicomTlsPrivateKey": str(tls.key),
+            "DicomTlsTrustedCertificates": str(tls.ca),
+            "DicomTlsRemoteCertificateRequired": True,
+        }
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration))
     name = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
