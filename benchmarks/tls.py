@@ -28,7 +28,7 @@ from tests.support.certificates import Authority
 
 @contextlib.contextmanager
 def receiver(folder: Path, tls: dict[str, str] | None) -> Iterator[int]:
-    """Run a receiver of its own; yields its port."""
+    """Run a separate receiver; yields its port."""
     folder.mkdir()
     port = free_port()
     settings = {

@@ -51,7 +51,7 @@ class Certificate:
 
 
 class Authority:
-    """A certificate authority in a folder of its own."""
+    """A certificate authority in a separate folder."""
 
     def __init__(self, folder: Path, name: str = "Test Authority") -> None:
         folder.mkdir(parents=True)

@@ -19,7 +19,7 @@ def tls(settings: NodeSettings) -> Iterator[CheckResult]:
     from patchclip_node.dicom.tls import own_certificate
 
     if settings.tls is None:
-        advice = "set `tls`, see docs/security.md; until then keep the node on a network of its own"
+        advice = "set `tls`, see docs/security.md; until then keep the node on a separate network"
         yield CheckResult("TLS", Status.OK, "the receiver speaks plain DICOM: whoever reaches it reads along", advice)
         return
     yield judged("TLS", own_certificate(settings.tls.credentials))

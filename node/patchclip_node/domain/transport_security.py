@@ -26,7 +26,7 @@ class TlsCredentials:
     """Files in PEM.
 
     certificate: the node's own, followed by those of its chain. key: its private key. ca: whom peers' certificates have
-    to come from. crl: revocation lists of each of these authorities; None: none is asked for.
+    to come from. crl: revocation lists of each of these authorities; None: nothing is revoked.
     """
 
     certificate: Path

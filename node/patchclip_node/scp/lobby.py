@@ -249,7 +249,7 @@ class Lobby:
         return (visitor.request_bytes or _HEADER_BYTES) - len(visitor.received)
 
     def _look_at(self, visitor: _Visitor) -> bool:
-        """Answer what is no request, show in who has asked; return whether more of the request is to come."""
+        """Answer what is not a request, show in who has asked; return whether more of the request is to come."""
         if visitor.received[0] != _ASSOCIATE_REQUEST:
             self._answer(visitor, _ABORT, "not_an_association_request")
             return False

@@ -21,11 +21,11 @@ class HandshakeError(PeerError):
 
 
 class _AnothersCertificateError(OSError):
-    """The peer's certificate is valid, and another's."""
+    """The peer's certificate is valid, and names another peer."""
 
 
 def secured(security: PeerSecurity, host: str) -> tuple[ssl.SSLContext, str]:
-    """Return the context of a connection, and the name that the peer is asked for (SNI).
+    """Return the context of a connection, and the server name that is sent (SNI).
 
     The handshake fails where the peer's certificate is not the one that `security` names. Raises `PeerError`
     where our own files cannot be used: they may be there the next time.

@@ -119,7 +119,7 @@ class NodeSettings(BaseSettings):
         if len(unnamed) == len(self.known_callers):
             return self
         if self.tls is None:
-            raise ValueError("known_callers name certificates, which nobody shows without tls")
+            raise ValueError("known_callers name certificates, which callers show with tls alone")
         if unnamed:
             raise ValueError(f"known_callers: name the certificate of {', '.join(unnamed)} as well, or of none")
         return self

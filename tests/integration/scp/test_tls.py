@@ -146,10 +146,10 @@ def test_a_certificate_lets_in_its_own_title_from_its_own_address_alone(
     assert send(scp.port, image, first, authority.ca, "FIRST").returncode == 0
     assert send(scp.port, image, second, authority.ca, "SECOND").returncode == 0
     stolen = {
-        "another's certificate": send(scp.port, image, first, authority.ca, "SECOND"),
-        "a title nobody has": send(scp.port, image, first, authority.ca, "SPOOFED"),
-        "a certificate nobody has": send(scp.port, image, stranger, authority.ca, "FIRST"),
-        "another's address": send(scp.port, image, elsewhere, authority.ca, "ELSEWHERE"),
+        "the certificate of another caller": send(scp.port, image, first, authority.ca, "SECOND"),
+        "a title that is not listed": send(scp.port, image, first, authority.ca, "SPOOFED"),
+        "a certificate that is not listed": send(scp.port, image, stranger, authority.ca, "FIRST"),
+        "the address of another caller": send(scp.port, image, elsewhere, authority.ca, "ELSEWHERE"),
     }
 
     for what, refused in stolen.items():

@@ -66,7 +66,7 @@ def test_reports_to_a_caller_go_over_tls_where_it_comes_over_tls() -> None:
     ("values", "said"),
     [
         ({"destinations": [PACS | {"tls": {}}]}, "destination pacs: tls: certificate, key, ca is said neither here"),
-        ({"known_callers": [CALLER | {"certificate": "pacs"}]}, "which nobody shows without tls"),
+        ({"known_callers": [CALLER | {"certificate": "pacs"}]}, "which callers show with tls alone"),
         (
             {"tls": OWN, "known_callers": [CALLER | {"certificate": "pacs"}, CALLER | {"ae_title": "CT"}]},
             "name the certificate of CT as well, or of none",
