@@ -1,8 +1,9 @@
 """From a patch map to places on the radiograph, and to the pixels that they cover.
 
 A map is read as a surface that is linear between patch centres. A region is a connected part of the image in which the
-surface reaches the threshold; a patch that reaches it always covers at least half of its cell's height and width,
-since nothing smaller can be known from it. Patches whose centre lies outside the image, in the padding, are left out.
+surface reaches the threshold, and its outline that line of the surface. A part that is smaller than half of a cell's
+height or width is widened to a square as large around each of its patches, since nothing smaller can be known from a
+patch. Patches whose centre lies outside the image, in the padding, are left out.
 
 A noisy map can be smoothed first (`smoothed`); the checkpoint's card says how much, for each finding.
 """
@@ -24,7 +25,7 @@ MAXIMUM_REGIONS = 5
 _CELLS_PER_PATCH = 6
 _STRIP_ROWS = 64
 _CORE = 0.25
-"""A patch that reaches the threshold covers this much of its cell to each side of its centre, whatever is around."""
+"""A patch that reaches the threshold where little around it does covers this much of its cell to each side."""
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.floating]
@@ -162,7 +163,7 @@ class _Surface:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Component:
-    """A region, its patches that reach the threshold, and, where another one enters its box, its own cells."""
+    """A region, its patches that were widened, and, where another one enters its box, its own cells."""
 
     region: Region
     cores: tuple[tuple[int, int], ...]
@@ -187,17 +188,20 @@ def _components(surface: _Surface, threshold: float) -> list[_Component]:
     heights = surface.at(rows, columns)
     hot = np.argwhere(surface.values >= threshold)
     inside = heights >= threshold
-    _mark_cores(inside, hot, rows, columns)
-    labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
     # A patch's centre always lies in the image, so in some cell.
-    hot_labels = labels[_nearest(rows, hot[:, 0]), _nearest(columns, hot[:, 1])]
+    hot_cells = _nearest(rows, hot[:, 0]), _nearest(columns, hot[:, 1])
+    inside[hot_cells] = True
+    widened = _too_small(inside)[hot_cells]
+    _mark_cores(inside, hot[widened], rows, columns)
+    labels, count = _labelled(inside)
+    hot_labels = labels[hot_cells]
     components = []
     for label, (down, across) in enumerate(ndimage.find_objects(labels), start=1):
-        cores = tuple((int(row), int(column)) for row, column in hot[hot_labels == label])
+        own_hot = hot_labels == label
+        cores = tuple((int(row), int(column)) for row, column in hot[own_hot & widened])
         box = labels[down, across]
-        score = max(
-            [float(heights[down, across][box == label].max()), *(float(surface.values[core]) for core in cores)]
-        )
+        highest = surface.values[tuple(hot[own_hot].T)]
+        score = float(max(heights[down, across][box == label].max(), highest.max(initial=0.0)))
         region = Region(
             x=across.start * width,
             y=down.start * height,
@@ -226,6 +230,22 @@ def _inside(surface: _Surface, component: _Component, threshold: float, y: Posit
         inside &= component.own_cells[np.ix_(down, across)]
     _mark_cores(inside, np.array(component.cores, dtype=np.intp).reshape(-1, 2), rows, columns)
     return inside
+
+
+def _labelled(inside: Mask) -> tuple[NDArray[np.intp], int]:
+    """Number the connected parts from 1 on; cells that touch at a corner are connected."""
+    labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
+    return labels, int(count)
+
+
+def _too_small(inside: Mask) -> Mask:
+    """Tell which cells are in a connected part that is less high or wide than what a patch covers at least."""
+    least = 2 * _CORE * _CELLS_PER_PATCH
+    labels, count = _labelled(inside)
+    small = np.zeros(count + 1, dtype=bool)
+    for label, extents in enumerate(ndimage.find_objects(labels), start=1):
+        small[label] = any(extent.stop - extent.start < least for extent in extents)
+    return np.asarray(small[labels], dtype=bool)
 
 
 def _mark_cores(mask: Mask, patches: NDArray[np.intp], rows: Positions, columns: Positions) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from patchclip_core.places.regions import find_regions, region_mask, smoothed
+from patchclip_core.places.contours import outlines
+from patchclip_core.places.regions import find_regions, probability_surface, region_mask, smoothed
 from patchclip_core.places.targets import inside_image
 from patchclip_core.values.results import Box, Finding, FindingState, Geometry, PatchGrid, Region
 
@@ -90,6 +91,35 @@ def test_a_single_patch_just_at_the_threshold_covers_half_of_its_cell() -> None:
 
     assert region.w == pytest.approx(32, abs=11)
     assert region.box.contains(*geometry.patch_centre(5, 6))
+
+
+def test_the_outline_of_a_large_region_is_the_surfaces_own_line_without_corners_of_patches() -> None:
+    """Around a steep side the line runs close to the patches' centres, and nothing of a cell sticks out of it."""
+    geometry = letterbox(896, 896)
+    patch_map = empty_map()
+    patch_map[4:9, 5:10] = 0.55
+    surface = probability_surface(patch_map, geometry, 896, 896)
+
+    mask = region_mask(present(find_regions(patch_map, geometry), patch_map), geometry)
+
+    np.testing.assert_array_equal(mask, surface >= 0.5)
+    assert max(len(line) for line in outlines(mask)) < 60
+
+
+def test_a_small_region_is_widened_beside_a_large_one_that_is_not() -> None:
+    geometry = letterbox(896, 896)
+    patch_map = empty_map()
+    patch_map[1, 1] = patch_map[1, 12] = 0.51
+    patch_map[6:11, 4:9] = 0.55
+    regions = find_regions(patch_map, geometry)
+    alone = [region for region in regions if region.score == pytest.approx(0.51)]
+
+    mask = region_mask(present(regions, patch_map), geometry)
+
+    assert len(alone) == 2
+    assert all(min(region.w, region.h) > 21 for region in alone)
+    large = mask[5 * 64 :]
+    np.testing.assert_array_equal(large, probability_surface(patch_map, geometry, 896, 896)[5 * 64 :] >= 0.5)
 
 
 def test_a_map_of_another_grid_is_refused() -> None:
