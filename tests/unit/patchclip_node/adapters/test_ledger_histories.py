@@ -51,17 +51,23 @@ class LedgerHistory(RuleBasedStateMachine):
         self.analyses: list[LeasedStudy] = []
         """What workers believe to hold, rightly or not."""
         self.sendings: list[DeliveryLease] = []
+        self.transactions: list[str] = []
+        """Transaction UIDs that destinations were asked to commit under, also those that are over."""
         self.delivered: Counter[tuple[str, str]] = Counter()
 
     def teardown(self) -> None:
         self.ledger.close()
         self._folder.cleanup()
 
-    @initialize()
-    def a_night_has_passed(self) -> None:
+    @initialize(sent=st.booleans())
+    def a_night_has_passed(self, sent: bool) -> None:
         for uid in STUDIES:
             self.an_image_arrives(uid, 1, Priority.ROUTINE)
         self.studies_go_quiet()
+        self.a_worker_analyses_a_study(2)
+        self.a_worker_analyses_a_study(1)
+        if sent:
+            self.a_lane_sends_and_asks_for_commitment("pacs-0")
 
     @precondition(lambda self: len(self.acknowledged) < MOST_IMAGES)
     @rule(uid=st.sampled_from(STUDIES), number=st.integers(1, 4), priority=st.sampled_from(Priority))
@@ -145,18 +151,29 @@ class LedgerHistory(RuleBasedStateMachine):
 
     @rule(destination=st.sampled_from(["pacs-0", "pacs-1"]))
     def a_lane_leases_a_delivery(self, destination: str) -> None:
+        lease = self._lease(destination)
+        if lease is not None:
+            self.sendings.append(lease)
+
+    def _lease(self, destination: str) -> DeliveryLease | None:
         now = self.clock.now()
         there = [one for one in self._deliveries() if one.destination == destination]
-        due = any(one.state is DeliveryState.PENDING and (one.not_before or now) <= now for one in there)
+        sendable = {DeliveryState.PENDING, DeliveryState.SENT}  # what was sent goes again when its time is over
+        due = [one for one in there if one.state in sendable and (one.not_before or now) <= now]
         taken = any(one.state is DeliveryState.SENDING for one in there)
         lease = self.ledger.deliveries.lease(now, self._new_owner(), LEASE_S, [destination])
-        assert (lease is not None) is (due and not taken)
+        assert (lease is not None) is (bool(due) and not taken)
         if lease is not None:
-            assert lease.deliveries
-            self.sendings.append(lease)
+            assert {one.id for one in lease.deliveries} == {one.id for one in due if one.study_id == lease.study.id}
+        return lease
 
     def _deliveries(self) -> list[DeliveryRecord]:
         return [one for study in self.ledger.studies.find() for one in self.ledger.studies.deliveries(study.id)]
+
+    def _delivery_owners(self) -> dict[int, str | None]:
+        with self.ledger._database.read() as connection:
+            rows = connection.execute(select(deliveries.c.id, deliveries.c.lease_owner))
+            return {row.id: row.lease_owner for row in rows}
 
     @precondition(lambda self: self.sendings)
     @rule(data=st.data())
@@ -178,6 +195,53 @@ class LedgerHistory(RuleBasedStateMachine):
                         self.ledger.deliveries.fail(delivery.id, lease.owner, now, "refused")
             except LostLeaseError:
                 continue
+
+    @precondition(lambda self: self.sendings)
+    @rule(data=st.data(), seconds=st.sampled_from([10.0, LEASE_S]))
+    def a_worker_asks_for_commitment(self, data: st.DataObject, seconds: float) -> None:
+        lease = data.draw(st.sampled_from(self.sendings))
+        self.sendings.remove(lease)
+        asked = data.draw(st.lists(st.sampled_from([one.id for one in lease.deliveries]), min_size=1, unique=True))
+        self._ask(lease, asked, seconds)
+
+    @rule(destination=st.sampled_from(["pacs-0", "pacs-1"]))
+    def a_lane_sends_and_asks_for_commitment(self, destination: str) -> None:
+        lease = self._lease(destination)
+        if lease is not None:
+            self._ask(lease, [one.id for one in lease.deliveries], LEASE_S)
+
+    def _ask(self, lease: DeliveryLease, asked: list[int], seconds: float) -> None:
+        owners = self._delivery_owners()
+        holds_them = all(owners[one] == lease.owner for one in asked)
+        transaction_uid = f"2.25.{next(self.numbers)}"
+        until = self.clock.now() + timedelta(seconds=seconds)
+        try:
+            self.ledger.deliveries.await_commitment(asked, lease.owner, transaction_uid, until)
+        except LostLeaseError:
+            assert not holds_them
+            assert self.ledger.commitments.awaited(transaction_uid) == []
+        else:
+            assert holds_them
+            self.transactions.append(transaction_uid)
+            assert {one.id for one in self.ledger.commitments.awaited(transaction_uid)} == set(asked)
+
+    @precondition(lambda self: self.transactions)
+    @rule(data=st.data())
+    def a_destination_reports(self, data: st.DataObject) -> None:
+        """Also of a transaction that is over, and of deliveries that do not belong to it."""
+        transaction_uid = data.draw(st.sampled_from(self.transactions))
+        awaited = {one.id: one for one in self.ledger.commitments.awaited(transaction_uid)}
+        named = [*awaited.values(), *self._deliveries()]
+        for delivery in data.draw(st.lists(st.sampled_from(named), max_size=3, unique_by=lambda one: one.id)):
+            if data.draw(st.booleans()):
+                settled = self.ledger.commitments.keep(delivery.id, transaction_uid, self.clock.now())
+                if settled:
+                    self.delivered[delivery.destination, delivery.result.result.sop_instance_uid] += 1
+            else:
+                later = self.clock.now() + timedelta(seconds=10)
+                settled = self.ledger.commitments.refuse(delivery.id, transaction_uid, "not there", later)
+            assert settled is (delivery.id in awaited)
+        assert {one.id for one in self.ledger.commitments.awaited(transaction_uid)} <= set(awaited)
 
     @precondition(lambda self: self.analyses or self.sendings)
     @rule(data=st.data())
@@ -245,7 +309,7 @@ class LedgerHistory(RuleBasedStateMachine):
 
     @invariant()
     def a_study_is_settled_exactly_when_its_deliveries_are(self) -> None:
-        is_open = {DeliveryState.PENDING, DeliveryState.SENDING}
+        is_open = {DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT}
         for uid in STUDIES:
             for study in self.ledger.studies.revisions(uid):
                 planned = {delivery.state for delivery in self.ledger.studies.deliveries(study.id)}
@@ -261,6 +325,14 @@ class LedgerHistory(RuleBasedStateMachine):
                         assert not planned or DeliveryState.FAILED in planned
                     case _:
                         assert not planned
+
+    @invariant()
+    def what_was_sent_waits_for_a_transaction_that_was_asked_for(self) -> None:
+        sent = {one.id for one in self._deliveries() if one.state is DeliveryState.SENT}
+        awaited = [one for uid in self.transactions for one in self.ledger.commitments.awaited(uid)]
+        assert {one.id for one in awaited} == sent
+        assert len(awaited) == len(sent)
+        assert all(one.not_before is not None for one in awaited)
 
     @invariant()
     def nothing_is_confirmed_twice(self) -> None:

@@ -30,6 +30,8 @@ from patchclip_node.scu.statuses import Answer, answer, meaning
 from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION, Archive
 from tests.peers.radiographs import data_set_bytes, radiograph, write
 
+PATIENCE_S = 60.0
+
 
 @pytest.fixture
 def sender() -> DicomResultSender:
@@ -63,8 +65,9 @@ def test_files_go_out_over_one_association_byte_for_byte(sender: DicomResultSend
 
 @pytest.mark.parametrize("announced", [0, 8, 9, 4095, 16383, 16384, 65535, 2**32 - 1])
 def test_fragments_are_even_whatever_maximum_the_peer_announces(
-    sender: DicomResultSender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int
 ) -> None:
+    sender = DicomResultSender("NODE", Timeouts(response_s=PATIENCE_S))  # thousands of PDUs, where 8 is announced
     lengths: list[int] = []
     take = DIMSEServiceProvider.receive_primitive
 
