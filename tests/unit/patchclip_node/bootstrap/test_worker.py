@@ -81,7 +81,7 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
             worker.work_off(Work.ANALYSE)
         deliver_until(settings, lambda: bool(archive.sop_instance_uids[1:]))
         (study,) = ledger.studies.revisions(dataset.StudyInstanceUID)
-        with TestClient(build_web(settings, ledger, spool, open_clock(ledger))) as browser:
+        with TestClient(build_web(settings, ledger, spool, open_clock(ledger)), base_url="http://127.0.0.1") as browser:
             page = browser.get(f"/studies/{dataset.StudyInstanceUID}")
         ledger.close()
 
