@@ -38,6 +38,10 @@ class VocabularyFileError(PatchClipError):
     """A vocabulary of what headers say has an error; the text names the file and the entry."""
 
 
+class ChestCheckFileError(PatchClipError):
+    """The weights of the pixel check have an error; the text names the file and the key."""
+
+
 class UnknownFindingError(PatchClipError, KeyError):
     """There is no finding by this name here; the text has the nearest one, and all."""
 

@@ -179,9 +179,15 @@ class Sensitivity:
         """
         if self.low is None or self.positives <= 0:
             return 0.0
-        n, p, z = self.positives, self.value, _Z_95
-        half = z * sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        return min(self.low, (p + z**2 / (2 * n) - half) / (1 + z**2 / n))
+        return min(self.low, wilson(self.value, self.positives)[0])
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share that was seen in `count` cases."""
+    n, p, z = count, share, _Z_95
+    half = z * sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    middle = p + z**2 / (2 * n)
+    return max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))
 
 
 def verdict(

@@ -81,7 +81,9 @@ def build_worker(
     try:
         with open_decoder(settings.limits) as decoder:
             issuer = ResultIssuer(DerivedUidGenerator(), settings.ae_title, definitions, wordings)
-            study_analysis = StudyAnalysis(spool, decoder, analyzer, issuer, settings.result_plan, vocabulary)
+            study_analysis = StudyAnalysis(
+                spool, decoder, analyzer, issuer, settings.result_plan, vocabulary, settings.pixel_check
+            )
             analysis = AnalysisService(ledger.analyses, study_analysis, clock, policy, calendar)
             waker = Waker(queue, clock)
             sweep = SweepService(

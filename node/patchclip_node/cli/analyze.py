@@ -128,7 +128,9 @@ def _analyse_all(
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
             outcome: StudyOutcome
             try:
-                outcome = analyse_instances(images, decoder, analyzer, context, variants, overlay, vocabulary)
+                outcome = analyse_instances(
+                    images, decoder, analyzer, context, variants, overlay, vocabulary, settings.pixel_check
+                )
             except DecoderTimeoutError as error:
                 timed_out = True
                 outcome = Rejected(str(error), tuple(SkippedFile(image, str(error)) for image in images))

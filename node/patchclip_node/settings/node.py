@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from patchclip_core.typed_yaml import described, problems, read_yaml, unusable
 from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
@@ -83,6 +84,8 @@ class NodeSettings(BaseSettings):
     """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
     radiographs_file: Path | None = None
     """The site's own words for body parts and views, beside those of conf/radiographs.yaml."""
+    pixel_check: PixelCheck = PixelCheck.REMARK
+    """What becomes of an image whose pixels do not look like a frontal chest radiograph."""
     quiet_s: Annotated[float, Field(ge=0)] = 5.0
     """A study is complete when nothing new has come for this long."""
     max_open_s: Annotated[float, Field(gt=0)] = 600.0

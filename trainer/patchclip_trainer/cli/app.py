@@ -6,7 +6,18 @@ from functools import partial
 
 from patchclip_core.errors import PatchClipError
 from patchclip_core.terminal import new_program, run_program
-from patchclip_trainer.cli import baseline, calibrate, crossval, evaluate, export, measure, prepare, simulate, stages
+from patchclip_trainer.cli import (
+    baseline,
+    calibrate,
+    chest_check,
+    crossval,
+    evaluate,
+    export,
+    measure,
+    prepare,
+    simulate,
+    stages,
+)
 from patchclip_trainer.cli.terminal import PROGRAM
 from patchclip_trainer.errors import DataError, RecipeError, TrainerError
 
@@ -24,7 +35,7 @@ app = new_program(
     "Research software. Not for diagnosis.",
     _version,
 )
-for module in (prepare, simulate, stages, crossval, baseline, evaluate, measure, export, calibrate):
+for module in (prepare, simulate, stages, crossval, baseline, evaluate, measure, export, calibrate, chest_check):
     module.register(app)
 
 

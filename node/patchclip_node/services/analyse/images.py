@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,13 @@ from pydicom import Dataset
 
 from patchclip_core.drawing import draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
+from patchclip_core.io.likeness import REASON, REMARK, load_likeness
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer, Findings, Radiograph
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.variants import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
 from patchclip_node.results import ResultContext, build_results
 from patchclip_node.results.facts import AnalysedImage, Picture, SkippedImage
@@ -71,11 +73,13 @@ def analyse_instances(
     variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
     overlay: PictureStyle = _PAGES,
     vocabulary: Vocabulary | None = None,
+    pixel_check: PixelCheck = PixelCheck.OFF,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
     overlay: how the PNG file of each image is drawn, for whoever looks without a viewer. vocabulary: in which words
-    headers name part and view; by default the shipped one.
+    headers name part and view; by default the shipped one. pixel_check: what becomes of an image that does not
+    look like a frontal chest radiograph.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -93,7 +97,7 @@ def analyse_instances(
     analysed: list[AnalysedFile] = []
     for batch in _batches(candidates, BATCH_IMAGES):
         with timer.step("decode"):
-            decoded = list(_decode(batch, decoder, skipped))
+            decoded = list(_look_at(_decode(batch, decoder, skipped), pixel_check, skipped))
         if not decoded:
             continue
         with timer.step("model"):
@@ -152,6 +156,19 @@ def _decode(
             yield candidate, decoder.read(candidate.image.path)
         except (UnreadableImageError, UnsuitableImageError) as error:
             skipped.append(SkippedFile(candidate.image, str(error)))
+
+
+def _look_at(
+    decoded: Iterable[tuple[_Candidate, Radiograph]], check: PixelCheck, skipped: list[SkippedFile]
+) -> Iterator[tuple[_Candidate, Radiograph]]:
+    """Ask the pixels, too, whether an image is a frontal chest radiograph."""
+    for candidate, radiograph in decoded:
+        if check is PixelCheck.OFF or load_likeness().recognises(radiograph.pixels):
+            yield candidate, radiograph
+        elif check is PixelCheck.REMARK:
+            yield candidate, replace(radiograph, remarks=(*radiograph.remarks, REMARK))
+        else:
+            skipped.append(SkippedFile(candidate.image, REASON))
 
 
 def _analysed(

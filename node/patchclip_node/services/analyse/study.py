@@ -12,6 +12,7 @@ from pydicom import Dataset
 
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer
+from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
 from patchclip_node.domain.variants import ResultVariant
@@ -30,7 +31,8 @@ CAME_AGAIN: Final = "the same instance came again with other bytes; what came la
 class StudyAnalysis:
     """Analyses studies, one at a time. It owns neither decoder nor model.
 
-    vocabulary: in which words headers name part and view; None takes the shipped one.
+    vocabulary: in which words headers name part and view; None takes the shipped one. pixel_check: what becomes of
+    images that do not look like a frontal chest radiograph.
     """
 
     spool: Spool
@@ -39,6 +41,7 @@ class StudyAnalysis:
     issuer: ResultIssuer
     plan: ResultPlan
     vocabulary: Vocabulary | None = None
+    pixel_check: PixelCheck = PixelCheck.OFF
 
     def run(self, leased: LeasedStudy, now: datetime) -> FinishedStudy | RejectedStudy:
         """Analyse a study and keep what was made of it in the spool.
@@ -56,7 +59,13 @@ class StudyAnalysis:
                 room = held.enter_context(self.spool.reserved(needed))
             context = self.issuer.context(leased, now)
             outcome = analyse_instances(
-                images, self.decoder, self.analyzer, context, self.plan.variants, vocabulary=self.vocabulary
+                images,
+                self.decoder,
+                self.analyzer,
+                context,
+                self.plan.variants,
+                vocabulary=self.vocabulary,
+                pixel_check=self.pixel_check,
             )
             reasons = {copies[file.image.sop_instance_uid].id: file.reason for file in outcome.skipped}
             analysed = {record.id for record in copies.values()}
