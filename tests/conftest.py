@@ -38,6 +38,7 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
         ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", f"{VIEWERS}/@ohif/app/dist/index.html"),
         "apt-get install orthanc-dicomweb; make viewers",
     ),
+    "nginx": (("nginx|/usr/sbin/nginx", "curl"), "apt-get install nginx-light curl"),
     "dwv": ((f"{VIEWERS}/dwv/dist/dwv.min.js",), "make viewers"),
     "dicomscope": (("dicomscope", "Xvfb", "javac"), "apt-get install dicomscope xvfb default-jdk-headless"),
 }

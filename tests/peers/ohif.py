@@ -15,7 +15,7 @@ from tests.peers.web_site import Site
 from tests.support.pictures import Picture
 
 PACKAGE = Path(sys.prefix) / "share" / "viewers" / "@ohif" / "app"
-_CONFIG = Path(__file__).with_name("ohif_config.js")
+_CONFIG = Path(__file__).parents[2] / "docker" / "ohif" / "app-config.js"
 _NO_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
 
 

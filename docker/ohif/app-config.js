@@ -1,9 +1,9 @@
-// OHIF's settings for the acceptance tests: one DICOMweb source on its own origin, and nothing else to load.
+// OHIF's settings: one DICOMweb source on its own origin, and nothing else to load. The acceptance tests use them, too.
 window.config = {
   routerBasename: '/',
   extensions: [],
   modes: [],
-  showStudyList: false,
+  showStudyList: true,
   maxNumberOfWebWorkers: 1,
   showErrorDetails: 'always',
   showCPUFallbackMessage: false,
@@ -22,7 +22,7 @@ window.config = {
         imageRendering: 'wadors',
         thumbnailRendering: 'wadors',
         enableStudyLazyLoad: true,
-        qidoSupportsIncludeField: true,
+        qidoSupportsIncludeField: false, // Debian's Orthanc ignores a list of fields whose commas are percent-encoded
         supportsWildcard: true,
         supportsFuzzyMatching: false,
         dicomUploadEnabled: false,
