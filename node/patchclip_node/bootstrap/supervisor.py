@@ -17,6 +17,8 @@ from typing import Final
 import structlog
 
 from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.access import refuse_open_pages
+from patchclip_node.bootstrap.common import open_ledger
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.settings import NodeSettings
 
@@ -103,7 +105,19 @@ def run(settings: NodeSettings, config_path: Path | None) -> None:
     The children read the same configuration file and environment. They end with this process however it ends.
     """
     logging.configure(settings.log, "serve")
+    _look_at_access(settings)
     supervise([Child(name, _command(name, config_path)) for name in COMMANDS], stop_on_signals())
+
+
+def _look_at_access(settings: NodeSettings) -> None:
+    """Refuse to start, rather than start pages again and again that refuse to."""
+    if settings.web.is_local:
+        return
+    ledger = open_ledger(settings)
+    try:
+        refuse_open_pages(settings, ledger.accounts)
+    finally:
+        ledger.close()
 
 
 def supervise(children: Sequence[Child], stop: threading.Event) -> None:

@@ -8,14 +8,17 @@ from starlette.applications import Starlette
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.access import refuse_open_pages
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
+from patchclip_node.services.login import LoginDesk
 from patchclip_node.settings import NodeSettings
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES, HeaderTimeoutProtocol
+from patchclip_node.web.people import Access
 
 
 def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> Starlette:
@@ -27,6 +30,12 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
+        access=Access(
+            LoginDesk(ledger.accounts, clock, settings.web.session_policy),
+            ledger.accounts,
+            ledger.requeueing,
+            settings.web.behind_tls,
+        ),
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.allowed_hosts),
         reception=ReceptionFile(settings.data_dir).read,
     )
@@ -38,6 +47,7 @@ def run(settings: NodeSettings) -> None:
     stop_on_signals()  # uvicorn ends by its own handlers, and then passes the signal on to ours
     ledger = open_ledger(settings)
     try:
+        refuse_open_pages(settings, ledger.accounts)
         uvicorn.run(
             build_web(settings, ledger, open_spool(settings), open_clock(ledger)),
             host=settings.web.host,

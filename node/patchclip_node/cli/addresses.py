@@ -7,7 +7,6 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from ipaddress import ip_address
 from typing import Final
 
 _TIMEOUT_S: Final = 5.0
@@ -41,14 +40,6 @@ def reachable(host: str) -> str:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what listens there."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def health_of(host: str, port: int) -> str | None:

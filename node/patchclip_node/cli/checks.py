@@ -15,7 +15,7 @@ import numpy as np
 from patchclip_core.errors import PatchClipError
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
-from patchclip_node.cli.addresses import bind_advice, health_of, is_loopback, reachable, why_not_bindable
+from patchclip_node.cli.addresses import bind_advice, health_of, reachable, why_not_bindable
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.cli.tls_checks import judged, security_to_itself, tls
 from patchclip_node.domain.commitment import OwedReport
@@ -338,8 +338,8 @@ def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
     else:
         advice = "another program has this port: stop it, or choose another web.port"
         yield CheckResult("web port", Status.FAIL, f"{where} is taken by something else", advice)
-    if not is_loopback(web.host):
-        advice = "the pages show patient names and ask for no login: keep web.host on 127.0.0.1, behind your own proxy"
+    if not web.is_local and not web.behind_tls:
+        advice = "names and passwords travel in clear: put a proxy that speaks TLS before the pages (web.behind_tls)"
         yield CheckResult("web access", Status.WARN, f"the status pages are open to the network ({web.host})", advice)
 
 

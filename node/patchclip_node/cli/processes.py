@@ -52,7 +52,7 @@ def deliver(config: ConfigOption = None) -> None:
 
 
 def web(config: ConfigOption = None) -> None:
-    """Run the status pages alone (service mode). They show patient names: keep them on loopback or behind a login."""
+    """Run the status pages alone (service mode). Without an account (`users add`) on loopback alone."""
     from patchclip_node.bootstrap import web as web_process
 
     web_process.run(read_settings(config))

@@ -61,3 +61,11 @@ class LostLeaseError(NodeError):
 
 class ConfigurationError(NodeError):
     """A setting is missing, misspelt or contradicts another one; the text names the key."""
+
+
+class LoginRefusedError(NodeError):
+    """A login that did not come about. wait_s: how long the next one has to wait, in seconds."""
+
+    def __init__(self, why: str, wait_s: float) -> None:
+        super().__init__(f"{why}; try again in {wait_s:.0f} s" if wait_s else why)
+        self.wait_s = wait_s

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from patchclip_core.values.wording import languages
+from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity, TlsCredentials, TlsProfile
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
@@ -187,12 +188,31 @@ class KnownCallerSettings(Section):
 
 
 class WebSettings(Section):
-    """The status pages. They show patient names: keep them on loopback or behind your own access control."""
+    """The status pages. They show patient names: without accounts they are served on loopback alone."""
 
     host: str = "127.0.0.1"
     port: Port = 8042
     allowed_hosts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$")], ...] = ()
     """Names of the pages besides localhost, `host` and this machine's name: those of a proxy, or an alias."""
+    behind_tls: bool = False
+    """A proxy that speaks TLS stands before the pages: the session's cookie then travels over TLS alone."""
+    session_idle_s: Annotated[float, Field(gt=0)] = 1800.0
+    """A session ends this long after the last page that a person opened."""
+    session_longest_s: Annotated[float, Field(gt=0)] = 12 * 3600.0
+    """A session ends this long after its login, whatever happens in it."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the pages."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def session_policy(self) -> SessionPolicy:
+        """When sessions end."""
+        return SessionPolicy(self.session_idle_s, self.session_longest_s)
 
 
 class LimitSettings(Section):

@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from patchclip_core.values.wording import RESEARCH_STATEMENT
+from patchclip_node.domain.accounts import Act
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
@@ -30,8 +31,10 @@ from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.services.health import Health, health
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
+from patchclip_node.web.access import Doorkeeper, taking_form
 from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
+from patchclip_node.web.people import Access, People
 
 log = structlog.get_logger(__name__)
 
@@ -53,19 +56,31 @@ def create_app(
     clock: Clock,
     ae_title: str,
     hosts: AllowedHosts,
+    access: Access,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
     """Return the ASGI application of the status pages.
 
-    `/` lists studies, `/studies/{uid}` shows one, `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text.
-    `hosts`: the names that a request may call it by. `reception` gives the receiver's last report.
+    `/` lists studies, `/studies/{uid}` shows one, both to who may see them. `/healthz` answers 200 or 503 as
+    JSON, `/metrics` is Prometheus text: they hold no names, and ask for no login. `access`: who may do what. `hosts`:
+    the names that a request may call it by. `reception` gives the receiver's last report.
     """
     endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, reception)
+    people = People(access, clock, endpoints.page)
+    door = Doorkeeper(access.desk)
     return Starlette(
         routes=[
-            Route("/", endpoints.studies),
-            Route("/studies/{uid}", endpoints.study),
-            Route("/studies/{uid}/{revision:int}/overlays/{index:int}.png", endpoints.overlay),
+            Route("/", door.page(Act.SEE_STUDIES, endpoints.studies)),
+            Route("/studies/{uid}", door.page(Act.SEE_STUDIES, endpoints.study)),
+            Route(
+                "/studies/{uid}/{revision:int}/overlays/{index:int}.png",
+                door.page(Act.SEE_STUDIES, endpoints.overlay),
+            ),
+            Route("/studies/{uid}/again", door.form(Act.WORK_AGAIN, people.work_again), methods=["POST"]),
+            Route("/accounts", door.page(Act.SEE_ACCOUNTS, people.accounts)),
+            Route("/login", people.login),
+            Route("/login", taking_form(people.log_in), methods=["POST"]),
+            Route("/logout", door.form(None, people.log_out), methods=["POST"]),
             Route("/healthz", endpoints.healthz),
             Route("/metrics", endpoints.metrics),
             Route("/static/{name}", endpoints.static),
@@ -106,6 +121,8 @@ class _Endpoints:
             version=PRODUCT_VERSION,
             research_statement=RESEARCH_STATEMENT,
             ae_title=ae_title,
+            see_accounts=Act.SEE_ACCOUNTS,
+            work_again=Act.WORK_AGAIN,
         )
         self._templates.filters.update(
             moment=pages.moment, span=pages.span, percent=pages.percent, size=pages.size, seconds=pages.seconds
@@ -127,7 +144,8 @@ class _Endpoints:
             (query.state,) if query.state else (), query.patient_id, PAGE_SIZE + 1, query.page * PAGE_SIZE
         )
         counts = self._workload.counts()
-        return self._page(
+        return self.page(
+            request,
             "studies.html",
             query=query,
             now=now,
@@ -155,8 +173,9 @@ class _Endpoints:
             )
             for revision in reversed(revisions)
         ]
-        return self._page(
-            "study.html", now=self._clock.now(), study=revisions[-1], revisions=details, instances=instances
+        log.info("study_opened", account=request.state.visitor.name, study_instance_uid=uid)
+        return self.page(
+            request, "study.html", now=self._clock.now(), study=revisions[-1], revisions=details, instances=instances
         )
 
     def overlay(self, request: Request) -> Response:
@@ -220,21 +239,25 @@ class _Endpoints:
             raise HTTPException(404, "there is no such file") from None
         return Response(content, media_type=media_type)
 
-    def http_error(self, _: Request, error: Exception) -> Response:
+    def http_error(self, request: Request, error: Exception) -> Response:
         status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
-        return self._page("error.html", status=status, detail=detail, status_code=status)
+        return self.page(request, "error.html", status=status, detail=detail, status_code=status)
 
     def ledger_unavailable(self, request: Request, error: Exception) -> Response:
         log.warning("ledger_unavailable", error=str(error), path=request.url.path)
-        return self._page(
+        return self.page(
+            request,
             "error.html",
             status=503,
             detail=f"The ledger does not answer: {error}. `patchclip-node doctor` tells more.",
             status_code=503,
         )
 
-    def _page(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
-        return HTMLResponse(self._templates.get_template(template).render(**context), status_code=status_code)
+    def page(self, request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
+        """Render a page for who asks."""
+        visitor = getattr(request.state, "visitor", None)
+        text = self._templates.get_template(template).render(visitor=visitor, **context)
+        return HTMLResponse(text, status_code=status_code)
 
 
 def _unavailable(why: str) -> JSONResponse:

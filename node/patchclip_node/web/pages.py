@@ -11,6 +11,7 @@ from patchclip_core.values import wording
 from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.study_summary import StudySummary
+from patchclip_node.web.access import AUTOMATIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class StudyQuery:
         values = {"state": query.state, "patient": query.patient_id, "page": query.page or None}
         encoded = urlencode({name: value for name, value in values.items() if value})
         return f"/?{encoded}" if encoded else "/"
+
+    @property
+    def refreshing(self) -> str:
+        """The address that the list loads itself again from, which is not a person's doing."""
+        address = self.address(page=self.page)
+        return f"{address}{'&' if '?' in address else '?'}{AUTOMATIC}=1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from patchclip_node.domain.accounts import Role
 from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import ResultKind
@@ -260,3 +261,26 @@ owed_reports = Table(
 
 `objects_json`: what the peer asked for, [[SOP Class UID, SOP Instance UID], ...].
 """
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    _one_of("role", Role, "role_known"),
+)
+"""One row for each person who may, or might once, log in to the pages."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("account", ForeignKey("accounts.name"), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Index(None, "account"),
+)
+"""One row for each login that has not ended. `key`: SHA-256 of the token that the browser holds."""

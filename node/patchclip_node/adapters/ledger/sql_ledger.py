@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from patchclip_node.adapters.ledger.accounts import SqlAccounts
 from patchclip_node.adapters.ledger.analysing import SqlAnalyses
 from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
@@ -23,6 +24,7 @@ class SqlLedger:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
+        self.accounts = SqlAccounts(self._database)
         self.arrivals = SqlArrivals(self._database)
         self.analyses = SqlAnalyses(self._database)
         self.deliveries = SqlDeliveries(self._database)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Command]:
     """Run `patchclip-node ARGUMENTS` in this process, in an empty current folder."""
     monkeypatch.chdir(tmp_path)
+    umask = os.umask(0o022)  # the program has its own, which the tests after this one must not inherit
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr("sys.argv", ["patchclip-node", *map(str, arguments)])
@@ -44,4 +46,5 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         code = exit_info.value.code
         return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
 
-    return run
+    yield run
+    os.umask(umask)

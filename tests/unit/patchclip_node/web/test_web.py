@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.reception import Reception
@@ -24,8 +25,10 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S
+from patchclip_node.services.login import LoginDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
+from patchclip_node.web.people import Access
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, MemorySpool, make_ledger
 from tests.support.pages import loaded_by
@@ -56,6 +59,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
+    desk = LoginDesk(ledger.accounts, clock, SessionPolicy(60, 600))
     with TestClient(
         create_app(
             studies=ledger.studies,
@@ -65,6 +69,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             clock=clock,
             ae_title="PATCHCLIP",
             hosts=AllowedHosts(["testserver"]),
+            access=Access(desk, ledger.accounts, ledger.requeueing),
             reception=ReceptionFile(tmp_path).read,
         )
     ) as browser:

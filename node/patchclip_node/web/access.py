@@ -1,0 +1,140 @@
+"""Who asks for a page, and whether they may have it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qs, quote
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from patchclip_node.domain.accounts import PERMITTED, Act, Session
+from patchclip_node.services.login import LoginDesk
+
+log = structlog.get_logger(__name__)
+
+COOKIE: Final = "patchclip_session"
+AUTOMATIC: Final = "auto"
+"""Parameter of an address that a page loads by itself."""
+_MAX_FORM_BYTES: Final = 8192
+_FORM_WITHIN_S: Final = 10.0
+
+Form = Mapping[str, str]
+Endpoint = Callable[[Request], Response]
+FormEndpoint = Callable[[Request, Form], Response]
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks. session: None where the node has no account, so that its pages are open on loopback."""
+
+    session: Session | None
+
+    @property
+    def name(self) -> str:
+        """The account's name."""
+        return self.session.account.name if self.session else ""
+
+    def may(self, act: Act) -> bool:
+        """Tell whether this visitor may do something; without accounts that is to see studies."""
+        return self.session.account.may(act) if self.session else act is Act.SEE_STUDIES
+
+    @property
+    def form_token(self) -> str:
+        """What each form of this session has to hold; no other site can know it."""
+        return hashlib.sha256(f"form {self.session.key}".encode()).hexdigest() if self.session else ""
+
+
+class Doorkeeper:
+    """Lets requests through to pages and forms, each with the act that it is."""
+
+    def __init__(self, desk: LoginDesk) -> None:
+        self._desk = desk
+
+    def page(self, act: Act, endpoint: Endpoint) -> Handler:
+        """Return a handler that shows a page to who may see it, and else the login."""
+
+        def answer(request: Request) -> Response:
+            visitor = self._visitor(request)
+            if visitor is None:
+                return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+            _require(visitor, act, request)
+            return endpoint(request)
+
+        return _threaded(answer)
+
+    def form(self, act: Act | None, endpoint: FormEndpoint) -> Handler:
+        """Return a handler that takes a form of a session. act: None for what everybody with a session may."""
+
+        def answer(request: Request, form: Form) -> Response:
+            visitor = self._visitor(request)
+            if visitor is None or visitor.session is None:
+                raise HTTPException(401, "log in first")
+            if not hmac.compare_digest(form.get("token", ""), visitor.form_token):
+                raise HTTPException(403, "this form is not of your session: load the page again")
+            if act is not None:
+                _require(visitor, act, request)
+            return endpoint(request, form)
+
+        return taking_form(answer)
+
+    def _visitor(self, request: Request) -> Visitor | None:
+        token = request.cookies.get(COOKIE)
+        used = AUTOMATIC not in request.query_params
+        session = self._desk.session(token, used=used) if token else None
+        visitor = Visitor(session) if session or self._desk.is_open else None
+        request.state.visitor = visitor
+        return visitor
+
+
+def taking_form(endpoint: FormEndpoint) -> Handler:
+    """Return a handler that reads a short form in time, and passes it on to a thread."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            form = await asyncio.wait_for(_read_form(request), _FORM_WITHIN_S)
+        except TimeoutError as error:
+            raise HTTPException(408, "the form did not come in time") from error
+        return await run_in_threadpool(endpoint, request, form)
+
+    return handle
+
+
+def _threaded(endpoint: Endpoint) -> Handler:
+    async def handle(request: Request) -> Response:
+        return await run_in_threadpool(endpoint, request)
+
+    return handle
+
+
+async def _read_form(request: Request) -> Form:
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > _MAX_FORM_BYTES:
+            raise HTTPException(413, "the form is too long")
+    try:
+        fields = parse_qs(content.decode("ascii"), keep_blank_values=True, max_num_fields=20)
+    except ValueError as error:
+        raise HTTPException(400, "this is not a form") from error
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _require(visitor: Visitor, act: Act, request: Request) -> None:
+    if visitor.may(act):
+        return
+    log.warning("forbidden", account=visitor.name, act=act.value, path=request.url.path)
+    roles = ", ".join(role.value for role, acts in PERMITTED.items() if act in acts)
+    raise HTTPException(403, f"you may not {act.value}; these roles may: {roles}")
+
+
+__all__ = ["AUTOMATIC", "COOKIE", "Doorkeeper", "Form", "Visitor", "taking_form"]

@@ -1,0 +1,110 @@
+"""Logging in and out, and what only some may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from patchclip_node.domain.accounts import PERMITTED
+from patchclip_node.domain.errors import ForbiddenTransitionError, LoginRefusedError
+from patchclip_node.ports.accounts import Accounts
+from patchclip_node.ports.clock import Clock
+from patchclip_node.ports.ledger import Requeueing
+from patchclip_node.services.login import LoginDesk
+from patchclip_node.web.access import COOKIE, Form
+
+log = structlog.get_logger(__name__)
+
+
+class RenderPage(Protocol):
+    """Renders a template for who asks."""
+
+    def __call__(self, request: Request, template: str, status_code: int = 200, **context: object) -> Response:
+        """Return the page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what. secure_cookie: the session's cookie travels over TLS alone."""
+
+    desk: LoginDesk
+    accounts: Accounts
+    requeueing: Requeueing
+    secure_cookie: bool = False
+
+
+class People:
+    """The handlers that know persons."""
+
+    def __init__(self, access: Access, clock: Clock, page: RenderPage) -> None:
+        self._access = access
+        self._clock = clock
+        self._page = page
+
+    def login(self, request: Request) -> Response:
+        """Show the login; where there is no account, the studies."""
+        if self._access.desk.is_open:
+            return RedirectResponse("/", 303)
+        return self._form(request, "", _own_path(request.query_params.get("next", "/")))
+
+    def log_in(self, request: Request, form: Form) -> Response:
+        """Start a session, or show the login again with what is wrong."""
+        name, target = form.get("name", "").strip(), _own_path(form.get("next", "/"))
+        address = request.client.host if request.client else "unknown"
+        try:
+            login = self._access.desk.log_in(name, form.get("password", ""), address)
+        except LoginRefusedError as error:
+            status = 429 if error.wait_s else 401
+            answer = self._form(request, name, target, str(error), status)
+            if error.wait_s:
+                answer.headers["Retry-After"] = str(round(error.wait_s + 0.5))
+            return answer
+        response = RedirectResponse(target, 303)
+        response.set_cookie(COOKIE, login.token, httponly=True, samesite="strict", secure=self._access.secure_cookie)
+        return response
+
+    def log_out(self, request: Request, form: Form) -> Response:  # noqa: ARG002 - a form's handler
+        """End the session."""
+        self._access.desk.log_out(request.state.visitor.session)
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._access.secure_cookie)
+        return response
+
+    def accounts(self, request: Request) -> Response:
+        """List the accounts."""
+        acts = {role: sorted(act.value for act in permitted) for role, permitted in PERMITTED.items()}
+        return self._page(request, "accounts.html", accounts=self._access.accounts.all(), acts=acts)
+
+    def work_again(self, request: Request, form: Form) -> Response:
+        """Have a study analysed or sent again; the workers find it by themselves."""
+        uid, how = request.path_params["uid"], form.get("how", "")
+        actions = {"requeue": self._access.requeueing.requeue, "resend": self._access.requeueing.resend}
+        if how not in actions:
+            raise HTTPException(400, "how must be requeue or resend")
+        try:
+            actions[how](uid, self._clock.now())
+        except KeyError as error:
+            raise HTTPException(404, f"{uid}: there is no such study, or it has no results to send") from error
+        except ForbiddenTransitionError as error:
+            raise HTTPException(409, f"{error}: it is under way already, or was never sent") from error
+        log.info("work_again", account=request.state.visitor.name, how=how, study_instance_uid=uid)
+        return RedirectResponse(f"/studies/{quote(uid)}", 303)
+
+    def _form(self, request: Request, name: str, target: str, problem: str = "", status_code: int = 200) -> Response:
+        return self._page(request, "login.html", status_code, name=name, next=target, problem=problem)
+
+
+def _own_path(target: str) -> str:
+    """Return where to go after the login: a path of this node, whatever the address says."""
+    is_own = target.startswith("/") and target[1:2] not in {"/", "\\"} and target.isprintable()
+    return target if is_own else "/"
+
+
+__all__ = ["Access", "People"]
