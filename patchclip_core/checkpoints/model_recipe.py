@@ -63,7 +63,8 @@ class ModelRecipe(BaseModel):
     embedding: Annotated[int, Field(ge=2)] | None = None
     """Width of the space shared by image and text; left out, that of the image encoder's own projection, else 64."""
     downscaler: AnyDownscalerSettings | None = None
-    sparse: SparseSettings = SparseSettings()
+    sparse: SparseSettings | None = SparseSettings()
+    """Size of the sparse head; null: none is built, trained or written."""
     packing: dict[str, Packing] = {}
     """How weights are stored, by how their names begin, such as {text_tower.: int8}; these are not trained."""
 

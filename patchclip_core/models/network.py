@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,6 +59,13 @@ class NetworkSettings(BaseModel, ABC):
     downscaler: AnyDownscalerSettings | None = None
     packing: dict[str, Packing] = {}
     """How weights are stored, by how their names begin; the others keep 32 bits. What is packed is not trained."""
+
+    training_alone: ClassVar[tuple[str, ...]] = ()
+    """How the names of the weights begin that `in_use` has no place for."""
+
+    def in_use(self) -> Self:
+        """Return what answers need, without heads that only a training looks at."""
+        return self
 
     @abstractmethod
     def build(self) -> FindingsNetwork:

@@ -63,7 +63,10 @@ class _ModeFirst(BaseModel):
 class PatchClipSettings(NetworkSettings, _ModeFirst):
     """What a Patch-CLIP is built from."""
 
-    sparse: SparseSettings = SparseSettings()
+    sparse: SparseSettings | None = SparseSettings()
+    """None: there is no such head."""
+
+    training_alone = ("sparse_head.",)
 
     @model_validator(mode="after")
     def _mode_and_downscaler_agree(self) -> Self:
@@ -75,6 +78,10 @@ class PatchClipSettings(NetworkSettings, _ModeFirst):
     def paper(self) -> bool:
         """Whether the mode is the published formulation."""
         return self.mode == "paper"
+
+    def in_use(self) -> Self:
+        """Return what answers need: no sparse head."""
+        return self.model_copy(update={"sparse": None})
 
     def build(self) -> PatchClip:
         """Build the network."""
@@ -98,12 +105,13 @@ class PatchClipOutput:
     """Logits of B images, F findings, P patches; positive means present.
 
     overall, pooled, sparse: (B, F). patches: (B, F, P). image: (B, F), what the image probability is made from.
+    sparse: None of a network without that head.
     """
 
     overall: torch.Tensor
     pooled: torch.Tensor
     patches: torch.Tensor
-    sparse: torch.Tensor
+    sparse: torch.Tensor | None
     image: torch.Tensor
 
 
@@ -133,7 +141,7 @@ class PatchClip(FindingsNetwork):
         self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)
         self.patch_head = PatchHead(width, settings.embedding, gelu=paper)
         self.pooled_head = PooledPatchHead(self.grid.rows * self.grid.columns)
-        self.sparse_head = SparseHead(width, sparse.attention_heads, sparse.hidden, sparse.layers)
+        self.sparse_head = SparseHead(width, sparse.attention_heads, sparse.hidden, sparse.layers) if sparse else None
         self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_SCALE))
         # The paper has no bias; a parameter that stays 0 keeps one set of weights for both modes.
         self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
@@ -164,10 +172,11 @@ class PatchClip(FindingsNetwork):
         labelled: (B, F, P) bool, the patches that carry a label; only mode `paper` looks at it, and only in training.
         Where the tower has N readers, the output is of N * B images: all as the first reads them, and so on.
         """
-        read = self._read(images, texts)
-        scale, direction = bounded_scale(self.logit_scale), texts[:, 0] - texts[:, 1]  # (F, D)
-        suspicious = self._suspicious(read.placed, read.patch_logits, labelled)  # (B, F, W)
-        sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
+        read, sparse = self._read(images, texts), None
+        if self.sparse_head is not None:
+            scale, direction = bounded_scale(self.logit_scale), texts[:, 0] - texts[:, 1]  # (F, D)
+            suspicious = self._suspicious(self.sparse_head, read, labelled)  # (B, F, W)
+            sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
         return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, self._image(read))
 
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
@@ -198,10 +207,9 @@ class PatchClip(FindingsNetwork):
     def _overall(self, pooled: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self.visual_projection(pooled), dim=-1)
 
-    def _suspicious(
-        self, patches: torch.Tensor, patch_logits: torch.Tensor, labelled: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Run the sparse head once for each image and finding: (B, P, W), (B, F, P) -> (B, F, W)."""
+    def _suspicious(self, head: SparseHead, read: _Reading, labelled: torch.Tensor | None) -> torch.Tensor:
+        """Run the sparse head once for each image and finding; returns (B, F, W)."""
+        patches, patch_logits = read.placed, read.patch_logits
         images, findings, count = patch_logits.shape
         selected: torch.Tensor | None = None
         if self.settings.paper:
@@ -210,10 +218,11 @@ class PatchClip(FindingsNetwork):
                 selected = labelled.repeat(self.readers, 1, 1)
             chosen = patches[:, None].expand(-1, findings, -1, -1)  # (B, F, P, W)
         else:
+            assert self.settings.sparse is not None
             top = patch_logits.topk(min(self.settings.sparse.patches, count), dim=-1).indices  # (B, F, K)
             index = top.flatten(1).unsqueeze(-1).expand(-1, -1, patches.shape[-1])  # (B, F * K, W)
             chosen = patches.gather(1, index).reshape(images, findings, top.shape[-1], -1)  # (B, F, K, W)
-        states: torch.Tensor = self.sparse_head(  # (B * F, W)
+        states: torch.Tensor = head(  # (B * F, W)
             chosen.flatten(0, 1), None if selected is None else selected.flatten(0, 1)
         )
         return states.reshape(images, findings, -1)

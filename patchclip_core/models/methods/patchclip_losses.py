@@ -26,7 +26,10 @@ from patchclip_core.places.targets import Targets
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchClipLoss:
-    """The weighted sum, which is differentiated, and its parts before weighting, each a scalar."""
+    """The weighted sum, which is differentiated, and its parts before weighting, each a scalar.
+
+    sparse: 0 of a network without that head.
+    """
 
     total: torch.Tensor
     overall: torch.Tensor
@@ -49,8 +52,10 @@ def patch_clip_loss(
         masked_cross_entropy(logits, targets.image, targets.image_known, total)
         for logits in (output.overall, output.pooled)
     )
-    seen = targets.image_known if mode == "default" else targets.image_known & _selected_as_labelled(targets)
-    sparse = masked_cross_entropy(output.sparse, targets.image, seen, total)
+    sparse = output.overall.new_zeros(())
+    if output.sparse is not None:
+        seen = targets.image_known if mode == "default" else targets.image_known & _selected_as_labelled(targets)
+        sparse = masked_cross_entropy(output.sparse, targets.image, seen, total)
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
     patches = patch_loss(output.patches, targets.patches, targets.patches_known, total, targets.weights)
     in_bags = output.patches if weights.bags else output.patches.detach()  # only told: nothing to differentiate

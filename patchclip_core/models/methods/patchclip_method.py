@@ -70,7 +70,8 @@ class PatchClipMethod(Method[PatchClip]):
         """Return the weighted cross-entropies of image, patches and sparse head."""
         labelled = (targets.patches >= 0.5) & targets.patches_known if self.paper else None
         output = network(seen, texts[0], labelled)
-        return Loss.of(patch_clip_loss(output, of_all_readers(targets, network), self.mode, weights, total=total))
+        found = patch_clip_loss(output, of_all_readers(targets, network), self.mode, weights, total=total)
+        return Loss.of(found, *(["sparse"] if network.sparse_head is None else []))
 
 
 PATCH_CLIP = PatchClipMethod("default")

@@ -80,9 +80,9 @@ def export(
 ) -> None:
     """Calibrate a checkpoint, choose its operating points, and say what they rest on.
 
-    Writes the weights as they are, card.json, which a node reads, and README.md, the same in words. A finding of which
-    too little is known, or that the model cannot tell, is marked as not evaluated; without enough boxes it gets no map.
-    The weights must have been trained as the folds were, and are tried on images that had no part in any of it.
+    Writes the weights that answers need, card.json, which a node reads, and README.md, the same in words. A finding of
+    which too little is known, or that the model cannot tell, is marked as not evaluated; without enough boxes it gets
+    no map. The weights must have been trained as the folds were, and are tried on images that had no part in any of it.
     """
     from patchclip_trainer.cli.evaluate import counted
     from patchclip_trainer.evaluation.measure_table import Bootstrap

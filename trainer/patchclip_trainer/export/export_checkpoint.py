@@ -1,4 +1,4 @@
-"""One export: weights as they are, and a card with calibration, operating points and what they rest on."""
+"""One export: the weights that answers need, and a card with calibration, operating points and what they rest on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
+from patchclip_core.checkpoints.in_use import write_in_use
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import USEFUL_SENSITIVITY
@@ -111,7 +112,7 @@ def export_checkpoint(settings: ExportSettings, out: Path, progress: Progress) -
     )
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    _write(source, exported, part)
+    exported = _write(source, exported, part)
     learned_from = replace(predicted.collection, rows=rows)
     write_training_patients(part, rows)
     write_mean_boxes(part, mean_box_prior(learned_from, rows[:1], predicted.predictions.keys, predicted.domains))
@@ -297,15 +298,15 @@ def _calibration(predicted: Measured, folds: OutOfFold, settings: ExportSettings
     )
 
 
-def _write(source: Path, card: ModelCard, out: Path) -> None:
+def _write(source: Path, card: ModelCard, out: Path) -> ModelCard:
+    """Write weights and card; returns the card of what a node needs of them."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in card.weights_files:
-            shutil.copyfile(source / name, out / name)
+        written = write_in_use(source, card, out)
     except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}") from error
-    _write_cards(card, out)
-    verify_weights(out, card)
+        raise DataError(f"cannot write to {out}: {error.strerror or error}") from error
+    _write_cards(written, out)
+    verify_weights(out, written)
+    return written
 
 
 def _write_cards(card: ModelCard, out: Path) -> None:

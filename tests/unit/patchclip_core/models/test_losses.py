@@ -137,6 +137,7 @@ def test_what_is_unknown_has_no_influence() -> None:
     torch.autograd.backward(patch_clip_loss(output, targets).total)
 
     for logits in (output.overall, output.pooled, output.sparse):
+        assert logits is not None
         assert logits.grad is not None
         assert logits.grad[0, 1] == 0.0
     assert output.patches.grad is not None

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
+from patchclip_core.models.losses import LossWeights
 from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings, SparseSettings, paper_settings
 from patchclip_core.models.methods.patchclip_losses import patch_clip_loss
 from patchclip_core.models.towers import Tokens
@@ -242,6 +243,34 @@ def test_every_head_learns_and_is_in_the_new_parameters() -> None:
         name.split(".")[0] for name in new
     }
     assert trainable - new == {"visual_projection.weight", "logit_scale"}
+
+
+@pytest.mark.parametrize("mode", ["default", "paper"])
+def test_without_a_sparse_head_everything_else_is_as_with_one(mode: Mode) -> None:
+    """A network that has none learns as one in which that head's loss weighs nothing, and answers the same."""
+    whole, without = tiny(mode), tiny(mode, sparse=None)
+    shared = {name: weight for name, weight in whole.state_dict().items() if not name.startswith("sparse_head.")}
+    without.load_state_dict(shared)
+    targets = Targets(
+        torch.tensor([[1.0, 0, 1], [0, 1, 0]]), torch.ones(2, FINDINGS, dtype=torch.bool),
+        torch.rand(2, FINDINGS, PATCHES), torch.ones(2, FINDINGS, PATCHES, dtype=torch.bool),
+        torch.ones(2, FINDINGS, PATCHES), torch.zeros(2, FINDINGS, PATCHES, dtype=torch.bool),
+    )  # fmt: skip
+    outputs = [network.eval()(images(), texts()) for network in (whole, without)]
+    losses = [patch_clip_loss(output, targets, mode, LossWeights(sparse=0.0)) for output in outputs]
+    for loss in losses:
+        torch.autograd.backward(loss.total)
+
+    assert (outputs[0].sparse is None, outputs[1].sparse is None) == (False, True)
+    assert torch.equal(losses[0].total, losses[1].total)
+    for name, weight in without.named_parameters():
+        beside = whole.get_parameter(name)
+        assert (weight.grad is None) == (beside.grad is None), name
+        if weight.grad is not None and beside.grad is not None:
+            assert torch.equal(weight.grad, beside.grad), name
+    answers = [network.answer(images(), (texts(),)) for network in (whole, without)]
+    assert torch.equal(answers[0].image, answers[1].image)
+    assert torch.equal(answers[0].patches, answers[1].patches)
 
 
 def test_the_towers_stay_as_they_are_in_stage_2() -> None:
