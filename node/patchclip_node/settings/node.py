@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -22,9 +23,11 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
-from patchclip_core.typed_yaml import described, problems, read_yaml, unusable
+from patchclip_core.errors import not_known
+from patchclip_core.typed_yaml import Problem, described, problems, read_yaml, unusable
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
@@ -249,9 +252,12 @@ def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
     _refuse_unknown_environment()
     try:
         return NodeSettings(**(values | overrides))
+    except SettingsError as error:
+        raise ConfigurationError(_unreadable_variable(error)) from error
     except ValidationError as error:
         title = "the settings:" if path is None else unusable(path, what)
-        raise ConfigurationError(described(title, problems(NodeSettings, error, what))) from error
+        found = [_with_its_variable(one, values) for one in problems(NodeSettings, error, what)]
+        raise ConfigurationError(described(title, found)) from error
 
 
 TEST_VARIABLES: Final = frozenset({"PATCHCLIP_TEST_DATA", "PATCHCLIP_TEST_PICTURES", "PATCHCLIP_REQUIRE_PEERS"})
@@ -267,4 +273,27 @@ def _refuse_unknown_environment() -> None:
         if name.startswith("PATCHCLIP_") and name not in _ENVIRONMENT_NOT_SETTINGS:
             key = name.removeprefix("PATCHCLIP_").split("__")[0]
             if key not in known:
-                raise ConfigurationError(f"the environment variable {name} names no setting")
+                near = not_known(key.lower(), tuple(NodeSettings.model_fields))
+                raise ConfigurationError(f"the environment variable {name} names no setting; {near}")
+
+
+def _unreadable_variable(error: SettingsError) -> str:
+    """Name the variable whose JSON pydantic could not read. The value is not shown: it may hold a password."""
+    found = error.__cause__
+    if not isinstance(found, JSONDecodeError):
+        return f"the environment: {error}"
+    names = [name for name, value in os.environ.items() if name.startswith("PATCHCLIP_") and value == found.doc]
+    return (
+        f"the environment variable {' or '.join(names)} is not valid JSON: {found.msg} at character {found.pos + 1}; "
+        "write a list as [...] and a section as {...}, with names and text in double quotes"
+    )
+
+
+def _with_its_variable(problem: Problem, values: Mapping[str, Any]) -> Problem:
+    """Name the variable that a wrong value stands in. That of a whole section counts where the file has none of it."""
+    section, *rest = problem.place.upper().split(".")
+    names = ["__".join([f"PATCHCLIP_{section}", *rest])]
+    if section.lower() not in values:
+        names.append(f"PATCHCLIP_{section}")
+    name = next((name for name in names if name in os.environ), None)
+    return problem if name is None else problem._replace(said=f"{problem.said} (the environment variable {name})")

@@ -50,3 +50,59 @@ def test_a_misspelt_one_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(ConfigurationError, match="PATCHCLIP_TEST_PICTURE names no setting"):
         read_settings(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PATCHCLIP_PROT", "1", "PATCHCLIP_PROT names no setting; 'port' may be meant"),
+        ("PATCHCLIP_WEB__PROT", "1", "'web.port' may be meant (the environment variable PATCHCLIP_WEB__PROT)"),
+        ("PATCHCLIP_WEB", '{"prot": 1}', "'web.port' may be meant (the environment variable PATCHCLIP_WEB)"),
+        ("PATCHCLIP_PORT", "wide", "(the environment variable PATCHCLIP_PORT)"),
+        (
+            "PATCHCLIP_DESTINATIONS",
+            '[{"namee": "a"}]',
+            "'destinations.0.name' may be meant (the environment variable PATCHCLIP_DESTINATIONS)",
+        ),
+        ("PATCHCLIP_TLS", "{x", "tls: must hold 'key: value' lines (the environment variable PATCHCLIP_TLS)"),
+        ("PATCHCLIP_WEB", "{port", "PATCHCLIP_WEB is not valid JSON: Expecting property name"),
+        (
+            "PATCHCLIP_DESTINATIONS",
+            '[{"name": "a"',
+            "PATCHCLIP_DESTINATIONS is not valid JSON: Expecting ',' delimiter",
+        ),
+        ("PATCHCLIP_CALLING_AE_TITLES", "A,B", "PATCHCLIP_CALLING_AE_TITLES is not valid JSON: Expecting value"),
+        ("PATCHCLIP_ALLOWED_NETWORKS", "10.0.0.0/8", "PATCHCLIP_ALLOWED_NETWORKS is not valid JSON: Extra data"),
+        ("PATCHCLIP_RENAMED_DESTINATIONS", "", "PATCHCLIP_RENAMED_DESTINATIONS is not valid JSON: Expecting value"),
+    ],
+)
+def test_what_is_wrong_in_a_variable_is_said_with_its_name(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read_settings(None)
+
+
+def test_a_wrong_key_of_the_file_is_not_blamed_on_a_variable_of_its_section(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("web: {prot: 1}", encoding="utf-8")
+    monkeypatch.setenv("PATCHCLIP_WEB", '{"host": "localhost"}')
+
+    with pytest.raises(ConfigurationError) as said:
+        read_settings(path)
+
+    assert "PATCHCLIP_WEB" not in str(said.value)
+
+
+def test_bad_json_is_said_without_the_value_which_may_hold_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHCLIP_DESTINATIONS", '["secret-word"')
+
+    with pytest.raises(ConfigurationError) as said:
+        read_settings(None)
+
+    assert "secret-word" not in str(said.value)
+    assert "\n" not in str(said.value)
