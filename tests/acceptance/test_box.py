@@ -23,6 +23,7 @@ from tests.support.docs import ROOT, fenced, page
 pytestmark = [pytest.mark.peer(name) for name in ("redis", "postgresql", "dcmtk", "orthanc", "ohif", "nginx")]
 RESULTS = {COMPREHENSIVE_SR, SEGMENTATION, str(SecondaryCaptureImageStorage)}
 COMMANDS = "".join(fenced(page("docs/installation.md"), "sh")).splitlines()
+(ACCOUNT,) = [line.split() for line in COMMANDS if " run " in line]
 (SEND,) = [line.split() for line in COMMANDS if line.startswith("storescu")]
 
 
@@ -44,6 +45,8 @@ def got(url: str) -> bytes:
 def test_a_study_sent_to_the_archive_comes_back_as_results_that_the_viewer_is_given(box: Box) -> None:
     study = str(dcmread(ROOT / SEND[-1], stop_before_pixels=True).StudyInstanceUID)
     box.install()
+    service = ACCOUNT.index("web")
+    box.run_once("web", [*ACCOUNT[service + 1 :], "--password-stdin"], "a horse and a battery\n")
     with box.running():
         for name in ("orthanc", "receiver", "web", "worker", "deliver", "ohif"):
             wait_until(partial(box.is_healthy, name), f"{name} is healthy", every_s=0.3)

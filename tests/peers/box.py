@@ -127,6 +127,19 @@ class Box:
                 )
             yield
 
+    def run_once(self, name: str, words: list[str], answer: str) -> None:
+        """Run another command in a service's container, as `docker compose run` does, and type `answer`."""
+        finished = subprocess.run(
+            [*self._command(name)[:1], *words],
+            input=answer,
+            env=self._environment(name),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+
     def is_healthy(self, name: str) -> bool:
         """Run a service's own health check."""
         service = self.services[name]
