@@ -217,8 +217,9 @@ class Box:
                     f"listen {port};", f"listen {here};"
                 )
                 text = str(here) if text == str(port) else text
-        text = text.replace("/usr/share/ohif", str(_VIEWER)).replace("/etc/ohif/", f"{FOLDER}/ohif/")
-        return re.sub(_FOLDERS_OF_IMAGES, rf"{self.folder}\g<0>", text)
+        # The checkout may lie below a folder that an image has too, such as /tmp: its paths are put in last.
+        text = re.sub(_FOLDERS_OF_IMAGES, rf"{self.folder}\g<0>", text)
+        return text.replace("/usr/share/ohif", str(_VIEWER)).replace("/etc/ohif/", f"{FOLDER}/ohif/")
 
 
 def _copy(source: Path, target: Path) -> None:

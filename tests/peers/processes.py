@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,10 +19,15 @@ START_TIMEOUT_S = 90.0
 
 
 def free_port() -> int:
-    """Return a port of loopback on which no process listens just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that no process uses just now, at any address, and that no outgoing connection is given.
+
+    Linux gives outgoing connections ports from 32768 on, and keeps each for a minute after its end.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 90.0, every_s: float = 0.05) -> None:
