@@ -23,16 +23,6 @@ pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("openssl")]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("pki") / "authority")
-
-
-@pytest.fixture(scope="module")
-def node(authority: Authority) -> Certificate:
-    return authority.issue("node")
-
-
-@pytest.fixture(scope="module")
 def archive(authority: Authority) -> Certificate:
     return authority.issue("archive")
 

@@ -34,16 +34,6 @@ StartScp = Callable[..., StorageScp]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("pki") / "authority")
-
-
-@pytest.fixture(scope="module")
-def node(authority: Authority) -> Certificate:
-    return authority.issue("node")
-
-
-@pytest.fixture(scope="module")
 def modality(authority: Authority) -> Certificate:
     return authority.issue("modality")
 
