@@ -28,6 +28,7 @@ from patchclip_node.domain.accounts import Role
 from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import ResultKind
+from patchclip_node.ports.audit import AuditLane
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -284,3 +285,23 @@ sessions = Table(
     Index(None, "account"),
 )
 """One row for each login that has not ended. `key`: SHA-256 of the token that the browser holds."""
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_json", ForeignText, nullable=False),
+)
+"""One row for each audited event that a lane has not carried yet. `sequence` has no gap: the writer counts it on."""
+
+audit_lanes = Table(
+    "audit_lanes",
+    metadata,
+    Column("lane", String(16), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("owner", Text),
+    Column("expires_at", UtcDateTime),
+    _one_of("lane", AuditLane, "lane_known"),
+)
+"""One row for each lane of the audit trail: what it has carried, up to `position`. `digest`: of a file's last line."""

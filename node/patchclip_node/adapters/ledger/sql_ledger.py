@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from patchclip_node.adapters.ledger.accounts import SqlAccounts
 from patchclip_node.adapters.ledger.analysing import SqlAnalyses
+from patchclip_node.adapters.ledger.auditing import SqlAuditOutbox
 from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
@@ -17,7 +18,7 @@ from patchclip_node.adapters.ledger.returning import SqlDeliveries
 
 
 class SqlLedger:
-    """All ports of `ports.ledger` over one database. The tables must exist: see `migrate`.
+    """All ports of `ports.ledger`, accounts and audit over one database. The tables must exist: see `migrate`.
 
     Whoever opens it hands each reader the ports that it needs, and closes it in the end.
     """
@@ -25,6 +26,7 @@ class SqlLedger:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self.accounts = SqlAccounts(self._database)
+        self.audit = SqlAuditOutbox(self._database)
         self.arrivals = SqlArrivals(self._database)
         self.analyses = SqlAnalyses(self._database)
         self.deliveries = SqlDeliveries(self._database)

@@ -1,0 +1,64 @@
+"""The audit trail's outbox: events wait in the ledger until each lane has carried them on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from patchclip_node.audit.values import AuditEvent, RecordedEvent
+
+
+class AuditLane(StrEnum):
+    """Where events go. FILE: the node's own trail. SYSLOG: a collector of the hospital."""
+
+    FILE = "file"
+    SYSLOG = "syslog"
+
+
+class AuditOutbox(Protocol):
+    """Each method is one transaction, as in `ports.ledger`.
+
+    Events that tell of a change in the ledger are not recorded here, but handed to the method that makes the change.
+    """
+
+    def record(self, *events: AuditEvent) -> None:
+        """Remember events in this order. Once it returns they are told, whatever happens."""
+        ...
+
+    def follow(self, lanes: frozenset[AuditLane]) -> None:
+        """Settle which lanes there are. Events wait for these alone; a lane that is new begins with what is there."""
+        ...
+
+    def take(self, lane: AuditLane, owner: str, now: datetime, lease_s: float, limit: int) -> list[RecordedEvent]:
+        """Return what a lane has to carry next, oldest first; none while another owner has the lane.
+
+        The lane belongs to `owner` until the lease ends.
+        """
+        ...
+
+    def head(self, lane: AuditLane) -> tuple[int, str]:
+        """Return the sequence number of the last event that a lane has carried, 0 for none, and its `digest`."""
+        ...
+
+    def carried(self, lane: AuditLane, owner: str, sequence: int, digest: str = "") -> bool:
+        """Remember that a lane has carried all up to `sequence`. What all lanes have carried leaves the outbox.
+
+        False, and nothing is changed, where the lane belongs to another owner.
+        """
+        ...
+
+    def skip(self, lane: AuditLane, owner: str, keep: int) -> int:
+        """Let a lane that is far behind skip the oldest events, so that at most `keep` wait; return how many it skips.
+
+        A skipped event has gone, or goes, over the other lanes.
+        """
+        ...
+
+    def waiting(self) -> dict[AuditLane, int]:
+        """Return how many events each lane has not carried."""
+        ...
+
+    def pending(self, after: int) -> list[RecordedEvent]:
+        """Return events of the outbox behind a sequence number, oldest first."""
+        ...
