@@ -10,13 +10,13 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from patchclip_core.checkpoints.texts import read_texts
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.card import WEIGHTS_FILE, ModelCard
 from patchclip_core.models.methods import settings_of
 from patchclip_core.models.network import FindingsNetwork, is_symmetric
-from patchclip_core.models.packing import unpack
-from patchclip_core.models.stored import StoredTextTower
+from patchclip_core.models.stored import STORED, StoredTextTower, fill
 from patchclip_core.models.towers import TextSettings, Tokenizer
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.typed_yaml import checked
@@ -25,8 +25,12 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_network(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
-    """Load a network of any method, at its card's input size unless another is given. Raises `CheckpointError`."""
-    network = read_settings(card, settings_of(card.architecture)).build()
+    """Load a network of any method, at its card's input size unless another is given. Raises `CheckpointError`.
+
+    Its text tower stays in the file: it is read where sentences were not embedded beforehand, and when more are asked.
+    """
+    settings, weights = read_settings(card, settings_of(card.architecture)), (folder / WEIGHTS_FILE).absolute()
+    network = settings.build(StoredTextTower(settings.text_tower, weights))
     return _analyzer(network, folder, card, device, input_px)
 
 
@@ -36,24 +40,18 @@ def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
     return checked(kind, card.settings, CheckpointError, "the architecture", title, under=("settings",))
 
 
-def fill_weights(network: torch.nn.Module, path: Path) -> None:
-    """Load safetensors; names and shapes must be the network's. Raises `CheckpointError`, which lists what differs."""
+def fill_weights(network: FindingsNetwork, path: Path) -> None:
+    """Load safetensors; names and shapes must be the network's. Raises `CheckpointError`, which lists what differs.
+
+    A text tower that stays in the file is left there.
+    """
     try:
-        found = unpack(load_file(path))
+        found = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a safetensors file ({error}); copy the checkpoint again") from error
-    wanted = network.state_dict()
-    problems = [f"missing: {name}" for name in wanted if name not in found]
-    problems += [f"unexpected: {name}" for name in found if name not in wanted]
-    problems += [
-        f"{name}: {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in found and found[name].shape != wanted[name].shape
-    ]
-    if problems:
-        shown = problems[:20] + ([f"and {len(problems) - 20} more"] if len(problems) > 20 else [])
-        raise CheckpointError(f"the weights in {path} are not of this network:\n  " + "\n  ".join(shown))
-    network.load_state_dict(found)
+    if isinstance(network.text_tower, StoredTextTower):
+        found = {name: weight for name, weight in found.items() if not name.startswith(STORED)}
+    fill(network, found, path)
 
 
 def read_tokenizer(folder: Path, text: TextSettings) -> Tokenizer:
@@ -95,10 +93,8 @@ def _analyzer(
     if input_px is not None and input_px != network.input_px:
         card = _resized(network, card, input_px)
     text = network.settings.text_tower
-    analyzer = NetworkAnalyzer(network, read_tokenizer(folder, text), card, choose_device(device))
-    # The findings' texts are embedded now. Sentences that are asked later have their tower read again.
-    network.text_tower = StoredTextTower(text, (folder / WEIGHTS_FILE).absolute(), network.text_tower.width)
-    return analyzer
+    tokenizer, chosen = read_tokenizer(folder, text), choose_device(device)
+    return NetworkAnalyzer(network, tokenizer, card, chosen, texts=read_texts(folder, card))
 
 
 def _resized(network: FindingsNetwork, card: ModelCard, input_px: int) -> ModelCard:

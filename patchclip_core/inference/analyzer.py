@@ -33,6 +33,11 @@ from patchclip_core.values.results import (
 _ABSENCE_BY_TEXT = "asked by text alone: that it was not found does not say that it is absent"
 
 
+def sentences_of(card: ModelCard) -> list[Sequence[str]]:
+    """Return what a checkpoint is asked as it is loaded, as `NetworkAnalyzer.sentences` does."""
+    return _groups(_reported(card))
+
+
 class NetworkAnalyzer:
     """Analyses batches; texts are embedded once. On a GPU: autocast, and smaller batches where memory runs out."""
 
@@ -44,16 +49,18 @@ class NetworkAnalyzer:
         device: torch.device,
         by_text: Sequence[FindingDefinition] = (),
         tiles: TileSettings | None = None,
+        texts: Texts | None = None,
     ) -> None:
+        """texts: the embedded sentences of all that is asked, where they are known already."""
         self._network = network.eval().to(device)
         self._tokenizer = tokenizer
         self._card = card
         self._device = device
         self._by_text = tuple(by_text)
         self._tiles = tiles
-        self._own = tuple(finding for finding in card.findings if finding.reported)
+        self._own = _reported(card)
         self._asked = (*self._own, *(_card_of(definition) for definition in by_text))
-        self._texts = self._embed_texts()
+        self._texts = self._embed_texts() if texts is None else tuple(part.to(device) for part in texts)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -79,6 +86,11 @@ class NetworkAnalyzer:
     def texts(self) -> Texts:
         """The findings' embedded sentences, on the network's device, in the order of `finding_keys`."""
         return self._texts
+
+    @property
+    def sentences(self) -> list[Sequence[str]]:
+        """What is asked: of each finding in the order of `finding_keys`, its positive, then its negative sentences."""
+        return _groups(self._asked)
 
     @property
     def card(self) -> ModelCard:
@@ -161,7 +173,7 @@ class NetworkAnalyzer:
 
     def _embed_texts(self) -> Texts:
         """Embed all sentences at once."""
-        groups = [sentences for finding in self._asked for sentences in (finding.positive, finding.negative)]
+        groups = self.sentences
         tokens = self._tokenizer([sentence for group in groups for sentence in group])
         with torch.inference_mode():
             tokens = Tokens(tokens.ids.to(self._device), tokens.mask.to(self._device))
@@ -234,3 +246,11 @@ def _precise(device: torch.device) -> Iterator[None]:
     dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     with torch.autocast("cuda", dtype=dtype), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         yield
+
+
+def _reported(card: ModelCard) -> tuple[FindingCard, ...]:
+    return tuple(finding for finding in card.findings if finding.reported)
+
+
+def _groups(findings: Iterable[FindingCard]) -> list[Sequence[str]]:
+    return [sentences for finding in findings for sentences in (finding.positive, finding.negative)]

@@ -68,8 +68,8 @@ class NetworkSettings(BaseModel, ABC):
         return self
 
     @abstractmethod
-    def build(self) -> FindingsNetwork:
-        """Build the network, with random weights."""
+    def build(self, text_tower: TextTower | None = None) -> FindingsNetwork:
+        """Build the network, with random weights. text_tower: stands for the one that these settings describe."""
 
 
 class FindingsNetwork(nn.Module, ABC):
@@ -86,7 +86,7 @@ class FindingsNetwork(nn.Module, ABC):
     looks_at: int | None = None
     """Images whose activations `look` keeps for a gradient at a time, for another forward pass; None: all."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: NetworkSettings, text_tower: TextTower | None = None) -> None:
         super().__init__()
         self.settings = settings
         image, text = settings.image_tower, settings.text_tower
@@ -98,7 +98,7 @@ class FindingsNetwork(nn.Module, ABC):
         )
         self.downscaler = settings.downscaler.build() if settings.downscaler is not None else None
         self.image_tower = image.build()
-        self.text_tower: TextTower = text.build()
+        self.text_tower: TextTower = text_tower or text.build()
 
     @property
     def input_px(self) -> int:

@@ -38,7 +38,7 @@ from patchclip_core.models.network import (
     mean_of_readers,
     membership,
 )
-from patchclip_core.models.towers import Features, ImageTokens, Tokens
+from patchclip_core.models.towers import Features, ImageTokens, TextTower, Tokens
 
 _INITIAL_SCALE = math.log(1 / 0.07)  # CLIP's
 _NOTHING = 1e-6
@@ -52,9 +52,9 @@ class LrclrSettings(NetworkSettings):
     expected_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the patches that the prior expects to be significant; significance starts there."""
 
-    def build(self) -> Lrclr:
+    def build(self, text_tower: TextTower | None = None) -> Lrclr:
         """Build the network."""
-        return Lrclr(self)
+        return Lrclr(self, text_tower)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,8 +145,8 @@ class Lrclr(FindingsNetwork):
     settings: LrclrSettings
     text_side = (*FindingsNetwork.text_side, "word_projection.")
 
-    def __init__(self, settings: LrclrSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: LrclrSettings, text_tower: TextTower | None = None) -> None:
+        super().__init__(settings, text_tower)
         width = self.image_tower.width
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)
         self.text_projection = nn.Linear(self.text_tower.width, settings.embedding, bias=False)

@@ -34,7 +34,7 @@ from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
 from patchclip_core.models.losses import bounded_scale
 from patchclip_core.models.network import Answer, FindingsNetwork, NetworkSettings, Texts, mean_of_readers, membership
-from patchclip_core.models.towers import Features, Tokens
+from patchclip_core.models.towers import Features, TextTower, Tokens
 
 Mode = Literal["default", "paper"]
 
@@ -83,9 +83,9 @@ class PatchClipSettings(NetworkSettings, _ModeFirst):
         """Return what answers need: no sparse head."""
         return self.model_copy(update={"sparse": None})
 
-    def build(self) -> PatchClip:
+    def build(self, text_tower: TextTower | None = None) -> PatchClip:
         """Build the network."""
-        return PatchClip(self)
+        return PatchClip(self, text_tower)
 
 
 def paper_settings() -> PatchClipSettings:
@@ -133,8 +133,8 @@ class PatchClip(FindingsNetwork):
 
     settings: PatchClipSettings
 
-    def __init__(self, settings: PatchClipSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: PatchClipSettings, text_tower: TextTower | None = None) -> None:
+        super().__init__(settings, text_tower)
         paper = settings.paper
         width, sparse = self.image_tower.width, settings.sparse
         self.visual_projection = nn.Linear(width, settings.embedding, bias=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
 from patchclip_core.checkpoints.in_use import write_in_use
+from patchclip_core.checkpoints.texts import write_texts
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import USEFUL_SENSITIVITY
@@ -119,6 +120,7 @@ def export_checkpoint(settings: ExportSettings, out: Path, progress: Progress) -
     trial = Trial(settings.least, settings.bootstrap, settings.scorings or out.with_name(SCORINGS), settings.device)
     exported = tried(exported, part, apart, trial, progress)
     _write_cards(exported, part)
+    _keep_texts(part)
     part.replace(out)
     return exported
 
@@ -315,3 +317,11 @@ def _write_cards(card: ModelCard, out: Path) -> None:
         (out / MODEL_CARD_FILE).write_text(describe(card), encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def _keep_texts(out: Path) -> None:
+    """Keep the findings' embedded sentences, once it is settled which are reported."""
+    try:
+        write_texts(out)
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror or error}") from error

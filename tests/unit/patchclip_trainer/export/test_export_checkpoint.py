@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from patchclip_core.checkpoints.checkpoint import read_card, verify_weights, write_card
+from patchclip_core.checkpoints.texts import read_texts
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import FindingCard, ModelCard, TrainingCounts
 from patchclip_trainer.cli import app
@@ -71,6 +72,12 @@ def test_an_export_keeps_where_the_boxes_lie_that_it_learned_from(
     expected = np.zeros((32, 32))
     expected[4:14, 4:14] = 1.0  # 8 to 28 of 64 px
     np.testing.assert_allclose(kept["opacity"], expected)
+
+
+def test_an_export_keeps_the_sentences_of_what_it_reports(checkpoint: Path, crossval: Path, tmp_path: Path) -> None:
+    _export(checkpoint, crossval, tmp_path / "out")
+
+    assert read_texts(tmp_path / "out", read_card(tmp_path / "out")) is not None
 
 
 def test_kept_boxes_that_are_damaged_are_named(tmp_path: Path) -> None:
