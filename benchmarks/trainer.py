@@ -35,7 +35,8 @@ from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
-from patchclip_trainer.training.loop.training_run import Run, batches_of
+from patchclip_trainer.training.loop.order import batches_of
+from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.objective import Batch
 from patchclip_trainer.training.stage2.stage import Stage2
 from patchclip_trainer.training.stage2.stage2_recipe import read_stage2_recipe

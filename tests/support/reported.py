@@ -11,6 +11,7 @@ from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, SplitName
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
+from patchclip_trainer.data.stores import StoreKind
 
 SIDE, SQUARE = 32, 12
 _WORDS = {
@@ -21,7 +22,9 @@ _WORDS = {
 _TEMPLATES = ("No acute finding.", "Findings: pneumothorax, edema. Pneumothorax in the left mid zone.")
 
 
-def write_reported(folder: Path, images: int = 36, validation: int = 6) -> PreparedData:
+def write_reported(
+    folder: Path, images: int = 36, validation: int = 6, store: StoreKind = "mapped", shard: int = 256
+) -> PreparedData:
     """Write images of one patient each; a third has a square on the image's right half (the patient's left)."""
     chance = np.random.default_rng(1)
     settings = prepare_settings(SIDE)
@@ -54,7 +57,8 @@ def write_reported(folder: Path, images: int = 36, validation: int = 6) -> Prepa
             )
         )
         decoded.append(Decoded(number, SourceSize(SIDE, SIDE), pixels))
-    writer = ShardWriter(folder, settings, "reported")
-    writer.append(decoded, (), len(decoded))
+    writer = ShardWriter(folder, settings, "reported", store)
+    for first in range(0, len(decoded), shard):
+        writer.append(decoded[first : first + shard], (), min(first + shard, len(decoded)))
     writer.finish(rows, boxes, settings, {})
     return open_prepared(folder)

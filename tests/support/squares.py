@@ -11,6 +11,7 @@ from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
 from patchclip_trainer.data.prepare import prepare_settings
 from patchclip_trainer.data.shards import Decoded, PreparedData, ShardWriter, SourceSize, open_prepared
+from patchclip_trainer.data.stores import StoreKind
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
 SIDE, SQUARE, _TRAINED_ON = 32, 12, 32
@@ -23,7 +24,9 @@ sparse: {hidden: 16, patches: 4, layers: 1, attention_heads: 2}
 """
 
 
-def write_squares(folder: Path, side: int = SIDE, held_out: int = 0) -> PreparedData:
+def write_squares(
+    folder: Path, side: int = SIDE, held_out: int = 0, store: StoreKind = "mapped", shard: int = 256
+) -> PreparedData:
     """32 images of 16 patients: a bright square is a pneumothorax, none is its absence, all else is unknown.
 
     held_out: as many images more, of other patients, are the part `val`.
@@ -50,8 +53,9 @@ def write_squares(folder: Path, side: int = SIDE, held_out: int = 0) -> Prepared
                 chestxdet=("Pneumothorax",) if seen else ("no abnormality boxed",),
             )
         )
-    writer = ShardWriter(folder, settings, "toy")
-    writer.append(decoded, (), len(decoded))
+    writer = ShardWriter(folder, settings, "toy", store)
+    for first in range(0, len(decoded), shard):
+        writer.append(decoded[first : first + shard], (), min(first + shard, len(decoded)))
     writer.finish(rows, boxes, settings, {})
     return open_prepared(folder)
 

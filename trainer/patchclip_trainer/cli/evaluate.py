@@ -22,6 +22,7 @@ from patchclip_trainer.cli.options import (
     out_folder,
 )
 from patchclip_trainer.cli.protocol import show_protocol
+from patchclip_trainer.errors import DataError
 
 _NAMED = 5
 """How many images that were left out are named in the terminal; the report names all."""
@@ -38,9 +39,13 @@ def evaluate(
         typer.Option("--checkpoint", "-m", metavar="PATH", help="A folder or a shipped name.", show_default=False),
     ],
     data: Annotated[
-        Path,
+        list[Path],
         typer.Option(
-            "--data", "-d", metavar="DIR", help="A folder with manifest.csv, boxes.csv and images.", show_default=False
+            "--data",
+            "-d",
+            metavar="DIR",
+            help="A folder with manifest.csv, boxes.csv and images, or prepared data, of which several are one.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, out_folder("Where results go.")],
@@ -94,10 +99,12 @@ def evaluate(
         from patchclip_trainer.evaluation.measure_table import Bootstrap
         from patchclip_trainer.evaluation.protocols.run import ProtocolSettings
 
+        if len(data) > 1:
+            raise DataError("--protocol measures one data set: give its folder alone as --data")
         show_protocol(
             ProtocolSettings(
                 protocol=protocol,
-                data=data,
+                data=data[0],
                 out=out,
                 checkpoint=checkpoint,
                 split=split,
@@ -109,6 +116,7 @@ def evaluate(
             counted,
         )
         return
+    from patchclip_trainer.data.together import folder_of
     from patchclip_trainer.evaluation.collection import Part
     from patchclip_trainer.evaluation.evaluate_checkpoint import EvaluationSettings, evaluate_checkpoint
     from patchclip_trainer.evaluation.measure_table import Bootstrap
@@ -116,7 +124,7 @@ def evaluate(
 
     settings = EvaluationSettings(
         checkpoint=checkpoint,
-        data=data,
+        data=folder_of(data),
         part=Part(split or "val", source, view),
         scorings=scorings or out / "scorings.jsonl",
         label_domains=label_domains,

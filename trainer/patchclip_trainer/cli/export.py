@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from patchclip_core.terminal import console
-from patchclip_trainer.cli.options import Draws, LabelDomainsFile, PredictedFolder, Seed, out_folder, predictions_path
+from patchclip_trainer.cli.options import Draws, LabelDomainsFile, PredictedFolders, Seed, out_folder, predictions_path
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def export(
         Path, predictions_path("Out-of-fold predictions of the same recipe, or the cross-validation's folder.")
     ],
     out: Annotated[Path, out_folder("The new checkpoint.")],
-    data: PredictedFolder = None,
+    data: PredictedFolders = None,
     operating_point: Annotated[
         str,
         typer.Option(
@@ -85,6 +85,7 @@ def export(
     no map. The weights must have been trained as the folds were, and are tried on images that had no part in any of it.
     """
     from patchclip_trainer.cli.evaluate import counted
+    from patchclip_trainer.data.together import folder_of
     from patchclip_trainer.evaluation.measure_table import Bootstrap
     from patchclip_trainer.export.export_checkpoint import STATEMENT, ExportSettings, export_checkpoint
     from patchclip_trainer.export.operating_points import Rule
@@ -92,7 +93,7 @@ def export(
     settings = ExportSettings(
         checkpoint=checkpoint,
         predictions=predictions,
-        data=data,
+        data=folder_of(data) if data else None,
         rule=Rule.parse(operating_point),
         region_false_positives=region_false_positives,
         least=least,

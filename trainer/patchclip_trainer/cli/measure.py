@@ -13,7 +13,7 @@ from patchclip_trainer.cli.options import (
     Draws,
     LabelDomainsFile,
     Opponents,
-    PredictedFolder,
+    PredictedFolders,
     ProtocolName,
     Seed,
     Source,
@@ -33,7 +33,7 @@ def measure(
     predictions: Annotated[
         Path, predictions_path("A predictions.jsonl, or the folder of a cross-validation, a baseline or an evaluation.")
     ],
-    data: PredictedFolder = None,
+    data: PredictedFolders = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -76,6 +76,7 @@ def measure(
     their calibration is cross-fitted. Writes metrics.json, plots/, montage.png and report.html; with --protocol,
     protocol.json and protocol.html.
     """
+    from patchclip_trainer.data.together import folder_of
     from patchclip_trainer.evaluation.collection import Part
     from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, evaluate_predictions
     from patchclip_trainer.evaluation.measure_table import Bootstrap
@@ -85,12 +86,12 @@ def measure(
     if protocol is not None:
         from patchclip_trainer.evaluation.protocols.run import ProtocolSettings
 
-        if data is None:
-            raise DataError("a protocol needs the data set's folder: name it by --data")
+        if data is None or len(data) > 1:
+            raise DataError("a protocol needs the data set's one folder: name it by --data")
         folder = out or predictions_file(predictions).parent
         settings_of = ProtocolSettings(
             protocol=protocol,
-            data=data,
+            data=data[0],
             out=folder,
             predictions=predictions,
             split=split,
@@ -101,7 +102,7 @@ def measure(
 
     settings = MeasureSettings(
         predictions=predictions,
-        data=data,
+        data=folder_of(data) if data else None,
         part=Part(split or "train", source, view),
         global_only=global_only,
         compared_with=tuple(against or ()),

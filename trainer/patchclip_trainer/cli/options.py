@@ -56,13 +56,14 @@ PreparedFolders = Annotated[
         show_default=False,
     ),
 ]
-PredictedFolder = Annotated[
-    Path | None,
+PredictedFolders = Annotated[
+    list[Path] | None,
     typer.Option(
         "--data",
         "-d",
         metavar="DIR",
-        help="Prepared data, or a folder with manifest.csv; default: what the cross-validation was made from.",
+        help="Prepared data, or a folder with manifest.csv; several prepared ones are taken as one. Default: what the "
+        "cross-validation was made from.",
         show_default=False,
     ),
 ]

@@ -67,6 +67,9 @@ def prepare(
             help="Whose images these are: CSV with image and patient_id, or RSNA's mapping to NIH; may be repeated.",
         ),
     ] = None,
+    tar: Annotated[
+        bool, typer.Option("--tar", help="Keep pixels in tar shards that are read in order, not in one mapped file.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=256, help="Decoders at work; default: one a processor.")
     ] = None,
@@ -115,6 +118,7 @@ def prepare(
                 workers=workers or os.cpu_count() or 1,
                 domains=domains,
                 references=references,
+                store="tar" if tar else "mapped",
                 progress=advance,
             )
     except KeyboardInterrupt:

@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_trainer.data.lazy_images import LazyImages
 
-class Concatenated:
-    """(N, side, side) uint8 over several such arrays, one after the other; read only, where it is wanted."""
+
+class Concatenated(LazyImages):
+    """(N, side, side) uint8 over several such arrays, one after the other."""
 
     def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
         self._parts = tuple(parts)
         self._ends = np.cumsum([len(part) for part in parts])
-        self._numbers = range(int(self._ends[-1]))
-        self.shape = (len(self._numbers), *parts[0].shape[1:])
-        self.dtype = np.dtype(np.uint8)
+        super().__init__(int(self._ends[-1]), parts[0].shape[1:])
 
-    def __len__(self) -> int:
-        return len(self._numbers)
+    def one(self, index: int) -> NDArray[np.uint8]:
+        """Return an image of the part that it lies in."""
+        part, place = self._part_of(index)
+        image: NDArray[np.uint8] = self._parts[part][place]
+        return image
 
-    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        """Return what numpy would, for a number, a slice, or whole numbers in an array, and what may follow these."""
-        first, *rest = key if isinstance(key, tuple) else (key,)
-        if isinstance(first, int | np.integer):
-            part, place = self._place(int(first))
-            found: NDArray[np.uint8] = self._parts[part][(place, *rest)]
-            return found
-        wanted = range(*first.indices(len(self))) if isinstance(first, slice) else np.asarray(first).tolist()
-        if not wanted:
-            return np.zeros((0, *self.shape[1:]), dtype=np.uint8)[(slice(None), *rest)]
-        return np.stack([self[(index, *rest)] for index in wanted])
+    def several(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Ask each part once."""
+        found: dict[int, NDArray[np.uint8]] = {}
+        places = {index: self._part_of(index) for index in indices}
+        for number, part in enumerate(self._parts):
+            own = {index: place for index, (holder, place) in places.items() if holder == number}
+            if own:
+                found |= zip(own, part[list(own.values())], strict=True)
+        return [found[index] for index in indices]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
-        """Read all of it into memory."""
-        if copy is False:
-            raise ValueError("parts on disk cannot be one array without a copy")
-        return np.concatenate(self._parts).astype(dtype or np.uint8, copy=False)
-
-    def _place(self, index: int) -> tuple[int, int]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"{index} of {len(self)} images")
-        index %= len(self)
+    def _part_of(self, index: int) -> tuple[int, int]:
         part = int(np.searchsorted(self._ends, index, side="right"))
         return part, index - (int(self._ends[part - 1]) if part else 0)

@@ -38,6 +38,7 @@ from patchclip_trainer.data.shards import (
     write_atomically,
 )
 from patchclip_trainer.data.splits import SplitShares, with_splits
+from patchclip_trainer.data.stores import StoreKind
 from patchclip_trainer.errors import DataError
 
 SHARD_IMAGES = 256
@@ -72,6 +73,7 @@ def prepare(
     limits: DecodeLimits | None = None,
     domains: LabelDomains | None = None,
     references: Mapping[str, str] | None = None,
+    store: StoreKind = "mapped",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Prepared:
     """Prepare a source into a folder; stopped and started again, it goes on after the last shard it had written.
@@ -80,7 +82,7 @@ def prepare(
     sets are hashed under a public key, and others under a key in the folder `OUT.private` beside the result.
     domains: who looked for what, for the data sheet alone; default: those shipped.
     references: image -> patient, where it is known that patients of several data sets are one (`persons`).
-    progress: called with (images done, images in all). Raises `DataError`.
+    store: where pixels go, see `stores`. progress: called with (images done, images in all). Raises `DataError`.
     """
     listed = with_references(adapter.read(source), references or {})
     identifying = adapter.identifies(source)
@@ -92,7 +94,7 @@ def prepare(
     public = pseudonymised(listed, key, rename=identifying)
     paths = [source / row.image for row in listed.images]
     try:
-        writer = ShardWriter(out, settings, _fingerprint(source, listed, settings, key))
+        writer = ShardWriter(out, settings, _fingerprint(source, listed, settings, key), store)
         _decode(paths, writer, settings, workers, limits or DecodeLimits(), progress)
         images = public.images
         decoded = tuple(images[position] for position, _ in writer.kept)

@@ -1,8 +1,8 @@
 """Prepared data on disk: pixels decoded once, in the model's own input size, and what is known of each image.
 
-A folder holds `images.u8` (N x input_px x input_px bytes, no header), `rows.jsonl`, `boxes.jsonl` and `prepared.json`,
-which is written last: a folder without it is not finished. Pixels are written shard by shard; `journal.jsonl` says what
-is on disk, so that a run that was stopped goes on after its last whole shard.
+A folder holds the pixels (`data.stores`), `rows.jsonl`, `boxes.jsonl` and `prepared.json`, which is written last: a
+folder without it is not finished. Pixels are written shard by shard; `journal.jsonl` says what is on disk, so that a
+run that was stopped goes on after its last whole shard.
 """
 
 from __future__ import annotations
@@ -25,16 +25,11 @@ from patchclip_core.places.preprocess import PreprocessSettings, letterbox
 from patchclip_core.values.results import Geometry, PatchGrid
 from patchclip_trainer.data.concatenated import Concatenated
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
+from patchclip_trainer.data.stores import KINDS, Shard, StoreKind, digest_of, store_of
 from patchclip_trainer.errors import DataError
 
 FORMAT = 1
-PIXELS, ROWS, BOXES, DESCRIPTION, JOURNAL = (
-    "images.u8",
-    "rows.jsonl",
-    "boxes.jsonl",
-    "prepared.json",
-    "journal.jsonl",
-)
+ROWS, BOXES, DESCRIPTION, JOURNAL = "rows.jsonl", "boxes.jsonl", "prepared.json", "journal.jsonl"
 PROBLEMS = "problems.csv"
 """What `prepare` found wrong, beside the data; they are whole without it."""
 _ROW: TypeAdapter[ImageRow] = TypeAdapter(ImageRow)
@@ -72,21 +67,14 @@ class Refused:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A run of images on disk: how many, and the SHA-256 of their bytes."""
-
-    count: int
-    sha256: str
-
-
 class ShardWriter:
     """Appends shards to a folder and continues where an earlier run with the same fingerprint stopped."""
 
-    def __init__(self, folder: Path, settings: PreprocessSettings, fingerprint: str) -> None:
-        self._folder = folder
-        self._settings = settings
-        self._image_bytes = settings.input_px**2
+    def __init__(
+        self, folder: Path, settings: PreprocessSettings, fingerprint: str, kind: StoreKind = "mapped"
+    ) -> None:
+        self._folder, self._settings = folder, settings
+        self._store = store_of(kind, folder, settings.input_px)
         self.shards: list[Shard] = []
         self.kept: list[tuple[int, SourceSize]] = []
         self.refused: list[Refused] = []
@@ -94,22 +82,20 @@ class ShardWriter:
         self.next_position = 0
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DESCRIPTION).unlink(missing_ok=True)
-        if not self._resume(fingerprint):
-            (folder / PIXELS).write_bytes(b"")
-            write_atomically(folder / JOURNAL, json.dumps({"fingerprint": fingerprint}) + "\n")
+        begun = {"fingerprint": fingerprint, **_named(kind)}
+        if not self._resume(begun):
+            for other in KINDS:
+                store_of(other, folder, settings.input_px).keep(())
+            write_atomically(folder / JOURNAL, json.dumps(begun) + "\n")
 
     def append(self, decoded: Sequence[Decoded], refused: Sequence[Refused], next_position: int) -> None:
         """Write one shard; `next_position`: the first image of the list that no shard has dealt with yet."""
-        content = b"".join(item.pixels.tobytes() for item in decoded)
-        if len(content) != len(decoded) * self._image_bytes:
+        if any(item.pixels.shape != (self._settings.input_px,) * 2 for item in decoded):
             raise ValueError("an image of a shard does not have the prepared size")
-        with (self._folder / PIXELS).open("ab") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        shard = self._store.append(self.shards, [item.pixels for item in decoded])
         entry = {
             "next_position": next_position,
-            "sha256": hashlib.sha256(content).hexdigest(),
+            **_without_count(shard),
             "kept": [[item.position, asdict(item.size)] for item in decoded],
             "refused": [asdict(item) for item in refused],
             "exchanged": [item.position for item in decoded if item.exchanged],
@@ -122,7 +108,7 @@ class ShardWriter:
 
     def images(self) -> NDArray[np.uint8]:
         """Return (N, input_px, input_px) uint8: the pixels written so far, read only; they stay on disk."""
-        return _pixels(self._folder, (len(self.kept), self._settings.input_px, self._settings.input_px))
+        return self._store.open(self.shards)
 
     def geometry(self, size: SourceSize) -> Geometry:
         """Return where an image of this size lies within its prepared pixels."""
@@ -145,37 +131,33 @@ class ShardWriter:
             "images": len(rows),
             "boxes": len(boxes),
             "preprocess": settings.model_dump(mode="json"),
-            "shards": [asdict(shard) for shard in self.shards],
+            **_named(self._store.kind),
+            "shards": [{"count": shard.count, **_without_count(shard)} for shard in self.shards],
             "sha256": {ROWS: _digest(rows_text), BOXES: _digest(boxes_text)},
             **about,
         }
         write_atomically(self._folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
 
-    def _resume(self, fingerprint: str) -> bool:
-        """Take over what an earlier run has written; what came after its last journal line is cut off."""
-        journal, pixels = self._folder / JOURNAL, self._folder / PIXELS
-        if not (journal.is_file() and pixels.is_file()):
+    def _resume(self, begun: Mapping[str, str]) -> bool:
+        """Take over what an earlier run has written; what came after its last whole shard is taken away."""
+        journal = self._folder / JOURNAL
+        if not journal.is_file():
             return False
         with journal.open("rb") as file:
             lines = file.read().split(b"\n")
         whole = [line for line in lines[:-1] if line]
-        if not whole or json.loads(whole[0]).get("fingerprint") != fingerprint:
+        if not whole or json.loads(whole[0]) != begun:
             return False
-        valid_bytes = len(whole[0]) + 1
-        with pixels.open("rb") as file:
-            for line in whole[1:]:
-                entry = json.loads(line)
-                content = file.read(len(entry["kept"]) * self._image_bytes)
-                if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-                    break
-                self._take(entry)
-                valid_bytes += len(line) + 1
-        os.truncate(journal, valid_bytes)
-        os.truncate(pixels, sum(shard.count for shard in self.shards) * self._image_bytes)
+        entries = [json.loads(line) for line in whole[1:]]
+        count = self._store.whole([_shard_of(entry) for entry in entries])
+        for entry in entries[:count]:
+            self._take(entry)
+        os.truncate(journal, sum(len(line) + 1 for line in whole[: count + 1]))
+        self._store.keep(self.shards)
         return True
 
     def _take(self, entry: Mapping[str, Any]) -> None:
-        self.shards.append(Shard(len(entry["kept"]), entry["sha256"]))
+        self.shards.append(_shard_of(entry))
         self.kept += [(position, SourceSize(**size)) for position, size in entry["kept"]]
         self.refused += [Refused(**item) for item in entry["refused"]]
         self.exchanged += entry.get("exchanged", [])
@@ -196,6 +178,8 @@ class PreparedData:
     sizes: tuple[SourceSize, ...]
     boxes: tuple[BoxRow, ...]
     shards: tuple[Shard, ...]
+    streamed: bool = False
+    """Whether an epoch goes through the shards in order (`training.loop.order`): pixels lie in tar files."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -225,15 +209,17 @@ class PreparedData:
         """Return the indices of the images of a part: train, val or test."""
         return np.array([index for index, row in enumerate(self.rows) if row.split == name], dtype=np.int64)
 
+    @cached_property
+    def shard_of(self) -> NDArray[np.int64]:
+        """Return the number of the shard that each image lies in: (N,)."""
+        return np.repeat(np.arange(len(self.shards)), [shard.count for shard in self.shards])
+
     def verify(self) -> None:
         """Read all pixels and compare their checksums; raises `DataError` where a shard is damaged."""
         first = 0
         for number, shard in enumerate(self.shards):
-            content = self.images[first : first + shard.count]
-            if hashlib.sha256(np.ascontiguousarray(content).data).hexdigest() != shard.sha256:
-                raise DataError(
-                    f"{self.folder / PIXELS}: shard {number} is damaged; run prepare once more into a new folder"
-                )
+            if digest_of(self.images[first : first + shard.count]) != shard.sha256:
+                raise DataError(f"{self.folder}: shard {number} is damaged; run prepare once more into a new folder")
             first += shard.count
 
 
@@ -258,14 +244,18 @@ def open_prepared(folder: Path) -> PreparedData:
         sizes = tuple(SourceSize(**record.pop("size")) for record in records)
         rows = tuple(_ROW.validate_python(record) for record in records)
         boxes = tuple(_BOX.validate_json(line) for line in _lines(folder, BOXES, description))
-        shards = tuple(Shard(**shard) for shard in description["shards"])
-        expected_bytes = description["images"] * settings.input_px**2
-        if len(rows) != description["images"] or (folder / PIXELS).stat().st_size != expected_bytes:
-            raise DataError(f"{folder}: {PIXELS} or {ROWS} has another size than {DESCRIPTION} says; copy it again")
+        shards = tuple(
+            Shard(each["count"], each["sha256"], tuple(each.get("sizes", ()))) for each in description["shards"]
+        )
+        kind = description.get("store", "mapped")
+        images = store_of(kind, folder, settings.input_px).open(shards)
+        if not len(rows) == description["images"] == len(images):
+            raise DataError(
+                f"{folder}: {ROWS} or the shards do not have the images that {DESCRIPTION} says; copy it again"
+            )
     except (OSError, KeyError, TypeError, ValidationError, json.JSONDecodeError) as error:
         raise DataError(f"{folder}: prepared data are damaged ({error}); run prepare once more") from error
-    images = _pixels(folder, (len(rows), settings.input_px, settings.input_px))
-    return PreparedData(folder, settings, images, rows, sizes, boxes, shards)
+    return PreparedData(folder, settings, images, rows, sizes, boxes, shards, streamed=kind == "tar")
 
 
 def _joined(folder: Path, description: Mapping[str, Any]) -> PreparedData:
@@ -294,6 +284,7 @@ def _joined(folder: Path, description: Mapping[str, Any]) -> PreparedData:
             for box in part.boxes
         ),
         tuple(shard for part in parts for shard in part.shards),
+        streamed=any(part.streamed for part in parts),
     )
 
 
@@ -301,10 +292,18 @@ def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _pixels(folder: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    if not shape[0]:  # an empty file cannot be mapped
-        return np.zeros(shape, dtype=np.uint8)
-    return np.memmap(folder / PIXELS, dtype=np.uint8, mode="r", shape=shape)
+def _shard_of(entry: Mapping[str, Any]) -> Shard:
+    return Shard(len(entry["kept"]), entry["sha256"], tuple(entry.get("sizes", ())))
+
+
+def _without_count(shard: Shard) -> dict[str, Any]:
+    """Say what is known of a shard besides its number of images; sizes only where its store has members."""
+    return {"sha256": shard.sha256} | ({"sizes": list(shard.sizes)} if shard.sizes else {})
+
+
+def _named(kind: StoreKind) -> dict[str, str]:
+    """Name the store where it is not the usual one."""
+    return {} if kind == "mapped" else {"store": kind}
 
 
 def write_atomically(path: Path, text: str) -> None:

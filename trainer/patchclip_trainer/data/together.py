@@ -52,6 +52,11 @@ def open_together(folders: Sequence[Path]) -> PreparedData:
     return open_prepared(folder)
 
 
+def folder_of(folders: Sequence[Path]) -> Path:
+    """Return the one folder, of whatever layout; or of several prepared sets that of what joins them."""
+    return folders[0] if len(folders) == 1 else open_together(folders).folder
+
+
 def _describe(folder: Path, parts: Sequence[PreparedData], digests: Sequence[str]) -> None:
     rows = [row for part in parts for row in part.rows]
     images = cast(NDArray[np.uint8], Concatenated([part.images for part in parts]))

@@ -20,6 +20,7 @@ from patchclip_trainer.training.inputs.feature_cache import Progress
 from patchclip_trainer.training.inputs.input_source import InputSource
 from patchclip_trainer.training.inputs.mixture import drawn, weights_of
 from patchclip_trainer.training.inputs.views import Views
+from patchclip_trainer.training.loop.order import batches_of, streamed_batches_of
 from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.loop.provenance import provenance_of, refuse_a_start_that_has_seen
 from patchclip_trainer.training.loop.start import build
@@ -95,6 +96,18 @@ class ImageStage(ABC, Generic[_Recipe]):
         if self.recipe.mix is None:
             return self.items
         return self.items[drawn(self._mixed, np.random.default_rng((self.recipe.seed, epoch, _MIXED)))]
+
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return what an epoch goes through, a batch a step: in any order, or as shards on disk are read."""
+        items, shuffled_by, data = self.shown(epoch), (self.recipe.seed, epoch), self.inputs.views.data
+        if not data.streamed:
+            return batches_of(items, self.recipe.batch, shuffled_by)
+        places = self.images_of(items, epoch)
+        return streamed_batches_of(items, places, data.shard_of[places], self.recipe.batch, shuffled_by)
+
+    @abstractmethod
+    def images_of(self, items: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        """Return the image that each item is in an epoch."""
 
     @cached_property
     def _mixed(self) -> NDArray[np.float64]:

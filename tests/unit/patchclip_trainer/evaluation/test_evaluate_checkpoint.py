@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 import patchclip_trainer.evaluation.evaluate_checkpoint as evaluate_checkpoint_module
 import patchclip_trainer.evaluation.predictions as predictions_module
 from patchclip_trainer.cli import app
+from patchclip_trainer.data.adapters.generic import GENERIC
+from patchclip_trainer.data.prepare import prepare, prepare_settings
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem, write_mean_boxes
 from patchclip_trainer.evaluation.predictions import Said, line_of
@@ -44,6 +46,27 @@ def test_a_model_that_finds_every_lesion_gets_every_point(bright_checkpoint: str
     assert found["rates_not_reached"] == [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
     assert opacity["image_level"]["readers"]["auc"]["value"] == 1.0
     assert opacity["box_overlap"]["value"] > 0.5
+
+
+def test_prepared_sets_are_evaluated_as_one_and_other_folders_are_not(
+    bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    """Pixels of the same patients in two sets at one size: each image counts, each patient is one."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for out in (one, other):
+        prepare(data, out, GENERIC, prepare_settings(64), workers=1, key_file=tmp_path / "key")
+
+    apart = _evaluate(bright_checkpoint, one, tmp_path / "apart", "--no-saliency")
+    together = _evaluate(bright_checkpoint, one, tmp_path / "both", "--data", str(other), "--no-saliency")
+
+    assert (together["data"]["images"], together["data"]["patients"]) == (24, apart["data"]["patients"])
+    assert together["findings"]["opacity"]["place"]["lesions"] == 2 * apart["findings"]["opacity"]["place"]["lesions"]
+    arguments = ["evaluate", "--checkpoint", bright_checkpoint, "--out", str(tmp_path / "no"), "--data", str(one)]
+    refused = CliRunner().invoke(app, [*arguments, "--data", str(data)])
+    assert isinstance(refused.exception, DataError)
+    assert "holds no prepared data" in str(refused.exception)
+    protocol = CliRunner().invoke(app, [*arguments, "--data", str(other), "--protocol", "rsna"])
+    assert "one data set" in str(protocol.exception)
 
 
 def test_labels_are_measured_one_by_one_and_a_finding_the_model_lacks_is_named(

@@ -24,6 +24,7 @@ from patchclip_core.models.network import FindingsNetwork
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.loop.memory import keep_freed_memory, recompute_layers
 from patchclip_trainer.training.loop.optimize import RunningMean, make_optimizer, rate_factor
+from patchclip_trainer.training.loop.order import batches_of
 from patchclip_trainer.training.loop.processes import (
     ALONE,
     Processes,
@@ -63,8 +64,8 @@ class Stage(Protocol):
         """Numbers of what an epoch goes through."""
         ...
 
-    def shown(self, epoch: int) -> NDArray[np.int64]:
-        """Return those that an epoch goes through, as many as there are, some more than once where they are mixed."""
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return those that an epoch goes through, a batch a step; some come more than once where they are mixed."""
         ...
 
     @property
@@ -259,7 +260,7 @@ class Run:
     def _batch(self, epoch: int, place: int) -> NDArray[np.int64]:
         """Return a step's batch; an epoch's batches are cut once."""
         if self._cut[0] != epoch:
-            self._cut = epoch, batches_of(self.stage.shown(epoch), self.recipe.batch, (self.recipe.seed, epoch))
+            self._cut = epoch, self.stage.batches(epoch)
         return self._cut[1][place]
 
     def _end_epoch(self, epoch: int, out: Path, log: Log | None) -> None:
@@ -326,12 +327,6 @@ class _Share(torch.nn.Module):
     def forward(self, indices: NDArray[np.int64], epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         loss, parts = self._take(self.network, indices, epoch)
         return loss, {name: part.detach() for name, part in parts.items()}
-
-
-def batches_of(indices: NDArray[np.int64], size: int, shuffled_by: tuple[int, ...] | None) -> list[NDArray[np.int64]]:
-    """Cut an epoch into batches of almost equal size; the order depends on the seed alone, not on what was drawn."""
-    order = indices if shuffled_by is None else np.random.default_rng(shuffled_by).permutation(indices)
-    return np.array_split(order, -(-len(indices) // size))
 
 
 def precision(device: torch.device, wanted: Precision = "auto") -> AbstractContextManager[object]:

@@ -82,6 +82,10 @@ class Stage1(ImageStage[Stage1Recipe]):
         """Training images."""
         return self.pairs.train
 
+    def images_of(self, items: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:  # noqa: ARG002 - the same in each
+        """Return the items: they are images."""
+        return items
+
     @property
     def held_out_images(self) -> int:
         """Images that early stopping looks at."""

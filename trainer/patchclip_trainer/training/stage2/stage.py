@@ -26,9 +26,10 @@ from patchclip_trainer.training.image_stage import ImageStage
 from patchclip_trainer.training.inputs.feature_cache import Progress
 from patchclip_trainer.training.inputs.images_in_words import licence_in_words
 from patchclip_trainer.training.inputs.views import MIRROR_IMAGE, PLAIN, View
+from patchclip_trainer.training.loop.order import batches_of
 from patchclip_trainer.training.loop.start import sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
-from patchclip_trainer.training.loop.training_run import Network, batches_of, precision
+from patchclip_trainer.training.loop.training_run import Network, precision
 from patchclip_trainer.training.stage2.held_out_loss import mean_froc
 from patchclip_trainer.training.stage2.objective import Batch, FindingsObjective
 from patchclip_trainer.training.stage2.samples import collect, targets_of
@@ -70,6 +71,10 @@ class Stage2(ImageStage[Stage2Recipe]):
         """Places in what an epoch shows of the training images, see `Samples.epoch`."""
         return np.arange(len(self.samples.train), dtype=np.int64)
 
+    def images_of(self, items: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        """Return the images in these places."""
+        return self.samples.epoch(self.recipe.seed, epoch)[items]
+
     @property
     def held_out_images(self) -> int:
         """Images that early stopping looks at."""
@@ -97,9 +102,10 @@ class Stage2(ImageStage[Stage2Recipe]):
         self, network: Network, indices: NDArray[np.int64], epoch: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of these images, as this epoch shows them."""
-        images = self.samples.epoch(self.recipe.seed, epoch)[indices]
         return self.objective.loss(
-            network, self.batch(images, self.recipe.augment.view_of(epoch)), self._processes.total
+            network,
+            self.batch(self.images_of(indices, epoch), self.recipe.augment.view_of(epoch)),
+            self._processes.total,
         )
 
     def validate(self, network: Network) -> Mapping[str, float]:
@@ -127,8 +133,7 @@ class Stage2(ImageStage[Stage2Recipe]):
 
     def read_ahead(self, indices: NDArray[np.int64], epoch: int) -> None:
         """Let another thread read these images, as this epoch shows them."""
-        images = self.samples.epoch(self.recipe.seed, epoch)[indices]
-        self.inputs.read_ahead(images, self.recipe.augment.view_of(epoch))
+        self.inputs.read_ahead(self.images_of(indices, epoch), self.recipe.augment.view_of(epoch))
 
     def batch(self, indices: NDArray[np.int64], view: int) -> Batch:
         """Return images, or their features, and targets, seen as this view of them."""

@@ -60,7 +60,7 @@ def test_two_processes_take_the_steps_of_one(squares: PreparedData, make_recipe:
 
 
 def test_two_processes_contrast_images_with_the_texts_of_both(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    data = write_reported(tmp_path / "prepared", images=12, validation=0)
+    data = write_reported(tmp_path / "prepared", images=12, validation=0, store="tar", shard=5)
     base = {"name": "toy", "model": make_recipe().model, "epochs": 1, "batch": 5, "sentences": 1, "device": "cpu"}
     base["held_out_fold"] = 0
     recipes = {
