@@ -91,6 +91,7 @@ class Model:
             geometry=found.geometry,
             model=found.model,
             remarks=found.remarks,
+            body=found.body,
             radiograph=radiograph,
         )
 

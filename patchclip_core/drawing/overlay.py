@@ -6,19 +6,20 @@ that is to be smaller is drawn smaller, and not shrunk: its words and lines stay
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from patchclip_core.drawing.labels import Label, draw_labels
 from patchclip_core.drawing.legend import Legend
 from patchclip_core.drawing.palette import BACKGROUND, BANNER, RIM, Colour
 from patchclip_core.drawing.text import drawable, font
-from patchclip_core.places.regions import Mask, probability_surface, region_mask
+from patchclip_core.places.regions import probability_surface, region_mask
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Findings, FloatArray, Radiograph
+from patchclip_core.values.results import Findings, FloatArray, Mask, Radiograph
 from patchclip_core.values.wording import ENGLISH, Wording, percent
 
 _LONG_SIDE_PX: Final = 1400
@@ -27,11 +28,8 @@ HALO_PX: Final = 2
 """Dark rim on both sides of a contour, so that it shows on bone as well."""
 _HEAT_OPACITY: Final = 0.6
 """How much of a heat map's colour covers the radiograph where the probability is 1."""
-_LABEL_FONT_PX: Final = 28
 _BANNER_PX: Final = 76
 _STRIP_ROWS: Final = 64
-
-Box = tuple[int, int, int, int]
 
 
 def draw_overlay(
@@ -62,12 +60,14 @@ def draw_overlay(
     legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px)
     picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
     present = [finding for finding in findings.present if finding.regions]
+    regions = np.zeros((picture.height, picture.width), dtype=bool)
     for finding in reversed(present):  # the most probable one is drawn last, over the others
         colour = definitions[finding.key].colour_rgb
+        mask = region_mask(finding, geometry, regions.shape, findings.body)
+        regions |= mask
         if heat_map and finding.patch_map is not None:
             draw_heat(picture, probability_surface(finding.patch_map, geometry, picture.height, picture.width), colour)
         else:
-            mask = region_mask(finding, geometry, (picture.height, picture.width))
             draw_contour(picture, mask, colour, legend.scale)
     labels = [
         Label(
@@ -78,7 +78,7 @@ def draw_overlay(
         )
         for finding in present
     ]
-    draw_labels(picture, labels, legend.scale)
+    draw_labels(picture, labels, regions, legend.scale)
     return _composed(picture, legend)
 
 
@@ -144,55 +144,6 @@ def _grown(mask: Mask, distance_px: int) -> Mask:
             after[shift:] |= before[:-shift]
             after[:-shift] |= before[shift:]
     return mask
-
-
-class Label(NamedTuple):
-    """Words at a place of a picture, in its pixels: the top left corner of what they name."""
-
-    words: str
-    x: float
-    y: float
-    colour: Colour
-
-
-def draw_labels(picture: Image.Image, labels: Sequence[Label], scale: float = 1.0) -> None:
-    """Write each label at its place: above the region, or lower where another label stands already."""
-    draw, face, margin = ImageDraw.Draw(picture), font(round(_LABEL_FONT_PX * scale)), round(12 * scale)
-    wanted = [(one.x, one.y, round(draw.textlength(one.words, font=face)) + 2 * margin) for one in labels]
-    boxes = label_boxes(picture.size, wanted, round((_LABEL_FONT_PX + 14) * scale))
-    for one, box in zip(labels, boxes, strict=True):
-        draw.rounded_rectangle(
-            box, radius=6 * scale, fill=BACKGROUND, outline=one.colour, width=max(1, round(2 * scale))
-        )
-        draw.text((box[0] + margin, (box[1] + box[3]) / 2), one.words, font=face, fill=one.colour, anchor="lm")
-
-
-def label_boxes(size: tuple[int, int], wanted: Sequence[tuple[float, float, int]], height: int) -> list[Box]:
-    """Return a box (left, top, right, bottom) for each label (x, y of its region, width), none over another.
-
-    Where the picture has no free place left, the label stands where it was wanted.
-    """
-    boxes: list[Box] = []
-    for x, y, width in wanted:
-        places = list(_places(size, x, y, width, height))
-        free = (box for box in places if not any(overlap(box, other) for other in boxes))
-        boxes.append(next(free, places[0]))
-    return boxes
-
-
-def _places(size: tuple[int, int], x: float, y: float, width: int, height: int) -> Iterator[Box]:
-    left = min(max(round(x), 0), max(size[0] - width, 0))
-    top = min(max(round(y) - height - 6, 0), max(size[1] - height, 0))
-    yield left, top, left + width, top + height
-    for lower in range(top + height + 4, size[1] - height, height + 4):
-        yield left, lower, left + width, lower + height
-    for higher in range(top - height - 4, -1, -height - 4):
-        yield left, higher, left + width, higher + height
-
-
-def overlap(one: Box, other: Box) -> bool:
-    """Tell whether two boxes share a pixel."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _legend(

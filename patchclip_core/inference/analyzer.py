@@ -14,6 +14,7 @@ from patchclip_core.inference.scales import TileSettings, cut, merge
 from patchclip_core.models.card import FindingCard, ModelCard
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, answer_both_ways
 from patchclip_core.models.towers import Tokenizer, Tokens
+from patchclip_core.places.body import body_mask
 from patchclip_core.places.preprocess import preprocess
 from patchclip_core.places.regions import find_regions, smoothed
 from patchclip_core.values.calibration import Calibration
@@ -24,6 +25,7 @@ from patchclip_core.values.results import (
     FindingState,
     FloatArray,
     Geometry,
+    Mask,
     ModelIdentity,
     Radiograph,
     Region,
@@ -184,12 +186,13 @@ class NetworkAnalyzer:
     ) -> Findings:
         # Tiles divide the model's patches; smoothing reaches as far on the radiograph with them as without.
         divided = geometry.grid.rows / self._card.preprocess.grid.rows
+        body = body_mask(radiograph.pixels)
         items = []
         for index, (card, probabilities) in enumerate(zip(self._asked, expit(map_logits), strict=True)):
             patch_map = smoothed(probabilities, geometry, card.smoothing_patches * divided)
             experimental = index >= len(self._own)
-            items.append(self._finding(card, experimental, float(image_logits[index]), patch_map, geometry))
-        return Findings(tuple(items), geometry, self.identity, radiograph.remarks)
+            items.append(self._finding(card, experimental, float(image_logits[index]), patch_map, geometry, body))
+        return Findings(tuple(items), geometry, self.identity, radiograph.remarks, body)
 
     def _finding(
         self,
@@ -198,6 +201,7 @@ class NetworkAnalyzer:
         image_logit: float,
         probabilities: FloatArray,
         geometry: Geometry,
+        body: Mask,
     ) -> Finding:
         """Decide on one finding of one image."""
         if card.not_evaluated:
@@ -212,7 +216,7 @@ class NetworkAnalyzer:
             )
         regions: tuple[Region, ...] = ()
         if state is FindingState.PRESENT and patch_map is not None:
-            regions = find_regions(patch_map, geometry, card.region_threshold)
+            regions = find_regions(patch_map, geometry, card.region_threshold, body=body)
         return Finding(
             key=card.key,
             state=state,

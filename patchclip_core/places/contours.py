@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.places.regions import Mask
+from patchclip_core.values.results import Mask
 
 Line = NDArray[np.float32]
 """(points, 2): x, y; the last point is the first one again."""

@@ -3,7 +3,8 @@
 A map is read as a surface that is linear between patch centres. A region is a connected part of the image in which the
 surface reaches the threshold, and its outline that line of the surface. A part that is smaller than half of a cell's
 height or width is widened to a square as large around each of its patches, since nothing smaller can be known from a
-patch. Patches whose centre lies outside the image, in the padding, are left out.
+patch. Patches whose centre lies outside the image, in the padding, are left out. Where the body is known
+(`places.body`), what lies outside it belongs to no region.
 
 A noisy map can be smoothed first (`smoothed`); the checkpoint's card says how much, for each finding.
 """
@@ -17,32 +18,39 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from patchclip_core.values.results import Finding, FloatArray, Geometry, Region
+from patchclip_core.values.results import Finding, FloatArray, Geometry, Mask, Region
 
 MAXIMUM_REGIONS = 5
 """Regions a finding; those with the highest score stay."""
 
 _CELLS_PER_PATCH = 6
 _STRIP_ROWS = 64
+_SOFT = 1.0
+"""Deviation by which a mask of the body is smoothed, in its cells."""
+_BODY = 0.5
+"""Of the body's surface: its outline lies half way between a cell of it and one that is not."""
 _CORE = 0.25
 """A patch that reaches the threshold where little around it does covers this much of its cell to each side."""
 
-Mask = NDArray[np.bool_]
 Positions = NDArray[np.floating]
 
 
 def find_regions(
-    patch_map: FloatArray, geometry: Geometry, threshold: float = 0.5, maximum: int = MAXIMUM_REGIONS
+    patch_map: FloatArray,
+    geometry: Geometry,
+    threshold: float = 0.5,
+    maximum: int = MAXIMUM_REGIONS,
+    body: Mask | None = None,
 ) -> tuple[Region, ...]:
     """Return the regions of a patch map, highest score first.
 
     patch_map: (grid rows, grid columns) probabilities. Boxes are in source pixels, clipped to the image; a score is
-    the highest patch probability in the region.
+    the highest patch probability in the region. body: see `Findings`; None: all of the image.
     """
     surface = _Surface.of(patch_map, geometry)
     if surface is None:
         return ()
-    regions = [component.region for component in _components(surface, threshold)]
+    regions = [component.region for component in _components(surface, threshold, _within(body, geometry))]
     return tuple(sorted(regions, key=lambda region: (-region.score, region.y, region.x))[:maximum])
 
 
@@ -70,18 +78,21 @@ def smoothed(patch_map: FloatArray, geometry: Geometry, deviation_patches: float
     return smooth
 
 
-def region_mask(finding: Finding, geometry: Geometry, size: tuple[int, int] | None = None) -> Mask:
+def region_mask(
+    finding: Finding, geometry: Geometry, size: tuple[int, int] | None = None, body: Mask | None = None
+) -> Mask:
     """Return the pixels that a finding's regions cover: (rows, columns), True inside.
 
-    size: rows and columns of a picture of the whole image, None for the image's own. Each region is marked only within
-    its box and always marks something; a region that is not one of the finding's patch map, as another model may name
-    it, covers its whole box.
+    size: rows and columns of a picture of the whole image, None for the image's own. body: that of the findings that it
+    is one of. Each region is marked only within its box and always marks something; a region that is not one of the
+    finding's patch map, as another model may name it, covers its whole box.
     """
     rows, columns = size or (geometry.source_rows, geometry.source_columns)
     height, width = geometry.source_rows / rows, geometry.source_columns / columns
     mask = np.zeros((rows, columns), dtype=bool)
     surface = _Surface.of(finding.patch_map, geometry) if finding.patch_map is not None and finding.regions else None
-    found = _components(surface, finding.region_threshold) if surface is not None else []
+    within = _within(body, geometry)
+    found = _components(surface, finding.region_threshold, within) if surface is not None else []
     by_box = {component.region.box: component for component in found}
     for region in finding.regions:
         top, bottom = _pixel_range(region.y / height, region.h / height, rows)
@@ -92,7 +103,7 @@ def region_mask(finding: Finding, geometry: Geometry, size: tuple[int, int] | No
             window[:] = True
         else:
             y, x = (np.arange(top, bottom) + 0.5) * height, (np.arange(left, right) + 0.5) * width
-            inside = _inside(surface, component, finding.region_threshold, y, x)
+            inside = _inside(surface, component, finding.region_threshold, within, y, x)
             window |= inside if inside.any() else True
     return mask
 
@@ -148,6 +159,21 @@ class _Surface:
             column_step=(column_end - column_start) / geometry.source_columns,
         )
 
+    @staticmethod
+    def over(picture: Mask, geometry: Geometry) -> _Surface:
+        """Return a mask of the whole image, of any size, as a surface in [0, 1], its stairs smoothed."""
+        rows, columns = picture.shape
+        soft = ndimage.gaussian_filter(picture.astype(np.float32), _SOFT, mode="nearest")
+        return _Surface(
+            values=soft,
+            source_rows=geometry.source_rows,
+            source_columns=geometry.source_columns,
+            row_start=-0.5,
+            row_step=rows / geometry.source_rows,
+            column_start=-0.5,
+            column_step=columns / geometry.source_columns,
+        )
+
     def rows_at(self, y: Positions) -> Positions:
         """Fractional rows of source coordinates y."""
         return y * self.row_step + self.row_start
@@ -178,13 +204,18 @@ def _gaussian_mean(count: int, deviation: float) -> FloatArray:
     return mean
 
 
-def _components(surface: _Surface, threshold: float) -> list[_Component]:
+def _within(body: Mask | None, geometry: Geometry) -> _Surface | None:
+    """Return the surface that is at least `_BODY` where the body is; None where it is everywhere."""
+    return None if body is None or body.all() else _Surface.over(body, geometry)
+
+
+def _components(surface: _Surface, threshold: float, within: _Surface | None) -> list[_Component]:
     """Divide the image into cells of about a sixth of a patch and connect those that reach the threshold."""
     cell_rows = max(1, round(surface.source_rows * surface.row_step * _CELLS_PER_PATCH))
     cell_columns = max(1, round(surface.source_columns * surface.column_step * _CELLS_PER_PATCH))
     height, width = surface.source_rows / cell_rows, surface.source_columns / cell_columns
-    rows = surface.rows_at((np.arange(cell_rows) + 0.5) * height)
-    columns = surface.columns_at((np.arange(cell_columns) + 0.5) * width)
+    y, x = (np.arange(cell_rows) + 0.5) * height, (np.arange(cell_columns) + 0.5) * width
+    rows, columns = surface.rows_at(y), surface.columns_at(x)
     heights = surface.at(rows, columns)
     hot = np.argwhere(surface.values >= threshold)
     inside = heights >= threshold
@@ -193,6 +224,8 @@ def _components(surface: _Surface, threshold: float) -> list[_Component]:
     inside[hot_cells] = True
     widened = _too_small(inside)[hot_cells]
     _mark_cores(inside, hot[widened], rows, columns)
+    if within is not None:
+        inside &= within.at(within.rows_at(y), within.columns_at(x)) >= _BODY
     labels, count = _labelled(inside)
     hot_labels = labels[hot_cells]
     components = []
@@ -215,7 +248,9 @@ def _components(surface: _Surface, threshold: float) -> list[_Component]:
     return components
 
 
-def _inside(surface: _Surface, component: _Component, threshold: float, y: Positions, x: Positions) -> Mask:
+def _inside(
+    surface: _Surface, component: _Component, threshold: float, within: _Surface | None, y: Positions, x: Positions
+) -> Mask:
     """Tell for pixels with these ascending centres, in source coordinates, whether they belong to a component."""
     rows, columns = surface.rows_at(y), surface.columns_at(x)
     inside = np.empty((len(y), len(x)), dtype=bool)
@@ -229,6 +264,11 @@ def _inside(surface: _Surface, component: _Component, threshold: float, y: Posit
         across = (x * (cell_columns / surface.source_columns)).astype(np.intp)
         inside &= component.own_cells[np.ix_(down, across)]
     _mark_cores(inside, np.array(component.cores, dtype=np.intp).reshape(-1, 2), rows, columns)
+    if within is not None:
+        body_rows, body_columns = within.rows_at(y), within.columns_at(x)
+        for first in range(0, len(y), _STRIP_ROWS):
+            strip = slice(first, first + _STRIP_ROWS)
+            inside[strip] &= within.at(body_rows[strip], body_columns) >= _BODY
     return inside
 
 

@@ -22,6 +22,7 @@ from patchclip_core.errors import UnknownFindingError, not_known
 from patchclip_core.values.display import Display
 
 FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,12 +292,17 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card."""
+    """All that a model says of one radiograph: one `Finding` a key, in the order of the model's card.
+
+    body: (rows, columns) bool, a coarse picture of the whole image that says where the body is; no region leaves it.
+        None where it was not looked for: all of the image.
+    """
 
     items: tuple[Finding, ...]
     geometry: Geometry
     model: ModelIdentity
     remarks: tuple[str, ...] = ()
+    body: Mask | None = None
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.items)

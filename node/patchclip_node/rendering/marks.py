@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from patchclip_core.drawing.text import is_drawable
-from patchclip_core.places.regions import Mask
-from patchclip_core.values.results import FloatArray
+from patchclip_core.values.results import FloatArray, Mask
 from patchclip_node.dicom.headers import text
 from patchclip_node.domain.errors import NodeError
 

@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, Label, draw_contour, draw_heat, draw_labels, shown
+from patchclip_core.drawing.labels import Label, draw_labels
+from patchclip_core.drawing.overlay import HALO_PX, LINE_PX, draw_contour, draw_heat, shown
 from patchclip_core.drawing.palette import BACKGROUND, BRIGHT, DIM, RIM, WARNING
 from patchclip_core.drawing.text import UNDRAWABLE, Column, drawable, font, is_drawable, wrapped
 from patchclip_core.drawing.text import Line as Row
-from patchclip_core.values.results import Radiograph
+from patchclip_core.values.results import Mask, Radiograph
 from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks, Points, Shape, Spots, Words
 
 _LEGEND: Final = Column(width_px=540, margin_px=28, letters_px=19, line_px=26)
@@ -36,7 +37,7 @@ def paint(marks: Marks, radiograph: Radiograph | None, title: str, warnings: tup
     for mark in marks.marks:
         for shape in mark.shapes:
             _draw(picture, shape, mark.colour, place)
-    draw_labels(picture, list(_labels(marks, place)))
+    draw_labels(picture, list(_labels(marks, place)), _regions(marks, place, picture))
     return _with_legend(picture, list(_rows(marks, title, warnings, radiograph.remarks)))
 
 
@@ -111,6 +112,25 @@ def _labels(marks: Marks, place: _Place) -> Iterator[Label]:
         corner = _corner(mark, place)
         if corner is not None and not any(isinstance(shape, Words) for shape in mark.shapes):
             yield Label(drawable(f"{number} {mark.name}")[:60], *corner, mark.colour)
+
+
+def _regions(marks: Marks, place: _Place, picture: Image.Image) -> Mask:
+    """Return what no label is to hide: (picture rows, picture columns), areas and what lines go around."""
+    regions = Image.new("1", picture.size)
+    draw = ImageDraw.Draw(regions)
+    for shape in (shape for mark in marks.marks for shape in mark.shapes):
+        match shape:
+            case Area(mask):
+                area = Image.fromarray(np.asarray(place.turned(mask), dtype=np.bool_)).resize(picture.size)
+                regions.paste(1, (0, 0), area)
+            case Line(points) | Spots(points):
+                path = [(float(x), float(y)) for x, y in place.points(points)]
+                if isinstance(shape, Line) and len(path) > 2 and path[0] == path[-1]:
+                    draw.polygon(path, fill=1)
+                draw.line(path, fill=1, width=LINE_PX + 2 * HALO_PX)
+            case _:
+                continue
+    return np.asarray(regions)
 
 
 def _corner(mark: Mark, place: _Place) -> tuple[float, float] | None:

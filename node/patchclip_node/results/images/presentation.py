@@ -79,7 +79,8 @@ def _whole_image(subject: Subject) -> Dataset:
 def _annotation(layer: str, finding: Finding, subject: Subject) -> Dataset:
     annotation = Dataset()
     annotation.GraphicLayer = layer
-    mask = region_mask(finding, subject.image.findings.geometry)
+    findings = subject.image.findings
+    mask = region_mask(finding, findings.geometry, body=findings.body)
     annotation.GraphicObjectSequence = [_polyline(line) for line in outlines(mask)]
     annotation.TextObjectSequence = [_label(finding, finding.regions[0], subject)]
     return annotation

@@ -48,7 +48,7 @@ def segmentation(subject: Subject) -> Dataset:
     findings = subject.image.findings
     shown = placed(findings)
     result = _segmentation(subject, shown, subject.phrases.say("Regions of AI findings, not for diagnosis"))
-    masks = np.stack([region_mask(finding, findings.geometry) for finding in shown])
+    masks = np.stack([region_mask(finding, findings.geometry, body=findings.body) for finding in shown])
     _set_pixels(result, subject, np.packbits(masks, bitorder="little").tobytes())  # no gap after a frame, PS3.5 8.2
     return result
 

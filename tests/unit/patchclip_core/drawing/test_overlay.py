@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend
-from patchclip_core.drawing.overlay import draw_overlay, label_boxes, overlap
+from patchclip_core.drawing.overlay import draw_overlay
 from patchclip_core.drawing.text import UNDRAWABLE, drawable, font, wrapped
 from patchclip_core.places.regions import region_mask
 from patchclip_core.values.definitions import load_findings
@@ -239,20 +239,6 @@ def test_pixels_that_are_not_square_are_shown_in_their_true_shape() -> None:
 
     assert tall.height == 1400
     assert tall.width == 1400 + LEGEND_WIDTH_PX
-
-
-def test_many_labels_do_not_cover_each_other() -> None:
-    boxes = label_boxes((1400, 1400), [(700.0, 700.0 + number, 300) for number in range(20)], height=42)
-
-    assert len(boxes) == 20
-    assert not any(overlap(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
-    assert all(0 <= left < right <= 1400 and 0 <= top < bottom <= 1400 for left, top, right, bottom in boxes)
-
-
-def test_a_label_without_a_free_place_is_drawn_nevertheless() -> None:
-    boxes = label_boxes((100, 60), [(0.0, 0.0, 90)] * 3, height=42)
-
-    assert len(boxes) == 3
 
 
 def test_findings_of_another_image_are_refused() -> None:
