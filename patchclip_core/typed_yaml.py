@@ -1,7 +1,7 @@
 """What people write in YAML, read into typed models: the one reader of settings, recipes and tables.
 
-Each error names the file, the path of every key that is wrong, the key that may be meant, and what to do. A caller says
-which model it wants, which error it raises, and what the file is called.
+Each error names the file, line and path of every key that is wrong, the key that may be meant, and what to do. A caller
+says which model it wants, which error it raises, and what the file is called.
 """
 
 from __future__ import annotations
@@ -31,14 +31,54 @@ _PLAIN_WORDS = {
 """What pydantic says in terms of Python, by its type of error."""
 
 
+Place = tuple[str | int, ...]
+"""Keys of mappings and places in lists, from the file's beginning on."""
+
+
+class Written(dict[str, Any]):
+    """The keys of a file and their values, and the line in which each stands."""
+
+    def __init__(self, content: Mapping[str, Any], lines: Mapping[Place, int]) -> None:
+        super().__init__(content)
+        self._lines = lines
+
+    def line_of(self, place: Place) -> int | None:
+        """Return the line of a key, or of the nearest one above it; None where the file has neither."""
+        return next((self._lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in self._lines), None)
+
+    def owner_of(self, place: Place) -> str:
+        """Return the name of the innermost entry that a key belongs to and that has a `name`; '' where none has."""
+        name, inner = "", self
+        for part in place:
+            try:
+                inner = inner[part]  # type: ignore[index]  # a list takes the numbers of its places
+            except (KeyError, IndexError, TypeError):
+                break
+            if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+                name = inner["name"]
+        return name
+
+
+NOT_WRITTEN = Written({}, {})
+"""What does not come from a file."""
+
+
 class Problem(NamedTuple):
-    """One thing that is wrong: `place` is the path of its key, '' for the whole file."""
+    """One thing that is wrong.
+
+    place: the path of its key, '' for the whole file. line: where it stands in the file, if it does. owner: the name
+    of the entry that the key belongs to, where entries have names.
+    """
 
     place: str
     said: str
+    line: int | None = None
+    owner: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.said}" if self.place else self.said
+        line = f"line {self.line}: " if self.line is not None else ""
+        place = f"{self.place} (of '{self.owner}'): " if self.owner else f"{self.place}: " if self.place else ""
+        return f"{line}{place}{self.said}"
 
 
 class DoubledKeyError(yaml.YAMLError):
@@ -65,9 +105,15 @@ class _Loader(yaml.SafeLoader):
 
 def parse(text: str) -> Any:
     """Return what YAML text says. Raises `yaml.YAMLError`, also for a key that is given twice."""
+    return _read(text)[0]
+
+
+def _read(text: str) -> tuple[Any, dict[Place, int]]:
+    """Return what YAML text says, and in which line each of its keys stands."""
     loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        return (None, {}) if node is None else (loader.construct_document(node), dict(_lines(node)))
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
     except ValueError as error:  # of a value that only looks like a date
@@ -76,10 +122,23 @@ def parse(text: str) -> Any:
         loader.dispose()
 
 
-def read_yaml(path: Path, error: type[Exception], what: str) -> dict[str, Any]:
+def _lines(node: yaml.Node, under: Place = ()) -> Iterator[tuple[Place, int]]:
+    """Yield the line of each key below a node. What an alias repeats stands where it was written first."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                yield (*under, key.value), key.start_mark.line + 1
+                yield from _lines(value, (*under, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*under, index), value.start_mark.line + 1
+            yield from _lines(value, (*under, index))
+
+
+def read_yaml(path: Path, error: type[Exception], what: str) -> Written:
     """Return the keys of a YAML file; an empty file has none. what: what the file is, such as 'the configuration'."""
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content, lines = _read(path.read_text(encoding="utf-8"))
     except OSError as found:
         raise error(f"cannot read {path} as {what}: {found.strerror}; give a file that can be read") from found
     except UnicodeDecodeError as found:
@@ -89,12 +148,12 @@ def read_yaml(path: Path, error: type[Exception], what: str) -> dict[str, Any]:
     except yaml.YAMLError as found:
         raise error(f"{path} is not valid YAML: {found}") from found
     if content is None:
-        return {}
+        return Written({}, {})
     if not isinstance(content, dict):
         raise error(f"{path} must hold 'key: value' lines, it holds a {type(content).__name__}")
     if unnamed := [key for key in content if not isinstance(key, str)]:
         raise error(f"{path}: the key {unnamed[0]!r} is not text: put it in quotes, or write the key that is meant")
-    return content
+    return Written(content, lines)
 
 
 def read_model(kind: type[Model], path: Path, error: type[Exception], what: str) -> Model:
@@ -118,7 +177,8 @@ def checked(
     try:
         return kind.model_validate(content)
     except ValidationError as found:
-        raise error(described(title, problems(kind, found, what, under))) from found
+        written = content if isinstance(content, Written) else NOT_WRITTEN
+        raise error(described(title, problems(kind, found, what, written, under))) from found
 
 
 def described(title: str, found: Sequence[Problem]) -> str:
@@ -126,43 +186,59 @@ def described(title: str, found: Sequence[Problem]) -> str:
     return "\n".join([title, *(f"  {problem}" for problem in found)])
 
 
-def problems(kind: type[BaseModel], found: ValidationError, what: str, under: Sequence[str] = ()) -> list[Problem]:
-    """Say what pydantic found in the words of who wrote the file, with the key that may be meant for an unknown one."""
-    return [_problem(kind, item, what, under) for item in found.errors(include_url=False)]
+def problems(
+    kind: type[BaseModel],
+    found: ValidationError,
+    what: str,
+    written: Written = NOT_WRITTEN,
+    under: Sequence[str] = (),
+) -> list[Problem]:
+    """Say what pydantic found in the words of who wrote the file, with the key that may be meant for an unknown one.
+
+    written: the file's content, which tells line and entry of each.
+    """
+    return [_problem(kind, item, what, written, under) for item in found.errors(include_url=False)]
 
 
-def _problem(kind: type[BaseModel], item: Mapping[str, Any], what: str, under: Sequence[str]) -> Problem:
+def _problem(
+    kind: type[BaseModel], item: Mapping[str, Any], what: str, written: Written, under: Sequence[str]
+) -> Problem:
     sort, loc = str(item["type"]), tuple(item["loc"])
     unknown = sort == "extra_forbidden"
     parts, annotations = _followed(kind, loc[:-1] if unknown else loc)
     if unknown:
-        key = str(loc[-1])
-        place = ".".join((*under, *parts, key))
+        parts.append(loc[-1])
+    elif loc and loc[-1] == _KEY:  # pydantic writes a key that is not text as a number
+        parts = [*_followed(kind, loc[:-2])[0], str(item["input"])]
+    place = _dotted(under, parts)
+    if unknown:
         said = f"{what} has no key '{place}'"
-        if near := get_close_matches(key, _keys(annotations), 1):
-            said += f"; '{'.'.join((*under, *parts, *near))}' may be meant"
+        if near := get_close_matches(str(loc[-1]), _keys(annotations), 1):
+            said += f"; '{_dotted(under, parts[:-1], near)}' may be meant"
         elif known := _keys(annotations):
             said += f"; the keys here are {', '.join(known)}"
-        return Problem(place, said)
-    if loc and loc[-1] == _KEY:  # pydantic writes a key that is not text as a number
-        parts = [*_followed(kind, loc[:-2])[0], str(item["input"])]
-    place = ".".join((*under, *parts))
-    if sort == "missing":
-        return Problem(place, f"{what} needs the key '{place}'")
-    return Problem(place, _PLAIN_WORDS.get(sort, str(item["msg"]).removeprefix("Value error, ")))
+    elif sort == "missing":
+        said = f"{what} needs the key '{place}'"
+    else:
+        said = _PLAIN_WORDS.get(sort, str(item["msg"]).removeprefix("Value error, "))
+    return Problem(place, said, written.line_of(tuple(parts)), written.owner_of(tuple(parts)))
 
 
-def _followed(kind: type[BaseModel], loc: Sequence[str | int]) -> tuple[list[str], list[Any]]:
+def _dotted(*parts: Sequence[str | int]) -> str:
+    return ".".join(str(part) for some in parts for part in some)
+
+
+def _followed(kind: type[BaseModel], loc: Sequence[str | int]) -> tuple[list[str | int], list[Any]]:
     """Follow a place that pydantic names into a model; returns the keys that the file has there, and what may stand.
 
     Between the keys, pydantic names which of several types it tried; no file has those.
     """
-    parts: list[str] = []
+    parts: list[str | int] = []
     annotations: list[Any] = [kind]
     for part in loc:
         inner = [within for one in annotations for within in _within(one, part)]
         if inner:
-            parts.append(str(part))
+            parts.append(part)
             annotations = inner
     return parts, annotations
 

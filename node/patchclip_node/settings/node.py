@@ -27,7 +27,7 @@ from pydantic_settings import (
 )
 
 from patchclip_core.errors import not_known
-from patchclip_core.typed_yaml import Problem, described, problems, read_yaml, unusable
+from patchclip_core.typed_yaml import NOT_WRITTEN, Problem, described, problems, read_yaml, unusable
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
@@ -248,7 +248,7 @@ def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
     each key that is wrong and why.
     """
     what = "the configuration"
-    values = {} if path is None else read_yaml(path, ConfigurationError, what)
+    values = NOT_WRITTEN if path is None else read_yaml(path, ConfigurationError, what)
     _refuse_unknown_environment()
     try:
         return NodeSettings(**(values | overrides))
@@ -256,7 +256,7 @@ def read_settings(path: Path | None, **overrides: Any) -> NodeSettings:
         raise ConfigurationError(_unreadable_variable(error)) from error
     except ValidationError as error:
         title = "the settings:" if path is None else unusable(path, what)
-        found = [_with_its_variable(one, values) for one in problems(NodeSettings, error, what)]
+        found = [_with_its_variable(one, values) for one in problems(NodeSettings, error, what, values)]
         raise ConfigurationError(described(title, found)) from error
 
 
@@ -296,4 +296,6 @@ def _with_its_variable(problem: Problem, values: Mapping[str, Any]) -> Problem:
     if section.lower() not in values:
         names.append(f"PATCHCLIP_{section}")
     name = next((name for name in names if name in os.environ), None)
-    return problem if name is None else problem._replace(said=f"{problem.said} (the environment variable {name})")
+    if name is None:
+        return problem
+    return Problem(problem.place, f"{problem.said} (the environment variable {name})")

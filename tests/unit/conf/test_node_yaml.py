@@ -143,7 +143,7 @@ def test_a_profile_says_how_each_of_its_objects_looks_and_speaks(tmp_path: Path)
     [
         ("drawing: heatmap", "profiles.0.drawing"),
         ("longest_side_px: 1199", "profiles.0.longest_side_px"),
-        ("language: tlh", "profiles.0.language: .*'tlh': take one of en, de, fr"),
+        ("language: tlh", "profiles.0.language .*'tlh': take one of en, de, fr"),
         ("series_numbers: {sr: 0}", "profiles.0.series_numbers.sr"),
         ("series_numbers: {srr: 1}", "profiles.0.series_numbers.srr"),
         (f"series_descriptions: {{sr: {'x' * 41}}}", "profiles.0.series_descriptions.sr"),
@@ -165,3 +165,30 @@ def test_the_example_of_a_profile_is_the_default_but_for_its_objects() -> None:
     profile = ProfileSettings(**example[0])
 
     assert profile == ProfileSettings(name="mine", objects=profile.objects)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "destinations:\n  - {name: archive, ae_title: A, host: h, port: 104}\n  - name: viewer\n    ae_titel: V\n"
+            "    host: h\n    port: 105",
+            "line 4: destinations.1.ae_titel (of 'viewer'): the configuration has no key 'destinations.1.ae_titel'; "
+            "'destinations.1.ae_title' may be meant",
+        ),
+        (
+            "destinations:\n  - {name: archive, ae_title: A, host: h, port: 70000}",
+            "line 2: destinations.0.port (of 'archive'): ",
+        ),
+        ("web:\n  prot: 8080", "line 2: web.prot: the configuration has no key 'web.prot'; 'web.port' may be meant"),
+        ("profiles:\n- name: mine\n  objects: [sr]\n  lengthy: de", "line 4: profiles.0.lengthy (of 'mine'): "),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_whose_it_is(text: str, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(file)
+
+    assert f"\n  {problem}" in str(refused.value)

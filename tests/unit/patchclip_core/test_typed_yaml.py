@@ -92,7 +92,62 @@ def test_what_is_wrong_is_named_by_the_path_of_its_key(text: str, line: str, tmp
 
     title, *lines = str(refused.value).split("\n")
     assert title == f"{tmp_path / 'sketch.yaml'}, read as a sketch, cannot be used; mend these keys:"
-    assert any(said.startswith(f"  {line}") for said in lines), lines
+    assert any(f"  {line}" in said or f": {line}" in said for said in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("colour: red\n\n# a comment\nzzz: 1", "line 4: zzz: a sketch has no key 'zzz'"),
+        ("colour: red\nshapes:\n  - kind: circle\n  - kind: square\n    side: 3", "line 5: shapes.1.side: "),
+        ("colour: red\nshapes:\n  - kind: circle\n  - side_mm: 3", "line 4: shapes.1: "),
+        ("colour: red\nshapes: [{kind: circle},\n {kind: square, side: 3}]", "line 3: shapes.1.side: "),
+        ("colour: red\nnamed:\n  a: {kind: square}\n  b:\n    kind: square\n    sidemm: 3", "line 6: named.b.sidemm: "),
+        ("colour: red\nnamed:\n  a:\n    side_mm: 3", "line 3: named.a.kind: a sketch needs the key"),
+        ("x: 1", "colour: a sketch needs the key 'colour'"),
+        ("\ncolour: clear", "nothing would be seen"),
+        ("colour: red\nborder: wide", "line 2: border: "),
+        ("colour: red\nbackground: &b {kind: circle, radios: 2}", "line 2: background.radios: "),
+    ],
+)
+def test_a_problem_says_its_line(text: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(SketchError) as refused:
+        sketch(text, tmp_path)
+
+    assert any(line.startswith(f"  {problem}") for line in str(refused.value).splitlines()), str(refused.value)
+
+
+class Room(Strict):
+    name: str
+    height_mm: float = 1.0
+    doors: tuple[Room, ...] = ()
+
+
+class House(Strict):
+    rooms: tuple[Room, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("rooms:\n- {name: hall}\n- {name: attic, heigth_mm: 2}", "line 3: rooms.1.heigth_mm (of 'attic'): "),
+        ("rooms:\n- {name: hall, height_mm: low}", "line 2: rooms.0.height_mm (of 'hall'): "),
+        (
+            "rooms:\n- name: hall\n  doors: [{name: east, hieght_mm: 1}]",
+            "line 3: rooms.0.doors.0.hieght_mm (of 'east'): ",
+        ),
+        ("rooms:\n- height_mm: 3", "line 2: rooms.0.name: "),
+        ("rooms:\n- {name: 3, height_mm: low}", "line 2: rooms.0.height_mm: "),
+    ],
+)
+def test_a_problem_of_a_named_entry_says_whose_it_is(text: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "house.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SketchError) as refused:
+        read_model(House, path, SketchError, "a house")
+
+    assert any(line.startswith(f"  {problem}") for line in str(refused.value).splitlines()), str(refused.value)
 
 
 def test_the_keys_of_a_part_are_those_of_the_file_that_it_stands_in() -> None:

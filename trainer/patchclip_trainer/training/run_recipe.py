@@ -182,7 +182,7 @@ def read_recipe_of(kind: type[_Recipe], path: Path, changes: Sequence[str] = ())
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        found = [_with_change(problem, changes) for problem in problems(kind, error, what)]
+        found = [_with_change(problem, changes) for problem in problems(kind, error, what, content)]
         text = described(f"{path}, {what}, cannot be changed so:", found)
         if not all(problem.place.startswith("--set ") for problem in found):
             text = described(unusable(path, what), found)
@@ -216,7 +216,7 @@ def _with_change(problem: Problem, changes: Sequence[str]) -> Problem:
     """Name the change instead of the key, where the value is from it and not from the file."""
     names = {change: change.partition("=")[0].strip() for change in changes}
     origin = next((change for change, name in names.items() if f"{problem.place}.".startswith(f"{name}.")), None)
-    return problem if origin is None else problem._replace(place=f"--set {origin}")
+    return problem if origin is None else Problem(f"--set {origin}", problem.said)
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
