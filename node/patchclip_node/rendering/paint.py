@@ -19,6 +19,7 @@ from patchclip_node.rendering.marks import Area, Colour, Heat, Line, Mark, Marks
 _LEGEND: Final = Column(width_px=540, margin_px=28, letters_px=19, line_px=26)
 _MAXIMUM_ROWS: Final = 90
 _WORDS_PX: Final = 24
+_LABEL_LETTERS: Final = 60
 
 
 def paint(marks: Marks, radiograph: Radiograph | None, title: str, warnings: tuple[str, ...] = ()) -> Image.Image:
@@ -81,7 +82,7 @@ def _draw(picture: Image.Image, shape: Shape, colour: Colour, place: _Place) -> 
             for x, y in place.points(points):
                 _draw_line(picture, np.array([(x - 12, y), (x + 12, y)]), colour)
                 _draw_line(picture, np.array([(x, y - 12), (x, y + 12)]), colour)
-        case Words():
+        case Words() if not _is_label(shape):
             _draw_words(picture, shape, colour, place)
 
 
@@ -106,12 +107,21 @@ def _draw_words(picture: Image.Image, words: Words, colour: Colour, place: _Plac
         draw.text(at, line, font=face, fill=colour, stroke_width=2, stroke_fill=RIM)
 
 
+def _is_label(words: Words) -> bool:
+    """Tell whether words are a line at a place of the image: they stand beside regions, as a label does."""
+    return not words.of_picture and len(words.text) <= _LABEL_LETTERS and "\n" not in words.text
+
+
 def _labels(marks: Marks, place: _Place) -> Iterator[Label]:
-    """Name each mark at its top left corner, where it does not bring its own words."""
+    """Name each mark: by its own words where it brings them, else at its top left corner."""
     for number, mark in enumerate(marks.marks, 1):
+        for shape in mark.shapes:
+            if isinstance(shape, Words) and _is_label(shape):
+                x, y = place.points(np.array([(shape.x, shape.y)]))[0]
+                yield Label(drawable(shape.text), float(x), float(y), mark.colour)
         corner = _corner(mark, place)
         if corner is not None and not any(isinstance(shape, Words) for shape in mark.shapes):
-            yield Label(drawable(f"{number} {mark.name}")[:60], *corner, mark.colour)
+            yield Label(drawable(f"{number} {mark.name}")[:_LABEL_LETTERS], *corner, mark.colour)
 
 
 def _regions(marks: Marks, place: _Place, picture: Image.Image) -> Mask:
