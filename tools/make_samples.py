@@ -80,6 +80,8 @@ STUDIES = (
     Sample(3, "nih_00003593_005", NIH, "CR", "PA", "M", 64, "Sample^Three", JPEGLosslessSV1, inverted=True),
     Sample(4, "nih_00009858_001", NIH, "DX", "PA", "F", 48, "Δείγμα^Τέσσερα", JPEGLSLossless, "ISO_IR 126"),
     Sample(5, "mhh_b343e657", MHH, "CR", "AP", "M", 60, "Sample^Five", RLELossless),
+    Sample(6, "nih_00009925_038", NIH, "CR", "PA", "M", 56, "Sample^Six", JPEGLSLossless),
+    Sample(7, "nih_00019157_008", NIH, "DX", "AP", "M", 57, "Образец^Семь", JPEGLSLossless, "ISO_IR 144", bits=10),
 )
 
 
@@ -90,7 +92,10 @@ def uid(*names: object) -> UID:
 
 def make(sample: Sample, folder: Path) -> bytes:
     """Return a sample as a DICOM file."""
-    grey = np.asarray(Image.open(folder / f"{sample.image}.png").convert("L"))
+    found = [path for suffix in ("png", "jpg") if (path := folder / f"{sample.image}.{suffix}").exists()]
+    if not found:
+        raise SystemExit(f"{folder} has neither {sample.image}.png nor {sample.image}.jpg, see samples/ATTRIBUTION.md")
+    grey = np.asarray(Image.open(found[0]).convert("L"))
     stored = grey if sample.bits == 8 else np.round(grey * ((2**sample.bits - 1) / 255)).astype(np.uint16)
     if sample.inverted:
         stored = (2**sample.bits - 1 - stored).astype(stored.dtype)
@@ -219,7 +224,7 @@ def _encoded(dataset: Dataset) -> bytes:
 def main() -> None:
     """Write the samples, named by their number, so that they sort as they are told."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("images", type=Path, help="folder of the PNG files that samples/ATTRIBUTION.md names")
+    parser.add_argument("images", type=Path, help="folder of the images that samples/ATTRIBUTION.md names, PNG or JPEG")
     parser.add_argument("out", type=Path, nargs="?", default=SAMPLES)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

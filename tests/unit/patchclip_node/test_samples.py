@@ -15,8 +15,8 @@ LIMITS = DecodeLimits(max_pixels=10_000_000, timeout_s=60, memory_bytes=4 * 1024
 def test_every_sample_is_a_study_of_its_own_that_the_node_analyses() -> None:
     headers = [read_header(path) for path in SAMPLES]
 
-    assert len({header.study_instance_uid for header in headers}) == len(SAMPLES) == 5
-    assert [select(read_dataset(path)).remarks for path in SAMPLES] == [()] * 5
+    assert len({header.study_instance_uid for header in headers}) == len(SAMPLES) == 7
+    assert [select(read_dataset(path)).remarks for path in SAMPLES] == [()] * 7
 
 
 def test_the_samples_differ_in_what_a_node_must_cope_with() -> None:
@@ -26,9 +26,10 @@ def test_the_samples_differ_in_what_a_node_must_cope_with() -> None:
     assert len({header.transfer_syntax_uid for header in headers}) == 4
     assert {header.modality for header in headers} == {"CR", "DX"}
     assert {dataset.PhotometricInterpretation for dataset in datasets} == {"MONOCHROME1", "MONOCHROME2"}
-    assert {dataset.BitsStored for dataset in datasets} == {8, 12}
+    assert {dataset.BitsStored for dataset in datasets} == {8, 10, 12}
     assert {"試験" in header.patient_name for header in headers} == {True, False}
     assert any("Δείγμα" in header.patient_name for header in headers)
+    assert any("Образец" in header.patient_name for header in headers)
 
 
 def test_every_sample_is_decoded_with_the_chest_bright_and_the_air_dark() -> None:

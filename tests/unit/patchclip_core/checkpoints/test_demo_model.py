@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,26 @@ def test_a_cell_of_its_trunk_answers_to_its_own_square(demo: NetworkAnalyzer, sa
             drawn.append(middle - 32 * torch.tensor([row + 0.5, column + 0.5]))
 
     assert torch.stack(drawn).mean(dim=0).abs().max() < _NEAR_PX
+
+
+def test_the_samples_show_each_reported_finding_where_it_was_read(demo: NetworkAnalyzer, samples: list[Path]) -> None:
+    """By the readings of samples/ATTRIBUTION.md: what the demo shows is there."""
+    table = (samples[0].parent / "ATTRIBUTION.md").read_text(encoding="utf-8").splitlines()
+    read = {line.split("`")[1]: line.rsplit("|", 2)[1] for line in table if line.startswith("| `")}
+    words = {
+        "opacity": "opacity|consolidation",
+        "pleural_effusion": "effusion",
+        "nodule_mass": "nodule|mass",
+    }
+    analysed = demo.analyze_batch([read_radiograph(path) for path in samples])
+
+    shown = {
+        item.key
+        for path, found in zip(samples, analysed, strict=True)
+        for item in found.present
+        if re.search(words.get(item.key, item.key), read[path.name])
+    }
+    assert shown == {item.key for item in analysed[0] if item.state is not FindingState.NOT_EVALUATED}
 
 
 def test_it_speaks_of_the_eight_findings_and_judges_what_it_has_evidence_for(
