@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +29,7 @@ from patchclip_trainer.data.label_domains import (
 )
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
-from patchclip_trainer.data.splits import train_folds
+from patchclip_trainer.data.splits import draw, train_folds
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.images_in_words import in_words
 from patchclip_trainer.training.inputs.mixture import drawn
@@ -111,6 +112,7 @@ def collect(
     split = [int(index) for index in data.split("train")]
     several = recipe.held_out_fold is not None or recipe.left_out_fold is not None
     folds = train_folds(data.rows, recipe.folds) if several else dict.fromkeys(split, -1)
+    split = _part_of(split, data, recipe, domains)
     own = [index for index in split if folds[index] != recipe.left_out_fold]
     listed = [index for index in own if _may_be_used(data.rows[index], recipe, domains)]
     keys = tuple(key for key in recipe.findings or definitions if key not in recipe.by_text)
@@ -135,6 +137,20 @@ def collect(
         left_out=len(own) - len(used),
         balance=recipe.balance,
     )
+
+
+def _part_of(split: list[int], data: PreparedData, recipe: Stage2Recipe, domains: LabelDomains) -> list[int]:
+    """Return the images of as many patients as bring `train_images` that may be used, drawn by the hash of each."""
+    if recipe.train_images is None:
+        return split
+    usable = Counter(data.rows[index].patient_id for index in split if _may_be_used(data.rows[index], recipe, domains))
+    kept, images = set[str](), 0
+    for patient in sorted(usable, key=lambda each: draw(each, f"train-images-{recipe.seed}")):
+        if images >= recipe.train_images:
+            break
+        kept.add(patient)
+        images += usable[patient]
+    return [index for index in split if data.rows[index].patient_id in kept]
 
 
 def _may_be_used(row: ImageRow, recipe: Stage2Recipe, domains: LabelDomains) -> bool:

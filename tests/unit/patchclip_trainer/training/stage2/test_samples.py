@@ -12,8 +12,11 @@ import torch
 from patchclip_core.checkpoints.checkpoint import read_card
 from patchclip_core.models.card import TrainingCounts
 from patchclip_core.places.targets import FindingLabel
+from patchclip_core.values.definitions import load_findings
+from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.shards import PreparedData
-from patchclip_trainer.training.stage2.samples import targets_of
+from patchclip_trainer.data.splits import train_folds
+from patchclip_trainer.training.stage2.samples import collect, targets_of
 from patchclip_trainer.training.stage2.stage import Stage2
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
@@ -190,3 +193,24 @@ def test_a_recipe_may_let_what_surrounds_a_list_s_boxes_count_a_little(
     assert bool(in_part.patches_known.all())
     assert torch.equal(in_part.weights, torch.where(whole.patches > 0, 1.0, 0.3))
     assert bool((whole.weights == 1).all())
+
+
+def test_a_part_of_the_images_is_whole_patients_some_of_a_larger_part_and_the_same_in_each_fold(
+    squares: PreparedData, make_recipe: MakeRecipe
+) -> None:
+    def of(**changes: object) -> set[int]:
+        recipe = make_recipe(**{"held_out_fold": None} | changes)
+        return {int(index) for index in collect(squares, recipe, load_findings(), load_label_domains()).train}
+
+    everything = of()
+    parts = {images: of(train_images=images) for images in (1, 5, 9, 20, len(everything), 10_000)}
+
+    for images, part in parts.items():
+        patients = {squares.rows[index].patient_id for index in part}
+        assert len(part) >= min(images, len(everything))
+        assert part == {index for index in everything if squares.rows[index].patient_id in patients}
+    assert parts[1] < parts[5] < parts[9] < parts[20] < parts[len(everything)] == parts[10_000] == everything
+    fold_of = train_folds(squares.rows, make_recipe().folds)
+    for fold in (0, 1):
+        assert of(train_images=20, left_out_fold=fold) == {each for each in parts[20] if fold_of[each] != fold}
+    assert len({frozenset(of(train_images=9, seed=seed)) for seed in range(4)}) > 1

@@ -1,0 +1,209 @@
+"""What more boxed images would bring: one recipe trained on parts of the train split, out of fold, and a power law.
+
+    python -m benchmarks.learning_curve --recipe conf/recipes/demo.yaml --data prepared --out curve [--whole CROSSVAL]
+    python -m benchmarks.learning_curve --kind patch-head ...
+
+Each part is whole patients, a smaller one a part of a larger one (`train_images`), with the folds of the whole. Scored
+are the same images each time, NIH's by default. A finding counts from `--least` boxed images on. Stopped, it goes on
+with what is there. Writes learning-curve.json and learning-curve.svg, prints the table of docs/results.md. What lies
+beyond the largest part is an extrapolation: nothing was measured there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchclip_core.terminal import progress
+from patchclip_core.values.definitions import load_findings
+from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, fit_and_predict
+from patchclip_trainer.data.label_domains import load_label_domains
+from patchclip_trainer.data.shards import PreparedData, open_prepared
+from patchclip_trainer.evaluation.baselines import MapSystem
+from patchclip_trainer.evaluation.collection import Part
+from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, open_predictions
+from patchclip_trainer.evaluation.measure_table import Measured
+from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, read_out_of_fold
+from patchclip_trainer.evaluation.place_measures import PATCH_MAP, place_maps
+from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
+from patchclip_trainer.metrics.bootstrap import Numbers, Statistic, draw_patients
+from patchclip_trainer.metrics.froc import mean_sensitivity
+from patchclip_trainer.metrics.learning_curve import PowerLaw
+from patchclip_trainer.metrics.roc import auc
+from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
+from patchclip_trainer.training.stage2.samples import collect
+from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe, read_stage2_recipe
+
+MEAN_SENSITIVITY: Final = "mean sensitivity"
+AUC: Final = "AUC against readers"
+MACRO: Final = "mean of these"
+_DRAWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One row of the table: a measure at each part and its power law, as (value, low, high)."""
+
+    finding: str
+    measure: str
+    boxed: int
+    at: tuple[tuple[float, float, float], ...]
+    exponent: tuple[float, float, float]
+    extrapolated: tuple[float, float, float]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is not there, measure, fit, and say it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--features", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kind", choices=("network", "patch-head"), default="network")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[250, 500, 1000])
+    parser.add_argument("--whole", type=Path, help="predictions out of fold of the recipe on all images, if there are")
+    parser.add_argument("--source", default="NIH ChestX-ray14")
+    parser.add_argument("--least", type=int, default=40, help="boxed images that a finding needs")
+    parser.add_argument("--extrapolate", type=int, default=16_000, help="boxed images")
+    asked = parser.parse_args(arguments)
+    data, recipe = open_prepared(asked.data), read_stage2_recipe(asked.recipe, asked.changes)
+    parts = [recipe.model_copy(update={"train_images": size}) for size in sorted(asked.sizes)] + [recipe]
+    folders = [asked.out / str(part.train_images or "all") for part in parts]
+    if asked.whole is not None:
+        folders[-1] = asked.whole
+    for part, folder in zip(parts, folders, strict=True):
+        train(part, data, folder, asked.kind, asked.features)
+    boxed = np.array([boxed_images(part, data) for part in parts])
+    table = told(
+        [measured(folder, asked.data, asked.source) for folder in folders], boxed, asked.least, asked.extrapolate
+    )
+    asked.out.mkdir(parents=True, exist_ok=True)
+    record = {
+        "boxed_images": boxed.tolist(),
+        "extrapolated_to": asked.extrapolate,
+        "rows": [asdict(row) for row in table],
+    }
+    (asked.out / "learning-curve.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (asked.out / "learning-curve.svg").write_text(drawn(table, boxed, asked.extrapolate), encoding="utf-8")
+    sys.stdout.write("\n".join(lines(table, boxed, asked.extrapolate)) + "\n")
+
+
+def train(recipe: Stage2Recipe, data: PreparedData, folder: Path, kind: str, features: Path | None) -> None:
+    """Cross-validate one part, unless it is there."""
+    if (folder / OUT_OF_FOLD_FILE).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    domains = load_label_domains()
+    if kind == "patch-head":
+        with progress(folder.name, "views") as advance:
+            fit_and_predict(BaselineSettings("patch-head", recipe, features=features), data, domains, folder, advance)
+    else:
+        cross_validate(
+            cross_validation(recipe, data, domains=domains, features=features), folder, progress, resume=True
+        )
+
+
+def boxed_images(recipe: Stage2Recipe, data: PreparedData) -> float:
+    """Return how many training images of a fold have a box of any finding, the mean over folds."""
+    samples = collect(data, recipe.whole, load_findings(), load_label_domains())
+    boxed = sum(any(label.boxes for label in samples.labels[int(index)]) for index in samples.train)
+    return boxed * (recipe.folds - 1) / recipe.folds
+
+
+def measured(folder: Path, data: Path, source: str) -> Measured:
+    """Read what was predicted out of fold of these images."""
+    if read_out_of_fold(folder) is None:
+        raise SystemExit(f"{folder} holds no predictions out of fold: name others, or remove it to make them again")
+    return open_predictions(MeasureSettings(folder, Part("train", sources=(source,)), data))[0]
+
+
+def told(systems: Sequence[Measured], boxed: NDArray[np.floating], least: int, amount: int) -> list[Told]:
+    """Return a row for each finding with enough boxes and each measure, then their means."""
+    rows = [row.image for row in systems[0].predictions.rows]
+    if any([row.image for row in system.predictions.rows] != rows for system in systems):
+        raise SystemExit("the parts were not scored on the same images: train them from the same data and folds")
+    truths = systems[0].truths
+    drawn = draw_patients([row.patient_id for row in systems[0].predictions.rows], _DRAWS, 0)
+    weights = np.vstack([np.ones((1, len(rows))), drawn.weights])
+    found: dict[str, dict[str, Numbers]] = {MEAN_SENSITIVITY: {}, AUC: {}}
+    for key, truth in truths.items():
+        if int(truth.boxed[truth.placed].sum()) < least or any(key not in each.predictions.keys for each in systems):
+            continue
+        curves: dict[str, list[Numbers]] = {MEAN_SENSITIVITY: [], AUC: []}
+        for system in systems:
+            probabilities, grids = system.predictions.of(key)
+            maps = MapSystem(PATCH_MAP, {key: grids}, "")
+            placed = place_maps(maps, key, truth, system.predictions.sizes_px, truth.placed)
+            if placed is None:
+                break
+            curves[MEAN_SENSITIVITY].append(_of(mean_sensitivity(placed.cases), weights[:, truth.placed]))
+            area = auc(probabilities[truth.read], truth.positive[truth.read])
+            curves[AUC].append(_of(area, weights[:, truth.read]))
+        else:
+            for name, values in curves.items():
+                found[name][key] = np.stack(values, axis=1)
+    result = []
+    for name, by_finding in found.items():
+        if not by_finding:
+            raise SystemExit(f"no finding has {least} boxed images and a map in each part: lower --least")
+        for key, values in [*by_finding.items(), (MACRO, np.mean(list(by_finding.values()), axis=0))]:
+            law = PowerLaw.of(boxed, values)
+            at = tuple(_interval(values[:, part]) for part in range(len(systems)))
+            count = 0 if key == MACRO else int(truths[key].boxed[truths[key].placed].sum())
+            result.append(Told(key, name, count, at, law.falls_by, law.at(amount)))
+    return result
+
+
+def _of(statistic: Statistic, weights: Numbers) -> Numbers:
+    return np.concatenate([statistic(part) for part in np.array_split(weights, -(-len(weights) // 100))])
+
+
+def _interval(values: Numbers) -> tuple[float, float, float]:
+    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    return float(values[0]), float(low), float(high)
+
+
+def lines(table: Sequence[Told], boxed: NDArray[np.floating], amount: int) -> list[str]:
+    """Return the table in Markdown; the last column is an extrapolation."""
+    measured_at = [f"{each:.0f} boxed" for each in boxed]
+    heads = ["finding (boxed)", "measure", *measured_at, "exponent", f"at {amount:,}, extrapolated"]
+    said = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in table:
+        name = row.finding.replace("_", " ") + (f" ({row.boxed})" if row.boxed else "")
+        cells = [_said(estimate) for estimate in (*row.at, row.exponent, row.extrapolated)]
+        said.append("| " + " | ".join([name, row.measure, *cells]) + " |")
+    return said
+
+
+def _said(estimate: tuple[float, float, float]) -> str:
+    value, low, high = (f"{number:.3f}".replace("0.", ".", 1) for number in estimate)
+    return f"{value} [{low}, {high}]"
+
+
+def drawn(table: Sequence[Told], boxed: NDArray[np.floating], amount: int) -> str:
+    """Return the curves as SVG: what was measured solid, the law beyond it dashed."""
+    curves = []
+    for row in table:
+        if row.measure != MEAN_SENSITIVITY:
+            continue
+        name = row.finding.replace("_", " ")
+        curves.append(Curve(name, boxed, np.array([value for value, *_ in row.at]), points=True, group=row.finding))
+        beyond = np.geomspace(boxed[-1], amount, 30)
+        missed = (1 - row.extrapolated[0]) * (beyond / amount) ** -row.exponent[0]
+        curves.append(Curve(f"{name}, extrapolated", beyond, 1 - missed, dashed=True, group=row.finding))
+    ticks = tuple(float(tick) for tick in (50, 100, 200, 500, 1000, 2000, 5000, 10_000, amount) if tick >= boxed[0])
+    across = Axis("boxed training images", float(boxed[0]), float(amount), ticks, logarithmic=True)
+    return plot("Learning curve", across, Axis(MEAN_SENSITIVITY, 0.0, 1.0, SHARE), curves)
+
+
+if __name__ == "__main__":
+    main()
