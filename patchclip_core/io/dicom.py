@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -24,6 +25,7 @@ from pydicom.uid import (
 from patchclip_core.errors import PatchClipError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.display import DisplayPipeline, Stored, display
 from patchclip_core.io.elements import items, named, number, numbers, read_elements, shown, text
+from patchclip_core.io.encoded import readable_with_pixels
 from patchclip_core.io.frames import FrameLayout, decode_frame, sample_values
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.part10 import START_BYTES, has_prefix
@@ -65,7 +67,7 @@ def read_dicom(path: Path, limits: DecodeLimits, *, as_stated: bool = False) -> 
         layout = _frame_layout(header)
         limits.check_size(layout.rows, layout.columns)
     with _translated("the pixel data cannot be decoded"):
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = pydicom.dcmread(readable_with_pixels(path), force=True)
         element = dataset.get_item("PixelData")
         if element is None:
             raise UnreadableImageError("the file ends before its pixel data, or has none")
@@ -279,11 +281,16 @@ def _padding(dataset: Dataset, layout: FrameLayout) -> tuple[int, int] | None:
 def _pixel_aspect_ratio(dataset: Dataset, remarks: list[str]) -> float:
     """Height over width of a pixel: from the first usable spacing, else Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7).
 
-    A spacing of 0 or less counts as absent, as does a value with other than two parts.
+    A spacing of 0 counts as absent, since devices write it for unknown; another that is none has a remark.
     """
     for keyword in (*_PIXEL_SPACINGS, "PixelAspectRatio"):
         pair = positive_pair(text(dataset, keyword))
         if pair is None:
+            said = shown(dataset, keyword)
+            if said.strip("\\") and numbers(dataset, keyword) != (0.0, 0.0):
+                remarks.append(
+                    f"{dictionary_description(keyword)} says {said!r}, which is not a size. It was not used."
+                )
             continue
         vertical, horizontal = pair
         low, high = _ASPECT_RATIO_RANGE

@@ -2,12 +2,14 @@
 
 pydicom makes objects of some 700 bytes, in some 30 microseconds, of an item that has 8 bytes. The scan follows the
 data set as pydicom 3.0.2 would, without making anything, and counts. What would cost too much is left out by its tag:
-nothing that an image is decided by needs a sequence of thousands of items. Private elements are left out as well.
+nothing that an image is decided by needs a sequence of thousands of items. Private elements are left out as well, and
+a Specific Character Set that is none.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -46,6 +48,9 @@ _ONE_VALUE_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OW", "OV", "UN", "LT
 _NUMBER_VRS: Final = frozenset(
     {"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "US or SS", "US or OW", "US or SS or OW"}
 )
+_CHARACTER_SET: Final = 0x00080005
+_CHARACTER_SET_VRS: Final = frozenset({None, "CS", "UN", "LO", "SH", "ST", "LT", "UC", "UT"})
+_CHARACTER_SETS: Final = re.compile(rb"[ -~]*")
 _NUMBERS_A_PART_BYTES: Final = 64
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -63,11 +68,22 @@ def readable_part(path: Path) -> tuple[BytesIO, str, tuple[int, ...]]:
     """Return what is to be read of a DICOM file, without its pixels and private elements.
 
     The first is a DICOM file as before, with or without preamble and File Meta Information, the second its Transfer
-    Syntax UID ('' where it says none), the third the tags of the elements that are left out because of their cost.
+    Syntax UID ('' where it says none), the third the tags of the elements that are left out.
     Raises `TooMuchToReadError` where the file cannot be read within the limits, or is deflated, and `OSError`.
     """
     with _mapped(path) as data:
-        return _Scan(data).result()
+        scan = _Scan(data)
+        kept = scan.result()
+        return BytesIO(b"".join(kept)), scan.syntax, tuple(scan.left_out)
+
+
+def readable_with_pixels(path: Path) -> BytesIO:
+    """Return what `readable_part` does of a file, and its pixel data; raises like it."""
+    with _mapped(path) as data:
+        scan = _Scan(data)
+        kept = scan.result()
+        with memoryview(data) as view, view[scan.end :] as pixels:
+            return BytesIO(b"".join([*kept, pixels]))
 
 
 def stated_syntax(path: Path) -> str:
@@ -90,11 +106,16 @@ def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
 
 
 class _Scan:
+    """syntax, left_out: as `readable_part` returns them. end: where pixel data or the file ends what was looked at."""
+
     def __init__(self, data: mmap.mmap | bytes) -> None:
+        self.syntax, self.end = "", 0
+        self.left_out: list[int] = []
         self._data = data
         self._size = len(data)
         self._steps = 0
         self._budget = 0
+        self._spoiled = False
         self._order = "<"
         self._set_order("<")
 
@@ -116,21 +137,21 @@ class _Scan:
             position = end
         return position, syntax
 
-    def result(self) -> tuple[BytesIO, str, tuple[int, ...]]:
-        position, syntax = self.file_meta()
+    def result(self) -> list[bytes]:
+        """Follow the file up to its pixel data; return what is to be read of it, piece by piece."""
+        position, self.syntax = self.file_meta()
         kept, kept_bytes, parts = [self._data[:position]], position, self._steps
-        left_out: list[int] = []
-        is_implicit = self._begin_data_set(position, syntax)
+        is_implicit = self._begin_data_set(position, self.syntax)
         while position + 8 <= self._size:
             tag, vr, length, value = self._header(position, is_implicit)
             if tag in _PIXELS or tag == _ITEM_END:
                 break
             before = self._steps
-            end, costs_too_much = self._end(tag, vr, length, value, is_implicit)
+            end, left_out = self._end(tag, vr, length, value, is_implicit)
             if _is_private(tag) or tag >> 16 in {_COMMAND_SET, _FILE_META}:
                 pass  # of no use here, or out of place
-            elif costs_too_much or end - position > MAX_BYTES:
-                left_out.append(tag)
+            elif left_out or end - position > MAX_BYTES:
+                self.left_out.append(tag)
             else:
                 kept.append(self._data[position:end])
                 kept_bytes, parts = kept_bytes + end - position, parts + self._steps - before
@@ -139,7 +160,14 @@ class _Scan:
                     f"more than {MAX_PARTS} elements, items and values or {MAX_BYTES} bytes come before the pixel data"
                 )
             position = end
-        return BytesIO(b"".join(kept)), syntax, tuple(left_out)
+        self.end = position
+        return kept
+
+    def _spoils_text(self, tag: int, vr: str | None, value: int, end: int) -> bool:
+        """Tell whether an element is a Specific Character Set that pydicom fails at before it gives anything out."""
+        if tag != _CHARACTER_SET:
+            return False
+        return vr not in _CHARACTER_SET_VRS or not _CHARACTER_SETS.fullmatch(self._data[value:end].rstrip(b"\0"))
 
     def _begin_data_set(self, position: int, syntax: str) -> bool:
         """Return whether the data set is in Implicit VR, as pydicom decides it; sets the byte order."""
@@ -176,8 +204,9 @@ class _Scan:
         return group << 16 | element, None, length, position + 8
 
     def _end(self, tag: int, vr: str | None, length: int, value: int, is_implicit: bool) -> tuple[int, bool]:
-        """Return where an element of the data set ends, and whether it costs too much."""
+        """Return where an element of the data set ends, and whether it is left out."""
         self._step()
+        self._spoiled = False
         if length != _UNDEFINED:
             end = min(value + length, self._size)
             self._budget = self._steps + MAX_SEQUENCE_PARTS
@@ -185,13 +214,13 @@ class _Scan:
                 self._count_value(tag, vr, value, end, is_implicit, depth=1)
             except _TooMuchInElementError:
                 return end, True
-            return end, False
+            return end, self._spoiled or self._spoils_text(tag, vr, value, end)
         before, self._budget = self._steps, MAX_STEPS
         try:
             end = self._count_undefined(tag, vr, value, self._size, is_implicit, depth=1)
         except _TooMuchInElementError as error:
             raise TooMuchToReadError(f"the element {tag:08X} cannot be followed to its end") from error
-        return end, self._steps - before > MAX_SEQUENCE_PARTS
+        return end, self._spoiled or self._steps - before > MAX_SEQUENCE_PARTS
 
     def _count_value(self, tag: int, vr: str | None, value: int, end: int, is_implicit: bool, depth: int) -> None:
         """Count the parts of a value of defined length, which pydicom decodes by itself."""
@@ -248,6 +277,7 @@ class _Scan:
                 position = self._count_undefined(tag, vr, value, limit, is_implicit, depth + 1)
             else:
                 position = min(value + length, limit)
+                self._spoiled |= self._spoils_text(tag, vr, value, position)
                 self._count_value(tag, vr, value, position, is_implicit, depth + 1)
         return position
 

@@ -15,8 +15,9 @@ from typing import Final
 from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage
 
-from patchclip_core.io.elements import items, number, shown, text
-from patchclip_core.io.vocabulary import CHEST, Heard, View, Vocabulary, load_vocabulary
+from patchclip_core.io.elements import number, shown, text
+from patchclip_core.io.statements import STATEMENT_KEYWORDS, Statement, Statements, statements
+from patchclip_core.io.vocabulary import CHEST, View, Vocabulary, load_vocabulary
 
 RADIOGRAPHY_MODALITIES: Final = frozenset({"CR", "DX", "RG"})
 """Modality (0008,0060), PS3.3 C.7.3.1.1.1: projection radiography of the body. RG is film."""
@@ -38,22 +39,6 @@ _CROSS_SECTIONAL_IMAGE_TYPES: Final = frozenset({"AXIAL", "LOCALIZER", "MPR", "M
 _DIRECTIONS: Final = {"L": (1, 0), "R": (-1, 0), "F": (0, 1), "H": (0, -1)}
 """Where Patient Orientation points to, in an image as it usually hangs: towards right, left, bottom, top."""
 _AXES: Final = {"L": 0, "R": 0, "A": 1, "P": 1, "H": 2, "F": 2}
-_STANDARD_SCHEMES: Final = frozenset({"SCT", "SRT", "SNM3", "99SDM", "DCM", "FMA", "UMLS", "RADLEX", "LN"})
-"""Coding schemes whose codes mean the same everywhere: one of theirs that is not the chest is another part."""
-
-_OF_THE_SERIES: Final = (
-    ("SeriesDescription", "Series Description"),
-    ("ProtocolName", "Protocol Name"),
-    ("AcquisitionDeviceProcessingDescription", "Acquisition Device Processing Description"),
-    ("ImageType", "Image Type"),
-)
-_OF_THE_STUDY: Final = (
-    ("PerformedProcedureStepDescription", "Performed Procedure Step Description"),
-    ("RequestedProcedureDescription", "Requested Procedure Description"),
-    ("StudyDescription", "Study Description"),
-)
-"""Elements that describe in words: what is said of the series counts before what is said of the study."""
-
 
 KEYWORDS: Final = (
     "SOPClassUID",
@@ -64,13 +49,9 @@ KEYWORDS: Final = (
     "NumberOfFrames",
     "SamplesPerPixel",
     "PhotometricInterpretation",
-    "BodyPartExamined",
-    "AnatomicRegionSequence",
-    "ViewPosition",
-    "ViewCodeSequence",
     "PatientOrientation",
     "SpecificCharacterSet",
-    *(keyword for keyword, _ in (*_OF_THE_SERIES, *_OF_THE_STUDY)),
+    *STATEMENT_KEYWORDS,
     *(keyword for keyword, _ in _CROSS_SECTIONAL),
 )
 """The elements that the decision is made by."""
@@ -89,36 +70,13 @@ class Selection:
     projection: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """What one element says. name: the element's. said: its value, as a person may read it."""
-
-    name: str
-    said: str
-    heard: Heard
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """What a header says of part and view, the most binding first.
-
-    view: View Position and view codes. part: Body Part Examined. regions: Anatomic Region. series, study: descriptions.
-    """
-
-    view: tuple[_Statement, ...]
-    part: tuple[_Statement, ...]
-    regions: tuple[_Statement, ...]
-    series: tuple[_Statement, ...]
-    study: tuple[_Statement, ...]
-
-
 def select_frontal_chest(dataset: Dataset, vocabulary: Vocabulary | None = None) -> Selection:
     """Decide on one instance by the elements of `KEYWORDS`; whether its pixels can be decoded is found out later.
 
     vocabulary: what the words in it mean; by default the shipped one. No data set of `elements.read_elements` makes
     this raise.
     """
-    header = _header(dataset, vocabulary or load_vocabulary())
+    header = statements(dataset, vocabulary or load_vocabulary())
     reason = _image(dataset) or _modality(dataset, header) or _body_part(header) or _view(dataset, header)
     if reason is not None:
         return Selection(accepted=False, reason=reason)
@@ -127,76 +85,37 @@ def select_frontal_chest(dataset: Dataset, vocabulary: Vocabulary | None = None)
     return Selection(accepted=True, remarks=tuple(_remarks(dataset, header)), projection=projection)
 
 
-def _header(dataset: Dataset, vocabulary: Vocabulary) -> _Header:
-    return _Header(
-        view=tuple(_view_statements(dataset, vocabulary)),
-        part=tuple(_described(dataset, vocabulary, (("BodyPartExamined", "Body Part Examined"),))),
-        regions=tuple(_regions(dataset, vocabulary)),
-        series=tuple(_described(dataset, vocabulary, _OF_THE_SERIES)),
-        study=tuple(_described(dataset, vocabulary, _OF_THE_STUDY)),
-    )
-
-
-def _view_statements(dataset: Dataset, vocabulary: Vocabulary) -> Iterator[_Statement]:
-    said = shown(dataset, "ViewPosition")
-    if said:
-        yield _Statement("View Position", said, vocabulary.hear(said, in_view=True))
-    for value, _, meaning in _view_codes(dataset):
-        view = vocabulary.view_of_code(value)
-        heard = Heard(views=frozenset({view})) if view else vocabulary.hear(meaning, in_view=True)
-        yield _Statement("View Code", meaning or value, heard)
-
-
-def _regions(dataset: Dataset, vocabulary: Vocabulary) -> Iterator[_Statement]:
-    for value, scheme, meaning in _codes(dataset, "AnatomicRegionSequence"):
-        part = vocabulary.part_of_code(value)
-        heard = Heard(parts=frozenset({part})) if part else vocabulary.hear(meaning)
-        if not heard.parts and scheme in _STANDARD_SCHEMES:
-            heard = Heard(parts=frozenset({meaning or value}))
-        yield _Statement("Anatomic Region", meaning or value, heard)
-
-
-def _described(dataset: Dataset, vocabulary: Vocabulary, elements: Iterable[tuple[str, str]]) -> Iterator[_Statement]:
-    for keyword, name in elements:
-        said = shown(dataset, keyword)
-        if keyword == "ImageType":  # its first two values say how the pixels came about (PS3.3 C.7.6.1.1.2)
-            said = " ".join(said.split("\\")[2:]).strip()
-        heard = vocabulary.hear(said)
-        if heard != Heard():
-            yield _Statement(name, said, heard)
-
-
-def _deciding(names: Callable[[_Statement], object], *levels: tuple[_Statement, ...]) -> tuple[_Statement, ...]:
+def _deciding(names: Callable[[Statement], object], *levels: tuple[Statement, ...]) -> tuple[Statement, ...]:
     """Return the statements of the first level at which one names what is looked for, those that do."""
     found = (tuple(statement for statement in level if names(statement)) for level in levels)
-    return next((statements for statements in found if statements), ())
+    return next((naming for naming in found if naming), ())
 
 
-def _parts_of(statement: _Statement) -> frozenset[str]:
+def _parts_of(statement: Statement) -> frozenset[str]:
     return statement.heard.parts
 
 
-def _views_of(statement: _Statement) -> frozenset[View]:
+def _views_of(statement: Statement) -> frozenset[View]:
     return statement.heard.views
 
 
-def _deciding_the_part(header: _Header) -> tuple[_Statement, ...]:
+def _deciding_the_part(header: Statements) -> tuple[Statement, ...]:
     return _deciding(_parts_of, header.part, header.regions, (*header.view, *header.series), header.study)
 
 
-def _deciding_the_view(header: _Header) -> tuple[_Statement, ...]:
+def _deciding_the_view(header: Statements) -> tuple[Statement, ...]:
     return _deciding(_views_of, header.view, header.part, header.series, header.study)
 
 
-def _all_views(statements: Iterable[_Statement]) -> set[View]:
+def _all_views(statements: Iterable[Statement]) -> set[View]:
     return {view for statement in statements for view in statement.heard.views}
 
 
-def _says_chest(header: _Header) -> bool:
+def _says_chest(header: Statements) -> bool:
     return any(CHEST in statement.heard.parts for statement in _deciding_the_part(header))
 
 
-def _says_frontal(header: _Header) -> bool:
+def _says_frontal(header: Statements) -> bool:
     views = _all_views(_deciding_the_view(header))
     return bool(views) and all(view.is_frontal for view in views)
 
@@ -215,7 +134,7 @@ def _image(dataset: Dataset) -> str | None:
     return None
 
 
-def _modality(dataset: Dataset, header: _Header) -> str | None:
+def _modality(dataset: Dataset, header: Statements) -> str | None:
     modality = shown(dataset, "Modality").upper()
     if modality not in RADIOGRAPHY_MODALITIES | UNSPECIFIC_MODALITIES:
         return f"Modality is {modality}; only radiographs (CR, DX) are analysed"
@@ -235,7 +154,7 @@ def _modality(dataset: Dataset, header: _Header) -> str | None:
     return None
 
 
-def _body_part(header: _Header) -> str | None:
+def _body_part(header: Statements) -> str | None:
     deciding = _deciding_the_part(header)
     if not deciding or any(CHEST in statement.heard.parts for statement in deciding):
         return None
@@ -247,7 +166,7 @@ def _body_part(header: _Header) -> str | None:
     return f"{first.name} {first.said!r} says {', '.join(sorted(first.heard.parts))}, not the chest"
 
 
-def _view(dataset: Dataset, header: _Header) -> str | None:
+def _view(dataset: Dataset, header: Statements) -> str | None:
     explicit = _all_views(header.view)
     others = sorted(view.value for view in explicit if not view.is_frontal)
     if others:
@@ -275,7 +194,7 @@ def _view(dataset: Dataset, header: _Header) -> str | None:
     return None
 
 
-def _remarks(dataset: Dataset, header: _Header) -> Iterator[str]:
+def _remarks(dataset: Dataset, header: Statements) -> Iterator[str]:
     sop_class = text(dataset, "SOPClassUID")
     intent = text(dataset, "PresentationIntentType").upper()
     if sop_class == DigitalXRayImageStorageForProcessing or intent == "FOR PROCESSING":
@@ -287,7 +206,7 @@ def _remarks(dataset: Dataset, header: _Header) -> Iterator[str]:
     yield from _turned(dataset)
 
 
-def _remarks_on_the_part(header: _Header) -> Iterator[str]:
+def _remarks_on_the_part(header: Statements) -> Iterator[str]:
     explicit = _deciding(_parts_of, header.part, header.regions)
     if explicit:
         for other in _deciding(_parts_of, header.series):
@@ -299,12 +218,15 @@ def _remarks_on_the_part(header: _Header) -> Iterator[str]:
                 )
         return
     if _says_chest(header):
-        several = next(
-            (one for one in _deciding_the_part(header) if one in header.study and len(one.heard.parts) > 1), None
+        other = next(
+            (one for one in _deciding_the_part(header) if one in header.study and one.heard.parts - {CHEST}), None
         )
-        if several:  # of a study of several parts any image may be this one
+        if other and CHEST in other.heard.parts:  # of a study of several parts any image may be this one
+            yield f"The body part is unknown: {other.name} {other.said!r} names several. It was analysed as a chest."
+        elif other:
             yield (
-                f"The body part is unknown: {several.name} {several.said!r} names several. It was analysed as a chest."
+                f"The body part is unknown: {other.name} {other.said!r} names another than the chest. "
+                "It was analysed as a chest."
             )
         return
     unknown = next((one for one in (*header.part, *header.regions) if one.heard.unknown), None)
@@ -317,7 +239,7 @@ def _remarks_on_the_part(header: _Header) -> Iterator[str]:
         yield "The body part is unknown: Body Part Examined is missing. It was analysed as a chest."
 
 
-def _remarks_on_the_view(header: _Header) -> Iterator[str]:
+def _remarks_on_the_view(header: Statements) -> Iterator[str]:
     deciding = _deciding_the_view(header)
     views = _all_views(deciding)
     if View.LORDOTIC in views:
@@ -338,7 +260,7 @@ def _remarks_on_the_view(header: _Header) -> Iterator[str]:
                 )
 
 
-def _unknown_view(header: _Header) -> Iterator[str]:
+def _unknown_view(header: Statements) -> Iterator[str]:
     unknown = next((one for one in header.view if one.heard.unknown), None)
     placed = next((one for one in header.view if one.heard.placed), None)
     if unknown:
@@ -384,17 +306,3 @@ def patient_orientation(dataset: Dataset) -> tuple[str, str] | None:
     if len(parts) != 2 or not all(axes) or any(None in each or len(set(each)) < len(each) for each in axes):
         return None
     return (parts[0], parts[1]) if axes[0][0] != axes[1][0] else None
-
-
-def _view_codes(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    yield from _codes(dataset, "ViewCodeSequence")
-    for item in items(dataset, "ViewCodeSequence"):
-        yield from _codes(item, "ViewModifierCodeSequence")
-
-
-def _codes(dataset: Dataset, keyword: str) -> Iterator[tuple[str, str, str]]:
-    """Yield Code Value, scheme and Code Meaning of each item (PS3.3 8.8); an item with a meaning alone counts, too."""
-    for item in items(dataset, keyword):
-        value, meaning = shown(item, "CodeValue"), shown(item, "CodeMeaning")
-        if value or meaning:
-            yield value, text(item, "CodingSchemeDesignator").upper(), meaning

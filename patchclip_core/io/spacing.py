@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import math
+from typing import Final
+
+_SMALLEST: Final = 1e-4
+_LARGEST: Final = 1e4
+"""What sizes of pixels in mm, and parts of an aspect ratio, are between, far beyond what any device writes."""
 
 
 def positive_pair(value: str) -> tuple[float, float] | None:
     """Return the two numbers of an attribute such as Pixel Spacing (0028,0030): of rows, of columns.
 
-    value: as text, a backslash between the two. None where they are not two numbers, or one of them is not finite or
-    not above 0, which says nothing of an image.
+    value: as text, a backslash between the two. None where they are not two numbers, or one of them is 0, below 0 or
+    beyond what a pixel can have, which says nothing of an image.
     """
     try:
         vertical, horizontal = (float(part) for part in value.split("\\"))
     except ValueError:
         return None
-    return (vertical, horizontal) if 0 < vertical < math.inf and 0 < horizontal < math.inf else None
+    usable = _SMALLEST <= vertical <= _LARGEST and _SMALLEST <= horizontal <= _LARGEST
+    return (vertical, horizontal) if usable else None
 
 
 def pixel_spacing_mm(pixel_spacing: str, imager_pixel_spacing: str) -> tuple[float, float] | None:

@@ -29,10 +29,7 @@ class OpacityEverywhere:
     identity: ModelIdentity = UNTRAINED
     trouble: Exception | None = None
     batch_sizes: list[int] = field(default_factory=list)
-
-    @property
-    def finding_keys(self) -> tuple[str, ...]:
-        return tuple(DEFINITIONS)
+    finding_keys: tuple[str, ...] = tuple(DEFINITIONS)
 
     def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
         if self.trouble is not None:

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ MEGABYTE = 1_000_000
 UNDEFINED = 0xFFFFFFFF
 REQUESTS = 0x00400275
 BODY_PART = 0x00180015
+CHARACTER_SET = 0x00080005
 
 
 def element(tag: int, vr: bytes, value: bytes, is_implicit: bool, length: int | None = None) -> bytes:
@@ -148,6 +150,21 @@ def test_what_an_image_has_is_read_with_its_items(tmp_path: Path, is_implicit: b
     assert dataset.StudyInstanceUID == "1.2.3.4"
 
 
+@pytest.mark.parametrize("vr", [b"CS", b"US", b"FD", b"PN", b"AT", b"IS", b"OB", b"UN"])
+@pytest.mark.parametrize("is_defined", [None, True, False])
+def test_a_damaged_character_set_costs_itself_or_its_sequence(
+    tmp_path: Path, vr: bytes, is_defined: bool | None
+) -> None:
+    content = element(CHARACTER_SET, vr, b"\1\0\2", False)
+    if is_defined is not None:
+        content = in_sequence(REQUESTS, item(content), False, is_defined)
+
+    dataset, left_out = read_elements(file_of(tmp_path / "image.dcm", content, False))
+
+    assert left_out == ("(0008,0005)" if is_defined is None else "(0040,0275)",)
+    assert dataset.StudyInstanceUID == "1.2.3.4"
+
+
 def test_a_long_element_is_left_out_and_never_read_into_memory(tmp_path: Path) -> None:
     content = element(0x00420011, b"OB", b"\0" * (MAX_BYTES + 2), False)
     path = file_of(tmp_path / "image.dcm", content, False)
@@ -225,12 +242,12 @@ def test_pydicom_never_makes_more_than_the_scan_has_counted(
     path = file_of(tmp_path_factory.mktemp("mutated") / "image.dcm", b"".join(pieces), is_implicit)
     scan = encoded._Scan(path.read_bytes())
     try:
-        file, _, _ = scan.result()
+        kept = b"".join(scan.result())
     except TooMuchToReadError:
         return
     with tolerant_reading():
         try:
-            made = parts_of(dcmread(file, force=True, stop_before_pixels=True))
+            made = parts_of(dcmread(BytesIO(kept), force=True, stop_before_pixels=True))
         except Exception:  # noqa: BLE001 - pydicom gives up: nothing is kept
             return
 

@@ -21,7 +21,7 @@ from patchclip_core.io.selection import KEYWORDS
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import RejectedError, UnreadableInstanceError
-from patchclip_node.domain.variants import ResultKind, ResultVariant
+from patchclip_node.domain.variants import PictureStyle, ResultKind, ResultVariant
 from patchclip_node.results import encode
 from patchclip_node.services.analyse import Analysed, Rejected, StudyImage, StudyOutcome, analyse_instances
 from patchclip_node.services.receive import ReceiveService
@@ -55,6 +55,9 @@ VRS = tuple(
     "AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()  # noqa: SIM905 - a list of words
 )
 VARIANTS = (ResultVariant(ResultKind.SR), ResultVariant(ResultKind.GSPS))
+ONE_FINDING = OpacityEverywhere(finding_keys=("opacity",))
+SMALL = PictureStyle(longest_side_px=256)
+"""How much a report and a picture hold has nothing to do with headers, and costs most of the time."""
 
 
 def image(**attributes: Any) -> Dataset:
@@ -74,7 +77,7 @@ def analysed(folder: Path, *contents: bytes) -> StudyOutcome:
         path = folder / f"{number}.dcm"
         path.write_bytes(content)
         images.append(StudyImage(path, CR, f"1.2.{number}"))
-    outcome = analyse_instances(images, InThisProcess(), OpacityEverywhere(), result_context(), VARIANTS)
+    outcome = analyse_instances(images, InThisProcess(), ONE_FINDING, result_context(), VARIANTS, SMALL)
     assert all(file.reason for file in outcome.skipped)
     if isinstance(outcome, Analysed):
         assert all(encode(result) for _, result in outcome.results)
@@ -119,12 +122,36 @@ def remarks(outcome: StudyOutcome) -> Iterator[str]:
         ("PixelSpacing", "DS", b"junk"),
         ("PixelSpacing", "DS", b"0.1 "),
         ("PatientOrientation", "OB", b"LF"),
+        ("SpecificCharacterSet", "US", b"\x01\x00"),
+        ("SpecificCharacterSet", "FD", bytes(8)),
+        ("SpecificCharacterSet", "PN", b"ISO_IR 192"),
+        ("SpecificCharacterSet", "CS", b"\x01\x00\x02\x00"),
     ],
 )
 def test_a_damaged_element_costs_itself_and_is_named(tmp_path: Path, keyword: str, vr: str, value: bytes) -> None:
     outcome = analysed(tmp_path, with_raw_element(image(), keyword, vr, value))
 
     assert any("Damaged elements of the header were left out" in remark for remark in remarks(outcome))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "name"),
+    [
+        ("PixelSpacing", b"nan\\nan ", "Pixel Spacing"),
+        ("PixelSpacing", b"1e999\\1 ", "Pixel Spacing"),
+        ("PixelSpacing", b"-1\\-1 ", "Pixel Spacing"),
+        ("PixelSpacing", b"1e-30\\1e-30 ", "Pixel Spacing"),
+        ("ImagerPixelSpacing", b"1e30\\1e30 ", "Imager Pixel Spacing"),
+        ("NominalScannedPixelSpacing", b"0\\1 ", "Nominal Scanned Pixel Spacing"),
+    ],
+)
+def test_a_spacing_that_is_none_is_not_used_and_named(tmp_path: Path, keyword: str, value: bytes, name: str) -> None:
+    source = image()
+    del source.PixelSpacing, source.ImagerPixelSpacing
+
+    outcome = analysed(tmp_path, with_raw_element(source, keyword, "DS", value))
+
+    assert any(remark.startswith(f"{name} says '") and "not a size" in remark for remark in remarks(outcome))
 
 
 @pytest.mark.parametrize(
