@@ -132,12 +132,12 @@ class Heard:
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     part: str | None = None
-    view: View | None = None
+    views: frozenset[View] = frozenset()
     placed: bool = False
 
     def and_of(self, other: _Meaning) -> _Meaning:
         """Return the meaning of a phrase that is listed twice: THORAX FACE is the chest and a frontal view."""
-        return _Meaning(other.part or self.part, other.view or self.view, self.placed or other.placed)
+        return _Meaning(other.part or self.part, self.views | other.views, self.placed or other.placed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Vocabulary:
     def view_of_code(self, value: str) -> View | None:
         """Return the view that a Code Value stands for, None where it is in no list."""
         meaning = self.codes.get(value)
-        return meaning.view if meaning else None
+        return next(iter(meaning.views), None) if meaning else None
 
     def best(self, tokens: Sequence[str], *, in_view: bool) -> _Pattern | None:
         """Return the phrase that knows most of what the tokens begin with."""
@@ -215,7 +215,7 @@ def _hear(vocabulary: Vocabulary, folded: str, in_view: bool) -> Heard:
             start += len(pattern.tokens)
     return Heard(
         parts=frozenset(meaning.part for meaning in meanings if meaning.part),
-        views=frozenset(meaning.view for meaning in meanings if meaning.view),
+        views=frozenset(view for meaning in meanings for view in meaning.views),
         placed=any(meaning.placed for meaning in meanings),
         unknown=unknown,
     )
@@ -249,7 +249,7 @@ def load_vocabulary(of_site: Path | None = None) -> Vocabulary:
 
 def _entries(file: VocabularyFile) -> Iterator[tuple[_Meaning, Words]]:
     yield from ((_Meaning(part=part), words) for part, groups in file.body_parts.items() for words in groups)
-    yield from ((_Meaning(view=view), words) for view, groups in file.views.items() for words in groups)
+    yield from ((_Meaning(views=frozenset({view})), words) for view, groups in file.views.items() for words in groups)
     yield from ((_Meaning(placed=True), words) for words in file.placement)
     yield from ((_Meaning(), words) for words in file.nothing)
 

@@ -49,6 +49,14 @@ def code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
     return item
 
 
+def order(**attributes: str) -> Dataset:
+    """An item of Request Attributes Sequence."""
+    item = Dataset()
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
+    return item
+
+
 def write_header(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEndian, *, bare: bool = False) -> Path:
     """Write a data set as a DICOM file, or bare: without preamble and File Meta Information."""
     if bare:

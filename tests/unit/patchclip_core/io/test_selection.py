@@ -11,7 +11,7 @@ from patchclip_core.io.vocabulary import load_vocabulary
 from patchclip_node.dicom.headers import read_dataset
 from patchclip_node.dicom.select import select
 from patchclip_trainer.data.adapters import dicom as trainer
-from tests.support.headers import chest_image, code, with_raw_element, write_header
+from tests.support.headers import chest_image, code, order, with_raw_element, write_header
 
 DX_RAW, SC = "1.2.840.10008.5.1.4.1.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7"
 
@@ -104,6 +104,17 @@ def test_the_direction_of_the_rays_is_known_where_a_header_says_it(attributes: d
         ({"StudyDescription": "Thorax", "SeriesDescription": "Schulter rechts"}, "shoulder"),
         ({"BodyPartExamined": "XQZT", "SeriesDescription": "Hombro"}, "shoulder"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "HAND"]}, "hand"),
+        ({"SeriesDescription": "MAIN D F+P"}, "hand"),
+        ({"SeriesDescription": "Staw kolanowy AP"}, "leg"),
+        ({"SeriesDescription": "Rippenthorax re."}, "ribs"),
+        ({"SeriesDescription": "Поясничный отдел", "SpecificCharacterSet": "ISO_IR 192"}, "spine"),
+        ({"SeriesDescription": "颅骨正侧位", "SpecificCharacterSet": "ISO_IR 192"}, "head"),
+        ({"SeriesDescription": "IVU 15 min"}, "abdomen"),
+        ({"ProcedureCodeSequence": [code("X1", "XR Hand 2 views", "99HOSPITAL")]}, "hand"),
+        ({"PerformedProtocolCodeSequence": [code("X1", "Schädel p.a.", "99HOSPITAL")]}, "head"),
+        ({"PrimaryAnatomicStructureSequence": [code("85562004", "Hand")]}, "hand"),
+        ({"RequestAttributesSequence": [order(ScheduledProcedureStepDescription="Foot AP")]}, "foot"),
+        ({"RequestAttributesSequence": [order(RequestedProcedureDescription="RX BACINO")]}, "hip and pelvis"),
     ],
 )
 def test_another_body_part_in_a_description_alone_rejects(attributes: dict[str, Any], part: str) -> None:
@@ -133,6 +144,13 @@ def test_another_body_part_in_a_description_alone_rejects(attributes: dict[str, 
         {"BodyPartExamined": "XQZT", "ProtocolName": "Bettthorax"},
         {"BodyPartExamined": None, "AnatomicRegionSequence": [code("L1", "Brustkorb", "99HOSPITAL")]},
         {"BodyPartExamined": None, "AnatomicRegionSequence": [code("416550000", "Chest and Abdomen")]},
+        {"BodyPartExamined": "плућа", "SpecificCharacterSet": "ISO_IR 192"},
+        {"BodyPartExamined": "Гръден кош", "SpecificCharacterSet": "ISO_IR 192"},
+        {"BodyPartExamined": None, "SeriesDescription": "เอกซเรย์ทรวงอก", "SpecificCharacterSet": "ISO_IR 192"},
+        {"BodyPartExamined": None, "StudyDescription": "胸部正侧位", "SpecificCharacterSet": "ISO_IR 192"},
+        {"BodyPartExamined": None, "StudyDescription": "Thorax F+P"},
+        {"BodyPartExamined": None, "SeriesDescription": "CHEST PORT RIGHT SIDE"},
+        {"BodyPartExamined": None, "RequestAttributesSequence": [order(RequestedProcedureDescription="XR CHEST")]},
     ],
 )
 def test_the_chest_in_the_words_of_a_site_is_analysed_without_a_remark(attributes: dict[str, Any]) -> None:
@@ -158,6 +176,12 @@ def test_the_chest_in_the_words_of_a_site_is_analysed_without_a_remark(attribute
         ({"ViewPosition": None, "StudyDescription": "RX torace latero-laterale"}, "lateral"),
         ({"ViewPosition": None, "ProtocolName": "Chest AP left lateral decubitus"}, "decubitus"),
         ({"ViewPosition": None, "ViewCodeSequence": [code("Q9", "Profilo", "99HOSPITAL")]}, "lateral"),
+        ({"ViewPosition": "XTLAT"}, "lateral"),
+        ({"ViewPosition": "dextro-sinistral"}, "lateral"),
+        ({"ViewPosition": "БОК", "SpecificCharacterSet": "ISO_IR 192"}, "lateral"),
+        ({"ViewPosition": None, "SeriesDescription": "Thorax ML"}, "lateral"),
+        ({"ViewPosition": None, "SeriesDescription": "Toraks yan"}, "lateral"),
+        ({"ViewPosition": None, "PerformedProtocolCodeSequence": [code("T2", "Thorax seitlich", "99H")]}, "lateral"),
         ({"ViewPosition": None, "ViewCodeSequence": [code("399135007", "left anterior oblique")]}, "oblique"),
     ],
 )
@@ -181,6 +205,8 @@ def test_another_view_in_the_words_of_a_site_is_rejected(attributes: dict[str, A
         ("AP décubitus dorsal", "AP"),
         ("Antero-posteriore", "AP"),
         ("FACE", ""),
+        ("ANTERIOR", ""),
+        ("PAE", "PA"),
     ],
 )
 def test_a_frontal_view_in_the_words_of_a_site_is_analysed_without_a_remark(view: str, projection: str) -> None:
@@ -200,6 +226,10 @@ def test_a_frontal_view_in_the_words_of_a_site_is_analysed_without_a_remark(view
         (
             {"BodyPartExamined": None, "StudyDescription": "Trauma: chest, pelvis, C-spine"},
             "The body part is unknown: Study Description 'Trauma: chest, pelvis, C-spine' names several.",
+        ),
+        (
+            {"BodyPartExamined": None, "StudyDescription": "Chest", "ProcedureCodeSequence": [code("1", "Hand", "L")]},
+            "The body part is unknown: Procedure Code 'Hand' names another than the chest.",
         ),
         ({"BodyPartExamined": "UNKNOWN"}, "The body part is unknown: Body Part Examined is missing."),
         ({"ViewPosition": "LORDOTIC"}, "The view is lordotic: "),
