@@ -218,16 +218,7 @@ def _remarks_on_the_part(header: Statements) -> Iterator[str]:
                 )
         return
     if _says_chest(header):
-        other = next(
-            (one for one in _deciding_the_part(header) if one in header.study and one.heard.parts - {CHEST}), None
-        )
-        if other and CHEST in other.heard.parts:  # of a study of several parts any image may be this one
-            yield f"The body part is unknown: {other.name} {other.said!r} names several. It was analysed as a chest."
-        elif other:
-            yield (
-                f"The body part is unknown: {other.name} {other.said!r} names another than the chest. "
-                "It was analysed as a chest."
-            )
+        yield from _remarks_on_several_parts(header)
         return
     unknown = next((one for one in (*header.part, *header.regions) if one.heard.unknown), None)
     if unknown:
@@ -237,6 +228,15 @@ def _remarks_on_the_part(header: Statements) -> Iterator[str]:
         )
     else:
         yield "The body part is unknown: Body Part Examined is missing. It was analysed as a chest."
+
+
+def _remarks_on_several_parts(header: Statements) -> Iterator[str]:
+    """Of a study of several parts, one of which is the chest, any image may show another."""
+    for one in _deciding_the_part(header):
+        if one in header.study and one.heard.parts - {CHEST}:
+            named = "names several" if CHEST in one.heard.parts else "names another than the chest"
+            yield f"The body part is unknown: {one.name} {one.said!r} {named}. It was analysed as a chest."
+            return
 
 
 def _remarks_on_the_view(header: Statements) -> Iterator[str]:

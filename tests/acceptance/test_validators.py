@@ -27,11 +27,13 @@ from tests.support.objects import object_of
 from tests.support.synthetic import (
     CR,
     DX,
+    MISSES_MANY,
     SC,
     TRAINED,
     UNTRAINED,
     analysed,
     analysed_source,
+    not_seen,
     result_context,
     source_image,
     with_overlay,
@@ -151,6 +153,25 @@ def _broken_source() -> Dataset:
 
 for _name, _source in (("hardly an attribute", _bare_source()), ("values that break their VR", _broken_source())):
     STUDIES[_name] = ([_of(_source, PLACE, UNTRAINED, select(_source).remarks)], [], 1)
+
+
+def _of_a_model_that_misses(present: Mapping[str, Sequence[tuple[int, int, int, int]]]) -> AnalysedImage:
+    """Whatever is not present was not seen: with a sensitivity, without one, or since another could explain it."""
+    image = _of(source_image(), present)
+    missed = (
+        not_seen("pleural_effusion", MISSES_MANY, ("nodule_mass",)),
+        not_seen("edema", MISSES_MANY),
+        not_seen("pneumothorax"),
+    )
+    others = {finding.key: finding for finding in missed}
+    items = tuple(
+        finding if finding.key in present else others.get(finding.key, finding) for finding in image.findings.items
+    )
+    return replace(image, findings=replace(image.findings, items=items))
+
+
+STUDIES["not seen, beside a finding"] = ([_of_a_model_that_misses(PLACE)], [], 1)
+STUDIES["not seen, and nothing present"] = ([_of_a_model_that_misses({})], [], 1)
 
 
 CHARACTER_SETS: dict[str, tuple[str | list[str] | None, str]] = {
