@@ -58,6 +58,14 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     console().print(table)
 
 
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a configuration, by which an editor completes keys and marks wrong ones."""
+    from patchclip_node.settings.schema import settings_schema
+
+    print_json(settings_schema())
+
+
 def effective_settings(
     settings: NodeSettings, file_values: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Iterator[tuple[str, Any, str]]:

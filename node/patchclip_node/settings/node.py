@@ -61,7 +61,9 @@ class NodeSettings(BaseSettings):
     ae_title: AeTitle = "PATCHCLIP"
     """This node's AE title."""
     host: str = "0.0.0.0"  # noqa: S104 - a DICOM node listens on the hospital's network
+    """Address that the receiver listens on."""
     port: Port = 11112
+    """The receiver's port; 104 and 11112 are DICOM's own."""
     tls: TlsSettings | None = None
     """The port speaks TLS, and both sides show certificates; None: plain DICOM."""
     allowed_networks: tuple[Network, ...] = ()
@@ -81,6 +83,7 @@ class NodeSettings(BaseSettings):
     model: str = "demo"
     """A checkpoint folder, or the name of one that the package ships."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What the model runs on; auto: a GPU where there is one."""
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
     findings_file: Path | None = None
@@ -100,13 +103,19 @@ class NodeSettings(BaseSettings):
     profiles: tuple[ProfileSettings, ...] = ()
     """Own result profiles, beside or instead of the shipped ones."""
     destinations: tuple[DestinationSettings, ...] = ()
+    """Where results go; empty: they stay in the spool."""
     renamed_destinations: Mapping[str, str] = {}
     """Former name of a destination -> its present one, which gets what still waits under the former."""
     web: WebSettings = WebSettings()
+    """Status pages, health and metrics."""
     limits: LimitSettings = LimitSettings()
+    """What peers may take at most."""
     retry: RetrySettings = RetrySettings()
+    """How often, and for how long, what failed is tried again."""
     retention: RetentionSettings = RetentionSettings()
+    """How long studies are kept."""
     log: LogSettings = LogSettings()
+    """What the log looks like."""
 
     @field_validator("destinations", "profiles")
     @classmethod

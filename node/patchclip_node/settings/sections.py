@@ -49,7 +49,9 @@ class ProfileSettings(Section):
     """What a kind of destination gets: the objects that its viewers show."""
 
     name: Annotated[str, StringConstraints(pattern=_NAME)]
+    """What destinations call it."""
     objects: tuple[ResultKind, ...]
+    """Which kinds of objects are sent."""
     geometry: PlaneGeometry = PlaneGeometry.IDENTITY
     """What segmentations say of their plane."""
     drawing: Drawing = Drawing.CONTOUR
@@ -133,10 +135,15 @@ class DestinationTlsSettings(Section):
     """TLS to a destination. What is not said is as under the node's own `tls`."""
 
     certificate: Path | None = None
+    """The node's certificate for this destination, in PEM; none: that of `tls`."""
     key: Path | None = None
+    """Its private key; none: that of `tls`."""
     ca: Path | None = None
+    """Authorities that the destination's certificate may come from; none: those of `tls`."""
     crl: Path | None = None
+    """Revoked certificates; none: those of `tls`, unless `ca` is another."""
     profile: TlsProfile | None = None
+    """PS3.15 B.12 (bcp195) or B.13 (strict); none: that of `tls`."""
     peer: str | None = None
     """The name in its certificate, or the SHA-256 fingerprint of it; None: its host."""
 
@@ -158,8 +165,11 @@ class DestinationSettings(Section):
     name: Annotated[str, StringConstraints(pattern=_NAME)]
     """Name in logs and status pages; also what the ledger remembers, see `renamed_destinations`."""
     ae_title: AeTitle
+    """Its AE title."""
     host: str
+    """Its address or name."""
     port: Port
+    """Its port."""
     profile: str = STANDARD_PROFILE
     """Name of the result profile: which objects this destination gets, and how."""
     objects: tuple[ResultKind, ...] | None = None
@@ -174,6 +184,7 @@ class KnownCallerSettings(Section):
     """A sender that places are kept for."""
 
     ae_title: AeTitle
+    """Its AE title."""
     address: str
     """IP address that it connects from; AE titles can be claimed by anybody."""
     port: Port | None = None
@@ -191,7 +202,9 @@ class WebSettings(Section):
     """The status pages. They show patient names: without accounts they are served on loopback alone."""
 
     host: str = "127.0.0.1"
+    """Address that the pages listen on."""
     port: Port = 8042
+    """Their port."""
     allowed_hosts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$")], ...] = ()
     """Names of the pages besides localhost, `host` and this machine's name: those of a proxy, or an alias."""
     behind_tls: bool = False
@@ -219,6 +232,7 @@ class LimitSettings(Section):
     """What is too much."""
 
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Associations at the same time, of all callers together."""
     max_associations_per_address: Annotated[int, Field(ge=1, le=1000)] = 10
     """Of one known caller, and of all others at one address."""
     associations_kept_for_known: Annotated[int, Field(ge=0, le=1000)] = 5
@@ -230,6 +244,7 @@ class LimitSettings(Section):
     max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     """Rows x Columns above this are not decoded."""
     decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """An image whose decoding takes longer is not analysed."""
     decode_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 4 * 1024**3
     """Address space of the decoding process."""
     analysis_timeout_s: Annotated[float, Field(gt=0)] = 600.0
@@ -242,12 +257,15 @@ class RetrySettings(Section):
     """How often, how long and when to try again: the n-th wait is backoff_s * 2**(n-1), at most backoff_max_s."""
 
     analysis_attempts: Annotated[int, Field(ge=1)] = 5
+    """How often a study is analysed before it counts as failed."""
     commit_within_s: Annotated[float, Field(gt=0)] = 3600.0
     """Where a destination has `confirm: commitment`: what it has not committed to for this long is sent again."""
     deliver_for_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0
     """A result that a destination did not take for this long has failed there."""
     backoff_s: Annotated[float, Field(gt=0)] = 5.0
+    """Wait after the first failure; each further one doubles it."""
     backoff_max_s: Annotated[float, Field(gt=0)] = 3600.0
+    """Longest wait between two tries."""
 
 
 Days = Annotated[float, Field(gt=0)]
@@ -266,4 +284,6 @@ class LogSettings(Section):
     """Logs go to standard error, one event a line."""
 
     format: Literal["console", "json"] = "console"
+    """console: for people; json: a line for programs."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is less important than this is not logged."""

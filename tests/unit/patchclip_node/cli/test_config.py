@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from patchclip_node.settings import NodeSettings
 from tests.unit.patchclip_node.cli.conftest import Command
 
 
@@ -27,8 +29,8 @@ def test_every_mistake_is_named_by_its_key(command: Command, tmp_path: Path) -> 
     ended = command("config", "check", "--config", config)
 
     assert ended.status == 2
-    assert "  port: " in ended.err
-    assert "  web.prot: " in ended.err
+    assert "  line 1: port: " in ended.err
+    assert "  line 2: web.prot: " in ended.err
 
 
 def test_a_findings_file_with_a_mistake_is_found(command: Command, tmp_path: Path) -> None:
@@ -78,3 +80,10 @@ def test_the_table_never_shows_a_password(command: Command, tmp_path: Path) -> N
 
     assert "hunter2" not in shown
     assert "postgresql://node:***@db/node" in shown
+
+
+def test_the_schema_is_json_that_names_each_setting(command: Command) -> None:
+    ended = command("config", "schema")
+
+    assert ended.status == 0
+    assert json.loads(ended.out)["properties"].keys() == NodeSettings.model_fields.keys()
