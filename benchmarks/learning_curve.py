@@ -123,7 +123,7 @@ def measured(folder: Path, data: Path, source: str) -> Measured:
     """Read what was predicted out of fold of these images."""
     if read_out_of_fold(folder) is None:
         raise SystemExit(f"{folder} holds no predictions out of fold: name others, or remove it to make them again")
-    return open_predictions(MeasureSettings(folder, Part("train", sources=(source,)), data))[0]
+    return open_predictions(MeasureSettings(folder, Part("train", source=source), data))[0]
 
 
 def told(systems: Sequence[Measured], boxed: NDArray[np.floating], least: int, amount: int) -> list[Told]:
