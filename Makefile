@@ -21,8 +21,13 @@ $(BIN)/.installed: pyproject.toml requirements.lock tools/bootstrap.sh
 
 venv: $(BIN)/.installed ## make the environment in .venv from the lock file
 
-viewers: venv ## fetch the web viewers that the acceptance tests look at results with (52 MB, needs npm)
+viewers: venv $(VENV)/share/openid-provider/.installed ## fetch the web viewers and the OpenID provider of the tests (54 MB, needs npm)
 	@$(BIN)/python tools/viewers.py
+
+# npm's lock file has the digest of each package of the OpenID provider; no script of theirs is run. It needs Node.js 18.
+$(VENV)/share/openid-provider/.installed: tests/peers/openid_provider/package-lock.json | venv
+	@mkdir -p $(@D) && cp tests/peers/openid_provider/package.json tests/peers/openid_provider/package-lock.json $(@D)
+	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund && touch .installed
 
 demo: venv ## send the sample studies through the whole node; results in out/demo
 	@$(BIN)/patchclip-node demo --out $(OUT) $(if $(STUDIES),--studies $(STUDIES))

@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("same every time")
 random, and far more where a test says so (`make mutations`)."""
 
 VIEWERS = f"{sys.prefix}/share/viewers"
+OPENID_PROVIDER = f"{sys.prefix}/share/openid-provider"
 
 PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     "cc": (("cc",), "apt-get install gcc libc6-dev"),
@@ -37,6 +38,10 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     "ohif": (
         ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", f"{VIEWERS}/@ohif/app/dist/index.html"),
         "apt-get install orthanc-dicomweb; make viewers",
+    ),
+    "oidc-provider": (
+        ("node", f"{OPENID_PROVIDER}/node_modules/oidc-provider/package.json"),
+        "apt-get install npm; make viewers",
     ),
     "nginx": (("nginx|/usr/sbin/nginx", "curl"), "apt-get install nginx-light curl"),
     "dwv": ((f"{VIEWERS}/dwv/dist/dwv.min.js",), "make viewers"),

@@ -72,9 +72,9 @@ def make_old(node: Node, page: Page) -> None:
     (token,) = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == COOKIE]
     with node.ledger() as ledger:
         key = hashlib.sha256(token.encode()).hexdigest()
-        session = ledger.accounts.session(key)
+        session = ledger.sessions.find(key)
         assert session is not None
-        ledger.accounts.seen(key, session.seen_at - timedelta(days=1))
+        ledger.sessions.seen(key, session.seen_at - timedelta(days=1))
 
 
 def test_a_viewer_sees_a_study_may_change_none_and_is_out_after_a_while(node: Node, browser: Browser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from patchclip_node.adapters.client_secret import read_secret
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.accounts import Accounts
 from patchclip_node.settings import NodeSettings
@@ -13,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 def refuse_open_pages(settings: NodeSettings, accounts: Accounts) -> None:
     """Raise `ConfigurationError` where others could reach pages that ask for no login; log it where they cannot."""
-    if accounts.any():
+    if settings.web.openid is not None or accounts.any():
         return
     if not settings.web.is_local:
         raise ConfigurationError(
@@ -21,3 +22,10 @@ def refuse_open_pages(settings: NodeSettings, accounts: Accounts) -> None:
             "an account with `patchclip-node users add NAME --role administrator`, or keep web.host on 127.0.0.1"
         )
     log.warning("pages_without_login", why="there is no account; whoever is on this machine sees the pages")
+
+
+def refuse_open_secret(settings: NodeSettings) -> None:
+    """Raise `ConfigurationError` where the secret of the pages' OpenID client cannot be read, or others can read it."""
+    openid = settings.web.openid
+    if openid is not None and openid.client_secret_file is not None:
+        read_secret(openid.client_secret_file)

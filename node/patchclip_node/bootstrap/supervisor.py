@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.access import refuse_open_pages
+from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.common import open_ledger
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.settings import NodeSettings
@@ -105,6 +105,7 @@ def run(settings: NodeSettings, config_path: Path | None) -> None:
     The children read the same configuration file and environment. They end with this process however it ends.
     """
     logging.configure(settings.log, "serve")
+    refuse_open_secret(settings)
     _look_at_access(settings)
     supervise([Child(name, _command(name, config_path)) for name in COMMANDS], stop_on_signals())
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import uvicorn
 from starlette.applications import Starlette
 
+from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap import logging
-from patchclip_node.bootstrap.access import refuse_open_pages
+from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.login import LoginDesk
-from patchclip_node.settings import NodeSettings
+from patchclip_node.settings import NodeSettings, WebSettings
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES, HeaderTimeoutProtocol
@@ -30,14 +31,26 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
-        access=Access(
-            LoginDesk(ledger.accounts, clock, settings.web.session_policy),
-            ledger.accounts,
-            ledger.requeueing,
-            settings.web.behind_tls,
-        ),
-        hosts=AllowedHosts.of_node(settings.web.host, settings.web.allowed_hosts),
+        access=_access(settings.web, ledger, clock),
+        hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,
+    )
+
+
+def _access(web: WebSettings, ledger: SqlLedger, clock: Clock) -> Access:
+    provider = None
+    if web.openid is not None:
+        from patchclip_node.adapters.openid import OpenIdProvider  # noqa: PLC0415 - a second that others need not spend
+
+        provider = OpenIdProvider(web.openid.registration, SystemClock())
+    return Access(
+        LoginDesk(ledger.accounts, ledger.sessions, clock, web.session_policy, provider),
+        ledger.accounts,
+        ledger.sessions,
+        ledger.requeueing,
+        secure_cookie=web.behind_tls,
+        provider_label=None if web.openid is None else web.openid.label,
+        pages_url="" if web.openid is None else web.openid.pages_url,
     )
 
 
@@ -48,6 +61,7 @@ def run(settings: NodeSettings) -> None:
     ledger = open_ledger(settings)
     try:
         refuse_open_pages(settings, ledger.accounts)
+        refuse_open_secret(settings)
         uvicorn.run(
             build_web(settings, ledger, open_spool(settings), open_clock(ledger)),
             host=settings.web.host,

@@ -17,6 +17,7 @@ from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.cli.addresses import bind_advice, health_of, reachable, why_not_bindable
 from patchclip_node.cli.check_result import Check, CheckResult, Status
+from patchclip_node.cli.openid_checks import openid, sealed_accounts
 from patchclip_node.cli.tls_checks import judged, security_to_itself, tls
 from patchclip_node.domain.commitment import OwedReport
 from patchclip_node.domain.confirmation import Confirmation
@@ -111,7 +112,7 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
     database = SqlLedger(settings.effective_ledger_url)
     try:
         counts, waiting = database.workload.counts(), database.workload.waiting_by_destination()
-        owed = database.owed_reports.owed()
+        owed, accounts = database.owed_reports.owed(), database.accounts.all()
     finally:
         database.close()
     studies = sum(counts.studies_by_state.values())
@@ -126,6 +127,7 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         advice = "mend the patient on the destination or at the source, then `studies requeue UID`"
         yield CheckResult("patient conflicts", Status.WARN, detail, advice)
     yield from _untold_reports(owed)
+    yield from sealed_accounts(settings, accounts)
 
 
 def _untold_reports(owed: Sequence[OwedReport]) -> Iterator[CheckResult]:
@@ -356,4 +358,5 @@ ALL_CHECKS: tuple[Check, ...] = (
     destinations,
     dicom_port,
     web_port,
+    openid,
 )

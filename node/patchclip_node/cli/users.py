@@ -1,10 +1,11 @@
-"""`users add | list | disable | password`: who may log in to the pages."""
+"""`users add | break-glass | list | disable | password`: who may log in to the pages."""
 
 from __future__ import annotations
 
 import getpass
+import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.table import Table
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Say who may log in to the status pages, and as what."
 )
 
+_PersonsRole = Literal["viewer", "operator", "administrator"]
 _NAME = r"[a-z0-9][a-z0-9._@-]{0,63}"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.", show_default=False)]
@@ -35,22 +37,19 @@ StdinOption = Annotated[
 @app.command()
 def add(
     name: NameArgument,
-    role: Annotated[Role, typer.Option("--role", "-r", help="What the person may do.")],
+    role: Annotated[_PersonsRole, typer.Option("--role", "-r", help="What the person may do.")],
     config: ConfigOption = None,
     password_stdin: StdinOption = False,
 ) -> None:
     """Make an account. The first one closes the pages to whoever does not log in."""
-    import re
-
     from patchclip_node.bootstrap.common import open_clock, open_ledger
     from patchclip_node.services.passwords import hashed
 
-    if not re.fullmatch(_NAME, name):
-        raise typer.BadParameter("a name has up to 64 of a-z, 0-9 and . _ @ -, and begins with a letter or a digit")
+    _refuse_bad_name(name)
     ledger = open_ledger(read_settings(config))
     try:
         password_hash = hashed(_new_password(name, from_stdin=password_stdin))
-        account = Account(name, role, password_hash, open_clock(ledger).now())
+        account = Account(name, Role(role), password_hash, open_clock(ledger).now())
         if not ledger.accounts.add(account):
             complain(
                 f"there is an account {name!r} already; `patchclip-node users password {name}` changes its password"
@@ -59,6 +58,32 @@ def add(
     finally:
         ledger.close()
     typer.echo(f"{name} may log in as {role}")
+
+
+@app.command("break-glass")
+def break_glass(name: NameArgument, config: ConfigOption = None) -> None:
+    """Make an emergency account with a new code, or give the one of this name another code. Prints the code, once.
+
+    Put it into a sealed envelope where those on duty find it. It works while the OpenID provider is out of reach, and
+    where local accounts are switched off. Whoever logs in with it has to give a reason for emergency access, which is
+    recorded. It is good for 24 hours after its first use: then give this command again.
+    """
+    from patchclip_node.bootstrap.common import open_clock, open_ledger
+    from patchclip_node.services.passwords import hashed, new_code
+
+    _refuse_bad_name(name)
+    ledger = open_ledger(read_settings(config))
+    try:
+        present = ledger.accounts.find(name)
+        if present is not None and present.role is not Role.SEALED:
+            complain(f"{name!r} is an account of a person, with the role {present.role}: take another name")
+            raise typer.Exit(EXIT_FAILURE)
+        code = new_code()
+        ledger.accounts.seal(Account(name, Role.SEALED, hashed(code), open_clock(ledger).now()))
+    finally:
+        ledger.close()
+    typer.echo(f"name: {name}\ncode: {code}")
+    typer.echo("This is shown once. Seal it in an envelope, and note where that lies.", err=True)
 
 
 @app.command("list")
@@ -76,8 +101,7 @@ def list_users(config: ConfigOption = None, as_json: JsonOption = False) -> None
     for column in ("name", "role", "made (UTC)", "state"):
         table.add_column(column)
     for account in accounts:
-        state = "disabled" if account.disabled else "may log in"
-        table.add_row(Text(account.name), account.role.value, _moment(account.created_at), state)
+        table.add_row(Text(account.name), account.role.value, _moment(account.created_at), _state(account))
     console().print(table)
 
 
@@ -97,10 +121,21 @@ def password(name: NameArgument, config: ConfigOption = None, password_stdin: St
     from patchclip_node.services.passwords import hashed
 
     with existing_ledger(read_settings(config)) as ledger:
-        if ledger.accounts.find(name) is None:
+        account = ledger.accounts.find(name)
+        if account is None:
             _complain_unknown(name)
+        if account.role is Role.SEALED:
+            complain(
+                f"{name!r} is an emergency account: `patchclip-node users break-glass {name}` gives it another code"
+            )
+            raise typer.Exit(EXIT_FAILURE)
         ledger.accounts.set_password(name, hashed(_new_password(name, from_stdin=password_stdin)))
     typer.echo(f"{name} has another password, and its sessions have ended")
+
+
+def _refuse_bad_name(name: str) -> None:
+    if not re.fullmatch(_NAME, name):
+        raise typer.BadParameter("a name has up to 64 of a-z, 0-9 and . _ @ -, and begins with a letter or a digit")
 
 
 def _new_password(name: str, *, from_stdin: bool) -> str:
@@ -119,7 +154,7 @@ def _new_password(name: str, *, from_stdin: bool) -> str:
     return given
 
 
-def _complain_unknown(name: str) -> None:
+def _complain_unknown(name: str) -> NoReturn:
     complain(f"there is no account {name!r}; `patchclip-node users list` shows what there is")
     raise typer.Exit(EXIT_FAILURE)
 
@@ -130,7 +165,16 @@ def _values(account: Account) -> dict[str, object]:
         "role": account.role.value,
         "created_at": account.created_at,
         "disabled": account.disabled,
+        "opened_at": account.opened_at,
     }
+
+
+def _state(account: Account) -> str:
+    if account.disabled:
+        return "disabled"
+    if account.role is Role.SEALED:
+        return f"seal opened {_moment(account.opened_at)}" if account.opened_at else "sealed"
+    return "may log in"
 
 
 def _moment(value: datetime) -> str:

@@ -27,6 +27,10 @@ class PeerError(RetryableError):
     """A DICOM peer could not be reached, refused, or answered with a failure."""
 
 
+class ProviderUnavailableError(RetryableError):
+    """The OpenID provider could not be reached, or its answer cannot be used."""
+
+
 class RejectedError(NodeError):
     """The input is not something this node analyses; the text is the reason that the study keeps."""
 
@@ -66,6 +70,6 @@ class ConfigurationError(NodeError):
 class LoginRefusedError(NodeError):
     """A login that did not come about. wait_s: how long the next one has to wait, in seconds."""
 
-    def __init__(self, why: str, wait_s: float) -> None:
+    def __init__(self, why: str, wait_s: float = 0.0) -> None:
         super().__init__(f"{why}; try again in {wait_s:.0f} s" if wait_s else why)
         self.wait_s = wait_s

@@ -1,15 +1,15 @@
-"""The accounts of the pages and their sessions. Each method is one transaction, as in `ports.ledger`."""
+"""The accounts of the pages and the sessions. Each method is one transaction, as in `ports.ledger`."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Protocol
 
-from patchclip_node.domain.accounts import Account, Session
+from patchclip_node.domain.accounts import Account, Emergency, Person, Session
 
 
 class Accounts(Protocol):
-    """Who may log in, and who has."""
+    """Who may log in with a password."""
 
     def any(self) -> bool:
         """Tell whether there is an account, be it disabled."""
@@ -35,12 +35,24 @@ class Accounts(Protocol):
         """Replace a password, and end the account's sessions; False for an unknown one."""
         ...
 
-    def start(self, key: str, name: str, now: datetime) -> None:
-        """Start a session of an account."""
+    def seal(self, account: Account) -> None:
+        """Put a sealed account in the place of the one of its name, if there is one, and end its sessions."""
         ...
 
-    def session(self, key: str) -> Session | None:
-        """Return a session that was started and not ended, however old."""
+    def open_seal(self, name: str, now: datetime) -> None:
+        """Remember when the code of a sealed account was first used."""
+        ...
+
+
+class Sessions(Protocol):
+    """Who has logged in."""
+
+    def start(self, session: Session) -> None:
+        """Remember a session that has begun."""
+        ...
+
+    def find(self, key: str) -> Session | None:
+        """Return a session that was started and not ended, however old; none of a disabled account."""
         ...
 
     def seen(self, key: str, now: datetime) -> None:
@@ -53,4 +65,20 @@ class Accounts(Protocol):
 
     def end_old(self, started_before: datetime, seen_before: datetime) -> None:
         """End the sessions that were started, or last seen, up to these moments."""
+        ...
+
+    def ask(self, key: str, asked_at: datetime, now: datetime) -> bool:
+        """Note that the provider is asked now; False where another request has done so since `asked_at`."""
+        ...
+
+    def vouched(self, key: str, person: Person, secrets: bytes, now: datetime) -> None:
+        """Remember that the provider has vouched for a session's person again, and as whom."""
+        ...
+
+    def set_emergency(self, key: str, emergency: Emergency | None) -> None:
+        """Let emergency access of a session begin, or end."""
+        ...
+
+    def emergencies(self, now: datetime) -> list[Session]:
+        """Return the sessions with emergency access that is not over, the oldest first."""
         ...

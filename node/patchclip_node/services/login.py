@@ -1,66 +1,32 @@
-"""Logging in to the pages: sessions with an end, and guesses that are slowed down."""
+"""Logging in to the pages: sessions with an end, of local accounts and of persons for whom a provider vouches."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from patchclip_node.domain.accounts import Session, SessionPolicy
-from patchclip_node.domain.errors import LoginRefusedError
-from patchclip_node.ports.accounts import Accounts
+from patchclip_node.domain.accounts import Account, Emergency, Person, Role, Session, SessionPolicy, Voucher
+from patchclip_node.domain.errors import LoginRefusedError, ProviderUnavailableError
+from patchclip_node.domain.identity import Departure, Vouched
+from patchclip_node.ports.accounts import Accounts, Sessions
 from patchclip_node.ports.clock import Clock
+from patchclip_node.ports.identity_provider import IdentityProvider
 from patchclip_node.services import passwords
+from patchclip_node.services.session_secrets import disclosed, enclosed, key_of
+from patchclip_node.services.throttle import Throttle
+from patchclip_node.services.vouching import Vouching
 
 log = structlog.get_logger(__name__)
 
-FREE_GUESSES: Final = 5
-"""Wrong passwords of one account or one address that cost no wait."""
-FIRST_WAIT_S: Final = 2.0
-LONGEST_WAIT_S: Final = 300.0
-REMEMBERED: Final = 10_000
-"""Accounts and addresses whose wrong guesses are remembered; the oldest are forgotten first."""
 SEEN_EVERY_S: Final = 30.0
 """How exactly the ledger knows when a session was last used: a page need not wait for a writer each time."""
 
 _UNKNOWN: Final = passwords.hashed(secrets.token_hex())
 """What the password of an unknown name is compared with, so that it takes as long as that of a known one."""
-
-
-class Throttle:
-    """Wrong guesses, by account and by address; the wait doubles from the sixth on, up to five minutes."""
-
-    def __init__(self) -> None:
-        self._failures: OrderedDict[str, tuple[int, datetime]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def wait_s(self, key: str, now: datetime) -> float:
-        """Return how long the next guess has to wait, in seconds."""
-        with self._lock:
-            count, last = self._failures.get(key, (0, now))
-        if count < FREE_GUESSES:
-            return 0.0
-        wait_s = min(FIRST_WAIT_S * 2.0 ** min(count - FREE_GUESSES, 16), LONGEST_WAIT_S)
-        return max(0.0, wait_s - (now - last).total_seconds())
-
-    def failed(self, key: str, now: datetime) -> None:
-        """Count a wrong guess."""
-        with self._lock:
-            count, _ = self._failures.pop(key, (0, now))
-            self._failures[key] = (count + 1, now)
-            if len(self._failures) > REMEMBERED:
-                self._failures.popitem(last=False)
-
-    def forget(self, key: str) -> None:
-        """Count from the beginning again."""
-        with self._lock:
-            self._failures.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +38,39 @@ class Login:
 
 
 class LoginDesk:
-    """Starts sessions, finds them again and ends them. Without any account the pages are open, and it says so."""
+    """Starts sessions, finds them again and ends them. Without any account and provider the pages are open.
 
-    def __init__(self, accounts: Accounts, clock: Clock, policy: SessionPolicy) -> None:
+    provider: None where there are local accounts alone.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        sessions: Sessions,
+        clock: Clock,
+        policy: SessionPolicy,
+        provider: IdentityProvider | None = None,
+    ) -> None:
         self._accounts = accounts
+        self._sessions = sessions
         self._clock = clock
         self._policy = policy
+        self._provider = provider
+        self._vouching = Vouching(sessions, policy, provider)
         self._throttle = Throttle()
 
     @property
     def is_open(self) -> bool:
-        """Whether there is no account yet; one that is disabled counts."""
-        return not self._accounts.any()
+        """Whether there is no login yet: no provider, and no account, be it disabled."""
+        return self._provider is None and not self._accounts.any()
+
+    @property
+    def policy(self) -> SessionPolicy:
+        """Who may log in, and when sessions end."""
+        return self._policy
 
     def log_in(self, name: str, password: str, address: str) -> Login:
-        """Start a session. Raises `LoginRefusedError`, which does not say whether the name is known."""
+        """Start a session of a local account. Raises `LoginRefusedError`, in the same words for an unknown name."""
         now = self._clock.now()
         keys = (f"account {name}", f"address {address}")
         wait_s = max(self._throttle.wait_s(key, now) for key in keys)
@@ -95,48 +79,119 @@ class LoginDesk:
             raise LoginRefusedError("too many wrong passwords", wait_s)
         account = self._accounts.find(name)
         right = passwords.matches(account.password_hash if account else _UNKNOWN, password[: passwords.LONGEST + 1])
-        if account is None or account.disabled or not right:
+        if account is None or not right or not self._admits(account, now):
             for key in keys:
                 self._throttle.failed(key, now)
             log.warning("login_failed", account=name, address=address)
-            raise LoginRefusedError("the name or the password is wrong", 0.0)
+            raise LoginRefusedError("the name or the password is wrong")
         self._throttle.forget(keys[0])
-        self._accounts.end_old(*self._ends(now))
-        token = secrets.token_urlsafe(32)
-        self._accounts.start(_key(token), name, now)
-        log.info("logged_in", account=name, role=account.role.value, address=address)
-        return Login(token, Session(_key(token), account, now, now))
+        if account.role is Role.SEALED:
+            self._accounts.open_seal(name, now)
+            log.error("sealed_account_opened", account=name, address=address)
+        return self._start(account.person, now, address)
+
+    def depart(self, target: str, *, afresh: bool = False) -> tuple[Departure, str]:
+        """Return what a browser has to bring back from the provider, and where it goes.
+
+        Raises `ProviderUnavailableError`; `LoginRefusedError` where there is no provider.
+        """
+        departure = Departure.to(target)
+        return departure, self._the_provider.departure_url(departure, afresh=afresh)
+
+    def arrive(self, code: str, issuer: str | None, departure: Departure, address: str) -> Login:
+        """Start a session of who came back with a code. Raises `LoginRefusedError` and `ProviderUnavailableError`.
+
+        issuer: see `IdentityProvider.arrival`.
+        """
+        try:
+            vouched = self._the_provider.arrival(code, issuer, departure)
+        except LoginRefusedError as error:
+            log.warning("login_failed", address=address, why=str(error))
+            raise
+        return self._start(vouched.person, self._clock.now(), address, vouched)
 
     def session(self, token: str, *, used: bool) -> Session | None:
-        """Return the session of a token; None where it has ended, or its account is disabled.
+        """Return the session of a token; None where it has ended.
 
         used: a person did something; a page that loads itself again keeps no session alive.
         """
-        session = self._accounts.session(_key(token))
-        if session is None or session.account.disabled:
+        found = self._sessions.find(key_of(token))
+        if found is None:
             return None
         now = self._clock.now()
         started_before, seen_before = self._ends(now)
-        if session.started_at <= started_before or session.seen_at <= seen_before:
-            self._accounts.end(session.key)
-            log.info("session_expired", account=session.account.name)
+        if found.started_at <= started_before or found.seen_at <= seen_before:
+            self._ended(found, "session_expired")
+            return None
+        try:
+            session = self._vouching.confirmed(found, token, now)
+        except LoginRefusedError as error:
+            self._ended(found, "session_refused", why=str(error))
             return None
         if used and (now - session.seen_at).total_seconds() >= SEEN_EVERY_S:
-            self._accounts.seen(session.key, now)
+            self._sessions.seen(session.key, now)
+        if session.emergency and session.emergency.until <= now:
+            return self.end_emergency(session)
         return session
 
-    def log_out(self, session: Session) -> None:
-        """End a session."""
-        self._accounts.end(session.key)
-        log.info("logged_out", account=session.account.name)
+    def log_out(self, session: Session, token: str) -> str | None:
+        """End a session. Returns where the browser goes to log out at the provider, too; None where nothing is to do.
+
+        The session ends here even where the provider does not answer.
+        """
+        self._ended(session, "logged_out")
+        if session.voucher is None or self._provider is None:
+            return None
+        _, id_token = disclosed(token, session.voucher.secrets)
+        try:
+            return self._provider.logout_url(id_token)
+        except ProviderUnavailableError as error:
+            log.warning("provider_unavailable", error=str(error))
+            return None
+
+    def break_glass(self, session: Session, reason: str) -> Session:
+        """Give a session emergency access for a time, and say so where everybody who looks after the node sees it."""
+        assert self._policy.emergency_s is not None
+        until = self._clock.now() + timedelta(seconds=self._policy.emergency_s)
+        emergency = Emergency(reason, until)
+        self._sessions.set_emergency(session.key, emergency)
+        log.error("emergency_access", account=session.person.identity, reason=reason, until=until.isoformat())
+        return replace(session, emergency=emergency)
+
+    def end_emergency(self, session: Session) -> Session:
+        """Take emergency access from a session again."""
+        self._sessions.set_emergency(session.key, None)
+        log.warning("emergency_access_ended", account=session.person.identity)
+        return replace(session, emergency=None)
+
+    @property
+    def _the_provider(self) -> IdentityProvider:
+        if self._provider is None:
+            raise LoginRefusedError("this node has no OpenID provider")
+        return self._provider
+
+    def _admits(self, account: Account, now: datetime) -> bool:
+        allowed = self._policy.local_accounts or account.role is Role.SEALED
+        return allowed and not account.disabled and not account.is_spent(now)
+
+    def _start(self, person: Person, now: datetime, address: str, vouched: Vouched | None = None) -> Login:
+        self._sessions.end_old(*self._ends(now))
+        token = secrets.token_urlsafe(32)
+        voucher = None
+        if vouched is not None:
+            voucher = Voucher(now, now, enclosed(token, vouched.refresh_token, vouched.id_token))
+        session = Session(key_of(token), person, now, now, voucher=voucher)
+        self._sessions.start(session)
+        log.info("logged_in", account=person.identity, name=person.name, role=person.role.value, address=address)
+        return Login(token, session)
+
+    def _ended(self, session: Session, event: str, **why: str) -> None:
+        self._sessions.end(session.key)
+        log.info(event, account=session.person.identity, **why)
 
     def _ends(self, now: datetime) -> tuple[datetime, datetime]:
         policy = self._policy
         return now - timedelta(seconds=policy.longest_s), now - timedelta(seconds=policy.idle_s)
 
 
-def _key(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-__all__ = ["Login", "LoginDesk", "Throttle"]
+__all__ = ["Login", "LoginDesk"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 import threading
 from typing import Final
 
@@ -29,6 +31,12 @@ def refusal(name: str, password: str) -> str | None:
     return None
 
 
+def new_code() -> str:
+    """Return a password of 125 random bits, to be read from paper: five groups of five letters and digits (base32)."""
+    code = base64.b32encode(secrets.token_bytes(16)).decode().lower()[:25]
+    return "-".join(code[start : start + 5] for start in range(0, 25, 5))
+
+
 def hashed(password: str) -> str:
     """Return the Argon2id hash of a password, with a salt of 16 random bytes."""
     with _ONE_AT_A_TIME:
@@ -44,4 +52,4 @@ def matches(password_hash: str, password: str) -> bool:
             return False
 
 
-__all__ = ["LONGEST", "SHORTEST", "hashed", "matches", "refusal"]
+__all__ = ["LONGEST", "SHORTEST", "hashed", "matches", "new_code", "refusal"]

@@ -1,6 +1,7 @@
 """The node's settings: typed, frozen, read once at bootstrap."""
 
 from patchclip_node.settings.node import TEST_VARIABLES, NodeSettings, read_settings
+from patchclip_node.settings.openid import OpenIdSettings
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
     STANDARD_PROFILE,
@@ -13,8 +14,8 @@ from patchclip_node.settings.sections import (
     RetentionSettings,
     RetrySettings,
     TlsSettings,
-    WebSettings,
 )
+from patchclip_node.settings.web import WebSettings
 
 __all__ = [
     "SHIPPED_PROFILES",
@@ -26,6 +27,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "NodeSettings",
+    "OpenIdSettings",
     "ProfileSettings",
     "RetentionSettings",
     "RetrySettings",

@@ -34,6 +34,7 @@ from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
+from patchclip_node.settings.section import Port
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
     AeTitle,
@@ -42,13 +43,12 @@ from patchclip_node.settings.sections import (
     LimitSettings,
     LogSettings,
     Network,
-    Port,
     ProfileSettings,
     RetentionSettings,
     RetrySettings,
     TlsSettings,
-    WebSettings,
 )
+from patchclip_node.settings.web import WebSettings
 
 
 class NodeSettings(BaseSettings):

@@ -7,20 +7,18 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from patchclip_core.values.wording import languages
-from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity, TlsCredentials, TlsProfile
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.settings.section import Port, Section
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
 ]
 """PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, not only spaces."""
-
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
@@ -32,12 +30,6 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 
 
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
-class Section(BaseModel):
-    """A part of the settings: frozen, and without keys that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 SeriesNumber = Annotated[int, Field(ge=1, le=2_000_000_000)]
@@ -196,36 +188,6 @@ class KnownCallerSettings(Section):
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         return str(ip_address(value))
-
-
-class WebSettings(Section):
-    """The status pages. They show patient names: without accounts they are served on loopback alone."""
-
-    host: str = "127.0.0.1"
-    """Address that the pages listen on."""
-    port: Port = 8042
-    """Their port."""
-    allowed_hosts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$")], ...] = ()
-    """Names of the pages besides localhost, `host` and this machine's name: those of a proxy, or an alias."""
-    behind_tls: bool = False
-    """A proxy that speaks TLS stands before the pages: the session's cookie then travels over TLS alone."""
-    session_idle_s: Annotated[float, Field(gt=0)] = 1800.0
-    """A session ends this long after the last page that a person opened."""
-    session_longest_s: Annotated[float, Field(gt=0)] = 12 * 3600.0
-    """A session ends this long after its login, whatever happens in it."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine reaches the pages."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    @property
-    def session_policy(self) -> SessionPolicy:
-        """When sessions end."""
-        return SessionPolicy(self.session_idle_s, self.session_longest_s)
 
 
 class LimitSettings(Section):

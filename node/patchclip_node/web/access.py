@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
 import structlog
@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
-from patchclip_node.domain.accounts import PERMITTED, Act, Session
+from patchclip_node.domain.accounts import PERMITTED, PERMITTED_IN_EMERGENCY, Act, Session
 from patchclip_node.services.login import LoginDesk
 
 log = structlog.get_logger(__name__)
@@ -41,12 +42,21 @@ class Visitor:
 
     @property
     def name(self) -> str:
-        """The account's name."""
-        return self.session.account.name if self.session else ""
+        """What pages call the person."""
+        return self.session.person.name if self.session else ""
+
+    @property
+    def identity(self) -> str:
+        """What records call the person."""
+        return self.session.person.identity if self.session else ""
 
     def may(self, act: Act) -> bool:
         """Tell whether this visitor may do something; without accounts that is to see studies."""
-        return self.session.account.may(act) if self.session else act is Act.SEE_STUDIES
+        return self.session.may(act) if self.session else act is Act.SEE_STUDIES
+
+    def might(self, act: Act) -> bool:
+        """Tell whether this visitor may not do it now, but might in an emergency."""
+        return not self.may(act) and self.may(Act.BREAK_GLASS) and act in PERMITTED_IN_EMERGENCY
 
     @property
     def form_token(self) -> str:
@@ -54,14 +64,27 @@ class Visitor:
         return hashlib.sha256(f"form {self.session.key}".encode()).hexdigest() if self.session else ""
 
 
+class GuardedRoute(Route):
+    """A route with its rule. act: what it is; None: nothing that a role decides. is_open: it asks for no session."""
+
+    def __init__(self, path: str, handler: Handler, method: str, act: Act | None, *, is_open: bool = False) -> None:
+        super().__init__(path, handler, methods=[method])
+        self.act = act
+        self.is_open = is_open
+
+
 class Doorkeeper:
-    """Lets requests through to pages and forms, each with the act that it is."""
+    """Makes the routes of pages and forms, each with the act that it is, and lets requests through to them."""
 
     def __init__(self, desk: LoginDesk) -> None:
         self._desk = desk
 
-    def page(self, act: Act, endpoint: Endpoint) -> Handler:
-        """Return a handler that shows a page to who may see it, and else the login."""
+    def open_to_all(self, path: str, handler: Callable[[Request], Any], method: str = "GET") -> GuardedRoute:
+        """Return the route of what asks for no session."""
+        return GuardedRoute(path, handler, method, None, is_open=True)
+
+    def page(self, path: str, act: Act, endpoint: Endpoint) -> GuardedRoute:
+        """Return the route of a page that is shown to who may see it; others are led to the login."""
 
         def answer(request: Request) -> Response:
             visitor = self._visitor(request)
@@ -70,10 +93,10 @@ class Doorkeeper:
             _require(visitor, act, request)
             return endpoint(request)
 
-        return _threaded(answer)
+        return GuardedRoute(path, _threaded(answer), "GET", act)
 
-    def form(self, act: Act | None, endpoint: FormEndpoint) -> Handler:
-        """Return a handler that takes a form of a session. act: None for what everybody with a session may."""
+    def form(self, path: str, act: Act | None, endpoint: FormEndpoint) -> GuardedRoute:
+        """Return the route that takes a form of a session. act: None for what everybody with a session may."""
 
         def answer(request: Request, form: Form) -> Response:
             visitor = self._visitor(request)
@@ -85,7 +108,7 @@ class Doorkeeper:
                 _require(visitor, act, request)
             return endpoint(request, form)
 
-        return taking_form(answer)
+        return GuardedRoute(path, taking_form(answer), "POST", act)
 
     def _visitor(self, request: Request) -> Visitor | None:
         token = request.cookies.get(COOKIE)
@@ -132,9 +155,10 @@ async def _read_form(request: Request) -> Form:
 def _require(visitor: Visitor, act: Act, request: Request) -> None:
     if visitor.may(act):
         return
-    log.warning("forbidden", account=visitor.name, act=act.value, path=request.url.path)
+    log.warning("forbidden", account=visitor.identity, act=act.value, path=request.url.path)
+    request.state.in_emergency = visitor.might(act)
     roles = ", ".join(role.value for role, acts in PERMITTED.items() if act in acts)
     raise HTTPException(403, f"you may not {act.value}; these roles may: {roles}")
 
 
-__all__ = ["AUTOMATIC", "COOKIE", "Doorkeeper", "Form", "Visitor", "taking_form"]
+__all__ = ["AUTOMATIC", "COOKIE", "Doorkeeper", "Form", "GuardedRoute", "Visitor", "taking_form"]

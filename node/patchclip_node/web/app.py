@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.accounts import Act
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.clock import Clock
@@ -32,7 +32,9 @@ from patchclip_node.services.health import Health, health
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
 from patchclip_node.web.access import Doorkeeper, taking_form
+from patchclip_node.web.emergencies import Emergencies
 from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
+from patchclip_node.web.gateway import Gateway
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 from patchclip_node.web.people import Access, People
 
@@ -61,29 +63,33 @@ def create_app(
 ) -> Starlette:
     """Return the ASGI application of the status pages.
 
-    `/` lists studies, `/studies/{uid}` shows one, both to who may see them. `/healthz` answers 200 or 503 as
-    JSON, `/metrics` is Prometheus text: they hold no names, and ask for no login. `access`: who may do what. `hosts`:
-    the names that a request may call it by. `reception` gives the receiver's last report.
+    Each route comes from the doorkeeper, with its rule. `/` lists studies, `/studies/{uid}` shows one, both to who may
+    see them. `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text: they hold no names, and ask for no
+    login. `access`: who may do what. `hosts`: the names that a request may call it by. `reception`
+    gives the receiver's last report.
     """
-    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, reception)
-    people = People(access, clock, endpoints.page)
+    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, reception)
+    people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
+    emergencies = Emergencies(access, endpoints.page)
     door = Doorkeeper(access.desk)
     return Starlette(
         routes=[
-            Route("/", door.page(Act.SEE_STUDIES, endpoints.studies)),
-            Route("/studies/{uid}", door.page(Act.SEE_STUDIES, endpoints.study)),
-            Route(
-                "/studies/{uid}/{revision:int}/overlays/{index:int}.png",
-                door.page(Act.SEE_STUDIES, endpoints.overlay),
-            ),
-            Route("/studies/{uid}/again", door.form(Act.WORK_AGAIN, people.work_again), methods=["POST"]),
-            Route("/accounts", door.page(Act.SEE_ACCOUNTS, people.accounts)),
-            Route("/login", people.login),
-            Route("/login", taking_form(people.log_in), methods=["POST"]),
-            Route("/logout", door.form(None, people.log_out), methods=["POST"]),
-            Route("/healthz", endpoints.healthz),
-            Route("/metrics", endpoints.metrics),
-            Route("/static/{name}", endpoints.static),
+            door.page("/", Act.SEE_STUDIES, endpoints.studies),
+            door.page("/studies/{uid}", Act.SEE_STUDIES, endpoints.study),
+            door.page("/studies/{uid}/{revision:int}/overlays/{index:int}.png", Act.SEE_STUDIES, endpoints.overlay),
+            door.form("/studies/{uid}/again", Act.WORK_AGAIN, people.work_again),
+            door.page("/accounts", Act.SEE_ACCOUNTS, people.accounts),
+            door.page("/emergency", Act.BREAK_GLASS, emergencies.page),
+            door.form("/emergency", Act.BREAK_GLASS, emergencies.begin),
+            door.form("/emergency/end", None, emergencies.end),
+            door.open_to_all("/login", people.login),
+            door.open_to_all("/login", taking_form(people.log_in), "POST"),
+            door.open_to_all(DEPARTURE_PATH, gateway.depart),
+            door.open_to_all(REDIRECT_PATH, gateway.arrive),
+            door.form("/logout", None, people.log_out),
+            door.open_to_all("/healthz", endpoints.healthz),
+            door.open_to_all("/metrics", endpoints.metrics),
+            door.open_to_all("/static/{name}", endpoints.static),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(HostGate, hosts=hosts), Middleware(SameSiteGate)],
         exception_handlers={HTTPException: endpoints.http_error, LedgerUnavailableError: endpoints.ledger_unavailable},
@@ -101,8 +107,10 @@ class _Endpoints:
         spool: Spool,
         clock: Clock,
         ae_title: str,
+        access: Access,
         reception: Callable[[], Reception | None],
     ) -> None:
+        self._access = access
         self._reception = reception
         self._studies = studies
         self._workload = workload
@@ -123,6 +131,8 @@ class _Endpoints:
             ae_title=ae_title,
             see_accounts=Act.SEE_ACCOUNTS,
             work_again=Act.WORK_AGAIN,
+            break_glass=Act.BREAK_GLASS,
+            emergency_offered=access.desk.policy.emergency_s is not None,
         )
         self._templates.filters.update(
             moment=pages.moment, span=pages.span, percent=pages.percent, size=pages.size, seconds=pages.seconds
@@ -173,7 +183,7 @@ class _Endpoints:
             )
             for revision in reversed(revisions)
         ]
-        log.info("study_opened", account=request.state.visitor.name, study_instance_uid=uid)
+        log.info("study_opened", account=request.state.visitor.identity, study_instance_uid=uid)
         return self.page(
             request, "study.html", now=self._clock.now(), study=revisions[-1], revisions=details, instances=instances
         )
@@ -224,7 +234,12 @@ class _Endpoints:
     def metrics(self, _: Request) -> Response:
         now = self._clock.now()
         text = render_metrics(
-            self._workload.counts(), self._workload.due(now), self._health(), self._spool.free_bytes(), now
+            self._workload.counts(),
+            self._workload.due(now),
+            self._health(),
+            self._spool.free_bytes(),
+            len(self._access.sessions.emergencies(now)),
+            now,
         )
         return Response(text, media_type=CONTENT_TYPE)
 
@@ -241,7 +256,8 @@ class _Endpoints:
 
     def http_error(self, request: Request, error: Exception) -> Response:
         status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
-        return self.page(request, "error.html", status=status, detail=detail, status_code=status)
+        helps = getattr(request.state, "in_emergency", False) and self._access.desk.policy.emergency_s is not None
+        return self.page(request, "error.html", status=status, detail=detail, status_code=status, emergency=helps)
 
     def ledger_unavailable(self, request: Request, error: Exception) -> Response:
         log.warning("ledger_unavailable", error=str(error), path=request.url.path)
@@ -251,6 +267,7 @@ class _Endpoints:
             status=503,
             detail=f"The ledger does not answer: {error}. `patchclip-node doctor` tells more.",
             status_code=503,
+            emergency=False,
         )
 
     def page(self, request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:

@@ -15,10 +15,13 @@ from patchclip_node.services.health import Health
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def render_metrics(counts: LedgerCounts, due: tuple[int, int], health: Health, free_bytes: int, now: datetime) -> bytes:
+def render_metrics(
+    counts: LedgerCounts, due: tuple[int, int], health: Health, free_bytes: int, emergencies: int, now: datetime
+) -> bytes:
     """Return the metrics page. Every state has a line, also at 0, so that an alert can rely on it.
 
-    due: (analyses, deliveries) that wait for a worker now. free_bytes: what the spool still takes.
+    due: (analyses, deliveries) that wait for a worker now. free_bytes: what the spool still takes. emergencies:
+    sessions that have emergency access.
     """
     registry = CollectorRegistry()
     Gauge("patchclip_node_info", "Version of the node", ["version"], registry=registry).labels(PRODUCT_VERSION).set(1)
@@ -42,4 +45,5 @@ def render_metrics(counts: LedgerCounts, due: tuple[int, int], health: Health, f
     age_s = (now - counts.oldest_unfinished_at).total_seconds() if counts.oldest_unfinished_at else 0.0
     Gauge("patchclip_oldest_unfinished_seconds", "Age of the oldest unfinished study", registry=registry).set(age_s)
     Gauge("patchclip_spool_free_bytes", "Room in the spool above its reserve", registry=registry).set(free_bytes)
+    Gauge("patchclip_emergency_sessions", "Logins with emergency access", registry=registry).set(emergencies)
     return generate_latest(registry)

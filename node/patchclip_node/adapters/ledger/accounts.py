@@ -1,7 +1,8 @@
-"""Who may log in, and who has."""
+"""Who may log in with a password."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Row, delete, exists, insert, select, update
 
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import accounts, sessions
-from patchclip_node.domain.accounts import Account, Role, Session
+from patchclip_node.domain.accounts import Account, Role
 
 
 class SqlAccounts:
@@ -40,15 +41,7 @@ class SqlAccounts:
             known = select(exists().where(accounts.c.name == account.name))
             if connection.execute(known).scalar_one():
                 return False
-            connection.execute(
-                insert(accounts).values(
-                    name=account.name,
-                    role=account.role.value,
-                    password_hash=account.password_hash,
-                    created_at=account.created_at,
-                    disabled=account.disabled,
-                )
-            )
+            connection.execute(insert(accounts).values(**_values(account)))
             return True
 
     def disable(self, name: str) -> bool:
@@ -64,38 +57,23 @@ class SqlAccounts:
             connection.execute(delete(sessions).where(sessions.c.account == name))
             return bool(connection.execute(update(accounts).where(accounts.c.name == name).values(**values)).rowcount)
 
-    def start(self, key: str, name: str, now: datetime) -> None:
+    def seal(self, account: Account) -> None:
         """See the port."""
         with self._database.write() as connection:
-            connection.execute(insert(sessions).values(key=key, account=name, started_at=now, seen_at=now))
+            connection.execute(delete(sessions).where(sessions.c.account == account.name))
+            connection.execute(delete(accounts).where(accounts.c.name == account.name))
+            connection.execute(insert(accounts).values(**_values(account)))
 
-    def session(self, key: str) -> Session | None:
+    def open_seal(self, name: str, now: datetime) -> None:
         """See the port."""
-        query = (
-            select(accounts, sessions.c.started_at, sessions.c.seen_at)
-            .join_from(sessions, accounts, sessions.c.account == accounts.c.name)
-            .where(sessions.c.key == key)
-        )
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-            return None if row is None else Session(key, _account(row), row.started_at, row.seen_at)
-
-    def seen(self, key: str, now: datetime) -> None:
-        """See the port."""
+        sealed = (accounts.c.name == name) & accounts.c.opened_at.is_(None)
         with self._database.write() as connection:
-            connection.execute(update(sessions).where(sessions.c.key == key).values(seen_at=now))
+            connection.execute(update(accounts).where(sealed).values(opened_at=now))
 
-    def end(self, key: str) -> None:
-        """See the port."""
-        with self._database.write() as connection:
-            connection.execute(delete(sessions).where(sessions.c.key == key))
 
-    def end_old(self, started_before: datetime, seen_before: datetime) -> None:
-        """See the port."""
-        over = (sessions.c.started_at <= started_before) | (sessions.c.seen_at <= seen_before)
-        with self._database.write() as connection:
-            connection.execute(delete(sessions).where(over))
+def _values(account: Account) -> dict[str, Any]:
+    return asdict(account) | {"role": account.role.value}
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(row.name, Role(row.role), row.password_hash, row.created_at, row.disabled)
+    return Account(row.name, Role(row.role), row.password_hash, row.created_at, row.disabled, row.opened_at)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -271,20 +272,36 @@ accounts = Table(
     Column("password_hash", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled", Boolean, nullable=False),
+    Column("opened_at", UtcDateTime),
     _one_of("role", Role, "role_known"),
 )
-"""One row for each person who may, or might once, log in to the pages."""
+"""One row for each local account that may, or might once, log in to the pages."""
 
 sessions = Table(
     "sessions",
     metadata,
     Column("key", String(64), primary_key=True),
-    Column("account", ForeignKey("accounts.name"), nullable=False),
+    Column("account", ForeignKey("accounts.name")),
+    Column("name", ForeignText),
+    Column("role", String(16)),
+    Column("issuer", Text),
+    Column("subject", ForeignText),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime),
+    Column("asked_at", UtcDateTime),
+    Column("secrets", LargeBinary),
+    Column("emergency_reason", ForeignText),
+    Column("emergency_until", UtcDateTime),
+    _one_of("role", Role, "role_known"),
+    CheckConstraint("(account IS NULL) = (issuer IS NOT NULL)", name="account_or_issuer"),
     Index(None, "account"),
 )
-"""One row for each login that has not ended. `key`: SHA-256 of the token that the browser holds."""
+"""One row for each login that has not ended. `key`: SHA-256 of the token that the browser holds.
+
+Of a local account (`account`), or of a person for whom an OpenID provider vouches (`name` to `subject`, `checked_at` to
+`secrets`). `secrets` can be read with that token alone.
+"""
 
 audit_events = Table(
     "audit_events",

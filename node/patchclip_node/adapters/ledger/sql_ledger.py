@@ -15,6 +15,7 @@ from patchclip_node.adapters.ledger.receiving import SqlArrivals
 from patchclip_node.adapters.ledger.requeueing import SqlRequeueing
 from patchclip_node.adapters.ledger.retention import SqlRetention
 from patchclip_node.adapters.ledger.returning import SqlDeliveries
+from patchclip_node.adapters.ledger.sessions import SqlSessions
 
 
 class SqlLedger:
@@ -35,6 +36,7 @@ class SqlLedger:
         self.leases = SqlLeases(self._database)
         self.requeueing = SqlRequeueing(self._database)
         self.retention = SqlRetention(self._database)
+        self.sessions = SqlSessions(self._database)
         self.studies = SqlStudies(self._database)
         self.clocks = SqlClocks(self._database)
         self.workers = SqlWorkers(self._database)

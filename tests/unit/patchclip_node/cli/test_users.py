@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.accounts import Session
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.services import passwords
 from patchclip_node.settings import read_settings
+from tests.support.fakes import START
 from tests.unit.patchclip_node.cli.conftest import Command, Ended
 
 PASSWORD = "correct horse battery"
@@ -112,3 +115,44 @@ def test_pages_for_other_machines_need_an_account(users: Command, config: Path) 
     users("add", "anna", "--role", "administrator", "--password-stdin")
     refuse_open_pages(settings, ledger.accounts)
     ledger.close()
+
+
+def test_a_sealed_code_is_shown_once_and_renewed(users: Command, tmp_path: Path) -> None:
+    first, second = users("break-glass", "envelope").out, users("break-glass", "envelope").out
+
+    codes = [re.fullmatch(r"name: envelope\ncode: ((?:[a-z2-7]{5}-){4}[a-z2-7]{5})\n", out) for out in (first, second)]
+    old, new = (found[1] for found in codes if found)
+    assert old != new
+    assert passwords.matches(password_hash(tmp_path, "envelope"), new)
+    assert not passwords.matches(password_hash(tmp_path, "envelope"), old)
+    listed = users("list").out
+    assert "sealed" in listed
+    assert new not in listed
+
+
+def test_a_new_code_mends_a_seal_and_ends_its_sessions(users: Command, tmp_path: Path) -> None:
+    users("break-glass", "envelope")
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}")
+    account = ledger.accounts.find("envelope")
+    assert account is not None
+    ledger.accounts.open_seal("envelope", START)
+    ledger.sessions.start(Session("key", account.person, START, START))
+    assert "seal opened" in users("list").out
+
+    users("break-glass", "envelope")
+
+    renewed = ledger.accounts.find("envelope")
+    assert renewed is not None
+    assert renewed.opened_at is None
+    assert ledger.sessions.find("key") is None
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["break-glass", "anna"], ["password", "envelope"], ["add", "x", "--role", "sealed"]]
+)
+def test_persons_and_envelopes_are_not_taken_for_each_other(users: Command, arguments: list[str]) -> None:
+    assert users("add", "anna", "--role", "viewer", "--password-stdin").status == 0
+    users("break-glass", "envelope")
+
+    assert users(*arguments).status != 0

@@ -11,8 +11,9 @@ import pytest
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.accounts import Account, Role, SessionPolicy
 from patchclip_node.domain.errors import LoginRefusedError
-from patchclip_node.services import login, passwords
-from patchclip_node.services.login import LONGEST_WAIT_S, LoginDesk, Throttle
+from patchclip_node.services import passwords, throttle
+from patchclip_node.services.login import LoginDesk
+from patchclip_node.services.throttle import LONGEST_WAIT_S, Throttle
 from tests.support.fakes import START, FakeClock, make_ledger
 
 PASSWORD = "a good long password"
@@ -42,28 +43,28 @@ def test_a_good_one_is_kept_as_argon2id_with_its_own_salt() -> None:
 
 
 def test_the_wait_doubles_up_to_its_end_and_passes() -> None:
-    throttle, waits = Throttle(), list[float]()
+    guesses, waits = Throttle(), list[float]()
     for _ in range(20):
-        throttle.failed("anna", START)
-        waits.append(throttle.wait_s("anna", START))
+        guesses.failed("anna", START)
+        waits.append(guesses.wait_s("anna", START))
 
     assert waits[:7] == [0, 0, 0, 0, 2, 4, 8]
     assert waits[-1] == LONGEST_WAIT_S
-    assert throttle.wait_s("anna", START + timedelta(seconds=LONGEST_WAIT_S)) == 0
-    assert throttle.wait_s("bert", START) == 0
+    assert guesses.wait_s("anna", START + timedelta(seconds=LONGEST_WAIT_S)) == 0
+    assert guesses.wait_s("bert", START) == 0
 
 
 def test_what_is_remembered_of_guesses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "REMEMBERED", 3)
-    throttle = Throttle()
+    monkeypatch.setattr(throttle, "REMEMBERED", 3)
+    guesses = Throttle()
     for number in range(100):
-        throttle.failed(f"name {number}", START)
+        guesses.failed(f"name {number}", START)
 
-    assert len(throttle._failures) == 3
+    assert len(guesses._failures) == 3
 
 
 def test_an_unknown_name_is_refused_in_the_same_words_and_slowed_down_alike(ledger: SqlLedger) -> None:
-    desk = LoginDesk(ledger.accounts, FakeClock(), SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, FakeClock(), SessionPolicy(60, 600))
     ledger.accounts.add(Account("anna", Role.VIEWER, passwords.hashed(PASSWORD), START))
 
     said = {name: _words(desk, name, f"192.0.2.{number}") for number, name in enumerate(("anna", "bert"))}
@@ -74,7 +75,7 @@ def test_an_unknown_name_is_refused_in_the_same_words_and_slowed_down_alike(ledg
 
 
 def test_guesses_at_many_names_from_one_address_are_slowed_down(ledger: SqlLedger) -> None:
-    desk = LoginDesk(ledger.accounts, FakeClock(), SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, FakeClock(), SessionPolicy(60, 600))
 
     said = [_words(desk, f"name-{number}", "192.0.2.7", guesses=1)[0] for number in range(6)]
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.accounts import PERMITTED, Account, Act, Role, SessionPolicy
+from patchclip_node.domain.accounts import (
+    PERMITTED,
+    PERMITTED_IN_EMERGENCY,
+    SEAL_IS_OPEN_FOR,
+    Account,
+    Act,
+    Role,
+    SessionPolicy,
+)
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.web import create_app
-from patchclip_node.web.access import COOKIE
+from patchclip_node.web.access import COOKIE, GuardedRoute
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
 from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger
@@ -27,17 +34,23 @@ from tests.support.studies import bring_to, newest_revision
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = passwords.hashed(PASSWORD)
 UID = "1.2.3"
-IDLE_S, LONGEST_S = 600.0, 3600.0
+IDLE_S, LONGEST_S, EMERGENCY_S = 600.0, 3600.0, 900.0
+POLICY = SessionPolicy(IDLE_S, LONGEST_S, emergency_s=EMERGENCY_S)
 
-OPEN = {"/login", "/healthz", "/metrics", "/static/{name}"}
-"""What is answered without a session."""
-TRIED = {
-    ("GET", "/"): Act.SEE_STUDIES,
-    ("GET", f"/studies/{UID}"): Act.SEE_STUDIES,
-    ("GET", f"/studies/{UID}/1/overlays/0.png"): Act.SEE_STUDIES,
-    ("POST", f"/studies/{UID}/again"): Act.WORK_AGAIN,
-    ("GET", "/accounts"): Act.SEE_ACCOUNTS,
+OPEN = {
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("GET", "/login/provider"),
+    ("GET", "/login/provider/back"),
+    ("GET", "/healthz"),
+    ("GET", "/metrics"),
+    ("GET", "/static/{name}"),
 }
+"""What is answered without a session."""
+OF_EVERY_ROLE = {("POST", "/logout"), ("POST", "/emergency/end")}
+"""What whoever has a session may do."""
+FORMS = {"how": "requeue", "reason": "the physician on call is not here"}
+"""What the forms hold, beside their token."""
 
 
 @dataclass
@@ -54,11 +67,11 @@ class Site:
 
     def form_token(self) -> str:
         """Return what a page of this session puts into its forms."""
-        (token, *_) = re.findall(r'name="token" value="([0-9a-f]{64})"', self.browser.get("/").text)
+        (token, *_) = re.findall(r'name="token" value="([0-9a-f]{64})"', self.browser.get("/emergency").text)
         return str(token)
 
     def try_to(self, method: str, path: str) -> int:
-        form = {"token": self.form_token(), "how": "requeue"} if method == "POST" else None
+        form = FORMS | {"token": self.form_token()} if method == "POST" else None
         return self.browser.request(method, path, data=form, follow_redirects=False).status_code
 
 
@@ -66,8 +79,8 @@ class Site:
 def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     ledger, clock = make_ledger(tmp_path), FakeClock()
 
-    def site(*, secure: bool = False) -> Site:
-        desk = LoginDesk(ledger.accounts, clock, SessionPolicy(IDLE_S, LONGEST_S))
+    def site(*, secure: bool = False, policy: SessionPolicy = POLICY) -> Site:
+        desk = LoginDesk(ledger.accounts, ledger.sessions, clock, policy)
         app = create_app(
             studies=ledger.studies,
             workload=ledger.workload,
@@ -75,7 +88,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             spool=MemorySpool(tmp_path / "spool"),
             clock=clock,
             ae_title="PATCHCLIP",
-            access=Access(desk, ledger.accounts, ledger.requeueing, secure),
+            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, secure),
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(
@@ -95,34 +108,132 @@ def site(new_site: Callable[..., Site]) -> Site:
     return made
 
 
-def test_without_a_session_every_route_but_the_open_ones_leads_to_the_login(site: Site) -> None:
-    routes = [route for route in site.app.routes if isinstance(route, Route)]
-
-    assert {route.path for route in routes} > OPEN
-    for route in routes:
-        if route.path in OPEN:
-            continue
+def rules(app: Starlette) -> Iterator[tuple[str, str, GuardedRoute]]:
+    """Every method and path of the pages with its rule; a route that has none fails."""
+    for route in app.routes:
+        assert isinstance(route, GuardedRoute), f"{route} was not made by the doorkeeper, and has no rule"
         path = re.sub(r"{\w+(:int)?}", lambda part: "1" if part[1] else UID, route.path)
         for method in (route.methods or set()) - {"HEAD"}:
-            answer = site.browser.request(method, path, data={} if method == "POST" else None, follow_redirects=False)
-            assert (answer.status_code, answer.headers.get("location", "")[:6]) in {(303, "/login"), (401, "")}, path
-            assert "PAT-1" not in answer.text
+            yield method, path, route
 
 
-def test_the_acts_that_are_tried_are_all_that_there_are() -> None:
-    assert set(TRIED.values()) == set(Act)
+def test_only_these_routes_ask_for_no_session_or_for_no_role(site: Site) -> None:
+    made = list(rules(site.app))
+
+    assert {(method, route.path) for method, _, route in made if route.is_open} == OPEN
+    assert {(method, route.path) for method, _, route in made if not route.is_open and not route.act} == OF_EVERY_ROLE
+    assert {route.act for _, _, route in made if route.act} == set(Act)
+
+
+def test_without_a_session_every_route_but_the_open_ones_leads_to_the_login(site: Site) -> None:
+    for method, path, route in rules(site.app):
+        if route.is_open:
+            continue
+        answer = site.browser.request(method, path, data={} if method == "POST" else None, follow_redirects=False)
+        assert (answer.status_code, answer.headers.get("location", "")[:6]) in {(303, "/login"), (401, "")}, path
+        assert "PAT-1" not in answer.text
 
 
 @pytest.mark.parametrize("role", Role)
-@pytest.mark.parametrize(("method", "path"), TRIED)
-def test_a_role_may_do_what_the_table_says_and_nothing_else(site: Site, role: Role, method: str, path: str) -> None:
+def test_every_role_may_do_what_the_table_says_and_nothing_else(site: Site, role: Role) -> None:
     assert site.log_in(role) == 303
 
-    status = site.try_to(method, path)
+    # Taking emergency access changes what a role may do: it comes last.
+    for method, path, route in sorted(rules(site.app), key=lambda rule: rule[2].act is Act.BREAK_GLASS):
+        if route.act is None:
+            continue
+        status = site.try_to(method, path)
+        assert (status == 403) == (route.act not in PERMITTED[role]), f"{role}: {method} {path}"
+        if route.act is Act.WORK_AGAIN:
+            changed = newest_revision(site.ledger, UID).state is not StudyState.FAILED
+            assert changed == (Act.WORK_AGAIN in PERMITTED[role])
 
-    assert (status == 403) == (TRIED[method, path] not in PERMITTED[role])
-    changed = newest_revision(site.ledger, UID).state is not StudyState.FAILED
-    assert changed == (method == "POST" and Act.WORK_AGAIN in PERMITTED[role])
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.SEALED])
+def test_in_an_emergency_everybody_may_do_all_but_see_accounts_for_a_time(site: Site, role: Role) -> None:
+    site.log_in(role)
+    assert site.try_to("POST", "/emergency") == 303
+
+    for method, path, route in rules(site.app):
+        if route.act is not None:
+            assert (site.try_to(method, path) == 403) == (route.act not in PERMITTED_IN_EMERGENCY), path
+    assert "the physician on call is not here" in site.browser.get("/").text
+
+    site.clock.advance(IDLE_S * 0.9)
+    site.browser.get("/")
+    site.clock.advance(EMERGENCY_S - IDLE_S * 0.9)
+
+    assert site.try_to("POST", f"/studies/{UID}/again") == 403
+
+
+def test_emergency_access_ends_when_it_is_given_back(site: Site) -> None:
+    site.log_in(Role.VIEWER)
+    site.try_to("POST", "/emergency")
+    assert site.ledger.sessions.emergencies(site.clock.now())
+
+    site.try_to("POST", "/emergency/end")
+
+    assert site.try_to("POST", f"/studies/{UID}/again") == 403
+    assert site.ledger.sessions.emergencies(site.clock.now()) == []
+
+
+@pytest.mark.parametrize("reason", ["", "help", "   a     b   ", "x" * 501])
+def test_emergency_access_asks_for_a_reason(site: Site, reason: str) -> None:
+    site.log_in(Role.VIEWER)
+
+    answer = site.browser.post("/emergency", data={"token": site.form_token(), "reason": reason})
+
+    assert answer.status_code == 400
+    assert "Give a reason" in answer.text
+    assert site.ledger.sessions.emergencies(site.clock.now()) == []
+
+
+def test_administrators_and_metrics_tell_of_emergency_access(site: Site) -> None:
+    assert "patchclip_emergency_sessions 0.0" in site.browser.get("/metrics").text
+    site.log_in(Role.VIEWER)
+    site.try_to("POST", "/emergency")
+    site.log_in(Role.ADMINISTRATOR)
+
+    assert FORMS["reason"] in site.browser.get("/accounts").text
+    assert "patchclip_emergency_sessions 1.0" in site.browser.get("/metrics").text
+
+
+def test_a_node_can_be_without_emergency_access(new_site: Callable[..., Site]) -> None:
+    site = new_site(policy=replace(POLICY, emergency_s=None))
+    site.ledger.accounts.add(Account("viewer", Role.VIEWER, PASSWORD_HASH, START))
+    site.log_in(Role.VIEWER)
+
+    assert "/emergency" not in site.browser.get("/").text
+    assert site.browser.get("/emergency").status_code == 404
+
+
+def test_a_sealed_code_is_good_for_a_day_after_its_first_use(site: Site) -> None:
+    site.clock.advance(10 * 86_400)  # in its envelope
+    assert site.log_in(Role.SEALED) == 303
+    site.clock.advance(SEAL_IS_OPEN_FOR.total_seconds() - 1)
+    assert site.log_in(Role.SEALED) == 303
+
+    site.clock.advance(1)
+
+    assert site.log_in(Role.SEALED) == 401
+
+
+def test_where_local_accounts_are_off_only_the_sealed_one_gets_in(new_site: Callable[..., Site]) -> None:
+    site = new_site(policy=replace(POLICY, local_accounts=False))
+    for role in Role:
+        site.ledger.accounts.add(Account(role.value, role, PASSWORD_HASH, START))
+
+    assert {role: site.log_in(role) for role in Role} == dict.fromkeys(Role, 401) | {Role.SEALED: 303}
+
+
+def test_an_open_session_ends_when_local_accounts_are_switched_off(new_site: Callable[..., Site]) -> None:
+    site = new_site()
+    site.ledger.accounts.add(Account("viewer", Role.VIEWER, PASSWORD_HASH, START))
+    site.log_in(Role.VIEWER)
+    switched = new_site(policy=replace(POLICY, local_accounts=False))
+    switched.browser.cookies = site.browser.cookies
+
+    assert switched.try_to("GET", "/") == 303
 
 
 def test_the_cookie_is_kept_from_scripts_other_sites_and_clear_text(new_site: Callable[..., Site]) -> None:
@@ -133,7 +244,7 @@ def test_the_cookie_is_kept_from_scripts_other_sites_and_clear_text(new_site: Ca
     cookie = site.browser.post("/login", data=form, follow_redirects=False).headers["set-cookie"]
 
     assert {"HttpOnly", "SameSite=strict", "Secure"} <= set(cookie.split("; "))
-    assert site.browser.cookies[COOKIE] not in str(site.ledger.accounts.session(site.browser.cookies[COOKIE]))
+    assert site.browser.cookies[COOKIE] not in str(site.ledger.sessions.find(site.browser.cookies[COOKIE]))
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/\nx"])

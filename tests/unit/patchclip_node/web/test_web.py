@@ -59,7 +59,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
-    desk = LoginDesk(ledger.accounts, clock, SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, clock, SessionPolicy(60, 600))
     with TestClient(
         create_app(
             studies=ledger.studies,
@@ -69,7 +69,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             clock=clock,
             ae_title="PATCHCLIP",
             hosts=AllowedHosts(["testserver"]),
-            access=Access(desk, ledger.accounts, ledger.requeueing),
+            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing),
             reception=ReceptionFile(tmp_path).read,
         )
     ) as browser:
