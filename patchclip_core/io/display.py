@@ -19,11 +19,15 @@ Stored = NDArray[np.integer]
 STRETCH_PERCENTILES = (0.5, 99.5)
 """Where neither window nor VOI LUT is usable, these percentiles become black and white."""
 
-LEAST_CONTRAST = 0.15
-"""A table or window that spreads the image over less of the way from black to white shows next to nothing of it."""
+LEAST_CONTRAST = 0.25
+"""A table or window that spreads the image over no more of the way from black to white shows too little of it: one that
+is two bits too deep leaves a quarter at most."""
 
 LEAST_UNSATURATED = 0.1
-"""Nor does one that leaves fewer pixels than this part between black and white."""
+"""Nor does one show it that leaves fewer pixels than this part between black and white."""
+
+_JUDGED_MARGIN = 0.1
+"""Both are judged without this part of height and width at each side, where collimators and markers are."""
 
 _JUDGED_PERCENTILES = (1.0, 99.0)
 _SATURATED_FRACTION = 0.995
@@ -96,15 +100,16 @@ def _useful(values: FloatArray, pipeline: DisplayPipeline, is_padding: NDArray[n
     remarks: list[str] = []
 
     def shows_image(shown: FloatArray) -> bool:
-        picture = _sample(shown if is_padding is None else shown[~is_padding])
-        return _shows_anything(picture) if pipeline.as_stated else _shows_enough(picture)
+        if pipeline.as_stated:
+            return _shows_anything(_sample(shown if is_padding is None else shown[~is_padding]))
+        return _shows_enough(_sample(_centre(shown, is_padding)))
 
     for voi in pipeline.vois:
         shown = apply_voi(values, voi)
         if shows_image(shown):
             yield _Useful(shown, voi, tuple(remarks))
         if isinstance(voi, Window):
-            remarks.append("The window shows nothing of this image and was not used.")
+            remarks.append("The window shows too little of this image and was not used.")
             continue
         own_bits = max(1, int(voi.entries.max()).bit_length())
         fitted = replace(voi, bits=own_bits)
@@ -112,7 +117,7 @@ def _useful(values: FloatArray, pipeline: DisplayPipeline, is_padding: NDArray[n
         if own_bits < voi.bits and shows_image(shown):
             remark = f"The VOI LUT says {voi.bits} bits, its entries have {own_bits}: it was shown over these."
             yield _Useful(shown, fitted, (*remarks, remark))
-        remarks.append("The VOI LUT shows nothing of this image and was not used.")
+        remarks.append("The VOI LUT shows too little of this image and was not used.")
 
 
 def _without_voi(
@@ -129,9 +134,9 @@ def _why_own(vois: Sequence[LookupTable | Window]) -> str:
     if not vois:
         remark = "No usable window or VOI LUT: contrast was set from the image's own values."
     elif isinstance(vois[-1], Window):
-        remark = "The window shows nothing of this image: contrast was set from the image's own values."
+        remark = "The window shows too little of this image: contrast was set from the image's own values."
     else:
-        remark = "The VOI LUT shows nothing of this image: contrast was set from the image's own values."
+        remark = "The VOI LUT shows too little of this image: contrast was set from the image's own values."
     return remark
 
 
@@ -201,11 +206,21 @@ def _stretch(values: FloatArray, low: float, high: float) -> FloatArray:
     return np.clip(shown, 0.0, 1.0, out=shown)
 
 
+def _centre(shown: FloatArray, is_padding: NDArray[np.bool_] | None) -> FloatArray:
+    """Return the pixels of the centre but for padding; where it is all padding, those of the whole image."""
+    rows, columns = (int(_JUDGED_MARGIN * size) for size in shown.shape)
+    inside = np.s_[rows : shown.shape[0] - rows, columns : shown.shape[1] - columns]
+    if is_padding is None:
+        return shown[inside]
+    centre = shown[inside][~is_padding[inside]]
+    return centre if centre.size else shown[~is_padding]
+
+
 def _shows_enough(picture: FloatArray) -> bool:
     """Tell whether enough of an image is left: enough of it between black and white, over enough of the way there."""
     low, high = np.percentile(picture, _JUDGED_PERCENTILES)
     between = float(np.mean((picture > 0.0) & (picture < 1.0)))
-    return bool(high - low >= LEAST_CONTRAST and between >= LEAST_UNSATURATED)
+    return bool(high - low > LEAST_CONTRAST and between >= LEAST_UNSATURATED)
 
 
 def _shows_anything(picture: FloatArray) -> bool:

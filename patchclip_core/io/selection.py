@@ -234,8 +234,13 @@ def _remarks_on_several_parts(header: Statements) -> Iterator[str]:
     """Of a study of several parts, one of which is the chest, any image may show another."""
     for one in _deciding_the_part(header):
         if one in header.study and one.heard.parts - {CHEST}:
-            named = "names several" if CHEST in one.heard.parts else "names another than the chest"
-            yield f"The body part is unknown: {one.name} {one.said!r} {named}. It was analysed as a chest."
+            if CHEST in one.heard.parts:
+                yield f"The body part is unknown: {one.name} {one.said!r} names several. It was analysed as a chest."
+            else:
+                yield (
+                    f"The body part is unknown: {one.name} {one.said!r} names another than the chest. "
+                    "It was analysed as a chest."
+                )
             return
 
 

@@ -46,6 +46,9 @@ def read(tmp_path: Path, bits: int, **attributes: Any) -> Radiograph:
     [
         (12, {"WindowCenter": 32768, "WindowWidth": 65536}),
         (12, {"WindowCenter": 8192, "WindowWidth": 16384 * 2}),
+        (12, {"WindowCenter": 8192, "WindowWidth": 16384}),
+        (12, {"WindowCenter": 2048, "WindowWidth": 16384}),
+        (10, {"WindowCenter": 2048, "WindowWidth": 4096}),
         (10, {"WindowCenter": 2048, "WindowWidth": 8192}),
         (14, {"WindowCenter": 128, "WindowWidth": 256}),
         (16, {"WindowCenter": 512, "WindowWidth": 1024}),
@@ -63,14 +66,14 @@ def test_a_window_of_another_depth_gives_way_to_the_images_own_range_with_a_rema
     radiograph = read(tmp_path, bits, **attributes)
 
     assert radiograph.pixels == even_ramp(0.06)
-    assert any(remark.startswith("The window shows nothing of this image") for remark in radiograph.remarks)
+    assert any(remark.startswith("The window shows too little of this image") for remark in radiograph.remarks)
 
 
 @pytest.mark.parametrize(
     ("bits", "attributes"),
     [
         (12, {"WindowCenter": 2048, "WindowWidth": 4096}),
-        (12, {"WindowCenter": 2048, "WindowWidth": 16384}),
+        (12, {"WindowCenter": 2048, "WindowWidth": 8192}),
         (12, {"WindowCenter": 1000, "WindowWidth": 500}),
         (12, {"WindowCenter": 2048, "WindowWidth": 4096, "VOILUTFunction": "SIGMOID"}),
         (8, {"WindowCenter": 128, "WindowWidth": 256}),
@@ -82,14 +85,25 @@ def test_a_window_that_shows_the_image_is_left_as_it_is(tmp_path: Path, bits: in
     function = VoiFunction(attributes.get("VOILUTFunction", "LINEAR"))
     assert radiograph.display is not None
     assert radiograph.display.voi == Window(attributes["WindowCenter"], attributes["WindowWidth"], function)
-    assert not any("shows nothing" in remark for remark in radiograph.remarks)
+    assert not any("too little" in remark for remark in radiograph.remarks)
+
+
+@pytest.mark.parametrize("border", [0, 4095])
+def test_a_window_is_judged_by_the_centre_and_not_by_a_border_of_its_own(tmp_path: Path, border: int) -> None:
+    values = ramp(12)
+    values[:, : values.shape[1] // 12] = border
+    values[:, -(values.shape[1] // 12) :] = values[:, -1:] // 32
+
+    radiograph = read_radiograph(write(dataset_of(values, 12, WindowCenter=128, WindowWidth=256), tmp_path), LIMITS)
+
+    assert any("shows too little of this image" in remark for remark in radiograph.remarks)
 
 
 def test_the_second_window_is_taken_where_the_first_shows_nothing(tmp_path: Path) -> None:
     radiograph = read(tmp_path, 12, WindowCenter=[32768, 2048], WindowWidth=[65536, 4096])
 
     assert radiograph.pixels == even_ramp()
-    assert "The window shows nothing of this image and was not used." in radiograph.remarks
+    assert "The window shows too little of this image and was not used." in radiograph.remarks
 
 
 @pytest.mark.parametrize("vr", ["OW", "OB", "US"])
@@ -142,7 +156,8 @@ def test_without_a_window_beside_it_such_a_table_gives_way_to_the_images_own_ran
 
     assert radiograph.pixels == even_ramp(0.06)
     assert (
-        "The VOI LUT shows nothing of this image: contrast was set from the image's own values." in radiograph.remarks
+        "The VOI LUT shows too little of this image: contrast was set from the image's own values."
+        in radiograph.remarks
     )
 
 
