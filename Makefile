@@ -15,11 +15,11 @@ ENDURANCE ?= tests/endurance
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-$(BIN)/.installed: pyproject.toml requirements.lock tools/bootstrap.sh
+$(BIN)/.installed: pyproject.toml requirements.lock $(wildcard requirements/*.lock) tools/bootstrap.sh
 	@PYTHON=$(PYTHON) VENV=$(VENV) sh tools/bootstrap.sh
 	@touch $@
 
-venv: $(BIN)/.installed ## make the environment in .venv from the lock file
+venv: $(BIN)/.installed ## make the environment in .venv from the lock files
 
 viewers: venv $(VENV)/share/openid-provider/.installed ## fetch the web viewers and the OpenID provider of the tests (54 MB, needs npm)
 	@$(BIN)/python tools/viewers.py

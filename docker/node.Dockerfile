@@ -5,8 +5,8 @@ ARG ACCELERATOR=cpu
 
 FROM python:3.11.14-slim-bookworm AS wheel
 WORKDIR /source
-COPY requirements.lock ./
-RUN python -m pip install --no-cache-dir --constraint requirements.lock hatchling
+COPY requirements requirements
+RUN python -m pip install --no-cache-dir --require-hashes --requirement requirements/build.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY conf conf
 COPY patchclip_core patchclip_core
@@ -15,18 +15,22 @@ COPY trainer trainer
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:3.11.14-slim-bookworm AS cpu
-ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+ENV LOCK=requirements.lock \
+  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 
 # PyPI's own build of PyTorch brings CUDA's libraries; the host brings the driver and NVIDIA's container toolkit.
 FROM python:3.11.14-slim-bookworm AS cuda
+ENV LOCK=requirements/cuda.lock
 
-# Only what the program needs, in the versions of the lock file.
+# Only what the program needs, each file by the digest in the lock.
 FROM ${ACCELERATOR} AS installed
 WORKDIR /source
+COPY requirements requirements
 COPY requirements.lock ./
 COPY --from=wheel /wheels /wheels
 RUN python -m venv /opt/patchclip \
-  && /opt/patchclip/bin/python -m pip install --no-cache-dir --constraint requirements.lock /wheels/*.whl
+  && /opt/patchclip/bin/python -m pip install --no-cache-dir --require-hashes --requirement "${LOCK}" \
+  && /opt/patchclip/bin/python -m pip install --no-cache-dir --no-deps /wheels/*.whl
 
 FROM python:3.11.14-slim-bookworm AS node
 RUN groupadd --system --gid 10001 patchclip \

@@ -44,6 +44,7 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
         "apt-get install npm; make viewers",
     ),
     "nginx": (("nginx|/usr/sbin/nginx", "curl"), "apt-get install nginx-light curl"),
+    "minisign": (("minisign",), "apt-get install minisign"),
     "dwv": ((f"{VIEWERS}/dwv/dist/dwv.min.js",), "make viewers"),
     "dicomscope": (("dicomscope", "Xvfb", "javac"), "apt-get install dicomscope xvfb default-jdk-headless"),
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the virtual environment from the lock file. Names a missing prerequisite and the way to get it.
+# Makes the virtual environment from the lock files. Names a missing prerequisite and the way to get it.
 set -eu
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
@@ -18,6 +18,14 @@ command -v "$PYTHON" >/dev/null 2>&1 \
   || fail "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv"
 
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
-echo "patchclip: installing the pinned dependencies into $VENV (PyTorch is large: several minutes the first time)"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.lock
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+install() {
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# PyTorch for processors, where pip finds that build; else the index's own, which brings the libraries of CUDA.
+sed -n '/^torch==/,/[^\\]$/p' requirements.lock > "$VENV/torch.lock"
+LOCK=requirements.lock
+install --dry-run --no-deps --require-hashes --requirement "$VENV/torch.lock" >/dev/null 2>&1 || LOCK=requirements/cuda.lock
+echo "patchclip: installing what $LOCK and requirements/dev.lock pin into $VENV (PyTorch is large: several minutes the first time)"
+install --require-hashes --requirement "$LOCK" --requirement requirements/build.lock --requirement requirements/dev.lock
+install --no-deps --no-build-isolation --editable .

@@ -16,6 +16,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ class Box:
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PYTHONPATH": str(self._dependencies),
+            "LOCK": "requirements.lock" if distribution("torch").version.endswith("+cpu") else "requirements/cuda.lock",
         }
 
     @property
@@ -187,6 +189,9 @@ class Box:
                 "PATCHCLIP_QUIET_S": "0.5",
                 "PATCHCLIP_LIMITS__MIN_FREE_BYTES": "0",
                 "PYTHONPATH": str(self._dependencies),
+                "LOCK": "requirements.lock"
+                if distribution("torch").version.endswith("+cpu")
+                else "requirements/cuda.lock",
                 "OMP_NUM_THREADS": "1",
             }
         installed = self.folder / "opt" / "patchclip" / "bin"

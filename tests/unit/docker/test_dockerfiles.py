@@ -82,8 +82,18 @@ def test_cpu_and_cuda_are_the_stages_that_the_argument_chooses_from(dockerfile: 
 
     assert "ARG ACCELERATOR=cpu\n" in dockerfile.read_text().split("FROM")[0]
     assert stages["installed"].base == "${ACCELERATOR}"
-    assert stages["cpu"].environment == {"PIP_EXTRA_INDEX_URL": "https://download.pytorch.org/whl/cpu"}
-    assert stages["cuda"].environment == {}
+    index = "https://download.pytorch.org/whl/cpu"
+    assert stages["cpu"].environment == {"LOCK": "requirements.lock", "PIP_EXTRA_INDEX_URL": index}
+    assert stages["cuda"].environment == {"LOCK": "requirements/cuda.lock"}
+
+
+@pytest.mark.parametrize("dockerfile", OURS, ids=lambda path: path.stem)
+def test_whatever_is_installed_has_its_digest_in_a_lock_or_was_built_here(dockerfile: Path) -> None:
+    installs = re.findall(r"pip install (.*?)(?: \\|$)", dockerfile.read_text(), flags=re.MULTILINE)
+
+    assert len(installs) == 3
+    for options in installs:
+        assert "--require-hashes" in options or options.endswith("--no-deps /wheels/*.whl"), options
 
 
 def test_node_and_trainer_are_installed_in_the_same_way() -> None:
