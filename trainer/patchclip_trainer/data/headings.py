@@ -44,6 +44,9 @@ _IN_LINE: Final = re.compile(
 _PARAGRAPH: Final = re.compile(r"\n[ \t\r]*\n")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])(?<!\b\w\.\w\.)\s+")
 _TITLE_END: Final = re.compile(r"[:.](?=\s)")
+_JOINS: Final = re.compile(r"\s*[/,&+]\s*|\s+(?:and|und|et)\s+")
+_FIRST_OF: Final[tuple[Kind, ...]] = ("question", "findings", "impression", "about", "left_out")
+"""What a heading of several announces: a question is never taken for a finding."""
 _WORD: Final = re.compile(r"[^\W\d_]+(?:[.-][^\W\d_]+)*")
 
 
@@ -66,6 +69,7 @@ class ReportHeadings(BaseModel):
     about: _Words
     left_out: _Words
     title_words: _Words
+    begins: _Words
     asks: _Words
 
     @model_validator(mode="after")
@@ -88,14 +92,20 @@ class ReportHeadings(BaseModel):
 
     @cached_property
     def _asks(self) -> re.Pattern[str]:
-        phrases = sorted((re.escape(_plain(phrase)) for phrase in self.asks), key=len, reverse=True)
-        return re.compile(r"(?<![^\W\d_])(?:" + "|".join(phrases) + r")(?![^\W\d_])")
+        return _any_of(self.asks)
+
+    @cached_property
+    def _begins(self) -> re.Pattern[str]:
+        return _any_of(self.begins)
 
     def kind_of(self, heading: str, *, exactly: bool = False) -> Kind | None:
         """Return what a heading announces; None where it is not one. exactly: a slip of the pen is not forgiven."""
         name = _plain(re.sub(r"\([^)]*\)", " ", heading))
         if name in self._kind_of:
             return self._kind_of[name]
+        together = {self._kind_of.get(_plain(part)) for part in _JOINS.split(name)}
+        if None not in together:
+            return next(kind for kind in _FIRST_OF if kind in together)
         if exactly or sum(letter.isalpha() for letter in name) < _LEAST_LETTERS:
             return None
         near = get_close_matches(name, self._kind_of, 1, _CLOSE)
@@ -119,12 +129,16 @@ class ReportHeadings(BaseModel):
         found = [Part("none", report[: starts[0][0] if starts else len(report)])]
         for (_, begin, kind), (end, *_) in pairwise([*starts, (len(report), 0, "none")]):
             text = report[begin:end]
-            if kind == "about":
-                about, rest = self._about(text)
-                found += [Part("about", about), Part("none", rest)]
+            if kind in {"about", "question"}:
+                own, rest = self._about(text) if kind == "about" else self._question(text)
+                found += [Part(kind, own), Part("none", rest)]
             else:
                 found.append(Part(kind, text))
         return tuple(part for part in found if part.text.strip())
+
+    def is_titles_alone(self, text: str) -> bool:
+        """Tell whether each line of a text only says what kind of image this is."""
+        return all(self.is_title(line) for line in text.splitlines() if line.strip())
 
     def unheaded_findings(self, text: str) -> str:
         """Return what text under no heading says of the image: without titles and without what asks."""
@@ -157,6 +171,15 @@ class ReportHeadings(BaseModel):
         paragraph = _PARAGRAPH.search(text, lead)
         return (text[: paragraph.start()], text[paragraph.end() :]) if paragraph else (text, "")
 
+    def _question(self, text: str) -> tuple[str, str]:
+        """Part the question from findings that follow it: in a later paragraph, which begins as they do."""
+        for gap in _PARAGRAPH.finditer(text):
+            following = text[gap.end() :]
+            line = following.lstrip().partition("\n")[0]
+            if self._without_title(line)[0] or self._begins.match(_plain(line)):
+                return text[: gap.start()], following
+        return text, ""
+
     def _without_title(self, line: str) -> tuple[str, str]:
         """Return the title that a line begins with, or nothing, and the rest of it."""
         ends = [*(match.end() for match in _TITLE_END.finditer(line)), len(line)]
@@ -173,6 +196,11 @@ def report_headings() -> ReportHeadings:
 def load_report_headings(path: Path) -> ReportHeadings:
     """Read a file of headings. Raises `DataError`, which names what is wrong with it."""
     return read_model(ReportHeadings, path, DataError, "the report headings")
+
+
+def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted((re.escape(_plain(phrase)) for phrase in phrases), key=len, reverse=True)
+    return re.compile(r"(?<![^\W\d_])(?:" + "|".join(longest_first) + r")(?![^\W\d_])")
 
 
 def _plain(text: str) -> str:

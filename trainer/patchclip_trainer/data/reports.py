@@ -107,15 +107,16 @@ class Sentence:
 def sections(report: str) -> Sections:
     """Return findings and impression of a report; question, comparison, technique and the like are left behind.
 
-    Text under no heading counts as findings where no heading announces any: without titles (`CHEST, SINGLE AP VIEW.`)
-    and without sentences that ask (`rule out`, `64-year-old`, a question mark). `headings` has the rules.
+    What follows the question in a later paragraph is under no heading, if it begins as findings do. Text under no
+    heading counts as findings where no heading announces any: without titles (`CHEST, SINGLE AP VIEW.`) and without
+    sentences that ask (`rule out`, `64-year-old`, a question mark). `headings` has the rules.
     """
     headings = report_headings()
     said: dict[str, list[str]] = defaultdict(list)
     for part in headings.parts(report):
         said[part.kind].append(part.text)
     findings = _joined(said["findings"])
-    if not says_something(findings):
+    if not says_something(findings) or headings.is_titles_alone(findings):
         findings = _joined([headings.unheaded_findings(text) for text in said["none"]])
     return Sections(findings, _joined(said["impression"]))
 

@@ -112,6 +112,60 @@ def test_findings_that_follow_technique_or_comparison_under_no_heading_are_kept(
     assert (found.findings, found.impression) == (SEEN, MEANT)
 
 
+@pytest.mark.parametrize("join", ["/", " / ", " and ", ", ", " & ", " UND ", " et "])
+@pytest.mark.parametrize(
+    ("one", "other", "announced"),
+    [
+        ("Findings", "Impression", "findings"),
+        ("BEFUND", "BEURTEILUNG", "findings"),
+        ("Résultats", "Conclusion", "findings"),
+        ("Impression", "Recommendations", "impression"),
+        ("Conclusion", "Impression", "impression"),
+        ("Indication", "Technique", "question"),
+        ("Klinische Angaben", "Befund", "question"),
+        ("Technique", "Comparison", "about"),
+    ],
+)
+def test_several_headings_make_one_together(one: str, other: str, announced: str, join: str) -> None:
+    for heading in (f"{one}{join}{other}", f"{other}{join}{one}"):
+        assert report_headings().kind_of(heading) == announced
+    assert report_headings().kind_of(f"{one}{join}lines") is None
+
+
+@pytest.mark.parametrize(
+    "question", ["INDICATION", "REASON FOR EXAMINATION", "Klinische Angaben", "Renseignements cliniques"]
+)
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "As compared to the previous radiograph, the heart is larger.",
+        "In comparison with the study of ___, the heart is larger.",
+        "Portable AP radiograph of the chest was reviewed. The heart is larger.",
+        "Im Vergleich zur Voraufnahme Herz größer.",
+        "Par rapport au cliché précédent, le cœur est plus grand.",
+    ],
+)
+def test_findings_that_follow_the_question_after_an_empty_line_are_known_by_how_they_begin(
+    begun: str, question: str
+) -> None:
+    apart = sections(f"{question}: {ASKED}.\n \n {begun}\n\n{SEEN}")
+    within = sections(f"{question}: {ASKED}. {begun}\n\nKnown effusion, now worse.")
+
+    assert apart.findings == f"{begun}\n{SEEN}"
+    assert within == sections("")
+
+
+@pytest.mark.parametrize("title", [title for title in TITLES if title[-1] in ".:"])
+def test_findings_follow_a_title_after_the_question(title: str) -> None:
+    assert sections(f"INDICATION: {ASKED}.\n\n{title}\n{SEEN}").findings.endswith(SEEN)
+    assert ASKED not in sections(f"INDICATION: {ASKED}.\n\n{title}\n{SEEN}").findings
+
+
+def test_a_title_under_a_heading_is_not_what_was_seen() -> None:
+    assert sections("Compte rendu :\nRADIOGRAPHIE DU THORAX\n\nIndication : toux.").findings == ""
+    assert sections(f"REPORT: CHEST, PA AND LATERAL\n{SEEN}").findings.endswith(SEEN)
+
+
 def test_where_findings_have_a_heading_what_stands_elsewhere_is_left() -> None:
     assert sections(f"Known left effusion.\n\nFINDINGS: {SEEN}").findings == SEEN
 
