@@ -123,7 +123,9 @@ def read_table(path: Path, required: Collection[str], *, name: str = "") -> Iter
     except OSError as error:
         raise DataError(f"{path}: it cannot be read ({error.strerror or error})") from error
     except (UnicodeDecodeError, csv.Error, EOFError) as error:
-        raise DataError(f"{path}: this is not a CSV file in UTF-8 ({error})") from error
+        raise DataError(
+            f"{path}: this is not a CSV file in UTF-8 ({error}): save it as one (in a spreadsheet: as CSV UTF-8)"
+        ) from error
 
 
 def _misses(missing: Sequence[str], header: Sequence[str]) -> str:
@@ -137,6 +139,8 @@ def _misses(missing: Sequence[str], header: Sequence[str]) -> str:
         columns = [column.strip().strip('"') for column in whole.split(separator)]
         if len(columns) > 1 and (len(header) == 1 or set(missing) <= set(columns)):
             return f"its columns are separated by {called}: save it with commas (in a spreadsheet: as CSV UTF-8)"
+    if any(PurePosixPath(cell).suffix for cell in header):
+        return f"its first line is not a header: put a line with {','.join(missing)} before it"
     near = {_bare(column): column for column in header}
     meant = [
         f"rename '{near[found[0]]}' to '{column}'"

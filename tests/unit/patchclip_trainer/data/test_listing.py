@@ -23,6 +23,7 @@ from patchclip_trainer.errors import DataError
         ("image,PatientID\na.png,1\n", "rename 'PatientID' to 'patient_id'"),
         ("image_,patientid\na.png,1\n", "rename 'image_' to 'image'; rename 'patientid' to 'patient_id'"),
         ("image,age\na.png,1\n", "the column patient_id is missing; it has image, age: add it"),
+        ("images/a.png,1\nimages/b.png,2\n", "its first line is not a header: put a line with image,patient_id before"),
         ("", "it is empty; a header with image, patient_id is meant to be its first line"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "this is a Git LFS pointer"),
     ],
@@ -37,6 +38,19 @@ def test_a_list_with_another_header_is_told_what_to_change(tmp_path: Path, conte
     assert str(raised.value).startswith(f"{path}: ")
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["image,text\na.png,Röntgen".encode("latin-1"), "image,text\n".encode("utf-16"), b"PK\x03\x04\xff\xfe"]
+)
+def test_a_list_in_other_letters_or_of_a_spreadsheet_is_told_how_to_save_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(
+        DataError, match=r"not a CSV file in UTF-8 .*: save it as one \(in a spreadsheet: as CSV UTF-8\)"
+    ):
+        list(read_table(path, ("image",)))
 
 
 @pytest.mark.parametrize("adapter", [adapter.name for adapter in ADAPTERS])

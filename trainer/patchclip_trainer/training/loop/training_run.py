@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from patchclip_core.errors import not_known
 from patchclip_core.models.network import FindingsNetwork
-from patchclip_trainer.errors import TrainerError
+from patchclip_trainer.errors import RecipeError, TrainerError
 from patchclip_trainer.training.loop.memory import keep_freed_memory, recompute_layers
 from patchclip_trainer.training.loop.optimize import RunningMean, make_optimizer, rate_factor
 from patchclip_trainer.training.loop.order import batches_of
@@ -162,7 +163,7 @@ class Run:
         if self.recipe.recompute:
             recompute_layers(self.network)
         if self.recipe.compile is not None:
-            self.network.image_tower.compile(backend=self.recipe.compile)
+            _compile(self.network.image_tower, self.recipe.compile)
         self._step = in_parallel(_Share(stage), self.network, processes, self.recipe.parallel)
         self._following = RunningMean(self.mean, self.network) if self.recipe.ema else None
         self.optimizer = make_optimizer(self.network, self.recipe.optimizer)
@@ -192,6 +193,16 @@ class Run:
             self._restore(read_state(out, self.stage.fingerprint(), self.stage.device))
         elif (out / STATE).exists():
             raise TrainerError(f"{out} holds a run already: go on with --resume, or give another folder")
+        try:
+            return self._steps_in(out, progress, stopped)
+        except OSError as error:
+            where = error.filename or out
+            raise TrainerError(
+                f"{where}: {error.strerror or error}; make room, or give a folder that can be written. What was saved "
+                "is whole: go on with --resume"
+            ) from error
+
+    def _steps_in(self, out: Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> Outcome:
         out.mkdir(parents=True, exist_ok=True)
         self.processes.wait()
         recipe = self.recipe
@@ -327,6 +338,14 @@ class _Share(torch.nn.Module):
     def forward(self, indices: NDArray[np.int64], epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         loss, parts = self._take(self.network, indices, epoch)
         return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def _compile(tower: torch.nn.Module, backend: str) -> None:
+    """Compile a tower when it is first used. Raises `RecipeError` where torch has no such backend."""
+    if backend not in torch.compiler.list_backends(exclude_tags=None):
+        usual = torch.compiler.list_backends()
+        raise RecipeError(f"compile: torch has no backend '{backend}' here; {not_known(backend, usual)}")
+    tower.compile(backend=backend)
 
 
 def precision(device: torch.device, wanted: Precision = "auto") -> AbstractContextManager[object]:

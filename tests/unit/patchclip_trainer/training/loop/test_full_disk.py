@@ -14,6 +14,7 @@ from patchclip_core.checkpoints.checkpoint import digest_of, read_card
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
 from patchclip_trainer.training.loop.state import CHECKPOINT, STATE, read_state, save_state
+from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.stage import Stage2
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
 
@@ -41,6 +42,26 @@ def test_a_state_that_has_no_room_leaves_the_one_before_it(tmp_path: Path, size_
 
     assert read_state(tmp_path, "a", torch.device("cpu"))["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+def test_a_log_that_has_no_room_ends_the_run_with_one_line(
+    squares: PreparedData, make_recipe: Callable[..., Stage2Recipe], tmp_path: Path
+) -> None:
+    run = Run(Stage2(make_recipe(loggers=[], save_every=100), squares, tmp_path / "t"))
+
+    with room_for(300), pytest.raises(TrainerError, match=r"make room.* go on with --resume") as raised:
+        run.run(tmp_path / "out")
+
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    squares: PreparedData, make_recipe: Callable[..., Stage2Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    with pytest.raises(TrainerError, match=r"file/out: Not a directory; .*give a folder that can be written"):
+        Run(Stage2(make_recipe(), squares, tmp_path / "t")).run(tmp_path / "file" / "out")
 
 
 @pytest.mark.parametrize("size_bytes", [0, 100, 20_000])

@@ -58,6 +58,11 @@ def test_a_switch_leaves_the_steps_as_they_were(changes: Mapping[str, Any], tole
         np.testing.assert_allclose([line[key] for key in wanted], list(wanted.values()), rtol=tolerance, atol=tolerance)
 
 
+def test_a_backend_that_torch_does_not_have_is_named(train: Train) -> None:
+    with pytest.raises(RecipeError, match=r"compile: torch has no backend 'inducter' here; 'inductor' may be meant"):
+        train("wrong", compile="inducter")
+
+
 def test_chunks_and_recomputing_keep_less_for_the_gradient(
     squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
