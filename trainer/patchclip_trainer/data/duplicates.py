@@ -35,8 +35,6 @@ _BLOCK, _PAIRS = 2048, 256
 _FLAT = 4.0
 """Standard deviation of a thumbnail, of 255, up to which an image is even and resembles nothing."""
 
-_Thumbnails = NDArray[np.uint8]
-
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
@@ -53,19 +51,22 @@ def near_duplicates(
     """Return the pairs of images (N, side, side) that show one exposure, in order.
 
     geometries: where the picture lies within each image; None: it fills all. All pairs of short hashes are compared, as
-    products of matrices; time grows with N squared, docs/training-data.md has figures.
+    products of matrices: time grows with N squared, memory with N (docs/training-data.md has figures).
     """
-    if not len(images):
-        return []
-    ranks = _ranks(_thumbnails(images, geometries))
+    return alike(thumbnails_of(images, geometries), threshold) if len(images) else []
+
+
+def alike(thumbnails: NDArray[np.uint8], threshold: float = THRESHOLD) -> list[NearDuplicate]:
+    """Return the pairs of thumbnails (N, 48, 48) that show one exposure, in order."""
+    ranks = _Ranks(thumbnails)
     hashes, spans = _hashes(ranks)
     pairs: list[NearDuplicate] = []
     for top in range(0, len(hashes), _BLOCK):
         for left in range(top, len(hashes), _BLOCK):
-            alike = hashes[top : top + _BLOCK] @ hashes[left : left + _BLOCK].T >= _HASH_THRESHOLD
+            close = hashes[top : top + _BLOCK] @ hashes[left : left + _BLOCK].T >= _HASH_THRESHOLD
             if left == top:
-                alike = np.triu(alike, 1)
-            first, second = np.nonzero(alike)
+                close = np.triu(close, 1)
+            first, second = np.nonzero(close)
             pairs += _confirmed(first + top, second + left, hashes, spans, ranks, threshold)
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
@@ -75,7 +76,7 @@ def _confirmed(
     second: NDArray[np.int64],
     hashes: NDArray[np.float32],
     spans: NDArray[np.float32],
-    ranks: NDArray[np.float32],
+    ranks: _Ranks,
     threshold: float,
 ) -> list[NearDuplicate]:
     kept = np.zeros(len(first), dtype=bool)
@@ -87,13 +88,14 @@ def _confirmed(
     pairs = []
     for start in range(0, len(first), _PAIRS):
         one, other = first[start : start + _PAIRS], second[start : start + _PAIRS]
-        for i, j, found in zip(one, other, aligned_correlation(ranks[one], ranks[other]), strict=True):
+        for i, j, found in zip(one, other, aligned_correlation(ranks.of(one), ranks.of(other)), strict=True):
             if found >= threshold:
                 pairs.append(NearDuplicate(int(i), int(j), round(min(float(found), 1.0), 4)))
     return pairs
 
 
-def _thumbnails(images: NDArray[np.uint8], geometries: Sequence[Geometry] | None) -> _Thumbnails:
+def thumbnails_of(images: NDArray[np.uint8], geometries: Sequence[Geometry] | None) -> NDArray[np.uint8]:
+    """Return what is compared of images (N, side, side): (N, 48, 48)."""
     small = np.empty((len(images), _SIDE_PX, _SIDE_PX), dtype=np.uint8)
     for index, pixels in enumerate(images):
         picture = pixels if geometries is None else _content(pixels, geometries[index])
@@ -110,32 +112,48 @@ def _content(pixels: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]
     return pixels[top : top + rows, left : left + columns]
 
 
-def _ranks(thumbnails: _Thumbnails) -> NDArray[np.float32]:
-    """Return each pixel's mean rank among those of its thumbnail, in [0, 1]; all 0 for an even one."""
-    flat = thumbnails.reshape(len(thumbnails), -1)
-    counted = np.zeros((len(flat), 256), dtype=np.int64)
-    for start in range(0, len(flat), _BLOCK):
-        part = flat[start : start + _BLOCK].astype(np.int64)
-        places = part + 256 * np.arange(len(part))[:, None]
-        counted[start : start + _BLOCK] = np.bincount(places.ravel(), minlength=256 * len(part)).reshape(-1, 256)
-    ranks_of = ((counted.cumsum(1) - counted / 2) / flat.shape[1]).astype(np.float32)
-    ranks_of[flat.std(axis=1, dtype=np.float32) <= _FLAT] = 0
-    return np.take_along_axis(ranks_of, flat.astype(np.int64), axis=1).reshape(thumbnails.shape)
+class _Ranks:
+    """Thumbnails whose grey values are replaced by their mean rank within each, in [0, 1]; all 0 for an even one.
+
+    Kept are the thumbnails and a table of the ranks of their 256 values: a fifth of what the ranks themselves would be.
+    """
+
+    def __init__(self, thumbnails: NDArray[np.uint8]) -> None:
+        self._flat = thumbnails.reshape(len(thumbnails), -1)
+        self._of_values = np.empty((len(thumbnails), 256), dtype=np.float32)
+        for start in range(0, len(thumbnails), _BLOCK):
+            part = self._flat[start : start + _BLOCK].astype(np.int64)
+            places = part + 256 * np.arange(len(part))[:, None]
+            counted = np.bincount(places.ravel(), minlength=256 * len(part)).reshape(-1, 256)
+            ranks = (counted.cumsum(1) - counted / 2) / self._flat.shape[1]
+            ranks[part.std(axis=1) <= _FLAT] = 0
+            self._of_values[start : start + _BLOCK] = ranks
+
+    def __len__(self) -> int:
+        return len(self._flat)
+
+    def of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return thumbnails in ranks: (indices, 48, 48)."""
+        ranks = np.take_along_axis(self._of_values[indices], self._flat[indices].astype(np.int64), axis=1)
+        return ranks.reshape(-1, _SIDE_PX, _SIDE_PX)
 
 
-def _hashes(ranks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _hashes(ranks: _Ranks) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the hashes (N, 63) of unit length, and (N, 63, 5): bases of each with its changes as the picture moves."""
     offset = (np.arange(_SIDE_PX) - (_SIDE_PX - 1) / 2).astype(np.float32)
-    hashes, spans = [], []
+    waves_each = _FREQUENCIES**2 - 1
+    hashes = np.empty((len(ranks), waves_each), dtype=np.float32)
+    spans = np.empty((len(ranks), waves_each, 5), dtype=np.float32)
     for start in range(0, len(ranks), _BLOCK):
-        part = ranks[start : start + _BLOCK]
+        block = slice(start, start + _BLOCK)
+        part = ranks.of(np.arange(len(ranks))[block])
         down, across = np.gradient(ndimage.gaussian_filter(part, (0, 1.5, 1.5)), axis=(1, 2))
         fields = np.stack([part, across, across * offset, down, down * offset[:, None]], axis=1)
         waves = _low_frequencies(fields)
         length = np.linalg.norm(waves[:, 0], axis=1, keepdims=True)
-        hashes.append(np.divide(waves[:, 0], length, out=np.zeros_like(waves[:, 0]), where=length > 1e-6))
-        spans.append(np.linalg.qr(waves.transpose(0, 2, 1))[0])
-    return np.concatenate(hashes), np.concatenate(spans)
+        hashes[block] = np.divide(waves[:, 0], length, out=np.zeros_like(waves[:, 0]), where=length > 1e-6)
+        spans[block] = np.linalg.qr(waves.transpose(0, 2, 1))[0]
+    return hashes, spans
 
 
 def _low_frequencies(fields: NDArray[np.float32]) -> NDArray[np.float32]:
