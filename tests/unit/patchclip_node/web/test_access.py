@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -24,6 +25,7 @@ from patchclip_node.domain.accounts import (
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
+from patchclip_node.services.recall import RecallService
 from patchclip_node.web import create_app
 from patchclip_node.web.access import COOKIE, GuardedRoute
 from patchclip_node.web.gate import AllowedHosts
@@ -33,7 +35,7 @@ from tests.support.studies import bring_to, newest_revision
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = passwords.hashed(PASSWORD)
-UID = "1.2.3"
+UID, RETURNED = "1.2.3", "1.2.4"
 IDLE_S, LONGEST_S, EMERGENCY_S = 600.0, 3600.0, 900.0
 POLICY = SessionPolicy(IDLE_S, LONGEST_S, emergency_s=EMERGENCY_S)
 
@@ -81,14 +83,16 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
     def site(*, secure: bool = False, policy: SessionPolicy = POLICY) -> Site:
         desk = LoginDesk(ledger.accounts, ledger.sessions, clock, policy)
+        spool = MemorySpool(tmp_path / "spool")
+        recall = RecallService(ledger.recalls, spool, clock)
         app = create_app(
             studies=ledger.studies,
             workload=ledger.workload,
             workers=ledger.workers,
-            spool=MemorySpool(tmp_path / "spool"),
+            spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
-            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, secure),
+            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, secure),
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(
@@ -337,6 +341,44 @@ def test_guesses_are_slowed_down_and_the_right_password_waits_too(site: Site) ->
     site.clock.advance(3)
 
     assert site.log_in(Role.VIEWER) == 303
+
+
+def recall(site: Site, **fields: str) -> Response:
+    form = {"token": site.form_token(), "reason": "safety", "words": "left and right were swapped"} | fields
+    return site.browser.post(f"/studies/{RETURNED}/recall", data=form, follow_redirects=False)
+
+
+def test_a_recall_is_asked_twice_and_says_who_did_it(site: Site) -> None:
+    study = bring_to(site.ledger, StudyState.RETURNED, RETURNED, results=2)
+    site.log_in(Role.OPERATOR)
+    assert "2 results in 1 study: 2 at pacs" in site.browser.get(f"/studies/{RETURNED}/recall").text
+
+    asked = recall(site)
+    assert (asked.status_code, site.ledger.recalls.all()) == (200, [])
+    (count,) = re.findall(r'name="confirmed" value="(\d+)"', asked.text)
+    assert recall(site, confirmed="7").status_code == 200  # of other results than there are
+    assert site.ledger.recalls.all() == []
+    done = recall(site, confirmed=count)
+
+    (made,) = site.ledger.recalls.all()
+    assert (done.status_code, done.headers["location"]) == (303, f"/studies/{RETURNED}")
+    assert (made.request.by, made.request.words) == ("operator", "left and right were swapped")
+    assert {one.recall for one in site.ledger.studies.results(study.id)} == {made}
+    assert made.line in site.browser.get(f"/studies/{RETURNED}").text
+    assert recall(site, confirmed=count).status_code == 409
+    form = {"token": site.form_token(), "how": "resend"}
+    again = site.browser.post(f"/studies/{RETURNED}/again", data=form)
+    assert (again.status_code, "left and right were swapped" in again.text) == (409, True)
+
+
+@pytest.mark.parametrize("fields", [{"reason": ""}, {"reason": "x"}, {"words": " "}, {"image": "9.9"}, {"token": "0"}])
+def test_a_recall_that_is_not_complete_takes_no_effect(site: Site, fields: dict[str, str]) -> None:
+    bring_to(site.ledger, StudyState.RETURNED, RETURNED)
+    site.log_in(Role.OPERATOR)
+
+    answer = recall(site, confirmed="1", **fields)
+
+    assert (answer.status_code, site.ledger.recalls.all()) == (403 if "token" in fields else 400, [])
 
 
 def test_a_form_that_is_too_long_is_refused(site: Site) -> None:
