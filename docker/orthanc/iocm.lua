@@ -47,12 +47,11 @@ function OnStoredInstance(instance, tags, metadata, origin)
     for sop_instance_uid, _ in pairs(withdrawn_by(tags_of(instance))) do
       delete(sop_instance_uid)
     end
-  else
-    for _, note in ipairs(notes_of(tags.StudyInstanceUID)) do
-      if withdrawn_by(tags_of(note))[tags.SOPInstanceUID] then
-        delete(tags.SOPInstanceUID)
-        return
-      end
+  end
+  for _, note in ipairs(notes_of(tags.StudyInstanceUID)) do
+    if withdrawn_by(tags_of(note))[tags.SOPInstanceUID] then
+      delete(tags.SOPInstanceUID)
+      return
     end
   end
 end

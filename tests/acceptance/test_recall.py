@@ -114,7 +114,7 @@ def test_validators_find_no_error_in_notes(recalling: Recalling, tmp_path: Path)
         written = recalling.files(uid, tmp_path)
         (note,) = written["rejection_note"]
         notes.append(note)
-        everything = [path for paths in written.values() for path in paths]
+        everything = [tmp_path / f"{uid}.dcm", *(path for paths in written.values() for path in paths)]
         for version in DICOM3TOOLS:
             assert dciodvfy_errors(note, version) == []
             assert dcentvfy_errors(everything, version) == []

@@ -90,13 +90,13 @@ def observing_device(subject: Subject) -> ObserverContext:
     )
 
 
-def unname_images(content: Dataset) -> None:
-    """Take the concept names off the images: those of TID 2000 and 2010 have none, highdicom insists on one."""
+def unname_references(content: Dataset) -> None:
+    """Take the concept names off images and other objects: TID 2000 and 2010 have none, highdicom insists on one."""
     for item in content.get("ContentSequence", ()):
-        if item.ValueType == "IMAGE":
+        if item.ValueType in {"IMAGE", "COMPOSITE"}:
             item.pop("ConceptNameCodeSequence", None)
         else:
-            unname_images(item)
+            unname_references(item)
 
 
 def references(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> list[Dataset]:

@@ -36,7 +36,7 @@ from patchclip_node.product import (
     PRODUCT_NAME,
     PRODUCT_VERSION,
 )
-from patchclip_node.results.reports.document import references, unname_images
+from patchclip_node.results.reports.document import references, unname_references
 from patchclip_node.results.source import PATIENT_AND_STUDY, character_sets_of, foreign_texts_of, utc_offset_of
 
 _TITLES: Final[dict[RecallReason, Code]] = {
@@ -82,7 +82,7 @@ def rejection_note(withdrawal: Withdrawal, header: Dataset) -> Dataset:
     )
     note = Dataset()
     note.update(selection[0])
-    unname_images(note)
+    unname_references(note)
     study_uid = str(header.StudyInstanceUID)
     named = [(one.series_instance_uid, one.sop_class_uid, one.sop_instance_uid) for one in withdrawal.results]
     note.CurrentRequestedProcedureEvidenceSequence = references(study_uid, named)

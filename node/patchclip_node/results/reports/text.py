@@ -22,7 +22,7 @@ from pydicom import Dataset
 from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import Subject
-from patchclip_node.results.reports.document import container, language, observing_device, report, unname_images
+from patchclip_node.results.reports.document import container, language, observing_device, report, unname_references
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
@@ -52,7 +52,7 @@ def page(
     content.append(container(codes.FINDINGS_SECTION, [*_lines(subject), *evaluations]))
     content.extend(algorithm)  # last, so that the page begins with what it is about
     root.ContentSequence = content
-    unname_images(root)
+    unname_references(root)
     return root
 
 
