@@ -70,7 +70,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
             clock=clock,
             ae_title="PATCHCLIP",
             hosts=AllowedHosts(["testserver"]),
-            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, RecallService(ledger.recalls, spool, clock)),
+            access=Access(
+                desk, ledger.accounts, ledger.sessions, ledger.requeueing, RecallService(ledger.recalls, spool, clock)
+            ),
             reception=ReceptionFile(tmp_path).read,
         )
     ) as browser:

@@ -5,8 +5,8 @@ from alembic import op
 
 from patchclip_node.adapters.ledger.schema import UtcDateTime
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 _KINDS = "'sr', 'seg', 'sc', 'gsps', 'text_sr', 'ko', 'fractional_seg', 'parametric_map', 'rejection_note'"
 _DELIVERIES = "'PENDING', 'SENDING', 'SENT', 'DELIVERED', 'REPLACED', 'CONFLICT', 'FAILED', 'RECALLED'"
