@@ -45,7 +45,7 @@ def _access(web: WebSettings, ledger: SqlLedger, clock: Clock, spool: Spool) -> 
 
         provider = OpenIdProvider(web.openid.registration, SystemClock())
     return Access(
-        LoginDesk(ledger.accounts, ledger.sessions, clock, web.session_policy, provider),
+        LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, web.session_policy, provider),
         ledger.accounts,
         ledger.sessions,
         ledger.requeueing,

@@ -13,6 +13,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.audit import codes
+from patchclip_node.audit.values import ActorKind, Outcome
 from patchclip_node.domain.accounts import (
     PERMITTED,
     PERMITTED_IN_EMERGENCY,
@@ -82,7 +84,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     ledger, clock = make_ledger(tmp_path), FakeClock()
 
     def site(*, secure: bool = False, policy: SessionPolicy = POLICY) -> Site:
-        desk = LoginDesk(ledger.accounts, ledger.sessions, clock, policy)
+        desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, policy)
         spool = MemorySpool(tmp_path / "spool")
         recall = RecallService(ledger.recalls, spool, clock)
         app = create_app(
@@ -121,6 +123,47 @@ def rules(app: Starlette) -> Iterator[tuple[str, str, GuardedRoute]]:
             yield method, path, route
 
 
+def told(site: Site) -> list[tuple[str, str, int]]:
+    """What the audit trail says of logins and alerts: the event, the person, and 0 for a success."""
+    return [
+        (
+            (one.event.type or one.event.id).meaning,
+            next(actor.name for actor in one.event.actors if actor.kind is ActorKind.PERSON),
+            one.event.outcome,
+        )
+        for one in site.ledger.audit.pending(0)
+        if one.event.id in {codes.USER_AUTHENTICATION, codes.SECURITY_ALERT}
+    ]
+
+
+def test_the_audit_trail_tells_of_logins_of_what_was_forbidden_and_of_emergencies(site: Site) -> None:
+    site.log_in(Role.VIEWER, "a wrong password")
+    site.log_in(Role.VIEWER)
+    site.try_to("GET", "/accounts")
+    site.try_to("POST", "/emergency")
+    site.try_to("POST", "/emergency/end")
+    site.try_to("POST", "/logout")
+    site.log_in(Role.SEALED)
+    site.clock.advance(IDLE_S)
+    site.browser.get("/")
+
+    assert told(site) == [
+        ("Login", "viewer", Outcome.MINOR_FAILURE),
+        ("Login", "viewer", Outcome.SUCCESS),
+        ("Use of Restricted Function", "viewer", Outcome.MINOR_FAILURE),
+        ("Emergency Override Started", "viewer", Outcome.SUCCESS),
+        ("Emergency Override Stopped", "viewer", Outcome.SUCCESS),
+        ("Logout", "viewer", Outcome.SUCCESS),
+        ("User Security Attributes Changed", "sealed", Outcome.SUCCESS),
+        ("Login", "sealed", Outcome.SUCCESS),
+        ("Logout", "sealed", Outcome.SUCCESS),
+    ]
+    (started,) = [
+        one.event for one in site.ledger.audit.pending(0) if one.event.type == codes.EMERGENCY_OVERRIDE_STARTED
+    ]
+    assert FORMS["reason"] in dict(started.objects[0].details)["Alert Description"]
+
+
 def test_only_these_routes_ask_for_no_session_or_for_no_role(site: Site) -> None:
     made = list(rules(site.app))
 
@@ -148,6 +191,8 @@ def test_every_role_may_do_what_the_table_says_and_nothing_else(site: Site, role
             continue
         status = site.try_to(method, path)
         assert (status == 403) == (route.act not in PERMITTED[role]), f"{role}: {method} {path}"
+        if status == 403:
+            assert told(site)[-1] == ("Use of Restricted Function", role.value, Outcome.MINOR_FAILURE)
         if route.act is Act.WORK_AGAIN:
             changed = newest_revision(site.ledger, UID).state is not StudyState.FAILED
             assert changed == (Act.WORK_AGAIN in PERMITTED[role])

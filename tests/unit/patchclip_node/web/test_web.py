@@ -60,7 +60,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
-    desk = LoginDesk(ledger.accounts, ledger.sessions, clock, SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, SessionPolicy(60, 600))
     with TestClient(
         create_app(
             studies=ledger.studies,
