@@ -48,7 +48,7 @@ test: venv ## run the whole test suite; WORKERS=N runs the unit tests in N proce
 	$(BIN)/python -m pytest --ignore=tests/unit || status=$$?; \
 	exit $$status
 
-mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and worker (an hour of one core)
+mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and worker (10 minutes of one core)
 	@$(BIN)/python -m pytest -s --timeout 0 --show-capture=no --hypothesis-profile thorough -k whatever_a_header tests/unit/patchclip_node/services/test_damaged_headers.py
 
 # Says its seed and what it did. ENDURANCE="tests/endurance/test_fuzz.py --endurance-seconds 600" runs a part, for a time.
