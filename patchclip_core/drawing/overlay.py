@@ -18,9 +18,11 @@ from patchclip_core.drawing.legend import Legend
 from patchclip_core.drawing.palette import BACKGROUND, BANNER, RIM, Colour
 from patchclip_core.drawing.text import drawable, font
 from patchclip_core.places.regions import probability_surface, region_mask
+from patchclip_core.places.where import Orientation
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Findings, FloatArray, Mask, Radiograph
-from patchclip_core.values.wording import ENGLISH, Wording, percent
+from patchclip_core.values.statement import statement
+from patchclip_core.values.wording import ENGLISH, Wording
 
 _LONG_SIDE_PX: Final = 1400
 LINE_PX: Final = 4
@@ -41,14 +43,16 @@ def draw_overlay(
     remarks: Iterable[str] = (),
     wording: Wording = ENGLISH,
     longest_side_px: int | None = None,
+    orientation: Orientation | None = None,
 ) -> Image.Image:
-    """Return an RGB picture: the radiograph with each present finding drawn and labelled, and the legend.
+    """Return an RGB picture: the radiograph with what was found drawn and labelled, and the legend.
 
     radiograph: the image that was analysed, of the size that `findings.geometry` names as its source. heat_map: the
     model's maps in the findings' colours, where it has them, instead of contours. remarks: what is to be said of the
     image beside the remarks of its decoding and of the findings, in English. wording: the language; the findings' names
     are those of the definitions. longest_side_px: everything is drawn smaller, words included, where the whole
-    would be higher or wider than this.
+    would be higher or wider than this. orientation: Patient Orientation of the image, by which places are named; None:
+    not known, and the sides are those of the image.
     """
     geometry = findings.geometry
     if (radiograph.rows, radiograph.columns) != (geometry.source_rows, geometry.source_columns):
@@ -57,11 +61,11 @@ def draw_overlay(
             f"this one has {radiograph.rows} x {radiograph.columns}"
         )
     said = tuple(dict.fromkeys((*remarks, *radiograph.remarks, *findings.remarks)))
-    legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px)
+    legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px, orientation)
     picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
-    present = [finding for finding in findings.present if finding.regions]
+    placed = [finding for finding in findings.found if finding.regions]
     regions = np.zeros((picture.height, picture.width), dtype=bool)
-    for finding in reversed(present):  # the most probable one is drawn last, over the others
+    for finding in reversed(placed):  # the surest one is drawn last, over the others
         colour = definitions[finding.key].colour_rgb
         mask = region_mask(finding, geometry, regions.shape, findings.body)
         regions |= mask
@@ -71,12 +75,12 @@ def draw_overlay(
             draw_contour(picture, mask, colour, legend.scale)
     labels = [
         Label(
-            f"{drawable(definitions[finding.key].name)} {percent(finding.probability or 0.0)}",
+            drawable(statement(finding, definitions, wording).headline),
             finding.regions[0].x * picture.width / geometry.source_columns,
             finding.regions[0].y * picture.height / geometry.source_rows,
             definitions[finding.key].colour_rgb,
         )
-        for finding in present
+        for finding in placed
     ]
     draw_labels(picture, labels, regions, legend.scale)
     return _composed(picture, legend)
@@ -153,11 +157,12 @@ def _legend(
     remarks: Sequence[str],
     wording: Wording,
     longest_side_px: int | None,
+    orientation: Orientation | None,
 ) -> Legend:
     """Return the legend at the scale at which the whole picture is as small as it is to be."""
     scale = 1.0
     while True:
-        legend = Legend.of(findings, definitions, remarks, wording, scale)
+        legend = Legend.of(findings, definitions, remarks, wording, scale, orientation)
         longest = max(_whole(_size(radiograph, _LONG_SIDE_PX * scale), legend))
         if longest_side_px is None or longest <= longest_side_px:
             return legend

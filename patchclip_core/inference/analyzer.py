@@ -208,14 +208,15 @@ class NetworkAnalyzer:
             return Finding(card.key, FindingState.NOT_EVALUATED, None, None, reason=card.not_evaluated)
         probability = float(Calibration(card.temperature, card.bias).probability(np.array(image_logit)))
         lookalikes = self._card.unevaluated_lookalikes(card)
-        state = verdict(probability, card.threshold, card.sensitivity, self._card.useful_sensitivity, lookalikes)
+        useful, firm = self._card.useful_sensitivity, card.firm_threshold
+        state = verdict(probability, card.threshold, card.sensitivity, useful, lookalikes, firm)
         patch_map = probabilities if card.extent == "localised" else None
-        if experimental and state is not FindingState.PRESENT:
+        if experimental and not state.is_found:
             return Finding(
                 card.key, FindingState.NOT_EVALUATED, None, None, patch_map, reason=_ABSENCE_BY_TEXT, experimental=True
             )
         regions: tuple[Region, ...] = ()
-        if state is FindingState.PRESENT and patch_map is not None:
+        if state.is_found and patch_map is not None:
             regions = find_regions(patch_map, geometry, card.region_threshold, body=body)
         return Finding(
             key=card.key,
@@ -228,6 +229,8 @@ class NetworkAnalyzer:
             region_threshold=card.region_threshold,
             sensitivity=card.sensitivity,
             lookalikes=lookalikes,
+            firm_threshold=card.firm_threshold,
+            scores=card.scores,
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from patchclip_core.places.preprocess import PreprocessSettings
 from patchclip_core.values.definitions import NonEmpty
 from patchclip_core.values.results import USEFUL_SENSITIVITY, ModelIdentity, Sensitivity
+from patchclip_core.values.scores import Scores
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -45,6 +46,11 @@ class Evidence(BaseModel):
     sensitivity: Interval | None = None
     """At the threshold; so is the specificity."""
     specificity: Interval | None = None
+    firm_sensitivity: Interval | None = None
+    """At the firm threshold; so is the specificity."""
+    firm_specificity: Interval | None = None
+    scores: Scores | None = None
+    """Calibrated probabilities of the images with and without it: what a number is worth."""
     calibration_error: Interval | None = None
     calibration_error_before: Interval | None = None
     lesions: Annotated[int, Field(ge=0)] = 0
@@ -80,6 +86,9 @@ class FindingCard(BaseModel):
     negative: tuple[NonEmpty, ...] = ()
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Operating point, on calibrated probabilities."""
+    firm_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """From which probability on the finding is said to be present, and not only possible; fewer images without it reach
+    this one. None: nothing is known of such a point, or the threshold is as firm."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Divides the image logit before it becomes a probability; fitted on held-out predictions."""
     bias: float = 0.0
@@ -103,6 +112,19 @@ class FindingCard(BaseModel):
     """What is known of how well it is found; None: nothing."""
     held_out: Evidence | None = None
     """The same of these very weights, on images that no fold and no choice had a part in; None: there were none."""
+
+    @model_validator(mode="after")
+    def _is_firmer(self) -> Self:
+        if self.firm_threshold is not None and self.firm_threshold <= self.threshold:
+            raise ValueError(
+                f"{self.key}: firm_threshold {self.firm_threshold} has to be above the threshold {self.threshold}"
+            )
+        return self
+
+    @property
+    def scores(self) -> Scores | None:
+        """What the model said of images of which the truth is known; None: that was not kept."""
+        return None if self.evidence is None else self.evidence.scores
 
     @property
     def sensitivity(self) -> Sensitivity | None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from patchclip_core.errors import UnknownFindingError, not_known
 from patchclip_core.values.display import Display
+from patchclip_core.values.scores import Scores
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -140,16 +141,23 @@ class Geometry:
 
 
 class FindingState(StrEnum):
-    """What is said of a finding: its verdict, in the word that every result uses.
+    """What is said of a finding: its verdict, in the word that every result uses, the surest first.
 
-    NOT_SEEN: below the operating point, by a model of which it is not known that it finds nearly all of them; no
-    absence. NOT_EVALUATED is a fourth thing, not a weak ABSENT.
+    POSSIBLE: at or above the operating point, where many images without the finding are, too. NOT_SEEN: below it, by a
+    model of which it is not known that it finds nearly all of them; no absence. NOT_EVALUATED is a separate thing,
+    not a weak ABSENT.
     """
 
     PRESENT = "present"
+    POSSIBLE = "possible"
     ABSENT = "absent"
     NOT_SEEN = "not seen by this model"
     NOT_EVALUATED = "not evaluated"
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the finding reached its operating point."""
+        return self in (FindingState.PRESENT, FindingState.POSSIBLE)
 
 
 _Z_95: Final = 1.96
@@ -197,17 +205,21 @@ def verdict(
     sensitivity: Sensitivity | None = None,
     useful: float = USEFUL_SENSITIVITY,
     lookalikes: Sequence[str] = (),
+    firm_threshold: float | None = None,
 ) -> FindingState:
-    """Decide what is said of an evaluated finding; the one place where an absence is.
+    """Decide what is said of an evaluated finding; the one place where that is decided.
 
-    A finding below its threshold is absent only where the model finds nearly all of its kind (the lower end of the
-    measured sensitivity's interval reaches `useful`), and where no finding that looks like it went unevaluated.
+    A finding that reaches its threshold is present, and only possible below `firm_threshold`, which fewer images
+    without it reach. A finding below its threshold is absent only where the model finds nearly all of its kind (the
+    lower end of the measured sensitivity's interval reaches `useful`), and where no finding that looks like it went
+    unevaluated.
 
     sensitivity: None where it was never measured. lookalikes: findings that look like this one and that the model
-    does not evaluate.
+    does not evaluate. firm_threshold: None where none was measured, or where the threshold itself is as firm.
     """
     if probability >= threshold:
-        return FindingState.PRESENT
+        is_firm = firm_threshold is None or probability >= firm_threshold
+        return FindingState.PRESENT if is_firm else FindingState.POSSIBLE
     finds_nearly_all = sensitivity is not None and sensitivity.at_least >= useful
     return FindingState.ABSENT if finds_nearly_all and not lookalikes else FindingState.NOT_SEEN
 
@@ -234,14 +246,16 @@ class Finding:
 
     probability: calibrated if the model card says so, in [0, 1]; None when not evaluated.
     threshold: the operating point the state was decided at; None when not evaluated.
+    firm_threshold: from which probability on it is present and not only possible; None where the threshold says both.
     patch_map: (grid rows, grid columns) float32 patch probabilities in [0, 1], smoothed where the model's card asks for
         it; None when the model has no map for it.
     region_threshold: the patch probability from which on a place belongs to a region.
-    regions: only for a present finding, highest score first; empty when the model names no place.
+    regions: only for a finding that is present or possible, highest score first; empty when the model names no place.
     reason: why the finding was not evaluated, in plain language.
     experimental: asked by free text at run time; never reported as absent.
     sensitivity: what was measured of the model at this operating point; None where nothing was.
     lookalikes: keys of findings that look like this one and that the model does not evaluate.
+    scores: what the model said of images of which the truth is known; None where that was never kept.
     """
 
     key: str
@@ -255,6 +269,8 @@ class Finding:
     region_threshold: float = 0.5
     sensitivity: Sensitivity | None = None
     lookalikes: tuple[str, ...] = ()
+    firm_threshold: float | None = None
+    scores: Scores | None = None
 
     def __post_init__(self) -> None:
         if self.state is FindingState.NOT_EVALUATED:
@@ -262,8 +278,10 @@ class Finding:
                 raise ValueError(f"{self.key}: a finding that was not evaluated has a reason and no probability")
         elif self.probability is None or self.threshold is None:
             raise ValueError(f"{self.key}: an evaluated finding has a probability and a threshold")
-        if self.regions and self.state is not FindingState.PRESENT:
-            raise ValueError(f"{self.key}: only a present finding has regions")
+        elif self.probability < self.threshold if self.state.is_found else self.probability > self.threshold:
+            raise ValueError(f"{self.key}: {self.state} at {self.probability}, with the threshold {self.threshold}")
+        if self.regions and not self.state.is_found:
+            raise ValueError(f"{self.key}: only a finding that is present or possible has regions")
         if self.experimental and self.state is FindingState.ABSENT:
             raise ValueError(f"{self.key}: an experimental finding is never reported as absent")
         if self.state is FindingState.ABSENT and (self.sensitivity is None or self.lookalikes):
@@ -327,6 +345,7 @@ class Findings:
                     "state": item.state.value,
                     "probability": item.probability,
                     "threshold": item.threshold,
+                    "firm_threshold": item.firm_threshold,
                     "reason": item.reason,
                     "experimental": item.experimental,
                     "regions": [asdict(region) for region in item.regions],
@@ -336,10 +355,26 @@ class Findings:
         }
 
     @property
-    def present(self) -> tuple[Finding, ...]:
-        """The findings that are present, most probable first."""
-        found = [item for item in self.items if item.state is FindingState.PRESENT]
-        return tuple(sorted(found, key=lambda item: -(item.probability or 0.0)))
+    def found(self) -> tuple[Finding, ...]:
+        """The findings that are present, then those that are possible, the surest first."""
+        return tuple(item for item in self.in_order if item.state.is_found)
+
+    @property
+    def in_order(self) -> tuple[Finding, ...]:
+        """All findings as they are to be read: what was found, the surest first, then all else in the card's order."""
+        return tuple(sorted(self.items, key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[int, float, float]:
+    """Return by what findings are put in order: verdict, the share of images without it that look as ill, probability.
+
+    A probability alone ranks nothing: 20 % of a rare finding may be as telling as 80 % of a frequent one.
+    """
+    verdict_of = list(FindingState).index(finding.state)
+    if not finding.state.is_found or finding.probability is None:
+        return verdict_of, 0.0, 0.0
+    alike = 1.0 if finding.scores is None else finding.scores.at_least(finding.probability)[1]
+    return verdict_of, alike, -finding.probability
 
 
 @runtime_checkable

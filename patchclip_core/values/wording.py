@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from patchclip_core.errors import WordingFileError
 from patchclip_core.typed_yaml import read_model
-from patchclip_core.values.definitions import FindingDefinition, conf_dir
-from patchclip_core.values.results import Finding, ModelIdentity
+from patchclip_core.values.definitions import conf_dir
+from patchclip_core.values.results import ModelIdentity
 
 RESEARCH_STATEMENT = "Research software. Not for diagnosis."
 UNTRAINED_WARNING = "UNTRAINED MODEL"
@@ -125,43 +125,6 @@ def percent(probability: float) -> str:
     if probability > 0.99:
         return ">99 %"
     return f"{100 * probability:.0f} %"
-
-
-def sensitivity_line(finding: Finding, wording: Wording = ENGLISH) -> str:
-    """Say in how many images with the finding the model saw it: 'sensitivity 64 % (54 to 73 %)'."""
-    measured = finding.sensitivity
-    if measured is None:
-        return wording.say("sensitivity never measured")
-    if measured.low is None or measured.high is None:
-        return wording.say("sensitivity {value}", value=percent(measured.value))
-    return wording.say(
-        "sensitivity {value} ({low} to {high})",
-        value=percent(measured.value),
-        low=percent(measured.low),
-        high=percent(measured.high),
-    )
-
-
-def what_it_rests_on(finding: Finding, definitions: Mapping[str, FindingDefinition], wording: Wording = ENGLISH) -> str:
-    """Say what stands behind a finding that is absent or not seen: its sensitivity, and what may look like it.
-
-    'sensitivity 64 % (54 % to 73 %) in 144 images with it, by radiologists; could be seen as it, and is not evaluated:
-    lung nodule or mass'
-    """
-    said = sensitivity_line(finding, wording)
-    if (measured := finding.sensitivity) is not None:
-        said = wording.say(
-            "{sensitivity} in {positives} images with it, by {judges}",
-            sensitivity=said,
-            positives=measured.positives,
-            judges=wording.repeat(measured.judged_by),
-        )
-    if not finding.lookalikes:
-        return said
-    names = (definitions[key].name if key in definitions else key for key in finding.lookalikes)
-    return wording.say(
-        "{said}; could be seen as it, and is not evaluated: {findings}", said=said, findings=", ".join(names)
-    )
 
 
 def short_digest(model: ModelIdentity) -> str:

@@ -344,7 +344,7 @@ def test_ohif_shows_a_report_without_a_region_as_a_page(
 
     Image.fromarray(seen).save(pictures_dir / f"ohif {name}.png".replace(" ", "-"))
     for finding in study.findings:
-        line = Phrases(definitions=load_findings()).state_line(finding)
+        line = Phrases(definitions=load_findings()).statement(finding).headline
         assert ohif.text.count(line) == 2
     assert ohif.errors == []
     assert ResultKind.SEG not in study.objects

@@ -91,7 +91,7 @@ def test_dcmtk_and_pixelmed_tell_every_finding_of_a_report(
     told = report_text(report)
 
     for finding in study.findings:
-        line = Phrases(definitions=load_findings()).state_line(finding)
+        line = Phrases(definitions=load_findings()).statement(finding).headline
         assert line in dumped
         assert line in told
     assert (ResultKind.SEG in study.objects) == ("opacity" in present)

@@ -7,13 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import (
-    ComprehensiveSRStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    KeyObjectSelectionDocumentStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
@@ -23,7 +17,6 @@ from patchclip_node.ports.result_sender import Destination
 
 COMPREHENSIVE_SR = str(ComprehensiveSRStorage)
 SEGMENTATION = str(SegmentationStorage)
-KEY_OBJECTS = str(KeyObjectSelectionDocumentStorage)
 
 
 class Archive(LoopbackScp):
@@ -32,7 +25,7 @@ class Archive(LoopbackScp):
     def __init__(
         self,
         *,
-        sop_classes: Sequence[str] = (COMPREHENSIVE_SR, SEGMENTATION, KEY_OBJECTS),
+        sop_classes: Sequence[str] = (COMPREHENSIVE_SR, SEGMENTATION),
         syntaxes: Sequence[str] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
         answer: Callable[[Dataset], int] = lambda _: SUCCESS,
         calling_ae_titles: Sequence[str] = (),

@@ -65,7 +65,7 @@ class MarkedStudy:
             finding.key: [self.rectangle]
             if self.rectangle
             else [Box(region.x, region.y, region.x + region.w, region.y + region.h) for region in finding.regions]
-            for finding in self.findings.present
+            for finding in self.findings.found
         }
 
 

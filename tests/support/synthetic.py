@@ -23,8 +23,10 @@ from patchclip_core.values.results import (
     ModelIdentity,
     PatchGrid,
     Radiograph,
+    Region,
     Sensitivity,
 )
+from patchclip_core.values.scores import Scores
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.domain.variants import Drawing, PictureStyle
 from patchclip_node.results import Predecessor, ResultContext
@@ -155,6 +157,29 @@ def absent(key: str, probability: float = 0.12, sensitivity: Sensitivity = USEFU
 def not_seen(key: str, sensitivity: Sensitivity | None = None, lookalikes: tuple[str, ...] = ()) -> Finding:
     """A finding below its threshold, by a model that misses many, or for which another may be taken."""
     return Finding(key, FindingState.NOT_SEEN, 0.16, 0.55, sensitivity=sensitivity, lookalikes=lookalikes)
+
+
+SCORES = Scores(
+    tuple(round(0.2 + 0.035 * step, 4) for step in range(21)), tuple(round(0.04 * step, 4) for step in range(21))
+)
+"""From 20 % to 90 % where the finding is, from 0 to 80 % where it is not."""
+
+
+def of_state(key: str, state: FindingState, regions: tuple[Region, ...] = ()) -> Finding:
+    """A finding of which this is said, by a card that knows all that a card may know of it."""
+    if state is FindingState.NOT_EVALUATED:
+        return Finding(key, state, None, None, reason="it was not predicted in cross-validation")
+    probability = {FindingState.PRESENT: 0.13, FindingState.POSSIBLE: 0.07}.get(state, 0.048)
+    return Finding(
+        key,
+        state,
+        probability,
+        0.05,
+        regions=regions if state.is_found else (),
+        sensitivity=USEFUL if state is FindingState.ABSENT else MISSES_MANY,
+        firm_threshold=0.1,
+        scores=SCORES,
+    )
 
 
 def findings_for(

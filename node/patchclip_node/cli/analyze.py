@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import glob, has_magic
@@ -24,8 +24,10 @@ from patchclip_node.domain.variants import ResultKind
 from patchclip_node.settings import STANDARD_PROFILE, NodeSettings, ProfileSettings, read_settings
 
 if TYPE_CHECKING:
-    from patchclip_core.values.results import Findings, ModelIdentity
+    from patchclip_core.values.results import ModelIdentity
+    from patchclip_node.results.facts import AnalysedImage
     from patchclip_node.results.findings_json import DocumentedImage
+    from patchclip_node.results.phrases import Phrases
     from patchclip_node.services.analyse import StudyOutcome
 
 
@@ -195,7 +197,7 @@ def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeS
     from patchclip_core.values.wording import model_line
     from patchclip_node.results.phrases import Phrases
 
-    names = {key: definition.name for key, definition in load_findings(settings.findings_file).items()}
+    phrases = Phrases(definitions=load_findings(settings.findings_file))
     table = Table()
     for column in ("file", "result", "written"):
         table.add_column(column, overflow="fold")
@@ -205,31 +207,32 @@ def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeS
                 table.add_row(Text(entry.file), Text(f"not analysed: {entry.reason}", style="yellow"), "")
                 continue
             of_image = Text("\n".join(entry.objects))
-            table.add_row(Text(entry.file), Text("\n".join(_said(entry.analysed.findings, names))), of_image)
+            table.add_row(Text(entry.file), Text("\n".join(_said(entry.analysed, phrases))), of_image)
         if study.objects:
             table.add_row("", Text("of the whole study", style="dim"), Text("\n".join(study.objects)))
     terminal = console()
     terminal.print(table)
-    terminal.print(Text(f"model {model_line(identity)}. " + " ".join(Phrases().honesty(identity)), style="bold yellow"))
+    terminal.print(Text(f"model {model_line(identity)}. " + " ".join(phrases.honesty(identity)), style="bold yellow"))
     terminal.print(Text(f"everything in numbers: {out / 'findings.json'}"))
 
 
-def _said(findings: Findings, names: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is said of an image: first what is present, then all else: silence would be read as absence."""
+def _said(image: AnalysedImage, phrases: Phrases) -> Iterator[str]:
+    """Yield what is said of an image: what was found, then all else by verdict: silence would be read as absence."""
     from patchclip_core.values.results import FindingState
-    from patchclip_core.values.wording import percent, sensitivity_line
-    from patchclip_node.services.study_summary import NOTHING_SEEN
+    from patchclip_core.values.statement import NOTHING_SEEN, sensitivity_line
 
-    found = (f"{names[finding.key]} {percent(finding.probability or 0.0)}" for finding in findings.present)
-    yield ", ".join(found) or NOTHING_SEEN
+    findings = image.findings
+    for finding in findings.found:
+        yield phrases.statement(finding, image.facts).line
+    if not findings.found:
+        yield NOTHING_SEEN
     for state in FindingState:
-        others = [finding for finding in findings if finding.state is state is not FindingState.PRESENT]
-        if state is FindingState.NOT_EVALUATED:
-            said = [names[finding.key] for finding in others]
-        else:
-            said = [f"{names[finding.key]} ({sensitivity_line(finding)})" for finding in others]
-        if said:
-            yield f"{state}: {', '.join(said)}"
+        others = [finding for finding in findings if finding.state is state and not state.is_found]
+        names = [phrases.name(finding) for finding in others]
+        if state is not FindingState.NOT_EVALUATED:
+            names = [f"{name} ({sensitivity_line(each)})" for name, each in zip(names, others, strict=True)]
+        if names:
+            yield f"{state}: {', '.join(names)}"
 
 
 def _expanded(sources: Sequence[str]) -> Iterator[Path]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from patchclip_core.values.results import Region
 from patchclip_node.demo.archive import ReturnedObject
 from patchclip_node.demo.studies import SentStudy
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.ports.ledger import Studies
-from patchclip_node.results.geometry import image_side
-from patchclip_node.services.study_summary import RegionSummary, StudySummary, read_summary
-
-_THIRDS: Final = ("upper", "middle", "lower")
+from patchclip_node.services.study_summary import StudySummary, read_summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +53,6 @@ def outcome_of(
     ended = studies.events(newest.id)[-1].at if newest.state in FINAL_STATES else None
     total_s = (ended - newest.first_received_at).total_seconds() if ended else None
     return StudyOutcome(study, problem, summary, own, total_s)
-
-
-def place(region: RegionSummary, rows: int, columns: int) -> str:
-    """Say where a region is, in words and pixels: 'upper left of the image, x 120, y 80, 200 x 180 px'."""
-    third = min(int((region.y + region.h / 2) / rows * 3), 2)
-    side = image_side(Region(region.x, region.y, region.w, region.h, region.score), columns)
-    where = f"{_THIRDS[third]} {side}" if side else f"{_THIRDS[third]} part, both sides"
-    return f"{where} of the image, x {region.x:.0f}, y {region.y:.0f}, {region.w:.0f} x {region.h:.0f} px"
 
 
 def _trouble(study: StudyRecord) -> str | None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchclip_core.drawing import page
-from patchclip_core.values.wording import percent
-from patchclip_node.demo.outcome import StudyOutcome, place
+from patchclip_node.demo.outcome import StudyOutcome
 from patchclip_node.demo.pictures import ReportPicture
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 
@@ -35,8 +34,6 @@ def write_report(
         pictures=pictures,
         timings=timings,
         model=model,
-        place=place,
-        percent=percent,
         came_back=sum(outcome.problem is None for outcome in outcomes),
     )
     path.write_text(html, encoding="utf-8")

@@ -14,17 +14,17 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from patchclip_core.values.wording import UNTRAINED_WARNING, percent
+from patchclip_core.values.statement import NOTHING_SEEN
+from patchclip_core.values.wording import UNTRAINED_WARNING
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.demo.archive import AE_TITLE, Archive
 from patchclip_node.demo.node import DemoNode, running_node, write_config
-from patchclip_node.demo.outcome import StudyOutcome, has_ended, outcome_of, place
+from patchclip_node.demo.outcome import StudyOutcome, has_ended, outcome_of
 from patchclip_node.demo.pictures import stale_pictures, write_pictures
 from patchclip_node.demo.report import Timings, write_report
 from patchclip_node.demo.studies import SentStudy, all_files, collect_studies
 from patchclip_node.ports.ledger import Studies
-from patchclip_node.services.study_summary import ImageSummary
 
 POLL_S: Final = 0.1
 
@@ -160,21 +160,12 @@ def _findings(outcome: StudyOutcome) -> RenderableType:
         return Text(outcome.problem or "not analysed", style="yellow")
     lines = Table.grid(padding=(0, 2))
     for image in outcome.summary.images:
-        present = [finding for finding in image.findings if finding.state == "present"]
-        for finding in present:
-            best = finding.regions[0] if finding.regions else None
-            more = f" (and {len(finding.regions) - 1} more)" if len(finding.regions) > 1 else ""
-            where = f"{place(best, image.rows, image.columns)}{more}" if best else "no particular place"
-            lines.add_row(Text(f"{finding.name} {percent(finding.probability or 0.0)}"), Text(where, style="dim"))
-        if not present:
-            lines.add_row("none", Text(_highest(image), style="dim"))
+        found = [finding for finding in image.findings if finding.state.is_found]
+        for finding in found:
+            lines.add_row(Text(f"{finding.name}: {finding.state}"), Text(finding.where, style="dim"))
+        if not found:
+            lines.add_row(NOTHING_SEEN)
     return lines
-
-
-def _highest(image: ImageSummary) -> str:
-    evaluated = [(finding.probability, finding.name) for finding in image.findings if finding.probability is not None]
-    probability, name = max(evaluated, default=(0.0, ""))
-    return f"highest: {name} {percent(probability)}" if name else ""
 
 
 def _seconds(outcome: StudyOutcome) -> Text:

@@ -22,18 +22,21 @@ DIAGNOSTIC_IMAGING_REPORT: Final = Code("18748-4", "LN", "Diagnostic Imaging Rep
 SUMMARY_SECTION: Final = Code("121111", "DCM", "Summary")
 SUMMARY: Final = Code("121111", "DCM", "Summary")
 FINDINGS_SECTION: Final = Code("121070", "DCM", "Findings")
+FINDINGS: Final = Code("121070", "DCM", "Findings")
 FINDING: Final = Code("121071", "DCM", "Finding")
 KEY_OBJECT_DESCRIPTION: Final = Code("113012", "DCM", "Key Object Description")
 TRACKING_IDENTIFIER: Final = Code("112039", "DCM", "Tracking Identifier")
 DEVICE: Final = Code("121007", "DCM", "Device")
 OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")
-REJECTED_FOR_QUALITY: Final = Code("113001", "DCM", "Rejected for Quality Reasons")
-REJECTED_FOR_SAFETY: Final = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
-INCORRECT_WORKLIST_ENTRY: Final = Code("113038", "DCM", "Incorrect Modality Worklist Entry")
-RETENTION_EXPIRED: Final = Code("113039", "DCM", "Data Retention Policy Expired")
 SOURCE_OF_PROCESSING: Final = Code("121322", "DCM", "Source of Image Processing Operation")
 
+THRESHOLD: Final = ("operating-point", "99PATCHCLIP")
+"""Value and scheme of the probability from which on a finding is said to be possible or present; DICOM has no such
+concept: its CAD Operating Point (111071, DCM) counts points of a curve."""
+
 PRESENT: Final = Code("52101004", "SCT", "Present")
+POSSIBLE: Final = Code("371930009", "SCT", "Possible")
+"""At or above the operating point and below the firm one; CID 240 has no such value, and may be extended."""
 ABSENT: Final = Code("272519000", "SCT", "Absent")
 UNDETERMINED: Final = Code("373068000", "SCT", "Undetermined")
 """Not seen by a model that misses too many to say that it is absent; CID 240 'Present-Absent' has the three."""

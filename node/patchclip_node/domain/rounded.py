@@ -17,6 +17,7 @@ def rounded(finding: Finding) -> Finding:
         finding,
         probability=_probability(finding.probability),
         threshold=_probability(finding.threshold),
+        firm_threshold=_probability(finding.firm_threshold),
         regions=tuple(map(_region, finding.regions)),
     )
 

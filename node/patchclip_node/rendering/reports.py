@@ -115,13 +115,15 @@ def _said(item: Dataset) -> str:
 
 
 def _number(item: Dataset) -> str:
-    """Say a NUM item: 'Probability of lung opacity: 87 %'."""
+    """Say a NUM item: 'lung opacity, present: 87 % (Finding Site: Lung (Laterality: Left))'."""
     measured = item.get("MeasuredValueSequence")
     name = meaning(item.get("ConceptNameCodeSequence"))
     if not measured:
         return f"{name}: no value"
     unit = _code(measured[0], "MeasurementUnitsCodeSequence")[0]
-    return short(f"{name}: {text(measured[0], 'NumericValue')} {'' if unit == '1' else unit}").strip()
+    said = f"{name}: {text(measured[0], 'NumericValue')} {'' if unit == '1' else unit}".strip()
+    sites = ", ".join(filter(None, map(_said, item.get("ContentSequence") or ())))
+    return short(f"{said} ({sites})" if sites else said)
 
 
 def _note(visit: _Visit, told: set[int]) -> str | None:

@@ -60,7 +60,7 @@ BUILDERS: Final[Mapping[ResultKind, Builder]] = MappingProxyType(
         ResultKind.SEG: Builder(SegmentationStorage, "SEG", segmentation, placed),
         ResultKind.FRACTIONAL_SEG: Builder(SegmentationStorage, "SEG", fractional_segmentation, mapped),
         ResultKind.PARAMETRIC_MAP: Builder(ParametricMapStorage, "OT", parametric_map, evaluated),
-        ResultKind.SC: Builder(SecondaryCaptureImageStorage, "OT", overlay),
+        ResultKind.SC: Builder(SecondaryCaptureImageStorage, "SC", overlay),
         ResultKind.GSPS: Builder(GrayscaleSoftcopyPresentationStateStorage, "PR", presentation_state, is_annotated),
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
@@ -12,11 +12,12 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.sr.coding import Code
 
+from patchclip_core.places.where import places_of, side_of, states_side
 from patchclip_core.values.display import Display
 from patchclip_core.values.results import Findings, Region
+from patchclip_core.values.wording import ENGLISH, Wording
 from patchclip_node.dicom import codes
 from patchclip_node.domain.variants import PictureStyle
-from patchclip_node.results.geometry import image_side, patient_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +82,19 @@ class SourceFacts:
 
     @property
     def states_side(self) -> bool:
-        """Whether the header says where the patient's left is: whether rows or columns run from side to side."""
-        return any(direction[0] in "LR" for direction in self.patient_orientation or ())
+        """Whether the header says where the patient's left is."""
+        return states_side(self.patient_orientation)
 
-    def image_side(self, region: Region) -> str | None:
-        """Return 'left' or 'right' of the image for a region mostly in one half, None for one in the middle."""
-        return image_side(region, self.columns)
+    def places(self, regions: Sequence[Region], wording: Wording = ENGLISH) -> tuple[str, ...]:
+        """Say where regions are, each place once: the patient's side where the header states it."""
+        return places_of(regions, self.patient_orientation, self.rows, self.columns, wording)
 
     def laterality(self, site: str, region: Region) -> Code | None:
         """Return the patient's side, if the site, a SNOMED CT code, has two and the header says where they are."""
         if site not in codes.PAIRED_SITES or self.patient_orientation is None:
             return None
-        return patient_side(region, self.patient_orientation, self.rows, self.columns)
+        side = side_of(region, self.patient_orientation, self.rows, self.columns)
+        return None if side is None else {"L": codes.LEFT, "R": codes.RIGHT}[side]
 
     def local_time(self, moment: datetime) -> datetime:
         """Return a moment in the time zone that the source's own dates and times are in, where it says so."""

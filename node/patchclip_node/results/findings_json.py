@@ -70,13 +70,13 @@ def _image(image: DocumentedImage, definitions: Mapping[str, FindingDefinition])
         "columns": findings.geometry.source_columns,
         "patient_orientation": facts.patient_orientation,
         "remarks": list(Phrases().remarks(image.analysed)),
-        "findings": [_finding(finding, definitions[finding.key], facts) for finding in findings],
+        "findings": [_finding(finding, definitions, facts) for finding in findings],
         "objects": list(image.objects),
     }
 
 
-def _finding(finding: Finding, definition: FindingDefinition, facts: SourceFacts) -> dict[str, Any]:
-    said = rounded(finding)
+def _finding(finding: Finding, definitions: Mapping[str, FindingDefinition], facts: SourceFacts) -> dict[str, Any]:
+    definition, said = definitions[finding.key], rounded(finding)
     entry: dict[str, Any] = {
         "key": finding.key,
         "name": definition.name,
@@ -84,11 +84,20 @@ def _finding(finding: Finding, definition: FindingDefinition, facts: SourceFacts
         "state": str(finding.state),
         "probability": said.probability,
         "threshold": said.threshold,
+        "firm_threshold": said.firm_threshold,
+        "says": Phrases(definitions=definitions).statement(finding, facts).line,
         "regions": [
-            asdict(shown) | {"patient_side": _lower(facts.laterality(definition.site.value, region))}
+            asdict(shown)
+            | {
+                "place": facts.places([region])[0],
+                "patient_side": _lower(facts.laterality(definition.site.value, region)),
+            }
             for shown, region in zip(said.regions, finding.regions, strict=True)
         ],
     }
+    if finding.scores is not None and finding.probability is not None:
+        with_it, without_it = finding.scores.at_least(finding.probability)
+        entry["images_at_least_as_probable"] = {"with_it": round(with_it, 4), "without_it": round(without_it, 4)}
     if (measured := finding.sensitivity) is not None:
         entry["sensitivity"] = asdict(measured)
     if finding.lookalikes:

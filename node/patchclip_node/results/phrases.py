@@ -8,27 +8,20 @@ from types import MappingProxyType
 from typing import Final
 
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Finding, FindingState, ModelIdentity
+from patchclip_core.values.results import Finding, ModelIdentity
+from patchclip_core.values.statement import Statement, statement
 from patchclip_core.values.wording import (
     ENGLISH,
     RESEARCH_STATEMENT,
     Wording,
     calibration_line,
     model_line,
-    percent,
     training_line,
-    what_it_rests_on,
 )
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results.facts import AnalysedImage, SkippedImage, SourceFacts
 
 SIDE_NOT_STATED: Final = "Left and right are those of the image; its header does not state the patient's side."
-
-_STATE_LINES: Final = {
-    FindingState.PRESENT: "{name}: present, probability {probability}, threshold {threshold}",
-    FindingState.ABSENT: "{name}: absent, probability {probability}, threshold {threshold}; {basis}",
-    FindingState.NOT_SEEN: "{name}: not seen by this model, probability {probability}, threshold {threshold}; {basis}",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +69,15 @@ class Phrases:
             self.say("Looked for, and nothing else: {findings}.", findings=", ".join(map(self.name, findings))),
         )
 
-    def state_line(self, finding: Finding) -> str:
-        """Say in one line what was found: 'pleural effusion: present, probability 87 %, threshold 50 %'."""
-        name = self.name(finding)
-        if finding.state is FindingState.NOT_EVALUATED:
-            reason = self.wording.repeat(finding.reason or "")
-            return self.say("{name}: not evaluated, {reason}", name=name, reason=reason)
-        assert finding.probability is not None
-        assert finding.threshold is not None
-        line = self.say(
-            _STATE_LINES[finding.state],
-            name=name,
-            probability=percent(finding.probability),
-            threshold=percent(finding.threshold),
-            basis=what_it_rests_on(finding, self.definitions, self.wording),
-        )
-        return f"{line} ({self.say('asked by free text, experimental')})" if finding.experimental else line
+    def statement(self, finding: Finding, facts: SourceFacts | None = None) -> Statement:
+        """Return what is said of a finding. facts: of its image, by which its places are named."""
+        places = () if facts is None else facts.places(finding.regions, self.wording)
+        return statement(finding, self.definitions, self.wording, places)
+
+    def lines(self, image: AnalysedImage) -> Iterator[str]:
+        """Yield what is said of each finding of an image, a line each: what was found first, the surest before."""
+        for finding in image.findings.in_order:
+            yield self.statement(finding, image.facts).line
 
     def image_prefix(self, image: AnalysedImage) -> str:
         """Return what a sentence about one of several images begins with."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchclip_core.values.results import FindingState, ModelIdentity
-from patchclip_node.domain.records import ResultRecord, StudyRecord
-from patchclip_node.domain.variants import NoteKind
-
-NOTHING_SEEN: Final = "nothing above its threshold, which rules nothing out"
-"""What is said in one line of images without a present finding."""
+from patchclip_core.values.statement import NOTHING_SEEN
+from patchclip_node.domain.records import StudyRecord
 
 
 class _Value(BaseModel):
@@ -33,7 +29,8 @@ class RegionSummary(_Value):
 class FindingSummary(_Value):
     """One finding of one image; the fields of `patchclip_core.values.results.Finding` without its map.
 
-    reason: why it was not evaluated, or what its absence, or its not being seen, rests on.
+    places, number: where it is, and what its probability is to be read by, in words; nothing in a summary of before
+    they were kept. reason: why it was not evaluated, or what its absence, or its not being seen, rests on.
     """
 
     key: str
@@ -43,6 +40,15 @@ class FindingSummary(_Value):
     threshold: float | None
     reason: str | None
     regions: tuple[RegionSummary, ...]
+    places: tuple[str, ...] = ()
+    number: str = ""
+
+    @property
+    def where(self) -> str:
+        """Where it was found; '' of what was not."""
+        if not self.state.is_found:
+            return ""
+        return "; ".join(self.places) or ("" if self.regions else "no place marked")
 
 
 class ImageSummary(_Value):
@@ -87,22 +93,21 @@ def read_summary(text: str | None) -> StudySummary | None:
         return None  # the rest of the study's record still says what happened
 
 
-def recall_lines(results: Iterable[ResultRecord]) -> list[str]:
-    """Say of results in which recalls they were withdrawn, each once; their notes are none of them."""
-    withdrawn = [one for one in results if one.recall is not None and not isinstance(one.result.kind, NoteKind)]
-    return list(dict.fromkeys(one.recall.line for one in withdrawn if one.recall is not None))
-
-
 def outcome_line(study: StudyRecord) -> str:
-    """Say in one line what came of a study: why not, or the present findings; empty while nothing has."""
+    """Say in one line what came of a study: why not, or the verdicts on what was found; empty while nothing was.
+
+    'pleural effusion present, lung opacity possible': of several images the surest verdict.
+    """
     summary = read_summary(study.summary_json)
     if summary is None or study.error:
         return study.reason or study.error or ""
-    present: dict[str, float] = {}
+    surest: dict[str, FindingState] = {}
+    order = list(FindingState)
     for image in summary.images:
         for finding in image.findings:
-            if finding.state is FindingState.PRESENT and finding.probability is not None:
-                present[finding.name] = max(finding.probability, present.get(finding.name, 0.0))
-    by_probability = sorted(present.items(), key=lambda item: -item[1])
-    line = ", ".join(f"{name} {value:.0%}" for name, value in by_probability) or NOTHING_SEEN
+            if finding.state.is_found:
+                known = surest.get(finding.name, finding.state)
+                surest[finding.name] = min(known, finding.state, key=order.index)
+    found = sorted(surest.items(), key=lambda item: order.index(item[1]))
+    line = ", ".join(f"{name} {state}" for name, state in found) or NOTHING_SEEN
     return line if summary.model.trained else f"untrained model, without meaning: {line}"

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from patchclip_core.values import wording
 from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
-from patchclip_node.services.study_summary import StudySummary, recall_lines
+from patchclip_node.services.study_summary import StudySummary
 from patchclip_node.web.access import AUTOMATIC
 
 
@@ -56,11 +55,6 @@ class RevisionPage:
     results: Sequence[ResultRecord]
     deliveries: Sequence[DeliveryRecord]
 
-    @property
-    def recalls(self) -> list[str]:
-        """What was said of this revision's results when they were withdrawn, each recall once."""
-        return recall_lines(self.results)
-
 
 def moment(value: datetime | None) -> str:
     """Write a moment in UTC."""
@@ -77,11 +71,6 @@ def span(value: timedelta) -> str:
     if total < 86400:
         return f"{total // 3600} h {total % 3600 // 60} min"
     return f"{total // 86400} d"
-
-
-def percent(value: float | None) -> str:
-    """Write a probability as all results do; nothing for one that was not evaluated."""
-    return "" if value is None else wording.percent(value)
 
 
 def size(value: int) -> str:

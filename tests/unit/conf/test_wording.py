@@ -16,10 +16,11 @@ import patchclip_trainer
 from patchclip_core.checkpoints.checkpoint import find, read_card
 from patchclip_core.errors import WordingFileError
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.results import Finding, FindingState
+from patchclip_core.values.results import FindingState, Region
 from patchclip_core.values.wording import ENGLISH, Wording, languages, load_wordings
 from patchclip_node.results.phrases import Phrases
-from tests.support.synthetic import MISSES_MANY, absent, not_seen
+from patchclip_node.results.source import read_facts
+from tests.support.synthetic import of_state, source_image
 
 WORDINGS = load_wordings()
 OTHERS = [language for language in WORDINGS if language != "en"]
@@ -35,6 +36,10 @@ REMARKING = (
     CORE / "io" / "selection.py",
 )
 """Where remarks on images are written; a remark is the sentence that is yielded or appended, or called `remark`."""
+
+ENGLISH_WORDS = re.compile(
+    r"\b(seen|with|by|from|as high|those|without|half|patient's|probability|threshold|sensitivity|evaluated)\b"
+)
 
 REFUSALS = ("UnreadableImageError", "UnsuitableImageError", "UnreadableInstanceError")
 """The errors whose words become the reason why an image was not analysed."""
@@ -187,18 +192,23 @@ def test_every_sentence_of_results_and_pictures_is_translated(language: str) -> 
 @pytest.mark.parametrize("language", OTHERS)
 @pytest.mark.parametrize("state", FindingState)
 def test_every_verdict_is_said_in_every_language(language: str, state: FindingState) -> None:
-    name = "cardiomegaly"
-    below = absent(name) if state is FindingState.ABSENT else not_seen(name, MISSES_MANY, ("nodule_mass",))
-    above = Finding(name, FindingState.PRESENT, 0.9, 0.5)
-    silent = Finding(name, FindingState.NOT_EVALUATED, None, None, reason="it was not predicted in cross-validation")
-    finding = {FindingState.PRESENT: above, FindingState.NOT_EVALUATED: silent}.get(state, below)
+    finding = of_state("cardiomegaly", state, (Region(10, 10, 50, 50, 0.9),))
     definitions = {key: one.in_language(language) for key, one in load_findings().items()}
+    wording = WORDINGS[language]
+    facts = read_facts(source_image())
 
-    english = Phrases(ENGLISH, load_findings()).state_line(finding)
-    other = Phrases(WORDINGS[language], definitions).state_line(finding)
+    english = Phrases(ENGLISH, load_findings()).statement(finding, facts)
+    other = Phrases(wording, definitions).statement(finding, facts)
 
-    assert english.startswith(f"{name}: {state}, ")
-    assert not re.search(r"\b(seen|with|by|probability|threshold|sensitivity|evaluated|predicted)\b", other)
+    assert english.headline == f"cardiomegaly: {state}"
+    assert other.verdict == wording.sentences[state.value]
+    assert other.line.startswith(other.headline)
+    assert not ENGLISH_WORDS.search(other.line), other.line
+
+
+def test_each_word_of_a_verdict_is_its_own_in_every_language() -> None:
+    for language in OTHERS:
+        assert len({WORDINGS[language].sentences[state.value] for state in FindingState}) == len(FindingState)
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -34,6 +34,14 @@ def export(
             "--operating-point", metavar="RULE", help="youden, sensitivity=0.9 or specificity=0.9, for every finding."
         ),
     ] = "youden",
+    firm_point: Annotated[
+        str,
+        typer.Option(
+            "--firm-point",
+            metavar="RULE",
+            help="The same, from which on a finding is present and not only possible.",
+        ),
+    ] = "specificity=0.95",
     region_false_positives: Annotated[
         float,
         typer.Option("--region-false-positives", min=0.0, metavar="RATE", help="False regions an image, at most."),
@@ -95,6 +103,7 @@ def export(
         predictions=predictions,
         data=folder_of(data) if data else None,
         rule=Rule.parse(operating_point),
+        firm=Rule.parse(firm_point),
         region_false_positives=region_false_positives,
         least=least,
         useful_sensitivity=useful_sensitivity,
@@ -114,7 +123,8 @@ def export(
             continue
         place = f"regions from {finding.region_threshold:.3f}" if finding.extent == "localised" else "without a place"
         terminal.print(
-            f"{finding.key}: present from {finding.threshold:.3f}, temperature {finding.temperature:.3f}, "
+            f"{finding.key}: possible from {finding.threshold:.3f}, present from "
+            f"{finding.firm_threshold or finding.threshold:.3f}, temperature {finding.temperature:.3f}, "
             f"bias {finding.bias:+.3f}, {place}",
             markup=False,
             soft_wrap=True,

@@ -56,6 +56,13 @@ class Judged:
         return interval(estimate(auc(called[known].astype(np.float64), positive[known]), self.resamples.of(known)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedOutOfFold(Judged):
+    """Predictions of a cross-validation. fold_of: (N,) of the image that each is of."""
+
+    fold_of: NDArray[np.intp]
+
+
 def undecided(finding: FindingCard, reason: str, evidence: Evidence | None = None) -> FindingCard:
     """Return a finding that is never said to be there or not, for this reason."""
     return finding.model_copy(update={"not_evaluated": reason, "evidence": evidence})

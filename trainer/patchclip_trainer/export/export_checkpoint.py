@@ -24,7 +24,8 @@ from patchclip_trainer.evaluation.measure_table import Bootstrap, Measured, Prog
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import candidates_of, predictions_file
 from patchclip_trainer.evaluation.training_patients import write_training_patients
-from patchclip_trainer.export.evidence import READERS, TEXT_MINED, Judged, measured, said, undecided
+from patchclip_trainer.export.evidence import READERS, TEXT_MINED, JudgedOutOfFold, measured, said, undecided
+from patchclip_trainer.export.firm_point import with_firm_point
 from patchclip_trainer.export.held_out import Trial, images_apart, tried
 from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
 from patchclip_trainer.export.operating_points import Rule, choose, choose_regions
@@ -41,13 +42,18 @@ STATEMENT = (
 SCORINGS = "scorings.jsonl"
 
 
+FIRM = Rule("specificity", 0.95)
+"""By default a finding is present, and not only possible, where at most 5 % of the images without it reach it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
     """What is exported, and by what rules.
 
     checkpoint: a run's. predictions: of the cross-validation of the same recipe. data: the images' lists; None: the
-    prepared data that the cross-validation names. rule: of thresholds. region_false_positives: an image, that regions
-    may have. least: images with and without a finding, and boxed images, below which nothing is said of it.
+    prepared data that the cross-validation names. rule: of thresholds. firm: of those from which on a finding is
+    present, and not only possible. region_false_positives: an image, that regions may have. least: images with and
+    without a finding, and boxed images, below which nothing is said of it.
     held_out: the part of the data that the exported weights are tried on. scorings: the list that this look at it is
     added to; default: beside the export.
     useful_sensitivity: what the lower end of a sensitivity's interval has to reach before an absence is said.
@@ -57,6 +63,7 @@ class ExportSettings:
     predictions: Path
     data: Path | None = None
     rule: Rule = field(default_factory=Rule)
+    firm: Rule = FIRM
     region_false_positives: float = 0.5
     least: int = 10
     useful_sensitivity: float = USEFUL_SENSITIVITY
@@ -67,13 +74,6 @@ class ExportSettings:
     held_out: str = "val"
     scorings: Path | None = None
     device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _OutOfFold(Judged):
-    """Out-of-fold predictions. fold_of: (N,)."""
-
-    fold_of: NDArray[np.intp]
 
 
 def export_checkpoint(settings: ExportSettings, out: Path, progress: Progress) -> ModelCard:
@@ -99,7 +99,7 @@ def export_checkpoint(settings: ExportSettings, out: Path, progress: Progress) -
             findings.append(undecided(finding, "it was not predicted in cross-validation"))
             continue
         truth, probabilities = predicted.truths[finding.key], predicted.predictions.of(finding.key)[0]
-        judged = _OutOfFold(finding.key, probabilities, truth, resamples, fold_of)
+        judged = JudgedOutOfFold(finding.key, probabilities, truth, resamples, fold_of)
         findings.append(_decided(finding, judged, predicted, settings))
     exported = card.model_copy(
         update={
@@ -167,7 +167,9 @@ def _refuse_other_weights(card: ModelCard, folds: OutOfFold, settings: ExportSet
         )
 
 
-def _decided(finding: FindingCard, judged: _OutOfFold, predicted: Measured, settings: ExportSettings) -> FindingCard:
+def _decided(
+    finding: FindingCard, judged: JudgedOutOfFold, predicted: Measured, settings: ExportSettings
+) -> FindingCard:
     """Return a finding with what its out-of-fold predictions allow to say of it."""
     counts = {each: judged.counts(each) for each in (READERS, TEXT_MINED)}
     enough = [each for each in counts if min(counts[each]) >= settings.least]
@@ -194,7 +196,7 @@ def _decided(finding: FindingCard, judged: _OutOfFold, predicted: Measured, sett
 def _decided_by(
     who: str,
     finding: FindingCard,
-    judged: _OutOfFold,
+    judged: JudgedOutOfFold,
     predicted: Measured,
     settings: ExportSettings,
     evidence: Evidence,
@@ -226,6 +228,7 @@ def _decided_by(
             "evidence": evidence,
         }
     )
+    decided = with_firm_point(decided, judged, who, pair.after, settings.firm)
     return _with_place(decided, judged, predicted, point.called, settings)
 
 
@@ -241,7 +244,11 @@ def _calibration_errors(
 
 
 def _with_place(
-    finding: FindingCard, judged: _OutOfFold, predicted: Measured, called: NDArray[np.bool_], settings: ExportSettings
+    finding: FindingCard,
+    judged: JudgedOutOfFold,
+    predicted: Measured,
+    called: NDArray[np.bool_],
+    settings: ExportSettings,
 ) -> FindingCard:
     """Return the finding with a region threshold; without a map where too few boxes speak for its place, or against it.
 

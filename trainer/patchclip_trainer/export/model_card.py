@@ -47,6 +47,12 @@ def describe(card: ModelCard) -> str:
             ),
             [_image_row(finding) for finding in decided],
         ),
+        "From its threshold on a finding is said to be possible, and present from the one below on. Where it has none, "
+        "the threshold is as firm, or nothing is known of it.",
+        _table(
+            ("Finding", "Present from", "Sensitivity there", "Specificity there"),
+            [_firm_row(finding) for finding in decided],
+        ),
         _absence(card, decided),
         "## Where it points",
         "Mean sensitivity: over lesions, at 0.125 to 2 false positives an image. Regions: as shown, in images called "
@@ -131,6 +137,13 @@ def _image_row(finding: FindingCard) -> tuple[str, ...]:
         _shown(evidence.calibration_error),
         _shown(evidence.calibration_error_before),
     )
+
+
+def _firm_row(finding: FindingCard) -> tuple[str, ...]:
+    evidence, firm = finding.evidence, finding.firm_threshold
+    if evidence is None or firm is None:
+        return (_name(finding), f"{finding.threshold:.3f}", "", "")
+    return (_name(finding), f"{firm:.3f}", _shown(evidence.firm_sensitivity), _shown(evidence.firm_specificity))
 
 
 def _place_row(finding: FindingCard) -> tuple[str, ...]:

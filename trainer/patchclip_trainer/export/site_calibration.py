@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
 from patchclip_core.models.card import FindingCard, ModelCard
 from patchclip_core.values.calibration import Calibration, fit_calibration
+from patchclip_core.values.scores import Scores
 from patchclip_trainer.data.listing import number, read_table
 from patchclip_trainer.data.shards import write_atomically
 from patchclip_trainer.errors import DataError
@@ -185,12 +186,22 @@ def _bent(finding: FindingCard, record: Record | None) -> FindingCard:
     if record is None or not record["taken"]:
         return finding
     bend = Calibration(record["temperature"], record["bias"])
+
+    def bent(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(bend.probability(logits_of(np.array(values))).tolist())
+
+    evidence, firm = finding.evidence, finding.firm_threshold
+    if evidence is not None and (scores := evidence.scores) is not None:
+        told = Scores(bent(scores.with_it), bent(scores.without_it))
+        evidence = evidence.model_copy(update={"scores": told})
     return finding.model_copy(
         update={
             # logit / t0 + b0, then / t + b
             "temperature": finding.temperature * bend.temperature,
             "bias": finding.bias / bend.temperature + bend.bias,
-            "threshold": float(bend.probability(logits_of(np.array([finding.threshold])))[0]),
+            "threshold": bent([finding.threshold])[0],
+            "firm_threshold": None if firm is None else bent([firm])[0],
+            "evidence": evidence,
         }
     )
 

@@ -99,7 +99,7 @@ def _frame(order: int, finding: Finding, subject: Subject) -> Dataset:
     phrases, content, frame = subject.phrases, Dataset(), Dataset()
     definition = phrases.definitions[finding.key]
     content.DimensionIndexValues = [order]
-    content.FrameComments = phrases.state_line(finding)
+    content.FrameComments = phrases.statement(finding, subject.facts).line
     frame.FrameContentSequence = [content]
     mapping = RealWorldValueMapping(
         lut_label=finding.key[:16],

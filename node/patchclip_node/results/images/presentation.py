@@ -15,7 +15,6 @@ from pydicom import Dataset
 from patchclip_core.places.contours import Line, outlines
 from patchclip_core.places.regions import region_mask
 from patchclip_core.values.results import Finding, Findings, FindingState, Region
-from patchclip_core.values.wording import percent
 from patchclip_node.results.context import Subject
 from patchclip_node.results.images.grayscale import softcopy_modules
 
@@ -28,14 +27,14 @@ _MOST_CHARACTERS: Final = 1024
 
 def is_annotated(findings: Findings) -> bool:
     """Tell whether there is something to draw over an image."""
-    return bool(findings.present)
+    return bool(findings.found)
 
 
 def presentation_state(subject: Subject) -> Dataset:
     """Return the presentation state of one image.
 
-    Each present finding has a layer of its colour, with the outlines of its mask and a label. Findings without a place
-    stand in the notice at the top, or at the bottom where that hides less.
+    Each finding that was found has a layer of its colour, with the outlines of its mask and a label. Those without a
+    place stand in the notice at the top, or at the bottom where that hides less.
     """
     facts, phrases = subject.facts, subject.phrases
     state = Dataset()
@@ -46,8 +45,8 @@ def presentation_state(subject: Subject) -> Dataset:
     state.ReferencedSeriesSequence = [series]
     state.DisplayedAreaSelectionSequence = [_whole_image(subject)]
     state.update(softcopy_modules(subject.image.display))
-    present = enumerate(subject.image.findings.present, 1)
-    placed = [(f"AI_{order}", finding) for order, finding in present if finding.regions]
+    found = enumerate(subject.image.findings.found, 1)
+    placed = [(f"AI_{order}", finding) for order, finding in found if finding.regions]
     state.GraphicAnnotationSequence = [
         *(_annotation(layer, finding, subject) for layer, finding in placed),
         _notice(subject),
@@ -96,15 +95,9 @@ def _polyline(points: Line) -> Dataset:
 
 
 def _label(finding: Finding, region: Region, subject: Subject) -> Dataset:
-    """Return the finding's name, probability and operating point, above its most probable region."""
-    assert finding.threshold is not None
+    """Return the finding's name and verdict, above its clearest region; the reports have the numbers."""
     label = Dataset()
-    label.UnformattedTextValue = subject.phrases.say(
-        "{name} {probability} (threshold {threshold})",
-        name=subject.phrases.name(finding),
-        probability=percent(finding.probability or 0.0),
-        threshold=percent(finding.threshold),
-    )
+    label.UnformattedTextValue = subject.phrases.statement(finding).headline
     label.AnchorPointAnnotationUnits, label.AnchorPoint = "PIXEL", [float(region.x), float(region.y)]
     label.AnchorPointVisibility = "N"
     return label
@@ -130,7 +123,7 @@ def _notice_place(subject: Subject) -> tuple[float, float]:
     rows = subject.facts.rows
     places = [
         [(region.y / rows, (region.y + region.h) / rows) for region in finding.regions]
-        for finding in subject.image.findings.present
+        for finding in subject.image.findings.found
         if finding.regions
     ]
 
@@ -156,9 +149,9 @@ def _notice_lines(subject: Subject) -> Iterator[str]:
     first, *others = phrases.honesty(subject.model)
     yield phrases.say("AI: {statement}", statement=first)
     yield from others
-    for finding in findings.present:
+    for finding in findings.found:
         if not finding.regions:
-            yield phrases.say("{line}, no place", line=phrases.state_line(finding))
+            yield phrases.statement(finding, subject.facts).in_short
     unknown = [phrases.name(finding) for finding in findings if finding.state is FindingState.NOT_EVALUATED]
     if unknown:
         yield phrases.say("Not evaluated: {findings}.", findings=", ".join(unknown))

@@ -35,12 +35,12 @@ _MAXIMUM: Final = 255
 
 def placed(findings: Findings) -> list[Finding]:
     """Return the findings that are segments of a binary segmentation: present, with a region."""
-    return [finding for finding in findings.present if finding.regions]
+    return [finding for finding in findings.found if finding.regions]
 
 
 def mapped(findings: Findings) -> list[Finding]:
     """Return the findings that are segments of a fractional segmentation: present, with a map."""
-    return [finding for finding in findings.present if finding.patch_map is not None]
+    return [finding for finding in findings.found if finding.patch_map is not None]
 
 
 def segmentation(subject: Subject) -> Dataset:
@@ -141,7 +141,7 @@ def _segments(subject: Subject, shown: list[Finding]) -> list[SegmentDescription
             anatomic_regions=[site_code(definition)],
             display_color=CIELabColor.from_rgb(*definition.colour_rgb),
         )
-        about = (phrases.state_line(finding) + ".", *phrases.credentials(model))
+        about = (phrases.statement(finding, subject.facts).line + ".", *phrases.credentials(model))
         segment.SegmentDescription = " ".join(about)[:1024]
         segments.append(segment)
     return segments

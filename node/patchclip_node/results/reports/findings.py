@@ -23,7 +23,7 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
-from patchclip_core.values.wording import sensitivity_line
+from patchclip_core.values.statement import sensitivity_line
 from patchclip_node.dicom import codes
 from patchclip_node.product import MANUFACTURER
 from patchclip_node.results.context import Subject
@@ -38,7 +38,7 @@ _DESCRIBES = RelationshipTypeValues.HAS_ACQ_CONTEXT
 
 def findings_report(subject: Subject) -> Dataset:
     """Return the content of a Comprehensive SR: measurements where a present finding has a region, else a page."""
-    is_measured = any(finding.regions for image in subject.images for finding in image.findings.present)
+    is_measured = any(finding.regions for image in subject.images for finding in image.findings.found)
     if is_measured:
         return report(_measurement_report(subject), subject)
     return report(page(subject, _algorithm(subject), list(evaluations(subject))), subject)
@@ -117,9 +117,13 @@ def _comments(subject: Subject) -> Iterator[TextContentItem]:
 
 
 def _sentences(subject: Subject) -> Iterator[str]:
-    phrases = subject.phrases
-    yield from phrases.introduction(subject.images)
+    """Yield what was found, and of the model what there is to know; that it is untrained is said before all."""
+    phrases, introduction = subject.phrases, subject.phrases.introduction(subject.images)
+    if not subject.model.trained:
+        yield from introduction
     for image in subject.images:
-        for line in (*map(phrases.state_line, image.findings), *phrases.remarks(image)):
+        for line in (*phrases.lines(image), *phrases.remarks(image)):
             yield phrases.image_prefix(image) + line
     yield from map(phrases.not_analysed, subject.skipped)
+    if subject.model.trained:
+        yield from introduction

@@ -26,7 +26,6 @@ from highdicom.sr import (
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import Finding, FindingState, Region
 from patchclip_node.dicom import codes
 from patchclip_node.results.coded import finding_code, site_code
@@ -34,6 +33,7 @@ from patchclip_node.results.context import Subject
 
 _STATE_CODES: Final = {
     FindingState.PRESENT: codes.PRESENT,
+    FindingState.POSSIBLE: codes.POSSIBLE,
     FindingState.ABSENT: codes.ABSENT,
     FindingState.NOT_SEEN: codes.UNDETERMINED,
     FindingState.NOT_EVALUATED: codes.NOT_ATTEMPTED,
@@ -41,9 +41,9 @@ _STATE_CODES: Final = {
 
 
 def measurement_groups(subject: Subject) -> Iterator[ContainerContentItem]:
-    """Yield the groups of the present findings that have regions, image by image, the most probable first."""
+    """Yield the groups of what was found and has regions, image by image, the surest first."""
     for one in subject.one_by_one():
-        for finding in one.image.findings.present:
+        for finding in one.image.findings.found:
             for index, region in enumerate(finding.regions):
                 yield _group(one, finding, index, region)
 
@@ -55,7 +55,6 @@ def evaluations(subject: Subject) -> Iterator[CodeContentItem]:
 
 
 def _group(subject: Subject, finding: Finding, index: int, region: Region) -> ContainerContentItem:
-    assert finding.probability is not None
     assert finding.threshold is not None
     definition, model, facts = subject.phrases.definitions[finding.key], subject.model, subject.facts
     identifier, uid = subject.tracking(definition, index)
@@ -67,12 +66,7 @@ def _group(subject: Subject, finding: Finding, index: int, region: Region) -> Co
             source_image=SourceImageForRegion(facts.sop_class_uid, facts.sop_instance_uid),
         ),
         finding_type=finding_code(definition),
-        finding_sites=[FindingSite(site_code(definition), laterality=facts.laterality(definition.site.value, region))],
-        measurements=[
-            Measurement(
-                name=_probability_name(subject, definition), value=_percent(finding.probability), unit=codes.PERCENT
-            )
-        ],
+        measurements=list(_measurements(subject, finding, region)),
         algorithm_id=AlgorithmIdentification(
             name=model.name,
             version=model.version,
@@ -82,6 +76,19 @@ def _group(subject: Subject, finding: Finding, index: int, region: Region) -> Co
     item = group[0]
     assert isinstance(item, ContainerContentItem)
     return item
+
+
+def _measurements(subject: Subject, finding: Finding, region: Region) -> Iterator[Measurement]:
+    """Yield the probability, and the threshold beside which it is to be read.
+
+    The site stands in the measurement (TID 1419) and not in the group: OHIF writes the code of a group's site
+    over the image, and the names of measurements.
+    """
+    definition, facts = subject.phrases.definitions[finding.key], subject.facts
+    site = FindingSite(site_code(definition), laterality=facts.laterality(definition.site.value, region))
+    for number, (name, value) in enumerate(_numbers(subject, finding)):
+        sites = [site] if number == 0 else None
+        yield Measurement(name=name, value=value, unit=codes.PERCENT, finding_sites=sites)
 
 
 def _outline(region: Region) -> NDArray[np.float32]:
@@ -99,15 +106,10 @@ def _evaluation(subject: Subject, finding: Finding) -> CodeContentItem:
     definition, facts = subject.phrases.definitions[finding.key], subject.facts
     item = CodeContentItem(finding_code(definition), _STATE_CODES[finding.state], RelationshipTypeValues.CONTAINS)
     details: list[ContentItem] = [FindingSite(site_code(definition))]  # else an absence would be one of the whole chest
-    if finding.probability is not None:
-        details.append(
-            NumContentItem(
-                _probability_name(subject, definition),
-                _percent(finding.probability),
-                codes.PERCENT,
-                relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
-            )
-        )
+    details += [
+        NumContentItem(name, value, codes.PERCENT, relationship_type=RelationshipTypeValues.HAS_PROPERTIES)
+        for name, value in _numbers(subject, finding)
+    ]
     details.append(
         ImageContentItem(
             codes.SOURCE,
@@ -120,10 +122,14 @@ def _evaluation(subject: Subject, finding: Finding) -> CodeContentItem:
     return item
 
 
-def _percent(probability: float) -> float:
-    return round(100 * probability, 1)
+def _numbers(subject: Subject, finding: Finding) -> Iterator[tuple[Code, float]]:
+    """Yield name and value of a finding's probability and of its threshold, in per cent; nothing where it has none.
 
-
-def _probability_name(subject: Subject, definition: FindingDefinition) -> Code:
-    name = subject.phrases.say("Probability of {name}", name=definition.name)
-    return Code(codes.PROBABILITY_VALUE, "DCM", name[:64])
+    Viewers show the name of a number and nothing else: so it says of which finding it is, and the verdict.
+    """
+    if finding.probability is None or finding.threshold is None:
+        return
+    phrases, said = subject.phrases, subject.phrases.statement(finding)
+    name = phrases.say("{name}, {verdict}", name=said.name, verdict=said.verdict)
+    yield Code(codes.PROBABILITY_VALUE, "DCM", name[:64]), round(100 * finding.probability, 1)
+    yield Code(*codes.THRESHOLD, phrases.say("threshold")), round(100 * finding.threshold, 1)

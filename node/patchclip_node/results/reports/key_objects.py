@@ -9,12 +9,12 @@ from pydicom import Dataset
 from patchclip_core.values.results import Findings
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import Subject
-from patchclip_node.results.reports.document import document, observing_device, unname_references
+from patchclip_node.results.reports.document import document, observing_device, unname_images
 
 
 def is_key_image(findings: Findings) -> bool:
     """Tell whether an image is selected."""
-    return bool(findings.present)
+    return bool(findings.found)
 
 
 def key_objects(subject: Subject) -> Dataset:
@@ -26,16 +26,16 @@ def key_objects(subject: Subject) -> Dataset:
         description=_description(subject),
     )
     content = selection[0]
-    unname_references(content)
+    unname_images(content)
     return document(content, subject)
 
 
 def _description(subject: Subject) -> str:
     phrases = subject.phrases
     lines = [
-        phrases.image_prefix(image) + phrases.state_line(finding)
+        phrases.image_prefix(image) + phrases.statement(finding, image.facts).in_short
         for image in subject.images
-        for finding in image.findings.present
+        for finding in image.findings.found
     ]
     found = phrases.say("AI: above the threshold: {found}.", found="; ".join(lines))
     named = [f"{image}." for image in phrases.which_images(subject.study)]

@@ -19,10 +19,9 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
-from patchclip_core.values.results import Finding
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import Subject
-from patchclip_node.results.reports.document import container, language, observing_device, report, unname_references
+from patchclip_node.results.reports.document import container, language, observing_device, report, unname_images
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
@@ -45,14 +44,16 @@ def page(
     root = ContainerContentItem(name=codes.DIAGNOSTIC_IMAGING_REPORT, is_content_continuous=False, template_id="2000")
     content = ContentSequence()
     content.extend(language(subject))
-    content.extend(ObservationContext(observer_device_context=observing_device(subject)))
+    findings = container(codes.FINDINGS_SECTION, [*_lines(subject), *evaluations])
     introduction = subject.phrases.introduction(subject.images)
     summary = [TextContentItem(codes.SUMMARY, line, _CONTAINS) for line in introduction]
-    content.append(container(codes.SUMMARY_SECTION, summary))
-    content.append(container(codes.FINDINGS_SECTION, [*_lines(subject), *evaluations]))
-    content.extend(algorithm)  # last, so that the page begins with what it is about
+    sections = [findings, container(codes.SUMMARY_SECTION, summary)]
+    # The findings come first: they are what the page is read for, unless they mean nothing.
+    content.extend(sections if subject.model.trained else reversed(sections))
+    content.extend(ObservationContext(observer_device_context=observing_device(subject)))
+    content.extend(algorithm)
     root.ContentSequence = content
-    unname_references(root)
+    unname_images(root)
     return root
 
 
@@ -60,45 +61,19 @@ def _lines(subject: Subject) -> Iterator[TextContentItem]:
     phrases = subject.phrases
     for one in subject.one_by_one():
         prefix = phrases.image_prefix(one.image)
-        for line in (*_findings(one), *phrases.remarks(one.image)):
+        for line in (*phrases.lines(one.image), *phrases.remarks(one.image)):
             yield _line(prefix + line, one)
     for other in subject.skipped:
-        yield TextContentItem(codes.FINDING, phrases.not_analysed(other), _CONTAINS)
+        yield TextContentItem(codes.FINDINGS, phrases.not_analysed(other), _CONTAINS)
 
 
 def _line(words: str, subject: Subject) -> TextContentItem:
-    """Return a line with the image that it speaks of below it; beside it OHIF would fail on it, for want of a name."""
-    line, facts = TextContentItem(codes.FINDING, words, _CONTAINS), subject.facts
+    """Return a line with the image that it speaks of below it; beside it OHIF would fail on it, for want of a name.
+
+    It is named Findings: OHIF wraps no line that is named Finding.
+    """
+    line, facts = TextContentItem(codes.FINDINGS, words, _CONTAINS), subject.facts
     line.ContentSequence = ContentSequence(
         [ImageContentItem(codes.SOURCE, facts.sop_class_uid, facts.sop_instance_uid, relationship_type=_INFERRED_FROM)]
     )
     return line
-
-
-def _findings(subject: Subject) -> Iterator[str]:
-    findings = subject.image.findings
-    absent = [finding for finding in findings if finding not in findings.present]
-    for finding in (*findings.present, *absent):
-        yield subject.phrases.state_line(finding)
-        yield from _places(finding, subject)
-
-
-def _places(finding: Finding, subject: Subject) -> Iterator[str]:
-    phrases, facts = subject.phrases, subject.facts
-    definition = phrases.definitions[finding.key]
-    for number, region in enumerate(finding.regions, 1):
-        side, patient_side = facts.image_side(region), facts.laterality(definition.site.value, region)
-        where = phrases.say(f"the {side} of the image" if side else "the middle of the image")
-        if patient_side:
-            of_patient = phrases.say(f"the patient's {patient_side.meaning.lower()}")
-            where = f"{where}, {of_patient}"
-        yield phrases.say(
-            "{name}, place {number}: {where} (pixels x {left} to {right}, y {top} to {bottom})",
-            name=definition.name,
-            number=number,
-            where=where,
-            left=round(region.x),
-            right=round(region.x + region.w),
-            top=round(region.y),
-            bottom=round(region.y + region.h),
-        )

@@ -203,6 +203,7 @@ def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext,
         remarks=Phrases().remarks(image),
         wording=spoken.wording,
         longest_side_px=style.longest_side_px,
+        orientation=image.facts.patient_orientation,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Finding, FindingState
-from patchclip_core.values.wording import what_it_rests_on
+from patchclip_core.values.results import Finding
+from patchclip_core.values.statement import statement
 from patchclip_node.domain.rounded import rounded
+from patchclip_node.results.facts import SourceFacts
 from patchclip_node.services.analyse.outcome import Analysed
 from patchclip_node.services.study_summary import (
     FindingSummary,
@@ -34,7 +35,9 @@ def summarise(
                 columns=file.result.findings.geometry.source_columns,
                 overlay_key=overlay_keys.get(file.image.sop_instance_uid),
                 remarks=(*file.result.remarks, *file.result.findings.remarks),
-                findings=tuple(_finding(item, definitions) for item in file.result.findings),
+                findings=tuple(
+                    _finding(item, definitions, file.result.facts) for item in file.result.findings.in_order
+                ),
             )
             for file in outcome.images
         ),
@@ -45,21 +48,17 @@ def summarise(
     )
 
 
-def _finding(finding: Finding, definitions: Mapping[str, FindingDefinition]) -> FindingSummary:
-    definition, said = definitions.get(finding.key), rounded(finding)
+def _finding(finding: Finding, definitions: Mapping[str, FindingDefinition], facts: SourceFacts) -> FindingSummary:
+    numbers = rounded(finding)
+    said = statement(finding, definitions, places=facts.places(finding.regions))
     return FindingSummary(
         key=finding.key,
-        name=definition.name if definition else finding.key,
+        name=said.name,
         state=finding.state,
-        probability=said.probability,
-        threshold=said.threshold,
-        reason=_reason(finding, definitions),
-        regions=tuple(RegionSummary.model_validate(region, from_attributes=True) for region in said.regions),
+        probability=numbers.probability,
+        threshold=numbers.threshold,
+        reason=said.basis or None,
+        regions=tuple(RegionSummary.model_validate(region, from_attributes=True) for region in numbers.regions),
+        places=said.places,
+        number=said.number,
     )
-
-
-def _reason(finding: Finding, definitions: Mapping[str, FindingDefinition]) -> str | None:
-    """Return why it was not evaluated, or what it rests on that it is not there or was not seen."""
-    if finding.state in (FindingState.ABSENT, FindingState.NOT_SEEN):
-        return what_it_rests_on(finding, definitions)
-    return finding.reason

@@ -53,7 +53,7 @@ def test_the_bright_model_names_the_bright_rectangle() -> None:
 def test_the_bright_model_finds_nothing_in_a_dark_image() -> None:
     (findings,) = load(PLUGINS / "bright_checkpoint").analyze_batch([Radiograph(np.zeros((100, 80), np.float32))])
 
-    assert findings.present == ()
+    assert findings.found == ()
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

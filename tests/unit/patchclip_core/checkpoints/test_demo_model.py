@@ -100,7 +100,7 @@ def test_the_samples_show_each_reported_finding_where_it_was_read(demo: NetworkA
     shown = {
         item.key
         for path, found in zip(samples, analysed, strict=True)
-        for item in found.present
+        for item in found.found
         if re.search(words.get(item.key, item.key), read[path.name])
     }
     assert shown == {item.key for item in analysed[0] if item.state is not FindingState.NOT_EVALUATED}

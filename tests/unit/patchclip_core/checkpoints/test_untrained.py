@@ -48,7 +48,7 @@ def test_on_real_radiographs_some_have_findings_with_a_place_and_some_have_none(
 
     results = [model.analyze_batch([read_radiograph(path)])[0] for path in paths]
 
-    present = [result.present for result in results]
+    present = [result.found for result in results]
     assert 0.2 < np.mean([not found for found in present]) < 0.8
     assert any(finding.regions for found in present for finding in found)
     assert len({round(result["opacity"].probability or 0.0, 3) for result in results}) > len(results) // 2

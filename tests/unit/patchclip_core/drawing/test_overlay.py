@@ -8,12 +8,14 @@ from PIL import Image
 
 from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend
 from patchclip_core.drawing.overlay import draw_overlay
+from patchclip_core.drawing.palette import BRIGHT, DIM
 from patchclip_core.drawing.text import UNDRAWABLE, drawable, font, wrapped
 from patchclip_core.places.regions import region_mask
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.results import Finding, Findings, FindingState, Radiograph
-from patchclip_core.values.wording import load_wordings
-from tests.support.synthetic import MISSES_MANY, TRAINED, UNTRAINED, absent, findings_for, not_seen, source_image
+from patchclip_core.values.results import Findings, FindingState, Radiograph
+from patchclip_core.values.statement import NOTHING_SEEN
+from patchclip_core.values.wording import ENGLISH, load_wordings
+from tests.support.synthetic import TRAINED, UNTRAINED, absent, findings_for, not_seen, of_state, source_image
 
 DEFINITIONS = load_findings()
 BANNER_RED = (190, 40, 28)
@@ -114,7 +116,7 @@ def test_a_long_name_leaves_room_for_what_is_said_of_it() -> None:
         for all_names in (names, names_long)
     )
 
-    said_px = round(font(26).getlength("absent  12 %"))
+    said_px = round(font(26).getlength("absent"))
     beginning = 1400 + LEGEND_WIDTH_PX - 36 - said_px - 6
     assert short.tobytes() != long.tobytes()
     assert (np.asarray(short)[:, beginning:] == np.asarray(long)[:, beginning:]).all()
@@ -135,7 +137,7 @@ def test_a_word_that_is_longer_than_its_room_does_not_run_into_what_is_said() ->
             for one in (long, none)
         )
         scale = with_name.shape[1] / (1400 + LEGEND_WIDTH_PX)
-        said_px = font(round(26 * scale)).getlength("nicht vorhanden  12 %")
+        said_px = font(round(26 * scale)).getlength("nicht vorhanden")
         written = np.flatnonzero((with_name != without).any(axis=(0, 2)))
         assert written[-1] < with_name.shape[1] - 36 * scale - said_px
 
@@ -161,7 +163,8 @@ def test_remarks_make_room_below_the_findings_and_nothing_else_smaller() -> None
 
     assert remarked.width == plain.width
     assert remarked.height > plain.height
-    rows_px = 36 + 112 + 90 * len(found.items)
+    legend = Legend.of(found, DEFINITIONS, (), ENGLISH)
+    rows_px = legend.height_px - 36 - sum(8 + 28 * len(lines) for lines in legend.notes)
     before, after = (np.asarray(picture)[:rows_px, 1400:] for picture in (plain, remarked))
     assert np.array_equal(before, after)
 
@@ -192,24 +195,40 @@ def test_absent_findings_are_in_the_legend_and_not_on_the_image() -> None:
     assert np.asarray(nothing)[:, 1400:].std() > 5
 
 
-@pytest.mark.parametrize("threshold", [0.02, 0.3, 0.5, 0.7, 0.98])
 @pytest.mark.parametrize("language", load_wordings())
-def test_what_is_below_its_threshold_has_its_sensitivity_beside_the_mark(language: str, threshold: float) -> None:
-    form = findings(500, 400, {}).geometry
-    drawn = []
-    for sensitivity in (replace(MISSES_MANY, value=0.64), replace(MISSES_MANY, value=0.66), None):
-        finding = Finding("opacity", FindingState.NOT_SEEN, threshold / 2, threshold, sensitivity=sensitivity)
-        found = Findings((finding,), form, TRAINED)
-        picture = draw_overlay(radiograph(500, 400), found, DEFINITIONS, wording=load_wordings()[language])
-        drawn.append(np.asarray(picture)[:, 1120:].astype(int))
-    first, second, unmeasured = drawn
+@pytest.mark.parametrize("state", FindingState)
+def test_the_legend_says_the_verdict_in_words_and_brighter_where_something_was_found(
+    language: str, state: FindingState
+) -> None:
+    wording, finding = load_wordings()[language], of_state("opacity", state)
+    one = Findings((finding,), findings(500, 400, {}).geometry, TRAINED)
 
-    assert first.shape == second.shape == unmeasured.shape
-    assert (first != second).any()
-    width = LEGEND_WIDTH_PX - 72
-    written = np.flatnonzero((first != unmeasured).any(axis=(0, 2)))
-    label = np.array([-24, 24]) + 36 + min(max(width * threshold, 24), width - 24)
-    assert not ((written > label[0]) & (written < label[1])).any()
+    (row,) = Legend.of(one, DEFINITIONS, (), wording).rows
+
+    assert row.said.verdict.startswith(wording.say(state.value))
+    assert row.words == (BRIGHT if state.is_found else DIM)
+    small = " ".join(words for words, _ in row.small)
+    assert bool(row.where) == state.is_found
+    assert ("%" in small) == (state is not FindingState.NOT_EVALUATED)
+    assert ("54 %" in small) == (state is FindingState.NOT_SEEN)  # the sensitivity, beside what was not seen
+    assert all(colour == DIM for _, colour in row.small)
+
+
+def test_the_legend_begins_with_what_was_found_and_says_where() -> None:
+    items = tuple(of_state(key, state) for key, state in zip(DEFINITIONS, reversed(FindingState), strict=False))
+    found = Findings(items, findings(500, 400, {}).geometry, TRAINED)
+
+    legend = Legend.of(found, DEFINITIONS, (), load_wordings()["en"], orientation=("L", "F"))
+
+    assert [row.said.state for row in legend.rows] == list(FindingState)
+    assert legend.head == ()
+    assert " ".join(words for words, _ in legend.rows[0].where) == "no place marked"
+
+
+def test_the_legend_of_an_image_in_which_nothing_was_found_says_what_that_rules_out() -> None:
+    legend = Legend.of(findings(500, 400, {}), DEFINITIONS, (), load_wordings()["en"])
+
+    assert " ".join(words for words, _ in legend.head) == NOTHING_SEEN
 
 
 def test_a_picture_in_which_something_was_not_seen_says_that_this_does_not_mean_absent() -> None:

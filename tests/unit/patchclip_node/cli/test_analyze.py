@@ -67,7 +67,7 @@ def test_a_profile_says_which_objects_are_written(command: Command, images: Path
     assert written == {
         "bright-sr.dcm": "SR",
         "bright-seg.dcm": "SEG",
-        "bright-sc.dcm": "OT",
+        "bright-sc.dcm": "SC",
         "bright-gsps.dcm": "PR",
         "bright-text_sr.dcm": "SR",
         "bright-ko.dcm": "KO",

@@ -13,13 +13,12 @@ from pynetdicom import AE, evt
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.demo.archive import Archive, ReturnedObject
 from patchclip_node.demo.node import write_config
-from patchclip_node.demo.outcome import has_ended, outcome_of, place
+from patchclip_node.demo.outcome import has_ended, outcome_of
 from patchclip_node.demo.studies import SentStudy, collect_studies
 from patchclip_node.domain.errors import ConfigurationError, PeerError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu import DicomResultSender
-from patchclip_node.services.study_summary import RegionSummary
 from patchclip_node.settings import read_settings
 from tests.peers.archive import Archive as Receiver
 from tests.peers.radiographs import as_jpeg_2000, radiograph, write
@@ -180,20 +179,6 @@ def test_a_study_that_was_refused_says_why(ledger: SqlLedger) -> None:
         == "one.dcm was not accepted: no"
     )
     assert not has_ended(ledger.studies, STUDY)
-
-
-@pytest.mark.parametrize(
-    ("region", "words"),
-    [
-        ((10, 10, 20, 20), "upper left of the image, x 10, y 10, 20 x 20 px"),
-        ((70, 40, 20, 20), "middle right of the image, x 70, y 40, 20 x 20 px"),
-        ((10, 90, 80, 10), "lower part, both sides of the image, x 10, y 90, 80 x 10 px"),
-    ],
-)
-def test_a_place_is_said_in_words_and_pixels(region: tuple[int, int, int, int], words: str) -> None:
-    x, y, w, h = region
-
-    assert place(RegionSummary(x=x, y=y, w=w, h=h, score=1.0), 100, 100) == words
 
 
 def test_the_configuration_of_the_demo_can_be_used_by_other_commands(

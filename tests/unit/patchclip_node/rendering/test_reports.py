@@ -102,7 +102,7 @@ def test_all_that_a_report_says_beside_a_region_is_in_the_legend(
         "Comment: seen before",
         "Malignität: V 99X",
     } < set(mark.details)
-    assert [detail for detail in mark.details if detail.startswith("Probability of lung opacity: ")]
+    assert [detail for detail in mark.details if detail.startswith("lung opacity, present: ")]
 
 
 @pytest.mark.parametrize("label", ["Herd", "山田"])

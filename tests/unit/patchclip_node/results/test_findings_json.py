@@ -34,6 +34,7 @@ def test_an_analysed_image_is_documented_with_all_findings_and_their_places() ->
         "w": round(region.w, 2),
         "h": round(region.h, 2),
         "score": 0.87,
+        "place": "patient's right, upper half",
         "patient_side": "right",
     }
     assert entry["patient_orientation"] == ["L", "F"]

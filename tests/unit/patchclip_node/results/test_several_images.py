@@ -44,7 +44,7 @@ def built(kind: ResultKind, images: list[AnalysedImage], language: str = "en") -
 
 def said(document: Dataset) -> str:
     """All sentences of a report or of key objects."""
-    names = ("Comment", "Summary", "Finding", "Key Object Description")
+    names = ("Comment", "Summary", "Findings", "Key Object Description")
     return "\n".join(item.TextValue for name in names for item in items(document, name) if item.ValueType == "TEXT")
 
 

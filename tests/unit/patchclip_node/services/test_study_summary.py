@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from patchclip_core.values.results import FindingState, ModelIdentity
+from patchclip_core.values.statement import NOTHING_SEEN
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.study_summary import (
-    NOTHING_SEEN,
     FindingSummary,
     ImageSummary,
     StudySummary,
@@ -72,16 +72,16 @@ def test_what_this_version_did_not_write_is_no_summary(text: str | None) -> None
 @pytest.mark.parametrize(
     ("written", "line"),
     [
-        (summary(0.62, 0.87), "lung opacity 87%"),
+        (summary(0.62, 0.87), "lung opacity present"),
         (summary(0.2), NOTHING_SEEN),
-        (summary(0.87, trained=False), "untrained model, without meaning: lung opacity 87%"),
+        (summary(0.87, trained=False), "untrained model, without meaning: lung opacity present"),
         (
             summary(0.2, trained=False),
             f"untrained model, without meaning: {NOTHING_SEEN}",
         ),
     ],
 )
-def test_the_line_names_the_most_probable_and_never_hides_an_untrained_model(
+def test_the_line_says_verdicts_and_never_hides_an_untrained_model(
     written: StudySummary, line: str, tmp_path: Path
 ) -> None:
     ledger = make_ledger(tmp_path)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from patchclip_node.domain.states import StudyState
-from patchclip_node.web.pages import StudyQuery, moment, percent, size, span
+from patchclip_node.web.pages import StudyQuery, moment, size, span
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,6 @@ def test_a_moment_is_written_in_utc() -> None:
 @pytest.mark.parametrize(("value", "written"), [(1023, "1023 bytes"), (1024, "1.0 KiB"), (5 * 1024**4, "5.0 TiB")])
 def test_bytes_are_written_with_their_unit(value: int, written: str) -> None:
     assert size(value) == written
-
-
-def test_what_was_not_evaluated_has_no_percentage() -> None:
-    assert percent(None) == ""
-    assert percent(0.873) == "87 %"
-
-
-def test_nothing_is_said_to_be_certain() -> None:
-    assert (percent(0.0004), percent(0.9996)) == ("<1 %", ">99 %")
 
 
 def test_the_address_of_the_list_keeps_its_filter() -> None:

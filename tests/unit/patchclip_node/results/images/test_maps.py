@@ -27,7 +27,7 @@ def test_a_fractional_segmentation_holds_the_interpolated_map_of_each_segment() 
 
     assert (read.SegmentationType, read.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
     assert read.MaximumFractionalValue == 255
-    mapped = [finding for finding in image.findings.present if finding.patch_map is not None]
+    mapped = [finding for finding in image.findings.found if finding.patch_map is not None]
     assert [segment.TrackingID for segment in read.SegmentSequence] == [
         f"{load_findings()[finding.key].name} 1" for finding in mapped
     ]

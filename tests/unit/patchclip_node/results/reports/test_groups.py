@@ -30,11 +30,14 @@ def test_each_region_of_a_present_finding_is_a_group_with_tracking_finding_site_
     for group in groups:
         assert group.ContentTemplateSequence[0].TemplateIdentifier == "1410"
         assert items(group, "Finding")[0].ConceptCodeSequence[0].CodeValue == "112001"
-        assert items(group, "Finding Site")[0].ConceptCodeSequence[0].CodeValue == "39607008"
-        (probability,) = [item for item in group.ContentSequence if item.ValueType == "NUM"]
-        assert probability.ConceptNameCodeSequence[0].CodeMeaning == "Probability of lung opacity"
-        assert probability.MeasuredValueSequence[0].NumericValue == 87
-        assert probability.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "%"
+        probability, threshold = [item for item in group.ContentSequence if item.ValueType == "NUM"]
+        assert items(probability, "Finding Site")[0].ConceptCodeSequence[0].CodeValue == "39607008"
+        assert "Finding Site" not in {item.ConceptNameCodeSequence[0].CodeMeaning for item in group.ContentSequence}
+        names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in (probability, threshold)]
+        assert names == ["lung opacity, present", "threshold"]
+        assert [item.MeasuredValueSequence[0].NumericValue for item in (probability, threshold)] == [87, 50]
+        for number in (probability, threshold):
+            assert number.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "%"
 
 
 def test_a_region_is_a_closed_outline_of_nine_points_that_refers_to_its_image() -> None:
@@ -122,7 +125,7 @@ def test_an_evaluation_carries_its_probability_and_its_image() -> None:
     report = object_of(ResultKind.SR, [image])
 
     (edema,) = items(report, "Pulmonary edema")
-    (probability,) = items(edema, "Probability of pulmonary edema")
+    (probability,) = items(edema, "pulmonary edema, present")
     assert probability.MeasuredValueSequence[0].NumericValue == 87
     (source,) = items(edema, "Source")
     assert source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.facts.sop_instance_uid
@@ -159,9 +162,9 @@ def test_an_image_that_is_turned_or_mirrored_with_its_header_never_swaps_left_an
     sr, words = object_of(ResultKind.SR, [image]), object_of(ResultKind.TEXT_SR, [image])
 
     assert [item.ConceptCodeSequence[0].CodeMeaning for item in items(sr, "Laterality")] == ["Left"]
-    said = [item.TextValue for item in items(words, "Finding")]
-    assert [line for line in said if "the patient's left" in line]
-    assert not [line for line in said if "the patient's right" in line]
+    said = [item.TextValue for item in items(words, "Findings")[1:]]
+    assert [line for line in said if "patient's left" in line]
+    assert not [line for line in said if "patient's right" in line]
 
 
 def _turned(key: str, orientation: list[str]) -> AnalysedImage:
