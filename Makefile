@@ -32,8 +32,8 @@ $(VENV)/share/openid-provider/.installed: tests/peers/openid_provider/package-lo
 demo: venv ## send the sample studies through the whole node; results in out/demo
 	@$(BIN)/patchclip-node demo --out $(OUT) $(if $(STUDIES),--studies $(STUDIES))
 
-# Prepared data and features are kept in out/demo-model: what was stopped goes on.
-demo-model: venv ## train the shipped model again on DATA=FOLDER, cross-validate it, export it to patchclip_core/weights/demo
+# All steps are kept in out/demo-model: what was stopped goes on, and a step that is whole is not done again.
+demo-model: venv ## make the shipped model again from DATA=FOLDER: cross-validation, training, weights, card, pictures
 	@test -n "$(DATA)" || { echo "make demo-model DATA=FOLDER: a folder with images/, manifest.csv and boxes.csv"; exit 2; }
 	@VENV=$(VENV) DATA=$(DATA) PATCHCLIP_TRAINER=$(BIN)/patchclip-trainer sh tools/demo_model.sh
 

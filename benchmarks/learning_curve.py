@@ -200,7 +200,7 @@ def drawn(table: Sequence[Told], boxed: NDArray[np.floating], amount: int) -> st
         beyond = np.geomspace(boxed[-1], amount, 30)
         missed = (1 - row.extrapolated[0]) * (beyond / amount) ** -row.exponent[0]
         curves.append(Curve(f"{name}, extrapolated", beyond, 1 - missed, dashed=True, group=row.finding))
-    ticks = tuple(float(tick) for tick in (50, 100, 200, 500, 1000, 2000, 5000, 10_000, amount) if tick >= boxed[0])
+    ticks = tuple(float(tick) for tick in (50, 100, 200, 500, 1000, 2000, 5000, amount) if tick >= boxed[0])
     across = Axis("boxed training images", float(boxed[0]), float(amount), ticks, logarithmic=True)
     return plot("Learning curve", across, Axis(MEAN_SENSITIVITY, 0.0, 1.0, SHARE), curves)
 

@@ -6,7 +6,7 @@ RUN groupadd --system --gid 10002 orthanc \
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends curl orthanc orthanc-dicomweb \
   && rm -rf /var/lib/apt/lists/*
-COPY docker/orthanc/orthanc.json docker/orthanc/forward.lua /etc/patchclip/
+COPY docker/orthanc/orthanc.json docker/orthanc/forward.lua docker/orthanc/iocm.lua /etc/patchclip/
 USER 10002:10002
 VOLUME /var/lib/orthanc
 EXPOSE 4242 8042

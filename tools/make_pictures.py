@@ -1,9 +1,9 @@
 """Makes the pictures of docs/radiologist.md with the product's own commands, from the sample that tells most.
 
-    python tools/make_pictures.py [MODEL]
+    python tools/make_pictures.py [MODEL [OUT]]
 
-MODEL: a checkpoint folder or a shipped name; default: the model that the program takes. The pictures show whatever that
-model says, so make them again when another one is shipped.
+MODEL: a checkpoint folder or a shipped name; default: the model that the program takes. OUT: default: docs/pictures.
+The pictures show whatever that model says, so make them again when another one is shipped.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ RENDERED = {"report": ("pictures", "sr"), "regions": ("pictures", "seg"), "annot
 CAPTURES = {"picture": "pictures", "heat-map": "heat", "picture-german": "german"}
 
 
-def main(model: list[str]) -> None:
+def main(model: str | None = None, out: str | Path = PICTURES) -> None:
     """Analyse the sample in each profile, draw each object, and keep small copies."""
     samples = sorted(Path(str(files("patchclip_node.samples"))).glob("*.dcm"))
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    pictures = Path(out)
+    pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "node.yaml"
         config.write_text(PROFILE, encoding="utf-8")
-        chosen = ["--model", *model] if model else []
+        chosen = ["--model", model] if model else []
         node("analyze", *samples, "--out", folder / "all", "--config", config, *chosen)
         sample = telling(folder / "all" / "findings.json") or samples[0]
         for profile in dict.fromkeys([*CAPTURES.values(), *(profile for profile, _ in RENDERED.values())]):
             node("analyze", sample, "--out", folder / profile, "--profile", profile, "--config", config, *chosen)
         for picture, profile in CAPTURES.items():
-            keep(rendered(folder / profile / f"{sample.stem}-sc.dcm", sample), picture)
+            keep(rendered(folder / profile / f"{sample.stem}-sc.dcm", sample), pictures / f"{picture}.jpg")
         for picture, (profile, kind) in RENDERED.items():
             made = folder / profile / f"{sample.stem}-{kind}.dcm"
             if made.exists():  # a model that finds nothing in the sample makes no segmentation
-                keep(rendered(made, sample), picture)
+                keep(rendered(made, sample), pictures / f"{picture}.jpg")
             else:
-                (PICTURES / f"{picture}.jpg").unlink(missing_ok=True)
+                (pictures / f"{picture}.jpg").unlink(missing_ok=True)
 
 
 def telling(document: Path) -> Path | None:
@@ -69,12 +70,12 @@ def rendered(object_file: Path, image: Path) -> Path:
     return target
 
 
-def keep(png: Path, name: str) -> None:
-    """Write a small copy into docs/pictures."""
+def keep(png: Path, copy: Path) -> None:
+    """Write a small copy."""
     with Image.open(png) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((WIDTH_PX, WIDTH_PX), Image.Resampling.LANCZOS)
-    picture.save(PICTURES / f"{name}.jpg", "JPEG", quality=85, optimize=True)
+    picture.save(copy, "JPEG", quality=85, optimize=True)
 
 
 def node(*arguments: str | Path) -> None:
@@ -85,4 +86,4 @@ def node(*arguments: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

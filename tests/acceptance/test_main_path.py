@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 
 from patchclip_node.domain.states import StudyState
 from tests.peers import dcmtk
-from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION
+from tests.peers.archive import COMPREHENSIVE_SR, KEY_OBJECTS, SEGMENTATION
 from tests.peers.dcmtk import Storescp
 from tests.peers.node import Node, new_node
 from tests.peers.orthanc import Orthanc, orthanc
@@ -142,7 +142,7 @@ def test_a_study_that_comes_back_with_its_results_starts_nothing_and_is_taken(
     assert {path for path in (node.settings.spool_dir / "instances").rglob("*") if path.is_file()} == spooled
 
 
-def test_a_late_image_opens_a_revision_whose_report_names_the_first(
+def test_a_late_image_opens_a_revision_that_names_and_withdraws_the_first(
     node: Node, storescp: Storescp, tmp_path: Path
 ) -> None:
     uid = str(generate_uid(None))
@@ -155,13 +155,17 @@ def test_a_late_image_opens_a_revision_whose_report_names_the_first(
     study = node.wait_for_end_of([uid])[uid]
 
     assert (study.revision, study.state) == (2, StudyState.RETURNED)
-    assert len(node.results_of(uid) - first) == 2
+    assert len(node.results_of(uid) - first) == 2 + 2  # and a note for each destination
     reports = [dcmread(path) for path in storescp.files()]
     late = next(
         one
         for one in reports
         if one.StudyInstanceUID == uid and one.SOPClassUID == COMPREHENSIVE_SR and one.SOPInstanceUID not in first
     )
+    notes = [one for one in reports if one.StudyInstanceUID == uid and one.SOPClassUID == KEY_OBJECTS]
+    (withdrawn,) = [one.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence for one in notes]
+    uids = {str(item.ReferencedSOPInstanceUID) for series in withdrawn for item in series.ReferencedSOPSequence}
+    assert uids == first
     named = late.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert named.ReferencedSOPInstanceUID in first
 

@@ -19,7 +19,7 @@ from tests.peers.archive import Archive
 from tests.peers.node import Node, new_node
 from tests.peers.postgresql import new_postgresql
 from tests.peers.processes import wait_until
-from tests.plugins.node_steps import STEPS, Step
+from tests.plugins.node_steps import RECALLING, STEPS, Step
 
 COMMANDS = sorted({step.command for step in STEPS})
 """A node as separate processes, without its status pages."""
@@ -69,7 +69,7 @@ def assert_each_result_once(archive: Archive, node: Node, studies: set[str]) -> 
     assert {uid for uid, contents in bytes_of.items() if len(contents) > 1} == set()
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@pytest.mark.parametrize("step", [*STEPS, *RECALLING], ids=lambda step: step.name)
 def test_each_step_is_in_the_code(step: Step) -> None:
     *owners, name = step.function.split(".")
     owner: object = functools.reduce(getattr, owners, importlib.import_module(step.module))

@@ -44,7 +44,9 @@ class Node:
         self.clock, self.sender = FakeClock(), FakeSender()
         plan = ResultPlan({"pacs": STANDARD_VARIANTS}, kept_ready=(PICTURE,))
         analysis = StudyAnalysis(self.spool, FakeDecoder(), OpacityEverywhere(), result_issuer(), plan)
-        self.analysis = AnalysisService(self.ledger.analyses, analysis, self.clock, POLICY, calendar=self.clock)
+        self.analysis = AnalysisService(
+            self.ledger.analyses, self.ledger.recalls, analysis, self.clock, POLICY, calendar=self.clock
+        )
         pacs = Destination("pacs", "PACS", "127.0.0.1", 104, fallback=PICTURE)
         self.delivery = lane(pacs, self.ledger, self.spool, self.sender, self.clock, POLICY)
 

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    SegmentationStorage,
+)
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
@@ -17,6 +23,7 @@ from patchclip_node.ports.result_sender import Destination
 
 COMPREHENSIVE_SR = str(ComprehensiveSRStorage)
 SEGMENTATION = str(SegmentationStorage)
+KEY_OBJECTS = str(KeyObjectSelectionDocumentStorage)
 
 
 class Archive(LoopbackScp):
@@ -25,7 +32,7 @@ class Archive(LoopbackScp):
     def __init__(
         self,
         *,
-        sop_classes: Sequence[str] = (COMPREHENSIVE_SR, SEGMENTATION),
+        sop_classes: Sequence[str] = (COMPREHENSIVE_SR, SEGMENTATION, KEY_OBJECTS),
         syntaxes: Sequence[str] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
         answer: Callable[[Dataset], int] = lambda _: SUCCESS,
         calling_ae_titles: Sequence[str] = (),

@@ -16,7 +16,7 @@ import psutil
 import yaml
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.records import StudyRecord
+from patchclip_node.domain.records import DeliveryState, StudyRecord
 from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.settings import NodeSettings, read_settings
@@ -131,12 +131,13 @@ class Node:
         return {uid: newest[uid] for uid in study_instance_uids}
 
     def results_of(self, study_instance_uid: str) -> set[str]:
-        """Return the SOP Instance UIDs of a study's results that some destination is to get."""
+        """Return the SOP Instance UIDs of a study's results, and notes, that some destination has or is to get."""
         with self.ledger() as ledger:
             return {
                 delivery.result.result.sop_instance_uid
                 for study in ledger.studies.revisions(study_instance_uid)
                 for delivery in ledger.studies.deliveries(study.id)
+                if delivery.state is not DeliveryState.RECALLED or delivery.delivered_at is not None
             }
 
     def received(self, study_instance_uid: str) -> set[str]:

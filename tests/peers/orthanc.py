@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from pydicom import Dataset, dcmread
 
 from patchclip_node.domain.transport_security import TlsCredentials
 from patchclip_node.ports.result_sender import Destination
@@ -33,6 +36,16 @@ class Orthanc:
             tags = self._ask(f"/instances/{identifier}/simplified-tags")
             found[tags["SOPInstanceUID"]] = tags["SOPClassUID"]
         return found
+
+    def datasets(self, study_instance_uid: str) -> list[Dataset]:
+        """Return what it holds of a study."""
+        found = self._ask("/tools/find", {"Level": "Instance", "Query": {"StudyInstanceUID": study_instance_uid}})
+        return [self._dataset(identifier) for identifier in found]
+
+    def _dataset(self, identifier: str) -> Dataset:
+        url = f"http://127.0.0.1:{self.http_port}/instances/{identifier}/file"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return dcmread(BytesIO(answer.read()))
 
     def send_all_to_the_node(self) -> None:
         """Send all that it holds to who may query it."""
@@ -61,11 +74,12 @@ def orthanc(
     dicomweb: bool = False,
     node: tuple[str, int] = ("NODE", 104),
     tls: TlsCredentials | None = None,
+    scripts: Sequence[Path] = (),
 ) -> Iterator[Orthanc]:
     """Run Orthanc with an empty store in `folder`; with DICOMweb where a browser is to read from it.
 
     node: AE title and port of who may query it, and whom it reports to about storage commitment. tls: with what it
-    shows who it is, and whom it believes, as SCP and as SCU; None: plain DICOM.
+    shows who it is, and whom it believes, as SCP and as SCU; None: plain DICOM. scripts: in Lua, read in this order.
     """
     folder.mkdir(exist_ok=True)
     dicom_port, http_port = free_port(), free_port()
@@ -85,6 +99,7 @@ def orthanc(
         },
         "DicomCheckCalledAet": True,
         "OverwriteInstances": False,
+        "LuaScripts": [str(path) for path in scripts],
         "Plugins": [_DICOMWEB_PLUGIN] if dicomweb else [],
         "DicomWeb": {"Enable": dicomweb, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado", "Ssl": False},
     }

@@ -73,6 +73,12 @@ RETURNING = (
     _before("confirmation-not-committed", "deliver", "adapters.ledger.returning", "end_if_settled"),
     _after("confirmed", "deliver", "adapters.ledger.returning", "SqlDeliveries.confirm"),
 )
+RECALLING = (
+    _after("note-written", "deliver", "adapters.file_spool", "FileSpool.write"),
+    _before("note-not-planned", "deliver", "adapters.ledger.recalling", "SqlRecalls.settle_note"),
+    _after("note-planned", "deliver", "adapters.ledger.recalling", "SqlRecalls.settle_note"),
+)
+"""Where results are recalled; the last steps of `RETURNING` follow."""
 STEPS = (*RECEIVING, *ANALYSING, *RETURNING)
 
 _LOOK_EVERY_S = 0.02
@@ -80,7 +86,7 @@ _LOOK_EVERY_S = 0.02
 
 def install(folder: Path) -> None:
     """Watch the steps of this process's command, as each module is imported."""
-    sys.meta_path.insert(0, _Watching(folder, [step for step in STEPS if step.command in sys.orig_argv]))
+    sys.meta_path.insert(0, _Watching(folder, [step for step in (*STEPS, *RECALLING) if step.command in sys.orig_argv]))
 
 
 class _Watching(MetaPathFinder):

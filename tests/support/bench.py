@@ -38,7 +38,9 @@ class Bench:
         settings = NodeSettings(destinations=self.destinations, profiles=self.profiles)
         analysis = StudyAnalysis(self.spool, self.decoder, self.analyzer, result_issuer(), settings.result_plan)
         policy = replace(POLICY, analysis_attempts=self.attempts, backoff_s=10)
-        return AnalysisService(self.ledger.analyses, analysis, self.clock, policy, self.clock).run_one(OWNER)
+        return AnalysisService(
+            self.ledger.analyses, self.ledger.recalls, analysis, self.clock, policy, self.clock
+        ).run_one(OWNER)
 
     def study(self) -> StudyRecord:
         return only_revision(self.ledger)

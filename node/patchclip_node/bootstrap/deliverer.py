@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
+from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
@@ -23,6 +25,7 @@ from patchclip_node.services.lanes import STOP_GRACE_S, DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
 from patchclip_node.services.outage import again_and_again
+from patchclip_node.services.rejection_notes import LOOK_S, RejectionNotes
 from patchclip_node.services.retain import PURGE_EVERY_S, RetentionService
 from patchclip_node.settings import DestinationSettings, NodeSettings
 
@@ -34,6 +37,7 @@ class Deliverer:
     """A wired process: what leaves, and what goes afterwards."""
 
     delivery: DeliveryService
+    notes: RejectionNotes
     retention: RetentionService
 
 
@@ -68,6 +72,7 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
                 HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
                 LeaseService(ledger.leases, clock, owner, dead_owners, policy),
             ),
+            RejectionNotes(ledger.recalls, spool, DerivedUidGenerator(), settings.ae_title, clock, SystemClock()),
             RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy),
         )
     finally:
@@ -80,15 +85,18 @@ def run(settings: NodeSettings) -> None:
     stop = stop_on_signals()
     with build_deliverer(settings) as deliverer:
         log.info("ready", destinations=[one.name for one in settings.destinations])
-        purge = threading.Thread(
-            target=again_and_again,
-            args=(deliverer.retention.run_once, stop, PURGE_EVERY_S, "retention"),
-            name="retention",
-            daemon=True,
-        )
-        purge.start()
+        beside = [
+            threading.Thread(target=again_and_again, args=(step, stop, every_s, name), name=name, daemon=True)
+            for step, every_s, name in (
+                (deliverer.retention.run_once, PURGE_EVERY_S, "retention"),
+                (deliverer.notes.run_once, LOOK_S, "rejection_notes"),
+            )
+        ]
+        for thread in beside:
+            thread.start()
         deliverer.delivery.run(stop, settings.sweep_s)
-        purge.join(STOP_GRACE_S)
+        for thread in beside:
+            thread.join(STOP_GRACE_S)
 
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:

@@ -15,6 +15,7 @@ from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.login import LoginDesk
+from patchclip_node.services.recall import RecallService
 from patchclip_node.settings import NodeSettings, WebSettings
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
@@ -31,23 +32,24 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
-        access=_access(settings.web, ledger, clock),
+        access=_access(settings.web, ledger, clock, spool),
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,
     )
 
 
-def _access(web: WebSettings, ledger: SqlLedger, clock: Clock) -> Access:
+def _access(web: WebSettings, ledger: SqlLedger, clock: Clock, spool: Spool) -> Access:
     provider = None
     if web.openid is not None:
         from patchclip_node.adapters.openid import OpenIdProvider  # noqa: PLC0415 - a second that others need not spend
 
         provider = OpenIdProvider(web.openid.registration, SystemClock())
     return Access(
-        LoginDesk(ledger.accounts, ledger.sessions, clock, web.session_policy, provider),
+        LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, web.session_policy, provider),
         ledger.accounts,
         ledger.sessions,
         ledger.requeueing,
+        RecallService(ledger.recalls, spool, clock),
         secure_cookie=web.behind_tls,
         provider_label=None if web.openid is None else web.openid.label,
         pages_url="" if web.openid is None else web.openid.pages_url,

@@ -84,7 +84,7 @@ def build_worker(
             study_analysis = StudyAnalysis(
                 spool, decoder, analyzer, issuer, settings.result_plan, vocabulary, settings.pixel_check
             )
-            analysis = AnalysisService(ledger.analyses, study_analysis, clock, policy, calendar)
+            analysis = AnalysisService(ledger.analyses, ledger.recalls, study_analysis, clock, policy, calendar)
             waker = Waker(queue, clock)
             sweep = SweepService(
                 LeaseService(ledger.leases, clock, owner, dead_owners, policy),

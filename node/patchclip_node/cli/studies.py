@@ -14,11 +14,11 @@ from rich.text import Text
 from patchclip_core.terminal import EXIT_FAILURE, console
 from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
-from patchclip_node.domain.errors import ForbiddenTransitionError, RetryableError
+from patchclip_node.domain.errors import ForbiddenTransitionError, RecalledError, RetryableError
 from patchclip_node.domain.records import EventRecord, StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.ports.task_queue import Work
-from patchclip_node.services.study_summary import StudySummary, outcome_line, read_summary
+from patchclip_node.services.study_summary import StudySummary, outcome_line, read_summary, recall_lines
 from patchclip_node.settings import NodeSettings, read_settings
 
 if TYPE_CHECKING:
@@ -164,6 +164,9 @@ def resend(
                 known = error.args[0] != uid
                 complain(f"{uid}: it has no results for {error.args[0]}" if known else _unknown(uid))
                 refused += 1
+            except RecalledError as error:
+                complain(f"{uid}: {error}. Nothing of it is sent again; `studies requeue` analyses it again")
+                refused += 1
             except ForbiddenTransitionError as error:
                 complain(f"{uid}: {error}: only what was sent, or failed to be, can be sent again")
                 refused += 1
@@ -229,6 +232,7 @@ def _print_revision(study: StudyRecord, known: Studies, out: Console) -> None:
     out.print()
     out.print(Text(f"{study.patient_name or '(no name)'}  {study.study_description}".strip(), style="bold"))
     facts = Table.grid(padding=(0, 2))
+    results = known.results(study.id)
     for name, value in (
         ("study instance UID", study.study_instance_uid),
         ("revision", str(study.revision)),
@@ -237,13 +241,13 @@ def _print_revision(study: StudyRecord, known: Studies, out: Console) -> None:
         ("state", f"{study.state} since {_moment(study.state_since)} UTC, attempts: {study.attempts}"),
         ("not analysed because", study.reason),
         ("error", study.error),
+        ("results", "\n".join(recall_lines(results))),
     ):
         if value:
             facts.add_row(Text(name, style="dim"), Text(value))
     out.print(facts)
     if summary := read_summary(study.summary_json):
         _print_findings(summary, out)
-    results = known.results(study.id)
     if results:
         deliveries = known.deliveries(study.id)
         table = Table(title="results", title_justify="left")

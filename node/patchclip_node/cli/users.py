@@ -12,7 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.terminal import EXIT_FAILURE, console
+from patchclip_node.audit import codes, events
+from patchclip_node.audit.values import AuditEvent, Outcome
 from patchclip_node.cli.existing_ledger import existing_ledger
+from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
 from patchclip_node.domain.accounts import Account, Role
 from patchclip_node.domain.errors import ConfigurationError
@@ -50,7 +53,7 @@ def add(
     try:
         password_hash = hashed(_new_password(name, from_stdin=password_stdin))
         account = Account(name, Role(role), password_hash, open_clock(ledger).now())
-        if not ledger.accounts.add(account):
+        if not ledger.accounts.add(account, _told(account.created_at, name, f"was made, as {role}")):
             complain(
                 f"there is an account {name!r} already; `patchclip-node users password {name}` changes its password"
             )
@@ -79,7 +82,8 @@ def break_glass(name: NameArgument, config: ConfigOption = None) -> None:
             complain(f"{name!r} is an account of a person, with the role {present.role}: take another name")
             raise typer.Exit(EXIT_FAILURE)
         code = new_code()
-        ledger.accounts.seal(Account(name, Role.SEALED, hashed(code), open_clock(ledger).now()))
+        account = Account(name, Role.SEALED, hashed(code), open_clock(ledger).now())
+        ledger.accounts.seal(account, _told(account.created_at, name, "was sealed, with a new code"))
     finally:
         ledger.close()
     typer.echo(f"name: {name}\ncode: {code}")
@@ -108,8 +112,10 @@ def list_users(config: ConfigOption = None, as_json: JsonOption = False) -> None
 @app.command()
 def disable(name: NameArgument, config: ConfigOption = None) -> None:
     """Let an account log in no more, and end its sessions at once."""
+    from patchclip_node.bootstrap.common import open_clock
+
     with existing_ledger(read_settings(config)) as ledger:
-        known = ledger.accounts.disable(name)
+        known = ledger.accounts.disable(name, _told(open_clock(ledger).now(), name, "was disabled"))
     if not known:
         _complain_unknown(name)
     typer.echo(f"{name} is disabled, and its sessions have ended")
@@ -118,6 +124,7 @@ def disable(name: NameArgument, config: ConfigOption = None) -> None:
 @app.command()
 def password(name: NameArgument, config: ConfigOption = None, password_stdin: StdinOption = False) -> None:
     """Give an account another password, and end its sessions at once."""
+    from patchclip_node.bootstrap.common import open_clock
     from patchclip_node.services.passwords import hashed
 
     with existing_ledger(read_settings(config)) as ledger:
@@ -129,8 +136,16 @@ def password(name: NameArgument, config: ConfigOption = None, password_stdin: St
                 f"{name!r} is an emergency account: `patchclip-node users break-glass {name}` gives it another code"
             )
             raise typer.Exit(EXIT_FAILURE)
-        ledger.accounts.set_password(name, hashed(_new_password(name, from_stdin=password_stdin)))
+        password_hash = hashed(_new_password(name, from_stdin=password_stdin))
+        told = _told(open_clock(ledger).now(), name, "was given another password")
+        ledger.accounts.set_password(name, password_hash, told)
     typer.echo(f"{name} has another password, and its sessions have ended")
+
+
+def _told(at: datetime, name: str, what: str) -> AuditEvent:
+    """Return what the audit trail tells of a change of an account."""
+    said, about = f"the account {name} {what}", events.account_object(name)
+    return events.alert(codes.USER_ATTRIBUTES_CHANGED, at, events.CLI, said, shell_user(), Outcome.SUCCESS, about)
 
 
 def _refuse_bad_name(name: str) -> None:

@@ -51,6 +51,10 @@ class ForeignResultError(RejectedError):
     """An object of a class that is taken back when this product made it, but another did (0x0122)."""
 
 
+class RecalledError(NodeError):
+    """Results were withdrawn, or the model that would make them; the text says by whom, when and why."""
+
+
 class DefectError(NodeError):
     """The program contradicts itself. Retrying does not help."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.records import NewResult
 from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultVariant
 
@@ -14,11 +15,13 @@ class ResultPlan:
     """What is built, and which destination gets what.
 
     destinations: by name, what each gets. What any of them gets is built, once; without one, the standard results.
-    kept_ready: built as well, for destinations that turn out not to take what they should get.
+    kept_ready: built as well, for destinations that turn out not to take what they should get. earlier: what becomes
+    of what earlier revisions of the study returned.
     """
 
     destinations: Mapping[str, Collection[ResultVariant]]
     kept_ready: Collection[ResultVariant] = ()
+    earlier: EarlierResults = EarlierResults.WITHDRAW
 
     @property
     def variants(self) -> tuple[ResultVariant, ...]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from patchclip_node.domain.recalls import Recall
 from patchclip_node.domain.states import StudyEvent, StudyState
-from patchclip_node.domain.variants import ResultKind
+from patchclip_node.domain.variants import NoteKind, ResultKind
 
 
 class Priority(IntEnum):
@@ -141,9 +142,9 @@ class LeasedStudy:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """A result object that was just written to the spool. `variant`: the key of its `ResultVariant`."""
+    """An object that was just written to the spool. `variant`: the key of its `ResultVariant`, a note's own kind."""
 
-    kind: ResultKind
+    kind: ResultKind | NoteKind
     variant: str
     sop_class_uid: str
     sop_instance_uid: str
@@ -158,24 +159,47 @@ class FinishedAnalysis:
     """What an analysis found and made.
 
     destinations: by a destination's name, the SOP Instance UIDs of the results that it gets.
-    image_reasons: by instance id, why an image was not analysed.
+    image_reasons: by instance id, why an image was not analysed. weights_digest: of the model that found it.
+    withdraws_earlier: the results of the study's earlier revisions are withdrawn.
     """
 
     results: Sequence[NewResult]
     destinations: Mapping[str, Sequence[str]]
     image_reasons: Mapping[int, str]
     summary_json: str
+    weights_digest: str = ""
+    withdraws_earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:
-    """A result object as the ledger keeps it: built once, resent as the same bytes."""
+    """A result object as the ledger keeps it: built once, resent as the same bytes.
+
+    recall: what withdrew it; of a note, what it tells of.
+    """
 
     id: int
     study_instance_uid: str
     revision: int
     result: NewResult
     built_at: datetime
+    recall: Recall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedNote:
+    """A rejection note that has yet to be built: a destination has results that are withdrawn.
+
+    study: the revision whose results they are. carrier_id: the revision among whose deliveries the note goes; a later
+    one, where that replaces them.
+    """
+
+    id: int
+    recall: Recall
+    study: StudyRecord
+    carrier_id: int
+    destination: str
+    results: tuple[ResultRecord, ...]
 
 
 class DeliveryState(StrEnum):
@@ -184,7 +208,7 @@ class DeliveryState(StrEnum):
     SENT: the destination has acknowledged it and is asked to commit to keep it; its answer is awaited until
     `not_before`, then the instance is sent once more. REPLACED: the destination does not take objects of this class,
     and pictures go there instead. CONFLICT: the destination knows the patient otherwise, which a person has to mend;
-    time does not.
+    time does not. RECALLED: the result is withdrawn and never sent again; `delivered_at` says whether it had arrived.
     """
 
     PENDING = "PENDING"
@@ -194,6 +218,7 @@ class DeliveryState(StrEnum):
     REPLACED = "REPLACED"
     CONFLICT = "CONFLICT"
     FAILED = "FAILED"
+    RECALLED = "RECALLED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class StudyEvent(StrEnum):
     DELIVERY_FAILED = "DELIVERY_FAILED"
     REQUEUED = "REQUEUED"
     DELIVERY_REQUEUED = "DELIVERY_REQUEUED"
+    RECALLED = "RECALLED"
 
 
 S, E = StudyState, StudyEvent
@@ -66,6 +67,11 @@ TRANSITIONS: dict[tuple[StudyState, StudyEvent], StudyState] = {
     (S.RETURNED, E.DELIVERY_REQUEUED): S.RETURNING,  # the same bytes once more
     (S.PARTLY_RETURNED, E.DELIVERY_REQUEUED): S.RETURNING,
     (S.FAILED, E.DELIVERY_REQUEUED): S.RETURNING,
+    (S.ANALYSED, E.RECALLED): S.ANALYSED,  # nothing was sent yet
+    (S.RETURNING, E.RECALLED): S.RETURNING,
+    (S.RETURNED, E.RECALLED): S.RETURNING,  # the notes that say so are under way
+    (S.PARTLY_RETURNED, E.RECALLED): S.RETURNING,
+    (S.FAILED, E.RECALLED): S.RETURNING,
 }
 """(state, event) -> next state. What is not in here cannot happen."""
 

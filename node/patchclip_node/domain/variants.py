@@ -61,6 +61,15 @@ class ResultKind(StrEnum):
         return member
 
 
+class NoteKind(StrEnum):
+    """The kinds of objects that go the way of results and are none: no analysis makes them, no profile asks for them.
+
+    REJECTION_NOTE: it tells a destination that results which it has are withdrawn.
+    """
+
+    REJECTION_NOTE = "rejection_note"
+
+
 class PlaneGeometry(StrEnum):
     """What a segmentation says of its plane. A projection has none, and viewers differ in what they need to draw one.
 

@@ -1,10 +1,14 @@
-"""The accounts of the pages and the sessions. Each method is one transaction, as in `ports.ledger`."""
+"""The accounts of the pages and the sessions. Each method is one transaction, as in `ports.ledger`.
+
+told: what the audit trail tells of the change, if it comes about.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Protocol
 
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.accounts import Account, Emergency, Person, Session
 
 
@@ -23,31 +27,31 @@ class Accounts(Protocol):
         """Return an account, None where there is none of that name."""
         ...
 
-    def add(self, account: Account) -> bool:
+    def add(self, account: Account, *told: AuditEvent) -> bool:
         """Remember a new account; False, and nothing is changed, where the name is taken."""
         ...
 
-    def disable(self, name: str) -> bool:
+    def disable(self, name: str, *told: AuditEvent) -> bool:
         """Let an account log in no more, and end its sessions; False for an unknown one."""
         ...
 
-    def set_password(self, name: str, password_hash: str) -> bool:
+    def set_password(self, name: str, password_hash: str, *told: AuditEvent) -> bool:
         """Replace a password, and end the account's sessions; False for an unknown one."""
         ...
 
-    def seal(self, account: Account) -> None:
+    def seal(self, account: Account, *told: AuditEvent) -> None:
         """Put a sealed account in the place of the one of its name, if there is one, and end its sessions."""
         ...
 
-    def open_seal(self, name: str, now: datetime) -> None:
-        """Remember when the code of a sealed account was first used."""
+    def open_seal(self, name: str, now: datetime, *told: AuditEvent) -> None:
+        """Remember when the code of a sealed account was first used; a further use is not told."""
         ...
 
 
 class Sessions(Protocol):
     """Who has logged in."""
 
-    def start(self, session: Session) -> None:
+    def start(self, session: Session, *told: AuditEvent) -> None:
         """Remember a session that has begun."""
         ...
 
@@ -59,7 +63,7 @@ class Sessions(Protocol):
         """Remember that a session was used."""
         ...
 
-    def end(self, key: str) -> None:
+    def end(self, key: str, *told: AuditEvent) -> None:
         """End a session; one that is unknown is not an error."""
         ...
 
@@ -75,7 +79,7 @@ class Sessions(Protocol):
         """Remember that the provider has vouched for a session's person again, and as whom."""
         ...
 
-    def set_emergency(self, key: str, emergency: Emergency | None) -> None:
+    def set_emergency(self, key: str, emergency: Emergency | None, *told: AuditEvent) -> None:
         """Let emergency access of a session begin, or end."""
         ...
 

@@ -82,7 +82,8 @@ class Analyses(Protocol):
     def finish(self, study_id: int, owner: str, now: datetime, finished: FinishedAnalysis) -> None:
         """ANALYSING -> ANALYSED, with what was found; without any destination the study is RETURNED at once.
 
-        Raises `DefectError` where a destination is promised what is not a result of this study.
+        Raises `DefectError` where a destination is promised what is not a result of this study, and `RecalledError`
+        where what the model finds is withdrawn.
         """
         ...
 
@@ -260,7 +261,8 @@ class Requeueing(Protocol):
 
         `destination`: to this one alone, by the name that the ledger knows. What was REPLACED stays so. RETURNED,
         PARTLY_RETURNED or FAILED -> RETURNING. Raises `KeyError` for a study that is unknown or has nothing for that
-        destination, and `ForbiddenTransitionError` for one under way or without results.
+        destination, `RecalledError` for one whose results were all withdrawn, and `ForbiddenTransitionError` for one
+        under way or without results. A result that was withdrawn never goes.
         """
         ...
 

@@ -75,6 +75,9 @@ _TYPE_2: Final = (
 )
 """Attributes that every composite instance has, with or without a value."""
 
+PATIENT_AND_STUDY: Final = (*dict.fromkeys((*_IDENTITY, *_CONTEXT, *_TYPE_2)),)
+"""What every result takes over from its source, where that states it."""
+
 _CODE: Final = ("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning")
 _SEXES: Final = frozenset({"M", "F", "O"})
 _AXES: Final = {"L": 0, "R": 0, "A": 1, "P": 1, "H": 2, "F": 2}
@@ -121,9 +124,9 @@ def read_facts(source: Dataset) -> SourceFacts:
         spacing_mm=pixel_spacing_mm(text(source, "PixelSpacing"), text(source, "ImagerPixelSpacing")),
         pixel_aspect_ratio=_pixel_aspect_ratio(source),
         patient_orientation=_patient_orientation(source),
-        utc_offset=_utc_offset(source),
-        character_sets=_character_sets(source),
-        foreign_texts=frozenset(_foreign_texts(source)),
+        utc_offset=utc_offset_of(source),
+        character_sets=character_sets_of(source),
+        foreign_texts=frozenset(foreign_texts_of(source)),
     )
 
 
@@ -145,7 +148,7 @@ def _patient_and_study(source: Dataset, *, has_codes: bool) -> Attributes:
     values |= _stated(source, _CONTEXT)
     if values.get("PatientSex") not in _SEXES:
         values.pop("PatientSex", None)
-    if _utc_offset(source) is None:
+    if utc_offset_of(source) is None:
         values.pop("TimezoneOffsetFromUTC", None)
     if not has_codes and "DeidentificationMethod" not in values:  # one of the two is required beside it (C.7.1.1)
         values.pop("PatientIdentityRemoved", None)
@@ -208,7 +211,7 @@ def _patient_orientation(source: Dataset) -> tuple[str, str] | None:
     return (parts[0], parts[1]) if axes[0][0] != axes[1][0] else None
 
 
-def _utc_offset(source: Dataset) -> timedelta | None:
+def utc_offset_of(source: Dataset) -> timedelta | None:
     """Return Timezone Offset From UTC (PS3.3 C.12.1.1.8), None where it is missing or beyond -1200 to +1400."""
     stated = re.fullmatch(r"([+-])(\d{2})([0-5]\d)", valid_text(source, "TimezoneOffsetFromUTC"))
     if stated is None:
@@ -217,12 +220,13 @@ def _utc_offset(source: Dataset) -> timedelta | None:
     return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
 
 
-def _character_sets(source: Dataset) -> tuple[str, ...]:
+def character_sets_of(source: Dataset) -> tuple[str, ...]:
+    """Return the terms of Specific Character Set, at least one; '' stands for the default repertoire."""
     value = source.get("SpecificCharacterSet")
     return tuple(map(str, value)) if isinstance(value, (list, tuple, MultiValue)) else (str(value or ""),)
 
 
-def _foreign_texts(source: Dataset) -> Iterator[str]:
+def foreign_texts_of(source: Dataset) -> Iterator[str]:
     """Yield every value beyond ASCII that the character set applies to, those in sequences included."""
     for element in source.iterall():
         if element.VR in CUSTOMIZABLE_CHARSET_VR and element.value:

@@ -13,6 +13,7 @@ from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import LostLeaseError, PeerError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
+from patchclip_node.domain.variants import NoteKind
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Deliveries
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
@@ -129,9 +130,13 @@ class DeliveryLane:
             self._commitment.ask(self.destination, lease.owner, still)
 
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
-        """Let pictures go to the destination instead, where it wants that, there are any, and this is none itself."""
+        """Let pictures go to the destination instead, where it wants that and there are any.
+
+        A picture is not replaced by a picture, nor a note by one.
+        """
         pictures = self.destination.fallback
-        if delivery.result.result.kind.is_picture or pictures is None:
+        kind = delivery.result.result.kind
+        if pictures is None or isinstance(kind, NoteKind) or kind.is_picture:
             return False
         return self._deliveries.replace(delivery.id, lease.owner, now, error, pictures.key)
 

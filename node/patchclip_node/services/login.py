@@ -9,10 +9,13 @@ from typing import Final
 
 import structlog
 
-from patchclip_node.domain.accounts import Account, Emergency, Person, Role, Session, SessionPolicy, Voucher
+from patchclip_node.audit import codes, events
+from patchclip_node.audit.values import Outcome
+from patchclip_node.domain.accounts import Account, Act, Emergency, Person, Role, Session, SessionPolicy, Voucher
 from patchclip_node.domain.errors import LoginRefusedError, ProviderUnavailableError
 from patchclip_node.domain.identity import Departure, Vouched
 from patchclip_node.ports.accounts import Accounts, Sessions
+from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.identity_provider import IdentityProvider
 from patchclip_node.services import passwords
@@ -47,12 +50,14 @@ class LoginDesk:
         self,
         accounts: Accounts,
         sessions: Sessions,
+        audit: AuditOutbox,
         clock: Clock,
         policy: SessionPolicy,
         provider: IdentityProvider | None = None,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
+        self._audit = audit
         self._clock = clock
         self._policy = policy
         self._provider = provider
@@ -82,11 +87,14 @@ class LoginDesk:
         if account is None or not right or not self._admits(account, now):
             for key in keys:
                 self._throttle.failed(key, now)
-            log.warning("login_failed", account=name, address=address)
-            raise LoginRefusedError("the name or the password is wrong")
+            raise self._failed(name, address, LoginRefusedError("the name or the password is wrong"))
         self._throttle.forget(keys[0])
         if account.role is Role.SEALED:
-            self._accounts.open_seal(name, now)
+            who = events.person(name, address)
+            said = f"the code of the sealed account {name} was used for the first time"
+            self._accounts.open_seal(
+                name, now, events.alert(codes.USER_ATTRIBUTES_CHANGED, now, events.WEB, said, who, Outcome.SUCCESS)
+            )
             log.error("sealed_account_opened", account=name, address=address)
         return self._start(account.person, now, address)
 
@@ -106,8 +114,7 @@ class LoginDesk:
         try:
             vouched = self._the_provider.arrival(code, issuer, departure)
         except LoginRefusedError as error:
-            log.warning("login_failed", address=address, why=str(error))
-            raise
+            raise self._failed("", address, error) from error
         return self._start(vouched.person, self._clock.now(), address, vouched)
 
     def session(self, token: str, *, used: bool) -> Session | None:
@@ -121,12 +128,12 @@ class LoginDesk:
         now = self._clock.now()
         started_before, seen_before = self._ends(now)
         if found.started_at <= started_before or found.seen_at <= seen_before:
-            self._ended(found, "session_expired")
+            self._ended(found, "session_expired", "the session's time was over")
             return None
         try:
             session = self._vouching.confirmed(found, token, now)
         except LoginRefusedError as error:
-            self._ended(found, "session_refused", why=str(error))
+            self._ended(found, "session_refused", str(error))
             return None
         if used and (now - session.seen_at).total_seconds() >= SEEN_EVERY_S:
             self._sessions.seen(session.key, now)
@@ -139,7 +146,7 @@ class LoginDesk:
 
         The session ends here even where the provider does not answer.
         """
-        self._ended(session, "logged_out")
+        self._ended(session, "logged_out", "")
         if session.voucher is None or self._provider is None:
             return None
         _, id_token = disclosed(token, session.voucher.secrets)
@@ -152,17 +159,31 @@ class LoginDesk:
     def break_glass(self, session: Session, reason: str) -> Session:
         """Give a session emergency access for a time, and say so where everybody who looks after the node sees it."""
         assert self._policy.emergency_s is not None
-        until = self._clock.now() + timedelta(seconds=self._policy.emergency_s)
-        emergency = Emergency(reason, until)
-        self._sessions.set_emergency(session.key, emergency)
+        now = self._clock.now()
+        until = now + timedelta(seconds=self._policy.emergency_s)
+        emergency, who = Emergency(reason, until), events.person(session.person.identity)
+        said = f"emergency access until {until:%Y-%m-%d %H:%M:%S} UTC: {reason}"
+        told = events.alert(codes.EMERGENCY_OVERRIDE_STARTED, now, events.WEB, said, who, Outcome.SUCCESS)
+        self._sessions.set_emergency(session.key, emergency, told)
         log.error("emergency_access", account=session.person.identity, reason=reason, until=until.isoformat())
         return replace(session, emergency=emergency)
 
     def end_emergency(self, session: Session) -> Session:
         """Take emergency access from a session again."""
-        self._sessions.set_emergency(session.key, None)
+        now, who = self._clock.now(), events.person(session.person.identity)
+        said = "emergency access has ended"
+        told = events.alert(codes.EMERGENCY_OVERRIDE_STOPPED, now, events.WEB, said, who, Outcome.SUCCESS)
+        self._sessions.set_emergency(session.key, None, told)
         log.warning("emergency_access_ended", account=session.person.identity)
         return replace(session, emergency=None)
+
+    def forbidden(self, session: Session | None, act: Act, path: str, address: str) -> None:
+        """Tell that a page or a form was refused to whoever holds a session."""
+        name = session.person.identity if session else ""
+        said = f"may not {act.value}: {path}"
+        who = events.person(name, address)
+        self._audit.record(events.alert(codes.USE_OF_RESTRICTED_FUNCTION, self._clock.now(), events.WEB, said, who))
+        log.warning("forbidden", account=name, act=act.value, path=path)
 
     @property
     def _the_provider(self) -> IdentityProvider:
@@ -181,13 +202,21 @@ class LoginDesk:
         if vouched is not None:
             voucher = Voucher(now, now, enclosed(token, vouched.refresh_token, vouched.id_token))
         session = Session(key_of(token), person, now, now, voucher=voucher)
-        self._sessions.start(session)
+        self._sessions.start(session, events.logged_in(now, events.person(person.identity, address)))
         log.info("logged_in", account=person.identity, name=person.name, role=person.role.value, address=address)
         return Login(token, session)
 
-    def _ended(self, session: Session, event: str, **why: str) -> None:
-        self._sessions.end(session.key)
-        log.info(event, account=session.person.identity, **why)
+    def _ended(self, session: Session, event: str, why: str) -> None:
+        told = events.logged_out(self._clock.now(), events.person(session.person.identity), why)
+        self._sessions.end(session.key, told)
+        log.info(event, account=session.person.identity, why=why)
+
+    def _failed(self, name: str, address: str, error: LoginRefusedError) -> LoginRefusedError:
+        """Tell of a login that was refused; returns the error."""
+        now, who = self._clock.now(), events.person(name, address)
+        self._audit.record(events.logged_in(now, who, Outcome.MINOR_FAILURE, str(error)))
+        log.warning("login_failed", account=name, address=address, why=str(error))
+        return error
 
     def _ends(self, now: datetime) -> tuple[datetime, datetime]:
         policy = self._policy

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchclip_core.values.results import FindingState, ModelIdentity
 from patchclip_core.values.statement import NOTHING_SEEN
-from patchclip_node.domain.records import StudyRecord
+from patchclip_node.domain.records import ResultRecord, StudyRecord
+from patchclip_node.domain.variants import NoteKind
 
 
 class _Value(BaseModel):
@@ -91,6 +93,12 @@ def read_summary(text: str | None) -> StudySummary | None:
         return StudySummary.model_validate_json(text)
     except ValidationError:
         return None  # the rest of the study's record still says what happened
+
+
+def recall_lines(results: Iterable[ResultRecord]) -> list[str]:
+    """Say of results in which recalls they were withdrawn, each once; their notes are none of them."""
+    withdrawn = [one for one in results if one.recall is not None and not isinstance(one.result.kind, NoteKind)]
+    return list(dict.fromkeys(one.recall.line for one in withdrawn if one.recall is not None))
 
 
 def outcome_line(study: StudyRecord) -> str:

@@ -32,6 +32,7 @@ from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
+from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.settings.section import Port
@@ -106,6 +107,8 @@ class NodeSettings(BaseSettings):
     """Where results go; empty: they stay in the spool."""
     renamed_destinations: Mapping[str, str] = {}
     """Former name of a destination -> its present one, which gets what still waits under the former."""
+    earlier_results: EarlierResults = EarlierResults.WITHDRAW
+    """What becomes of a study's earlier results when later ones are made: a note withdraws them, or they stay."""
     web: WebSettings = WebSettings()
     """Status pages, health and metrics."""
     limits: LimitSettings = LimitSettings()
@@ -222,6 +225,7 @@ class NodeSettings(BaseSettings):
         return ResultPlan(
             destinations={destination.name: self.variants_for(destination) for destination in self.destinations},
             kept_ready=tuple(dict.fromkeys(variant for variant in pictures if variant is not None)),
+            earlier=self.earlier_results,
         )
 
     @property

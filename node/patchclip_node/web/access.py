@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
-import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,8 +18,6 @@ from starlette.routing import Route
 
 from patchclip_node.domain.accounts import PERMITTED, PERMITTED_IN_EMERGENCY, Act, Session
 from patchclip_node.services.login import LoginDesk
-
-log = structlog.get_logger(__name__)
 
 COOKIE: Final = "patchclip_session"
 AUTOMATIC: Final = "auto"
@@ -90,7 +87,7 @@ class Doorkeeper:
             visitor = self._visitor(request)
             if visitor is None:
                 return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
-            _require(visitor, act, request)
+            self._require(visitor, act, request)
             return endpoint(request)
 
         return GuardedRoute(path, _threaded(answer), "GET", act)
@@ -105,7 +102,7 @@ class Doorkeeper:
             if not hmac.compare_digest(form.get("token", ""), visitor.form_token):
                 raise HTTPException(403, "this form is not of your session: load the page again")
             if act is not None:
-                _require(visitor, act, request)
+                self._require(visitor, act, request)
             return endpoint(request, form)
 
         return GuardedRoute(path, taking_form(answer), "POST", act)
@@ -117,6 +114,15 @@ class Doorkeeper:
         visitor = Visitor(session) if session or self._desk.is_open else None
         request.state.visitor = visitor
         return visitor
+
+    def _require(self, visitor: Visitor, act: Act, request: Request) -> None:
+        if visitor.may(act):
+            return
+        address = request.client.host if request.client else ""
+        self._desk.forbidden(visitor.session, act, request.url.path, address)
+        request.state.in_emergency = visitor.might(act)
+        roles = ", ".join(role.value for role, acts in PERMITTED.items() if act in acts)
+        raise HTTPException(403, f"you may not {act.value}; these roles may: {roles}")
 
 
 def taking_form(endpoint: FormEndpoint) -> Handler:
@@ -150,15 +156,6 @@ async def _read_form(request: Request) -> Form:
     except ValueError as error:
         raise HTTPException(400, "this is not a form") from error
     return {name: values[0] for name, values in fields.items()}
-
-
-def _require(visitor: Visitor, act: Act, request: Request) -> None:
-    if visitor.may(act):
-        return
-    log.warning("forbidden", account=visitor.identity, act=act.value, path=request.url.path)
-    request.state.in_emergency = visitor.might(act)
-    roles = ", ".join(role.value for role, acts in PERMITTED.items() if act in acts)
-    raise HTTPException(403, f"you may not {act.value}; these roles may: {roles}")
 
 
 __all__ = ["AUTOMATIC", "COOKIE", "Doorkeeper", "Form", "GuardedRoute", "Visitor", "taking_form"]

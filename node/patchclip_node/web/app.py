@@ -1,4 +1,4 @@
-"""The routes of the status pages. Nothing here changes a study."""
+"""The routes of the status pages. What changes a study is in `people` and `recalls`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, Securi
 from patchclip_node.web.gateway import Gateway
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
 from patchclip_node.web.people import Access, People
+from patchclip_node.web.recalls import RecallPages
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,7 @@ def create_app(
     """
     endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, reception)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
+    recalls = RecallPages(access.recall, studies, endpoints.page)
     emergencies = Emergencies(access, endpoints.page)
     door = Doorkeeper(access.desk)
     return Starlette(
@@ -78,6 +80,8 @@ def create_app(
             door.page("/studies/{uid}", Act.SEE_STUDIES, endpoints.study),
             door.page("/studies/{uid}/{revision:int}/overlays/{index:int}.png", Act.SEE_STUDIES, endpoints.overlay),
             door.form("/studies/{uid}/again", Act.WORK_AGAIN, people.work_again),
+            door.page("/studies/{uid}/recall", Act.RECALL, recalls.form),
+            door.form("/studies/{uid}/recall", Act.RECALL, recalls.submit),
             door.page("/accounts", Act.SEE_ACCOUNTS, people.accounts),
             door.page("/emergency", Act.BREAK_GLASS, emergencies.page),
             door.form("/emergency", Act.BREAK_GLASS, emergencies.begin),
@@ -133,6 +137,7 @@ class _Endpoints:
             work_again=Act.WORK_AGAIN,
             break_glass=Act.BREAK_GLASS,
             emergency_offered=access.desk.policy.emergency_s is not None,
+            recall_results=Act.RECALL,
         )
         self._templates.filters.update(moment=pages.moment, span=pages.span, size=pages.size, seconds=pages.seconds)
         folder = files("patchclip_node.web") / "static"

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
-from patchclip_node.services.study_summary import StudySummary
+from patchclip_node.services.study_summary import StudySummary, recall_lines
 from patchclip_node.web.access import AUTOMATIC
 
 
@@ -54,6 +54,11 @@ class RevisionPage:
     events: Sequence[EventRecord]
     results: Sequence[ResultRecord]
     deliveries: Sequence[DeliveryRecord]
+
+    @property
+    def recalls(self) -> list[str]:
+        """What was said of this revision's results when they were withdrawn, each recall once."""
+        return recall_lines(self.results)
 
 
 def moment(value: datetime | None) -> str:

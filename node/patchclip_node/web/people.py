@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from patchclip_node.domain.accounts import PERMITTED, Act, Role
-from patchclip_node.domain.errors import ForbiddenTransitionError, LoginRefusedError
+from patchclip_node.domain.errors import ForbiddenTransitionError, LoginRefusedError, RecalledError
 from patchclip_node.domain.openid import DEPARTURE_PATH
 from patchclip_node.ports.accounts import Accounts, Sessions
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Requeueing
 from patchclip_node.services.login import Login, LoginDesk
+from patchclip_node.services.recall import RecallService
 from patchclip_node.web.access import COOKIE, Form
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Access:
     accounts: Accounts
     sessions: Sessions
     requeueing: Requeueing
+    recall: RecallService
     secure_cookie: bool = False
     provider_label: str | None = None
     pages_url: str = ""
@@ -117,6 +119,8 @@ class People:
             actions[how](uid, self._clock.now())
         except KeyError as error:
             raise HTTPException(404, f"{uid}: there is no such study, or it has no results to send") from error
+        except RecalledError as error:
+            raise HTTPException(409, f"{error}. Nothing of it is sent again; it may be analysed again") from error
         except ForbiddenTransitionError as error:
             raise HTTPException(409, f"{error}: it is under way already, or was never sent") from error
         log.info("work_again", account=request.state.visitor.identity, how=how, study_instance_uid=uid)

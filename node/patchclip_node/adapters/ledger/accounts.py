@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, exists, insert, select, update
 
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import accounts, sessions
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.accounts import Account, Role
 
 
@@ -35,40 +38,46 @@ class SqlAccounts:
             row = connection.execute(select(accounts).where(accounts.c.name == name)).one_or_none()
             return None if row is None else _account(row)
 
-    def add(self, account: Account) -> bool:
+    def add(self, account: Account, *told: AuditEvent) -> bool:
         """See the port."""
         with self._database.write() as connection:
             known = select(exists().where(accounts.c.name == account.name))
             if connection.execute(known).scalar_one():
                 return False
             connection.execute(insert(accounts).values(**_values(account)))
+            record(connection, *told)
             return True
 
-    def disable(self, name: str) -> bool:
+    def disable(self, name: str, *told: AuditEvent) -> bool:
         """See the port."""
-        return self._change(name, disabled=True)
+        return self._change(name, told, disabled=True)
 
-    def set_password(self, name: str, password_hash: str) -> bool:
+    def set_password(self, name: str, password_hash: str, *told: AuditEvent) -> bool:
         """See the port."""
-        return self._change(name, password_hash=password_hash)
+        return self._change(name, told, password_hash=password_hash)
 
-    def _change(self, name: str, **values: Any) -> bool:
+    def _change(self, name: str, told: Sequence[AuditEvent], **values: Any) -> bool:
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.account == name))
-            return bool(connection.execute(update(accounts).where(accounts.c.name == name).values(**values)).rowcount)
+            changed = connection.execute(update(accounts).where(accounts.c.name == name).values(**values)).rowcount
+            if changed:
+                record(connection, *told)
+            return bool(changed)
 
-    def seal(self, account: Account) -> None:
+    def seal(self, account: Account, *told: AuditEvent) -> None:
         """See the port."""
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.account == account.name))
             connection.execute(delete(accounts).where(accounts.c.name == account.name))
             connection.execute(insert(accounts).values(**_values(account)))
+            record(connection, *told)
 
-    def open_seal(self, name: str, now: datetime) -> None:
+    def open_seal(self, name: str, now: datetime, *told: AuditEvent) -> None:
         """See the port."""
         sealed = (accounts.c.name == name) & accounts.c.opened_at.is_(None)
         with self._database.write() as connection:
-            connection.execute(update(accounts).where(sealed).values(opened_at=now))
+            if connection.execute(update(accounts).where(sealed).values(opened_at=now)).rowcount:
+                record(connection, *told)
 
 
 def _values(account: Account) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, change_leased
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.recalling import notes_are_owed, refuse_recalled_model, withdraw_earlier
 from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
 from patchclip_node.domain.errors import DefectError
 from patchclip_node.domain.records import (
@@ -68,10 +69,14 @@ class SqlAnalyses:
         detail = f"{len(finished.results)} results"
         values = {"summary_json": finished.summary_json, "error": None}
         with self._database.write() as connection:
+            refuse_recalled_model(connection, finished.weights_digest)
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, **values)
             _keep_image_reasons(connection, study_id, finished.image_reasons)
             ids = _insert_results(connection, study_id, now, finished.results)
-            if not _plan_deliveries(connection, study_id, now, finished.destinations, ids):
+            planned = _plan_deliveries(connection, study_id, now, finished.destinations, ids)
+            if finished.withdraws_earlier and ids:
+                withdraw_earlier(connection, study_id, now)
+            if not planned and not notes_are_owed(connection, study_id):
                 change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "no destinations")
 
     def reject(self, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]) -> None:
@@ -167,8 +172,12 @@ def _keep_image_reasons(connection: Connection, study_id: int, image_reasons: Ma
 
 
 def _predecessors_of(connection: Connection, study: StudyRecord) -> tuple[ResultRecord, ...]:
-    """Return the results of the last earlier revision that has any; they name their own predecessors themselves."""
+    """Return the results of the last earlier revision that has any; they name their own predecessors themselves.
+
+    What a recall has withdrawn precedes nothing.
+    """
     of_earlier = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision < study.revision)
+    of_earlier &= results.c.recall_id.is_(None)
     last = select(func.max(studies.c.revision)).join(results, results.c.study_id == studies.c.id).where(of_earlier)
     found = connection.execute(rows.select_results().where(of_earlier & (studies.c.revision == last.scalar_subquery())))
     return tuple(rows.result(row) for row in found)

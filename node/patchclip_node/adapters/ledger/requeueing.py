@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, exists, select, update
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.recalling import refuse_withdrawn
 from patchclip_node.adapters.ledger.receiving import newest_revision
 from patchclip_node.adapters.ledger.returning import GIVEN_UP
 from patchclip_node.adapters.ledger.schema import deliveries, results, studies
@@ -65,6 +66,7 @@ class SqlRequeueing:
             newest = newest_revision(connection, study_instance_uid)
             if newest is None:
                 raise KeyError(study_instance_uid)
+            refuse_withdrawn(connection, newest.id)
             change(connection, newest.id, StudyState(newest.state), StudyEvent.DELIVERY_REQUEUED, now, error=None)
             if not _send_again(connection, newest.id, {*GIVEN_UP, DeliveryState.DELIVERED}, now, destination):
                 raise KeyError(destination or "any destination")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, exists, insert, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.database import Database
-from patchclip_node.adapters.ledger.schema import deliveries, events, instances, leftovers, results, studies
+from patchclip_node.adapters.ledger.schema import deliveries, events, instances, leftovers, owed_notes, results, studies
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 
@@ -50,6 +50,7 @@ class SqlRetention:
                 *other_files,
             }
             _leave(connection, keys)
+            connection.execute(delete(owed_notes).where(owed_notes.c.study_id.in_(ids)))
             connection.execute(delete(events).where(events.c.study_id.in_(ids)))
             connection.execute(delete(deliveries).where(deliveries.c.study_id.in_(ids)))
             connection.execute(delete(results).where(built))

@@ -6,15 +6,16 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
-from patchclip_node.adapters.ledger.schema import deliveries, results, studies
+from patchclip_node.adapters.ledger.schema import deliveries, owed_notes, results, studies
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.variants import NoteKind
 
 GIVEN_UP = frozenset({DeliveryState.FAILED, DeliveryState.CONFLICT})
 """What no clock, but an administrator may send again."""
@@ -64,6 +65,7 @@ class SqlDeliveries:
                     attempts=deliveries.c.attempts + 1,
                     not_before=None,
                     transaction_uid=None,
+                    was_sent=True,
                     last_error=case(
                         (deliveries.c.state == DeliveryState.SENT.value, NOT_COMMITTED), else_=deliveries.c.last_error
                     ),
@@ -107,6 +109,7 @@ class SqlDeliveries:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
             instead = (results.c.study_id == row.study_id) & (results.c.variant == variant)
+            instead &= results.c.recall_id.is_(None)
             ids = set(connection.execute(select(results.c.id).where(instead)).scalars())
             if not ids:
                 return False
@@ -164,9 +167,10 @@ def take_back(connection: Connection, delivery_id: int, error: str) -> None:
 
 
 def end_if_settled(connection: Connection, study_id: int, now: datetime) -> None:
-    """End the study when none of its deliveries is open any more."""
+    """End the study when none of its deliveries is open any more, and no rejection note is owed that goes with them."""
     all_of_study = deliveries_of(connection, study_id)
-    if any(one.state in OPEN for one in all_of_study):
+    owed = select(exists().where(owed_notes.c.carrier_id == study_id))
+    if any(one.state in OPEN for one in all_of_study) or connection.execute(owed).scalar_one():
         return
     failures = [one for one in all_of_study if one.state in GIVEN_UP]
     if not failures:
@@ -191,5 +195,21 @@ def _leased(connection: Connection, delivery_id: int, owner: str) -> Row[Any]:
 
 
 def set_delivery(connection: Connection, delivery_id: int, **values: Any) -> None:
-    """Change a delivery, which waits for no lease and no commitment any more unless `values` say so."""
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**(_NO_LEASE | values)))
+    """Change a delivery, which waits for no lease and no commitment any more unless `values` say so.
+
+    Whatever became of it: one whose result was withdrawn meanwhile ends as RECALLED.
+    """
+    changed = _NO_LEASE | values
+    if connection.execute(select(exists().where(_is_withdrawn(delivery_id)))).scalar_one():
+        changed |= _NO_LEASE | {"state": DeliveryState.RECALLED.value, "not_before": None}
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**changed))
+
+
+def _is_withdrawn(delivery_id: int) -> ColumnElement[bool]:
+    return (deliveries.c.id == delivery_id) & deliveries.c.result_id.in_(withdrawn_results())
+
+
+def withdrawn_results() -> Select[Any]:
+    """Select the ids of results that a recall has withdrawn; a note, which has a recall as well, is none."""
+    is_note = results.c.kind.in_([kind.value for kind in NoteKind])
+    return select(results.c.id).where(results.c.recall_id.is_not(None) & ~is_note)

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
-from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
+from patchclip_node.adapters.ledger.schema import deliveries, events, instances, recalls, results, studies
+from patchclip_node.domain.recalls import Recall, RecallReason, RecallRequest, RecallScope
 from patchclip_node.domain.records import (
     DeliveryRecord,
     DeliveryState,
@@ -20,7 +21,10 @@ from patchclip_node.domain.records import (
     StudyRecord,
 )
 from patchclip_node.domain.states import StudyEvent, StudyState
-from patchclip_node.domain.variants import ResultKind
+from patchclip_node.domain.variants import NoteKind, ResultKind
+
+_RECALL = tuple(getattr(recalls.c, name) for name in ("scope", "subject", "reason", "words", "asked_by", "at"))
+"""What `recall` reads beside `recall_id`."""
 
 
 def select_studies() -> Select[Any]:
@@ -99,8 +103,9 @@ def instance(row: Row[Any]) -> InstanceRecord:
 def select_results() -> Select[Any]:
     """Select what `result` reads, in the order they were built."""
     return (
-        select(results, studies.c.study_instance_uid, studies.c.revision)
+        select(results, studies.c.study_instance_uid, studies.c.revision, *_RECALL)
         .join_from(results, studies, results.c.study_id == studies.c.id)
+        .outerjoin(recalls, results.c.recall_id == recalls.c.id)
         .order_by(results.c.id)
     )
 
@@ -108,7 +113,7 @@ def select_results() -> Select[Any]:
 def result(row: Row[Any]) -> ResultRecord:
     """Read a row of `select_results`."""
     new = NewResult(
-        kind=ResultKind(row.kind),
+        kind=NoteKind(row.kind) if row.kind in set(NoteKind) else ResultKind(row.kind),
         variant=row.variant,
         sop_class_uid=row.sop_class_uid,
         sop_instance_uid=row.sop_instance_uid,
@@ -123,7 +128,19 @@ def result(row: Row[Any]) -> ResultRecord:
         revision=row.revision,
         result=new,
         built_at=row.built_at,
+        recall=None if row.recall_id is None else recall(row),
     )
+
+
+def select_recalls() -> Select[Any]:
+    """Select what `recall` reads, oldest first."""
+    return select(recalls.c.id.label("recall_id"), *_RECALL).order_by(recalls.c.id)
+
+
+def recall(row: Row[Any]) -> Recall:
+    """Read a row of `select_recalls`."""
+    request = RecallRequest(RecallScope(row.scope), row.subject, RecallReason(row.reason), row.words, row.asked_by)
+    return Recall(row.recall_id, request, row.at)
 
 
 def select_deliveries() -> Select[Any]:

@@ -26,9 +26,10 @@ from sqlalchemy import (
 )
 
 from patchclip_node.domain.accounts import Role
+from patchclip_node.domain.recalls import RecallReason, RecallScope
 from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.states import StudyEvent, StudyState
-from patchclip_node.domain.variants import ResultKind
+from patchclip_node.domain.variants import NoteKind, ResultKind
 from patchclip_node.ports.audit import AuditLane
 
 
@@ -70,8 +71,8 @@ def _key() -> Any:
     return BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
 
 
-def _one_of(column: str, values: type[Enum], name: str) -> CheckConstraint:
-    listed = ", ".join(f"'{member.value}'" for member in values)
+def _one_of(column: str, values: type[Enum], name: str, *further: type[Enum]) -> CheckConstraint:
+    listed = ", ".join(f"'{member.value}'" for members in (values, *further) for member in members)
     return CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
@@ -158,6 +159,22 @@ instances = Table(
 Own results that came back have no file, and one row whatever their bytes.
 """
 
+recalls = Table(
+    "recalls",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("scope", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("words", ForeignText, nullable=False),
+    Column("asked_by", ForeignText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    _one_of("scope", RecallScope, "scope_known"),
+    _one_of("reason", RecallReason, "reason_known"),
+    Index(None, "scope", "subject"),
+)
+"""One row for each recall: what, why, by whom and when. It outlasts the studies that it was about."""
+
 results = Table(
     "results",
     metadata,
@@ -172,10 +189,12 @@ results = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("built_at", UtcDateTime, nullable=False),
-    _one_of("kind", ResultKind, "kind_known"),
+    Column("recall_id", ForeignKey("recalls.id")),
+    _one_of("kind", ResultKind, "kind_known", NoteKind),
     Index(None, "study_id"),
+    Index(None, "recall_id"),
 )
-"""One row for each object that was built."""
+"""One row for each object that was built. `recall_id`: what withdrew it; of a rejection note, what it tells of."""
 
 deliveries = Table(
     "deliveries",
@@ -193,18 +212,21 @@ deliveries = Table(
     Column("last_error", ForeignText),
     Column("delivered_at", UtcDateTime),
     Column("transaction_uid", Text),
+    Column("was_sent", Boolean, nullable=False, default=False),
     UniqueConstraint("result_id", "destination"),
     _one_of("state", DeliveryState, "state_known"),
     CheckConstraint("(state = 'SENDING') = (lease_owner IS NOT NULL)", name="sending_is_leased"),
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
-    CheckConstraint("(state = 'DELIVERED') = (delivered_at IS NOT NULL)", name="delivered_has_time"),
+    CheckConstraint(
+        "(state = 'DELIVERED') = (delivered_at IS NOT NULL) OR state = 'RECALLED'", name="delivered_has_time"
+    ),
     CheckConstraint("(state = 'SENT') = (transaction_uid IS NOT NULL)", name="sent_awaits_commitment"),
     Index(None, "study_id"),
     Index(None, "destination", "state", "not_before"),
     Index(None, "transaction_uid"),
     Index(None, "state", "not_before"),
 )
-"""One row for each result and destination."""
+"""One row for each result and destination. `was_sent`: a sending was begun, so that the destination may have it."""
 
 events = Table(
     "events",
@@ -262,6 +284,22 @@ owed_reports = Table(
 """One row for each storage commitment report that is owed to a peer, until it was told or given up.
 
 `objects_json`: what the peer asked for, [[SOP Class UID, SOP Instance UID], ...].
+"""
+
+owed_notes = Table(
+    "owed_notes",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("recall_id", ForeignKey("recalls.id"), nullable=False),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("carrier_id", ForeignKey("studies.id"), nullable=False),
+    Column("destination", Text, nullable=False),
+    UniqueConstraint("recall_id", "study_id", "destination"),
+    Index(None, "carrier_id"),
+)
+"""One row for each rejection note that has yet to be built.
+
+`study_id`: the revision whose results it withdraws; `carrier_id`: the one among whose deliveries it goes.
 """
 
 accounts = Table(

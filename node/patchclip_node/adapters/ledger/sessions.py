@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, or_, select, update
 
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import accounts, sessions
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.accounts import Emergency, Person, Role, Session, Voucher
 
 
@@ -18,7 +20,7 @@ class SqlSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def start(self, session: Session) -> None:
+    def start(self, session: Session, *told: AuditEvent) -> None:
         """See the port."""
         values: dict[str, Any] = {"key": session.key, "started_at": session.started_at, "seen_at": session.seen_at}
         if session.voucher is None:
@@ -31,6 +33,7 @@ class SqlSessions:
             }
         with self._database.write() as connection:
             connection.execute(insert(sessions).values(**values))
+            record(connection, *told)
 
     def find(self, key: str) -> Session | None:
         """See the port."""
@@ -42,10 +45,11 @@ class SqlSessions:
         """See the port."""
         self._change(key, seen_at=now)
 
-    def end(self, key: str) -> None:
+    def end(self, key: str, *told: AuditEvent) -> None:
         """See the port."""
         with self._database.write() as connection:
-            connection.execute(delete(sessions).where(sessions.c.key == key))
+            if connection.execute(delete(sessions).where(sessions.c.key == key)).rowcount:
+                record(connection, *told)
 
     def end_old(self, started_before: datetime, seen_before: datetime) -> None:
         """See the port."""
@@ -63,10 +67,10 @@ class SqlSessions:
         """See the port."""
         self._change(key, **_values(person), secrets=secrets, checked_at=now)
 
-    def set_emergency(self, key: str, emergency: Emergency | None) -> None:
+    def set_emergency(self, key: str, emergency: Emergency | None, *told: AuditEvent) -> None:
         """See the port."""
         reason, until = (None, None) if emergency is None else (emergency.reason, emergency.until)
-        self._change(key, emergency_reason=reason, emergency_until=until)
+        self._change(key, *told, emergency_reason=reason, emergency_until=until)
 
     def emergencies(self, now: datetime) -> list[Session]:
         """See the port."""
@@ -74,9 +78,10 @@ class SqlSessions:
         with self._database.read() as connection:
             return [_session(row) for row in connection.execute(query)]
 
-    def _change(self, key: str, **values: Any) -> None:
+    def _change(self, key: str, *told: AuditEvent, **values: Any) -> None:
         with self._database.write() as connection:
-            connection.execute(update(sessions).where(sessions.c.key == key).values(**values))
+            if connection.execute(update(sessions).where(sessions.c.key == key).values(**values)).rowcount:
+                record(connection, *told)
 
 
 def _open_sessions() -> Select[Any]:

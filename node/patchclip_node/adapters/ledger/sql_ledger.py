@@ -11,6 +11,7 @@ from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.leases import SqlLeases
 from patchclip_node.adapters.ledger.owing import SqlOwedReports
 from patchclip_node.adapters.ledger.queries import SqlStudies, SqlWorkload
+from patchclip_node.adapters.ledger.recalling import SqlRecalls
 from patchclip_node.adapters.ledger.receiving import SqlArrivals
 from patchclip_node.adapters.ledger.requeueing import SqlRequeueing
 from patchclip_node.adapters.ledger.retention import SqlRetention
@@ -19,7 +20,7 @@ from patchclip_node.adapters.ledger.sessions import SqlSessions
 
 
 class SqlLedger:
-    """All ports of `ports.ledger`, accounts and audit over one database. The tables must exist: see `migrate`.
+    """All ports of `ports.ledger`, recalls, accounts and audit over one database. The tables must exist: see `migrate`.
 
     Whoever opens it hands each reader the ports that it needs, and closes it in the end.
     """
@@ -34,6 +35,7 @@ class SqlLedger:
         self.commitments = SqlCommitments(self._database)
         self.owed_reports = SqlOwedReports(self._database)
         self.leases = SqlLeases(self._database)
+        self.recalls = SqlRecalls(self._database)
         self.requeueing = SqlRequeueing(self._database)
         self.retention = SqlRetention(self._database)
         self.sessions = SqlSessions(self._database)

@@ -30,7 +30,7 @@ def document(content: Dataset, subject: Subject) -> Dataset:
     """Return a document: a content tree, the images that it refers to, and the orders behind them."""
     result = Dataset()
     result.update(content)
-    result.CurrentRequestedProcedureEvidenceSequence = _references(
+    result.CurrentRequestedProcedureEvidenceSequence = references(
         subject.facts.study_instance_uid,
         (
             (image.facts.series_instance_uid, image.facts.sop_class_uid, image.facts.sop_instance_uid)
@@ -55,7 +55,7 @@ def report(content: Dataset, subject: Subject) -> Dataset:
     result.PerformedProcedureCodeSequence = []
     predecessors = [each for each in subject.context.predecessors if each.variant == subject.variant.key]
     if predecessors:
-        result.PredecessorDocumentsSequence = _references(
+        result.PredecessorDocumentsSequence = references(
             subject.facts.study_instance_uid,
             ((each.series_instance_uid, each.sop_class_uid, each.sop_instance_uid) for each in predecessors),
         )
@@ -90,16 +90,16 @@ def observing_device(subject: Subject) -> ObserverContext:
     )
 
 
-def unname_images(content: Dataset) -> None:
-    """Take the concept names off the images: those of TID 2000 and 2010 have none, highdicom insists on one."""
+def unname_references(content: Dataset) -> None:
+    """Take the concept names off images and other objects: TID 2000 and 2010 have none, highdicom insists on one."""
     for item in content.get("ContentSequence", ()):
-        if item.ValueType == "IMAGE":
+        if item.ValueType in {"IMAGE", "COMPOSITE"}:
             item.pop("ConceptNameCodeSequence", None)
         else:
-            unname_images(item)
+            unname_references(item)
 
 
-def _references(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> list[Dataset]:
+def references(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> list[Dataset]:
     """Return instances of one study (series, SOP class, SOP instance), each once, by series (PS3.3 table C.17-3)."""
     by_series: dict[str, list[Dataset]] = {}
     for series_uid, class_uid, instance_uid in dict.fromkeys(instances):

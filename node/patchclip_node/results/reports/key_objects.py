@@ -9,7 +9,7 @@ from pydicom import Dataset
 from patchclip_core.values.results import Findings
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import Subject
-from patchclip_node.results.reports.document import document, observing_device, unname_images
+from patchclip_node.results.reports.document import document, observing_device, unname_references
 
 
 def is_key_image(findings: Findings) -> bool:
@@ -26,7 +26,7 @@ def key_objects(subject: Subject) -> Dataset:
         description=_description(subject),
     )
     content = selection[0]
-    unname_images(content)
+    unname_references(content)
     return document(content, subject)
 
 

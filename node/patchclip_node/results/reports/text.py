@@ -21,7 +21,7 @@ from pydicom import Dataset
 
 from patchclip_node.dicom import codes
 from patchclip_node.results.context import Subject
-from patchclip_node.results.reports.document import container, language, observing_device, report, unname_images
+from patchclip_node.results.reports.document import container, language, observing_device, report, unname_references
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
@@ -53,7 +53,7 @@ def page(
     content.extend(ObservationContext(observer_device_context=observing_device(subject)))
     content.extend(algorithm)
     root.ContentSequence = content
-    unname_images(root)
+    unname_references(root)
     return root
 
 

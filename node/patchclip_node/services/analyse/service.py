@@ -7,11 +7,12 @@ from datetime import timedelta
 import structlog
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_node.domain.errors import LostLeaseError, RetryableError, StorageFullError
+from patchclip_node.domain.errors import LostLeaseError, RecalledError, RetryableError, StorageFullError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import LeasedStudy
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Analyses
+from patchclip_node.ports.recalls import Recalls
 from patchclip_node.services.analyse.outcome import FinishedStudy, RejectedStudy
 from patchclip_node.services.analyse.study import StudyAnalysis
 from patchclip_node.services.outage import Outage
@@ -31,6 +32,7 @@ class AnalysisService:
     def __init__(
         self,
         analyses: Analyses,
+        recalls: Recalls,
         analysis: StudyAnalysis,
         clock: Clock,
         policy: WorkPolicy,
@@ -38,6 +40,7 @@ class AnalysisService:
     ) -> None:
         """`clock` is the ledger's; `calendar` shows the time that results are dated by."""
         self._analyses = analyses
+        self._recalls = recalls
         self._analysis = analysis
         self._clock = clock
         self._policy = policy
@@ -76,6 +79,8 @@ class AnalysisService:
             self._analyse(leased)
         except LostLeaseError as error:
             log.warning("analysis_dropped", reason=str(error))
+        except RecalledError as error:
+            self._settle_trouble(leased, str(error), may_pass=False)
         except StorageFullError as error:
             log.warning("analysis_waits_for_room", error=str(error))
             self._wait_for_room(leased, str(error))
@@ -87,6 +92,8 @@ class AnalysisService:
             self._settle_trouble(leased, _described(error), may_pass=False)
 
     def _analyse(self, leased: LeasedStudy) -> None:
+        if (recall := self._recalls.of_model(self._analysis.weights_digest)) is not None:
+            raise RecalledError(recall.refusal)
         match self._analysis.run(leased, self._calendar.now()):
             case RejectedStudy(reason, image_reasons):
                 self._analyses.reject(leased.study.id, leased.owner, self._clock.now(), reason, image_reasons)
@@ -98,7 +105,7 @@ class AnalysisService:
         """Commit what lies in the spool; a dropped analysis leaves no files behind."""
         try:
             self._analyses.finish(leased.study.id, leased.owner, self._clock.now(), study.analysis)
-        except LostLeaseError:
+        except (LostLeaseError, RecalledError):
             self._analysis.discard(study)
             raise
         log.info(

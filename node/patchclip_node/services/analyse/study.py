@@ -14,6 +14,7 @@ from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
+from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.ports.spool import Room, Spool
@@ -42,6 +43,11 @@ class StudyAnalysis:
     plan: ResultPlan
     vocabulary: Vocabulary | None = None
     pixel_check: PixelCheck = PixelCheck.OFF
+
+    @property
+    def weights_digest(self) -> str:
+        """What the ledger knows the model by."""
+        return self.analyzer.identity.weights_digest
 
     def run(self, leased: LeasedStudy, now: datetime) -> FinishedStudy | RejectedStudy:
         """Analyse a study and keep what was made of it in the spool.
@@ -103,7 +109,14 @@ class StudyAnalysis:
         summary = summarise(outcome, overlay_keys, self.issuer.definitions, seconds)
         results = tuple(result for _, result in stored)
         return FinishedStudy(
-            analysis=FinishedAnalysis(results, self.plan.promised(stored), reasons, summary.to_json()),
+            analysis=FinishedAnalysis(
+                results,
+                self.plan.promised(stored),
+                reasons,
+                summary.to_json(),
+                self.weights_digest,
+                withdraws_earlier=self.plan.earlier is EarlierResults.WITHDRAW,
+            ),
             spool_keys=tuple(kept),
             images=len(outcome.images),
             skipped=len(outcome.skipped),

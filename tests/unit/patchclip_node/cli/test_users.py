@@ -130,6 +130,24 @@ def test_a_sealed_code_is_shown_once_and_renewed(users: Command, tmp_path: Path)
     assert new not in listed
 
 
+def test_the_audit_trail_tells_what_becomes_of_accounts(users: Command, tmp_path: Path) -> None:
+    users("add", "anna", "--role", "viewer", "--password-stdin")
+    users("add", "anna", "--role", "operator", "--password-stdin")  # there is one already: nothing has changed
+    users("password", "anna", "--password-stdin", password="another battery")
+    users("disable", "anna")
+    users("break-glass", "envelope")
+
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}")
+    told = [dict(one.event.objects[0].details)["Alert Description"] for one in ledger.audit.pending(0)]
+    ledger.close()
+    assert told == [
+        "the account anna was made, as viewer",
+        "the account anna was given another password",
+        "the account anna was disabled",
+        "the account envelope was sealed, with a new code",
+    ]
+
+
 def test_a_new_code_mends_a_seal_and_ends_its_sessions(users: Command, tmp_path: Path) -> None:
     users("break-glass", "envelope")
     ledger = SqlLedger(f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}")

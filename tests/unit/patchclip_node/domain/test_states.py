@@ -42,8 +42,11 @@ def test_every_state_leads_to_an_end(state: StudyState) -> None:
     assert _reachable_from({state}) & FINAL_STATES
 
 
-def test_a_returned_study_never_changes_but_its_results_may_go_once_more() -> None:
-    assert [event for state, event in TRANSITIONS if state is StudyState.RETURNED] == [StudyEvent.DELIVERY_REQUEUED]
+def test_a_returned_study_never_changes_but_its_results_may_go_once_more_or_be_recalled() -> None:
+    assert [event for state, event in TRANSITIONS if state is StudyState.RETURNED] == [
+        StudyEvent.DELIVERY_REQUEUED,
+        StudyEvent.RECALLED,
+    ]
 
 
 def test_every_event_has_its_use() -> None:

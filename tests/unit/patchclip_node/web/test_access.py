@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from httpx2 import Response
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.audit import codes
+from patchclip_node.audit.values import ActorKind, Outcome
 from patchclip_node.domain.accounts import (
     PERMITTED,
     PERMITTED_IN_EMERGENCY,
@@ -24,6 +27,7 @@ from patchclip_node.domain.accounts import (
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
+from patchclip_node.services.recall import RecallService
 from patchclip_node.web import create_app
 from patchclip_node.web.access import COOKIE, GuardedRoute
 from patchclip_node.web.gate import AllowedHosts
@@ -33,7 +37,7 @@ from tests.support.studies import bring_to, newest_revision
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = passwords.hashed(PASSWORD)
-UID = "1.2.3"
+UID, RETURNED = "1.2.3", "1.2.4"
 IDLE_S, LONGEST_S, EMERGENCY_S = 600.0, 3600.0, 900.0
 POLICY = SessionPolicy(IDLE_S, LONGEST_S, emergency_s=EMERGENCY_S)
 
@@ -80,15 +84,17 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     ledger, clock = make_ledger(tmp_path), FakeClock()
 
     def site(*, secure: bool = False, policy: SessionPolicy = POLICY) -> Site:
-        desk = LoginDesk(ledger.accounts, ledger.sessions, clock, policy)
+        desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, policy)
+        spool = MemorySpool(tmp_path / "spool")
+        recall = RecallService(ledger.recalls, spool, clock)
         app = create_app(
             studies=ledger.studies,
             workload=ledger.workload,
             workers=ledger.workers,
-            spool=MemorySpool(tmp_path / "spool"),
+            spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
-            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, secure),
+            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, secure),
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(
@@ -115,6 +121,47 @@ def rules(app: Starlette) -> Iterator[tuple[str, str, GuardedRoute]]:
         path = re.sub(r"{\w+(:int)?}", lambda part: "1" if part[1] else UID, route.path)
         for method in (route.methods or set()) - {"HEAD"}:
             yield method, path, route
+
+
+def told(site: Site) -> list[tuple[str, str, int]]:
+    """What the audit trail says of logins and alerts: the event, the person, and 0 for a success."""
+    return [
+        (
+            (one.event.type or one.event.id).meaning,
+            next(actor.name for actor in one.event.actors if actor.kind is ActorKind.PERSON),
+            one.event.outcome,
+        )
+        for one in site.ledger.audit.pending(0)
+        if one.event.id in {codes.USER_AUTHENTICATION, codes.SECURITY_ALERT}
+    ]
+
+
+def test_the_audit_trail_tells_of_logins_of_what_was_forbidden_and_of_emergencies(site: Site) -> None:
+    site.log_in(Role.VIEWER, "a wrong password")
+    site.log_in(Role.VIEWER)
+    site.try_to("GET", "/accounts")
+    site.try_to("POST", "/emergency")
+    site.try_to("POST", "/emergency/end")
+    site.try_to("POST", "/logout")
+    site.log_in(Role.SEALED)
+    site.clock.advance(IDLE_S)
+    site.browser.get("/")
+
+    assert told(site) == [
+        ("Login", "viewer", Outcome.MINOR_FAILURE),
+        ("Login", "viewer", Outcome.SUCCESS),
+        ("Use of Restricted Function", "viewer", Outcome.MINOR_FAILURE),
+        ("Emergency Override Started", "viewer", Outcome.SUCCESS),
+        ("Emergency Override Stopped", "viewer", Outcome.SUCCESS),
+        ("Logout", "viewer", Outcome.SUCCESS),
+        ("User Security Attributes Changed", "sealed", Outcome.SUCCESS),
+        ("Login", "sealed", Outcome.SUCCESS),
+        ("Logout", "sealed", Outcome.SUCCESS),
+    ]
+    (started,) = [
+        one.event for one in site.ledger.audit.pending(0) if one.event.type == codes.EMERGENCY_OVERRIDE_STARTED
+    ]
+    assert FORMS["reason"] in dict(started.objects[0].details)["Alert Description"]
 
 
 def test_only_these_routes_ask_for_no_session_or_for_no_role(site: Site) -> None:
@@ -144,6 +191,8 @@ def test_every_role_may_do_what_the_table_says_and_nothing_else(site: Site, role
             continue
         status = site.try_to(method, path)
         assert (status == 403) == (route.act not in PERMITTED[role]), f"{role}: {method} {path}"
+        if status == 403:
+            assert told(site)[-1] == ("Use of Restricted Function", role.value, Outcome.MINOR_FAILURE)
         if route.act is Act.WORK_AGAIN:
             changed = newest_revision(site.ledger, UID).state is not StudyState.FAILED
             assert changed == (Act.WORK_AGAIN in PERMITTED[role])
@@ -337,6 +386,44 @@ def test_guesses_are_slowed_down_and_the_right_password_waits_too(site: Site) ->
     site.clock.advance(3)
 
     assert site.log_in(Role.VIEWER) == 303
+
+
+def recall(site: Site, **fields: str) -> Response:
+    form = {"token": site.form_token(), "reason": "safety", "words": "left and right were swapped"} | fields
+    return site.browser.post(f"/studies/{RETURNED}/recall", data=form, follow_redirects=False)
+
+
+def test_a_recall_is_asked_twice_and_says_who_did_it(site: Site) -> None:
+    study = bring_to(site.ledger, StudyState.RETURNED, RETURNED, results=2)
+    site.log_in(Role.OPERATOR)
+    assert "2 results in 1 study: 2 at pacs" in site.browser.get(f"/studies/{RETURNED}/recall").text
+
+    asked = recall(site)
+    assert (asked.status_code, site.ledger.recalls.all()) == (200, [])
+    (count,) = re.findall(r'name="confirmed" value="(\d+)"', asked.text)
+    assert recall(site, confirmed="7").status_code == 200  # of other results than there are
+    assert site.ledger.recalls.all() == []
+    done = recall(site, confirmed=count)
+
+    (made,) = site.ledger.recalls.all()
+    assert (done.status_code, done.headers["location"]) == (303, f"/studies/{RETURNED}")
+    assert (made.request.by, made.request.words) == ("operator", "left and right were swapped")
+    assert {one.recall for one in site.ledger.studies.results(study.id)} == {made}
+    assert made.line in site.browser.get(f"/studies/{RETURNED}").text
+    assert recall(site, confirmed=count).status_code == 409
+    form = {"token": site.form_token(), "how": "resend"}
+    again = site.browser.post(f"/studies/{RETURNED}/again", data=form)
+    assert (again.status_code, "left and right were swapped" in again.text) == (409, True)
+
+
+@pytest.mark.parametrize("fields", [{"reason": ""}, {"reason": "x"}, {"words": " "}, {"image": "9.9"}, {"token": "0"}])
+def test_a_recall_that_is_not_complete_takes_no_effect(site: Site, fields: dict[str, str]) -> None:
+    bring_to(site.ledger, StudyState.RETURNED, RETURNED)
+    site.log_in(Role.OPERATOR)
+
+    answer = recall(site, confirmed="1", **fields)
+
+    assert (answer.status_code, site.ledger.recalls.all()) == (403 if "token" in fields else 400, [])
 
 
 def test_a_form_that_is_too_long_is_refused(site: Site) -> None:

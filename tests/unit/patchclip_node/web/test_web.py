@@ -26,6 +26,7 @@ from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S
 from patchclip_node.services.login import LoginDesk
+from patchclip_node.services.recall import RecallService
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
@@ -52,14 +53,14 @@ class Site:
         self.ledger.arrivals.close_quiet(self.clock.now(), 0)
         plan = ResultPlan({"pacs": STANDARD_VARIANTS})
         analysis = StudyAnalysis(self.spool, FakeDecoder(), analyzer or OpacityEverywhere(), result_issuer(), plan)
-        service = AnalysisService(self.ledger.analyses, analysis, self.clock, POLICY, self.clock)
+        service = AnalysisService(self.ledger.analyses, self.ledger.recalls, analysis, self.clock, POLICY, self.clock)
         assert service.run_one(OWNER)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
-    desk = LoginDesk(ledger.accounts, ledger.sessions, clock, SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, SessionPolicy(60, 600))
     with TestClient(
         create_app(
             studies=ledger.studies,
@@ -69,7 +70,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
             clock=clock,
             ae_title="PATCHCLIP",
             hosts=AllowedHosts(["testserver"]),
-            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing),
+            access=Access(
+                desk, ledger.accounts, ledger.sessions, ledger.requeueing, RecallService(ledger.recalls, spool, clock)
+            ),
             reception=ReceptionFile(tmp_path).read,
         )
     ) as browser:

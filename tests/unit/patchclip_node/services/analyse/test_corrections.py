@@ -9,10 +9,12 @@ import pytest
 from pydicom import Dataset
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.domain.records import ResultRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.services.analyse.study import CAME_AGAIN
+from patchclip_node.services.rejection_notes import RejectionNotes
 from tests.support.analysis import radiograph_file, receive
 from tests.support.bench import PACS, Bench, summary_of
 from tests.support.studies import OWNER, newest_revision
@@ -30,6 +32,8 @@ def read(bench: Bench, record: ResultRecord) -> Dataset:
 
 
 def deliver(ledger: SqlLedger, bench: Bench) -> None:
+    """Deliver all that is due, and the notes that withdraw what was corrected."""
+    RejectionNotes(ledger.recalls, bench.spool, DerivedUidGenerator(), "NODE", bench.clock, bench.clock).run_once()
     while lease := ledger.deliveries.lease(bench.clock.now(), OWNER, 60, [EVERYTHING.name]):
         for delivery in lease.deliveries:
             ledger.deliveries.confirm(delivery.id, OWNER, bench.clock.now())
