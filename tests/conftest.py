@@ -45,6 +45,10 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "nginx": (("nginx|/usr/sbin/nginx", "curl"), "apt-get install nginx-light curl"),
     "minisign": (("minisign",), "apt-get install minisign"),
+    "rsyslog": (
+        ("rsyslogd|/usr/sbin/rsyslogd", "/usr/lib/*/rsyslog/lmnsd_gtls.so"),
+        "apt-get install rsyslog rsyslog-gnutls",
+    ),
     "dwv": ((f"{VIEWERS}/dwv/dist/dwv.min.js",), "make viewers"),
     "dicomscope": (("dicomscope", "Xvfb", "javac"), "apt-get install dicomscope xvfb default-jdk-headless"),
 }

@@ -26,5 +26,13 @@ def lane(
     reports = CommitmentReports(ledger.commitments, clock, policy)
     requests = CommitmentRequests(ledger.deliveries, reports, sender, clock, policy)
     return DeliveryLane(
-        destination, names or [destination.name], ledger.deliveries, spool, sender, clock, policy, requests
+        destination,
+        names or [destination.name],
+        ledger.deliveries,
+        spool,
+        sender,
+        clock,
+        policy,
+        requests,
+        ledger.audit,
     )

@@ -76,22 +76,22 @@ class Verdict:
     lines: int
     first: int | None
     last: int | None
-    digest: str
     faults: tuple[Fault, ...]
 
 
-def verify(lines: Iterable[tuple[str, int, str]]) -> Verdict:
+def verify(lines: Iterable[tuple[str, int, str]], known: tuple[int, str] = (0, "")) -> Verdict:
     """Follow the chain through lines, each as (file's name, number of the line in it, text), in the trail's order.
 
     A changed, removed, inserted or moved line breaks it; each is named where it is found. What was cut off at the end
-    is not seen by the lines themselves: compare `last` and `digest` with what the ledger knows.
+    is not seen by the lines themselves, but by what is `known` of the last one: its sequence number and its digest.
     """
     faults: list[Fault] = []
     before: Line | None = None
     first: int | None = None
+    place = "the trail", 0
     count = 0
     for file, number, text in lines:
-        count += 1
+        count, place = count + 1, (file, number)
         try:
             line = read_line(text)
         except ValueError as error:
@@ -101,11 +101,15 @@ def verify(lines: Iterable[tuple[str, int, str]]) -> Verdict:
         if first is None:
             first = line.sequence
         faults += [Fault(file, number, what) for what in _wrong(line, before)]
+        if line.sequence == known[0] and line.digest != known[1]:
+            faults.append(Fault(file, number, f"event {line.sequence} is another one than the ledger knows"))
         if before is None or line.sequence > before.sequence:
             before = line
-    return Verdict(
-        count, first, before.sequence if before else None, before.digest if before else BEGINNING, tuple(faults)
-    )
+    last = before.sequence if before else None
+    if (last or 0) < known[0]:
+        gone = f"events up to {known[0]}, which the ledger knows, were removed behind event {last or 'none'}"
+        faults.append(Fault(*place, gone))
+    return Verdict(count, first, last, tuple(faults))
 
 
 def _wrong(line: Line, before: Line | None) -> Iterator[str]:

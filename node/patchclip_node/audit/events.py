@@ -1,9 +1,9 @@
-"""The events of a node, each as PS3.15 A.5.3 describes it. docs/security/audit.md has them in a table."""
+"""The events of a node, each as PS3.15 A.5.3 describes it. docs/audit.md has them in a table."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -43,6 +43,11 @@ def person(name: str, address: str = "", *, is_requestor: bool = True) -> Actor:
 def peer(name: str, address: str, *roles: Code, ae_title: str = "", is_requestor: bool = False) -> Actor:
     """Return another system as an actor."""
     return Actor(ActorKind.PEER, name, is_requestor, roles, ae_title, address)
+
+
+def destination(name: str, ae_title: str = "", host: str = "") -> Actor:
+    """Return whom results are sent to as an actor."""
+    return peer(name, host, codes.DESTINATION_ROLE, ae_title=ae_title)
 
 
 def study_object(
@@ -97,44 +102,42 @@ def received(study: StudyRecord, ae_title: str, address: str, sop_class_uids: Se
         codes.INSTANCES_TRANSFERRED,
         study.last_received_at,
         Action.CREATE,
-        (
-            peer(ae_title, address, codes.SOURCE_ROLE, ae_title=ae_title, is_requestor=True),
-            node(RECEIVE, codes.DESTINATION_ROLE),
-        ),
+        _from_sender(ae_title, address),
         (study_object(study, sop_class_uids, life_cycle=_IMPORT), _patient_of(study)),
     )
 
 
 def not_kept(
-    ae_title: str, address: str, at: datetime, sop_class_uids: Sequence[str], *, refused: Sequence[str] = ()
+    ae_title: str, address: str, at: datetime, sop_classes: Mapping[str, int], reasons: Sequence[str] = ()
 ) -> AuditEvent:
     """Instances came over an association of which nothing was kept (A.5.3.7).
 
-    refused: why each was refused. Without it they were known already: "R", the receiver already holds copies. Whose
-    they are is not read of what is not kept.
+    sop_classes: SOP Class UID -> how many. reasons: why they were refused; without one they were known already: "R",
+    the receiver holds copies. Whose they are is not read of what is not kept.
     """
-    details = (("reason", "; ".join(dict.fromkeys(refused))),) if refused else (("reason", "held already"),)
     unknown = AuditObject(
         id="",
         id_type=codes.STUDY_INSTANCE_UID,
         type_code=_SYSTEM_OBJECT,
         role=_REPORT,
         name="",
-        details=details,
-        sop_classes=tuple(sorted(Counter(sop_class_uids).items())),
+        details=(("reason", "; ".join(reasons) or "known already"),),
+        sop_classes=tuple(sorted(sop_classes.items())),
     )
     return AuditEvent(
         codes.INSTANCES_TRANSFERRED,
         at,
-        Action.CREATE if refused else Action.READ,
-        (
-            peer(ae_title, address, codes.SOURCE_ROLE, ae_title=ae_title, is_requestor=True),
-            node(RECEIVE, codes.DESTINATION_ROLE),
-        ),
+        Action.CREATE if reasons else Action.READ,
+        _from_sender(ae_title, address),
         (unknown, patient_object("")),
-        outcome=Outcome.SERIOUS_FAILURE if refused else Outcome.SUCCESS,
-        description=f"{len(refused)} instances were refused" if refused else "",
+        outcome=Outcome.SERIOUS_FAILURE if reasons else Outcome.SUCCESS,
+        description=f"{sum(sop_classes.values())} instances were refused: {'; '.join(reasons)}" if reasons else "",
     )
+
+
+def _from_sender(ae_title: str, address: str) -> tuple[Actor, Actor]:
+    sender = peer(ae_title, address, codes.SOURCE_ROLE, ae_title=ae_title, is_requestor=True)
+    return sender, node(RECEIVE, codes.DESTINATION_ROLE)
 
 
 def analysed(
@@ -163,20 +166,13 @@ def not_analysed(study: StudyRecord, at: datetime, reason: str, *, failed: bool 
     )
 
 
-def begins_sending(
-    study: StudyRecord,
-    at: datetime,
-    destination: str,
-    sop_class_uids: Sequence[str],
-    ae_title: str = "",
-    host: str = "",
-) -> AuditEvent:
+def begins_sending(study: StudyRecord, at: datetime, to: Actor, sop_class_uids: Sequence[str]) -> AuditEvent:
     """Results are about to go to a destination (A.5.3.3)."""
     return AuditEvent(
         codes.BEGIN_TRANSFERRING,
         at,
         Action.EXECUTE,
-        _to_destination(destination, ae_title, host),
+        (node(DELIVER, codes.SOURCE_ROLE, is_requestor=True), to),
         (study_object(study, sop_class_uids, life_cycle=_EXPORT), _patient_of(study)),
     )
 
@@ -184,10 +180,8 @@ def begins_sending(
 def sent(
     study: StudyRecord,
     at: datetime,
-    destination: str,
+    to: Actor,
     sop_class_uids: Sequence[str],
-    ae_title: str = "",
-    host: str = "",
     *,
     failed: str = "",
     tried_again: bool = False,
@@ -198,17 +192,10 @@ def sent(
         codes.INSTANCES_TRANSFERRED,
         at,
         Action.CREATE,
-        _to_destination(destination, ae_title, host),
+        (node(DELIVER, codes.SOURCE_ROLE, is_requestor=True), to),
         (study_object(study, sop_class_uids, life_cycle=_EXPORT), _patient_of(study)),
         outcome=failure if failed else Outcome.SUCCESS,
         description=failed,
-    )
-
-
-def _to_destination(name: str, ae_title: str, host: str) -> tuple[Actor, Actor]:
-    return (
-        node(DELIVER, codes.SOURCE_ROLE, is_requestor=True),
-        peer(name, host, codes.DESTINATION_ROLE, ae_title=ae_title),
     )
 
 
@@ -218,13 +205,13 @@ def opened(study: StudyRecord, at: datetime, who: Actor, process: str, what: str
     return AuditEvent(codes.INSTANCES_ACCESSED, at, Action.READ, (who, node(process)), (shown, _patient_of(study)))
 
 
-def changed(study: StudyRecord, at: datetime, who: Actor, process: str, act: str) -> AuditEvent:
+def changed(study: StudyRecord, at: datetime, who: Actor, act: str) -> AuditEvent:
     """A person has had a study worked on again (A.5.3.6, update). act: `requeue`, `resend`, ..."""
     return AuditEvent(
         codes.INSTANCES_ACCESSED,
         at,
         Action.UPDATE,
-        (who, node(process)),
+        (who,),
         (study_object(study, details=(("act", act),)), _patient_of(study)),
     )
 
@@ -240,19 +227,19 @@ def deleted(study: StudyRecord, at: datetime, who: Actor) -> AuditEvent:
     )
 
 
-def exported(
-    at: datetime, who: Actor, uri: str, studies: Sequence[StudyRecord], outcome: Outcome = Outcome.SUCCESS
-) -> AuditEvent:
-    """Something of patients, or of all of them, was written to a file for a person (A.5.3.4)."""
-    medium = Actor(ActorKind.MEDIA, uri, False, (codes.DESTINATION_MEDIA,))
-    whose = {study.patient_id: _patient_of(study) for study in studies} or {"": patient_object("")}
+def exported(at: datetime, who: Actor, medium: str, studies: Sequence[StudyRecord]) -> AuditEvent:
+    """Studies were given to a person's file or program (A.5.3.4). medium: its address, or what it is."""
+    whose = {study.patient_id: _patient_of(study) for study in studies}
+    destination_medium = Actor(ActorKind.MEDIA, medium, roles=(codes.DESTINATION_MEDIA,))
     return AuditEvent(
         codes.EXPORT,
         at,
         Action.READ,
-        (replace(who, roles=(*who.roles, codes.SOURCE_ROLE)), medium),
+        (
+            replace(who, roles=(*who.roles, codes.SOURCE_ROLE)),
+            destination_medium,
+        ),
         (*(study_object(study, life_cycle=_EXPORT) for study in studies), *whose.values()),
-        outcome=outcome,
     )
 
 

@@ -57,7 +57,8 @@ def build_message(event: AuditEvent, source: AuditSource) -> str:
 
 
 def _add_actor(root: ET.Element, actor: Actor, source: AuditSource) -> None:
-    address = source.host if actor.kind is ActorKind.NODE else actor.address
+    is_here = actor.kind is ActorKind.NODE or (actor.kind is ActorKind.PERSON and not actor.address)
+    address = source.host if is_here else actor.address
     values = {"UserID": _user_id(actor, source), "UserIsRequestor": "true" if actor.is_requestor else "false"}
     title = source.ae_title if actor.kind is ActorKind.NODE else actor.ae_title
     if title:

@@ -12,7 +12,9 @@ import structlog
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.audit import audited, carrying, tell_changed_settings
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.domain.records import WorkerRole
@@ -61,20 +63,23 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
             clock,
             policy,
             commitment,
+            ledger.audit,
         )
         for one in settings.destinations
     ]
     try:
-        yield Deliverer(
-            DeliveryService(
-                lanes,
-                owner,
-                HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
-                LeaseService(ledger.leases, clock, owner, dead_owners, policy),
-            ),
-            RejectionNotes(ledger.recalls, spool, DerivedUidGenerator(), settings.ae_title, clock, SystemClock()),
-            RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy),
-        )
+        tell_changed_settings(settings, ledger.audit, clock)
+        with carrying(settings, ledger, clock), audited(events.DELIVER, ledger.audit, clock):
+            yield Deliverer(
+                DeliveryService(
+                    lanes,
+                    owner,
+                    HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
+                    LeaseService(ledger.leases, clock, owner, dead_owners, policy),
+                ),
+                RejectionNotes(ledger.recalls, spool, DerivedUidGenerator(), settings.ae_title, clock, SystemClock()),
+                RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy),
+            )
     finally:
         ledger.close()
 

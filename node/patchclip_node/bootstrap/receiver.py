@@ -8,7 +8,9 @@ import threading
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
@@ -23,7 +25,9 @@ from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
 from patchclip_node.scp.security import AllowedNetworks, CallerSecurity
 from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
+from patchclip_node.scp.witness import Witness
 from patchclip_node.scu.sender import DicomResultSender
+from patchclip_node.services.audit.desk import AuditDesk
 from patchclip_node.services.commit import CommitmentReports
 from patchclip_node.services.custody import CustodyReports, CustodyService
 from patchclip_node.services.receive import ReceiveService
@@ -40,8 +44,10 @@ RECENT_INSTANCES = 20_000
 """Whoever sent one of that many last images is known from the start: a day of a large hospital."""
 
 
-def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> StorageScp:
-    """Wire the receiver; it listens once it is started. `clock`: the ledger's."""
+def build_receiver(
+    settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, audit: AuditDesk | None = None
+) -> StorageScp:
+    """Wire the receiver; it listens once it is started. `clock`: the ledger's. audit: takes what it tells."""
     arrivals = ledger.arrivals
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
@@ -63,7 +69,9 @@ def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, cloc
     listed = [Caller(one.ae_title, one.address) for one in settings.known_callers]
     reports = CommitmentReports(ledger.commitments, clock, settings.work_policy)
     desk = CommitmentDesk(reports.take, _custody_reports(settings, ledger, spool, clock))
-    return StorageScp(service, room, endpoint, admission, KnownCallers(listed, have_sent=_have_sent(arrivals)), desk)
+    known = KnownCallers(listed, have_sent=_have_sent(arrivals))
+    witness = None if audit is None else Witness(audit.tell, clock)
+    return StorageScp(service, room, endpoint, admission, known, desk, witness)
 
 
 def _security(settings: NodeSettings) -> CallerSecurity | None:
@@ -100,12 +108,13 @@ def run(settings: NodeSettings) -> None:
     ledger = open_ledger(settings)
     try:
         clock = open_clock(ledger)
-        scp = build_receiver(settings, ledger, open_spool(settings), clock)
-        if listen(scp, settings, stop):
-            sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
-            sys.stdout.flush()
-            report(scp, ReceptionFile(settings.data_dir), clock, stop)
-            scp.stop()
+        with audited(events.RECEIVE, ledger.audit, clock) as audit:
+            scp = build_receiver(settings, ledger, open_spool(settings), clock, audit)
+            if listen(scp, settings, stop):
+                sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
+                sys.stdout.flush()
+                report(scp, ReceptionFile(settings.data_dir), clock, stop)
+                scp.stop()
     finally:
         ledger.close()
 

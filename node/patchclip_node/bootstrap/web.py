@@ -8,8 +8,10 @@ from starlette.applications import Starlette
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
+from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.ports.clock import Clock
@@ -33,6 +35,7 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         clock=clock,
         ae_title=settings.ae_title,
         access=_access(settings.web, ledger, clock, spool),
+        audit=ledger.audit,
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,
     )
@@ -64,18 +67,24 @@ def run(settings: NodeSettings) -> None:
     try:
         refuse_open_pages(settings, ledger.accounts)
         refuse_open_secret(settings)
-        uvicorn.run(
-            build_web(settings, ledger, open_spool(settings), open_clock(ledger)),
-            host=settings.web.host,
-            port=settings.web.port,
-            http=HeaderTimeoutProtocol,
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-            limit_concurrency=MAX_CONNECTIONS,
-            proxy_headers=False,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
+        clock = open_clock(ledger)
+        with audited(events.WEB, ledger.audit, clock):
+            _serve(settings, build_web(settings, ledger, open_spool(settings), clock))
     finally:
         ledger.close()
+
+
+def _serve(settings: NodeSettings, app: Starlette) -> None:
+    uvicorn.run(
+        app,
+        host=settings.web.host,
+        port=settings.web.port,
+        http=HeaderTimeoutProtocol,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        limit_concurrency=MAX_CONNECTIONS,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )

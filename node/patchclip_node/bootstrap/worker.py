@@ -24,7 +24,9 @@ from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
@@ -96,7 +98,8 @@ def build_worker(
             )
             identity = analyzer.identity
             log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
-            yield Worker(app, WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping), sweep)
+            with audited(events.WORK, ledger.audit, clock):
+                yield Worker(app, WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping), sweep)
     finally:
         ledger.close()
 

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.terminal import EXIT_FAILURE, console
+from patchclip_node.audit import events
 from patchclip_node.cli.existing_ledger import existing_ledger
+from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
 from patchclip_node.domain.errors import ForbiddenTransitionError, RecalledError, RetryableError
 from patchclip_node.domain.records import EventRecord, StudyRecord
@@ -22,6 +24,7 @@ from patchclip_node.services.study_summary import StudySummary, outcome_line, re
 from patchclip_node.settings import NodeSettings, read_settings
 
 if TYPE_CHECKING:
+    from patchclip_node.adapters.ledger import SqlLedger
     from patchclip_node.ports.ledger import Studies
 
 app = typer.Typer(
@@ -34,6 +37,9 @@ STATE_STYLES = {
     StudyState.FAILED: "bold red",
     StudyState.REJECTED: "yellow",
 }
+
+STUDIES_OF_AN_EVENT = 20
+"""A message about more of them would be longer than what a collector has to take."""
 
 UidArgument = Annotated[str, typer.Argument(metavar="STUDY_UID", help="Study Instance UID.", show_default=False)]
 
@@ -50,8 +56,14 @@ def list_studies(
     as_json: JsonOption = False,
 ) -> None:
     """List studies, the most recently received first."""
+    from patchclip_node.bootstrap.common import open_clock
+
     with existing_ledger(read_settings(config)) as ledger:
+        asked = f"state={','.join(state or ())} patient_id={patient or ''}"
+        ledger.audit.record(events.queried(open_clock(ledger).now(), shell_user(), events.CLI, asked))
         studies = ledger.studies.find(tuple(state or ()), patient, limit)
+        if as_json:
+            _tell_of_export(ledger, studies)
     if as_json:
         print_json([_study_values(study) for study in studies])
         return
@@ -78,12 +90,16 @@ def list_studies(
 @app.command()
 def show(study_uid: UidArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show all that is known of one study: revisions, events, findings, results and where they were sent."""
+    from patchclip_node.bootstrap.common import open_clock
+
     with existing_ledger(read_settings(config)) as ledger:
         revisions = ledger.studies.revisions(study_uid)
         if not revisions:
             complain(_unknown(study_uid))
             raise typer.Exit(EXIT_FAILURE)
+        ledger.audit.record(events.opened(revisions[-1], open_clock(ledger).now(), shell_user(), events.CLI))
         if as_json:
+            _tell_of_export(ledger, revisions)
             print_json(
                 {
                     "study_instance_uid": study_uid,
@@ -127,7 +143,7 @@ def requeue(
         wanted = list(dict.fromkeys(wanted))
         for uid in wanted:
             try:
-                study = ledger.requeueing.requeue(uid, open_clock(ledger).now())
+                study = ledger.requeueing.requeue(uid, open_clock(ledger).now(), shell_user())
             except KeyError:
                 complain(_unknown(uid))
             except ForbiddenTransitionError as error:
@@ -159,7 +175,7 @@ def resend(
     with existing_ledger(read_settings(config)) as ledger:
         for uid in dict.fromkeys(study_uid):
             try:
-                study = ledger.requeueing.resend(uid, open_clock(ledger).now(), destination)
+                study = ledger.requeueing.resend(uid, open_clock(ledger).now(), destination, shell_user())
             except KeyError as error:
                 known = error.args[0] != uid
                 complain(f"{uid}: it has no results for {error.args[0]}" if known else _unknown(uid))
@@ -203,7 +219,7 @@ def purge(
             if not states:
                 complain(_unknown(uid))
                 refused += 1
-            elif not set(states) <= FINAL_STATES or not (dry_run or service.forget(uid)):
+            elif not set(states) <= FINAL_STATES or not (dry_run or service.forget(uid, shell_user())):
                 complain(f"{uid}: it is {states[-1]}: what is under way is not purged")
                 refused += 1
             else:
@@ -212,6 +228,16 @@ def purge(
             service.delete_files()
     if refused:
         raise typer.Exit(EXIT_FAILURE)
+
+
+def _tell_of_export(ledger: SqlLedger, studies: list[StudyRecord]) -> None:
+    """Tell that studies go to another program, each once."""
+    from patchclip_node.bootstrap.common import open_clock
+
+    newest = list({study.study_instance_uid: study for study in studies}.values())
+    now, who = open_clock(ledger).now(), shell_user()
+    parts = [newest[start : start + STUDIES_OF_AN_EVENT] for start in range(0, len(newest), STUDIES_OF_AN_EVENT)]
+    ledger.audit.record(*(events.exported(now, who, "standard output", part) for part in parts))
 
 
 def _wake(settings: NodeSettings) -> None:

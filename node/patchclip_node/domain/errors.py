@@ -71,6 +71,10 @@ class ConfigurationError(NodeError):
     """A setting is missing, misspelt or contradicts another one; the text names the key."""
 
 
+class AuditTrailError(NodeError):
+    """The files of the audit trail are not as they were written."""
+
+
 class LoginRefusedError(NodeError):
     """A login that did not come about. wait_s: how long the next one has to wait, in seconds."""
 

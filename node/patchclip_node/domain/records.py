@@ -161,6 +161,8 @@ class FinishedAnalysis:
     destinations: by a destination's name, the SOP Instance UIDs of the results that it gets.
     image_reasons: by instance id, why an image was not analysed. weights_digest: of the model that found it.
     withdraws_earlier: the results of the study's earlier revisions are withdrawn.
+    image_reasons: by instance id, why an image was not analysed. decision: what was decided, and on what weights, for
+    the audit trail.
     """
 
     results: Sequence[NewResult]
@@ -169,6 +171,7 @@ class FinishedAnalysis:
     summary_json: str
     weights_digest: str = ""
     withdraws_earlier: bool = False
+    decision: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,11 @@ class DeliveryLease:
     destination: str
     owner: str
     deliveries: tuple[DeliveryRecord, ...]
+
+    @property
+    def sop_class_uids(self) -> list[str]:
+        """Of each of its objects."""
+        return [delivery.result.result.sop_class_uid for delivery in self.deliveries]
 
 
 @dataclass(frozen=True, slots=True)

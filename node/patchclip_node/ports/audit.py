@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from patchclip_node.audit.values import AuditEvent, RecordedEvent
@@ -61,4 +63,31 @@ class AuditOutbox(Protocol):
 
     def pending(self, after: int) -> list[RecordedEvent]:
         """Return events of the outbox behind a sequence number, oldest first."""
+        ...
+
+
+class AuditTrailFiles(Protocol):
+    """The node's own trail in files."""
+
+    def append(self, head: tuple[int, str], recorded: Sequence[RecordedEvent]) -> tuple[int, str]:
+        """Append events that follow `head`, the number and digest of the last line that the ledger knows of.
+
+        Returns the new head, once it is durable. What was written just before a process was killed is not written
+        again. Raises `AuditTrailError` where the trail does not end with `head`, and `OSError`.
+        """
+        ...
+
+    def set_aside(self) -> Path:
+        """Move all files into a folder, since the trail goes on from what the ledger knows; return that folder."""
+        ...
+
+
+class AuditCollector(Protocol):
+    """A collector of audit messages, an Audit Record Repository (IHE ITI-20)."""
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send framed messages in their order; return once it can be taken that all have arrived.
+
+        Raises `PeerError` where that is not so: then none of them counts, and all are sent again.
+        """
         ...

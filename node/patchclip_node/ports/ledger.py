@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from patchclip_node.audit.values import Actor, AuditEvent
 from patchclip_node.domain.commitment import CommitmentRequest, OwedReport
 from patchclip_node.domain.records import (
     Arrival,
@@ -108,9 +109,12 @@ class Analyses(Protocol):
 class Deliveries(Protocol):
     """Results on their way to their destinations. `owner` holds the lease of `delivery_id`."""
 
-    def lease(self, now: datetime, owner: str, lease_s: float, names: Collection[str]) -> DeliveryLease | None:
+    def lease(
+        self, now: datetime, owner: str, lease_s: float, names: Collection[str], to: Actor | None = None
+    ) -> DeliveryLease | None:
         """Lease what is most urgent for the one destination that the ledger knows by these `names`.
 
+        `to`: the same destination, for the audit trail.
         Its deliveries: PENDING -> SENDING; the study: ANALYSED -> RETURNING. None when nothing is due, or while
         another process sends to this destination.
         """
@@ -244,9 +248,9 @@ class Workload(Protocol):
 
 
 class Requeueing(Protocol):
-    """An administrator's wish."""
+    """An administrator's wish. `by`: whose it is, for the audit trail."""
 
-    def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
+    def requeue(self, study_instance_uid: str, now: datetime, by: Actor | None = None) -> StudyRecord:
         """Work on the newest revision once more and return the revision that is worked on.
 
         PARTLY_RETURNED, or FAILED with results: deliveries that failed or met a conflict become PENDING, the study
@@ -256,7 +260,9 @@ class Requeueing(Protocol):
         """
         ...
 
-    def resend(self, study_instance_uid: str, now: datetime, destination: str | None = None) -> StudyRecord:
+    def resend(
+        self, study_instance_uid: str, now: datetime, destination: str | None = None, by: Actor | None = None
+    ) -> StudyRecord:
         """Let the newest revision's results go once more, the same bytes, to all that they were planned for.
 
         `destination`: to this one alone, by the name that the ledger knows. What was REPLACED stays so. RETURNED,
@@ -277,10 +283,11 @@ class Retention(Protocol):
         """
         ...
 
-    def forget(self, study_instance_uid: str, other_files: Sequence[str]) -> bool:
+    def forget(self, study_instance_uid: str, other_files: Sequence[str], *told: AuditEvent) -> bool:
         """Delete all rows of a study and list its files, and `other_files`, among the leftovers.
 
-        False, and nothing is changed, where it is unknown or one of its revisions is under way.
+        `told`: what the audit trail tells of it. False, and nothing is changed, where it is unknown or one of its
+        revisions is under way.
         """
         ...
 

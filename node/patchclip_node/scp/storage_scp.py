@@ -39,6 +39,7 @@ from patchclip_node.scp.server import Handler, ReceivingServer, stop_serving
 from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
 from patchclip_node.scp.troubles import RationedLog, Troubles
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
+from patchclip_node.scp.witness import REJECTED, Witness
 
 VERIFICATION_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 """A C-ECHO carries no data set."""
@@ -111,17 +112,19 @@ class StorageScp:
         admission: Admission,
         known: KnownCallers | None = None,
         desk: CommitmentDesk | None = None,
+        witness: Witness | None = None,
     ) -> None:
         """`room` lies on the spool's file system; places are kept for who is `known`, None: for who sends meanwhile.
 
-        desk: takes and answers storage commitment; None: it is not offered.
+        desk: takes and answers storage commitment; None: it is not offered. witness: tells the audit trail.
         """
+        self._witness = witness
         self._desk = desk
         self._receiver = receiver
         self._room = room
         self._known = KnownCallers() if known is None else known
         self._places = Places(admission.places, self._known)
-        self._troubles = Troubles()
+        self._troubles = Troubles(alarm=witness.alarm if witness else None)
         self._log = RationedLog(self._known)
         self._admission = admission
         self._address = (endpoint.host, endpoint.port)
@@ -167,6 +170,7 @@ class StorageScp:
             (evt.EVT_ACCEPTED, self._log_accepted),
             (evt.EVT_REJECTED, self._log_rejected),
             (evt.EVT_ABORTED, self._log_aborted),
+            (evt.EVT_CONN_CLOSE, self._ended),
         ]
         if self._desk is not None:
             handlers += [(evt.EVT_N_EVENT_REPORT, self._desk.reported), (evt.EVT_N_ACTION, self._asked_to_commit)]
@@ -213,7 +217,7 @@ class StorageScp:
 
     def _asked_to_commit(self, event: evt.Event) -> tuple[Dataset, None]:
         assert self._desk is not None
-        return self._desk.asked(event, Caller(_calling_ae_title(event), _peer_address(event)))
+        return self._desk.asked(event, _caller(event))
 
     def _store(self, event: evt.Event) -> Dataset:
         """Answer C-STORE.
@@ -250,6 +254,8 @@ class StorageScp:
             data_set.discard()
         if status == statuses.SUCCESS:
             return response(status)
+        if self._witness is not None:
+            self._witness.refused(event.assoc, str(request.AffectedSOPClassUID), comment)
         self._log.warning(
             "instance_refused",
             _peer_address(event),
@@ -268,7 +274,7 @@ class StorageScp:
             return statuses.OUT_OF_RESOURCES, data_set.failure
         if path is None:
             return statuses.CANNOT_UNDERSTAND, "the data set is empty"
-        self._receiver.receive(
+        arrival = self._receiver.receive(
             path,
             calling_ae_title=_calling_ae_title(event),
             called_ae_title=_called_ae_title(event),
@@ -276,7 +282,9 @@ class StorageScp:
             expected_sop_class_uid=sop_class_uid,
             expected_sop_instance_uid=sop_instance_uid,
         )
-        self._known.has_sent(Caller(_calling_ae_title(event), _peer_address(event)))
+        if self._witness is not None and arrival in {Arrival.DUPLICATE, Arrival.OWN_RESULT}:
+            self._witness.held(event.assoc, sop_class_uid)
+        self._known.has_sent(_caller(event))
         return statuses.SUCCESS, ""
 
     def _log_accepted(self, event: evt.Event) -> None:
@@ -296,15 +304,21 @@ class StorageScp:
     def _log_rejected(self, event: evt.Event) -> None:
         request = event.assoc.requestor.primitive
         calling = "" if request is None else str(request.calling_ae_title).strip()
-        self._log.warning(
-            "association_rejected",
-            _peer_address(event),
-            calling_ae_title=calling,
-            called_ae_title=_called_ae_title(event),
-        )
+        titles = {"calling_ae_title": calling, "called_ae_title": _called_ae_title(event)}
+        self._log.warning(REJECTED, _peer_address(event), **titles)
+        if self._witness is not None:
+            self._witness.alarm(REJECTED, {"peer": _peer_address(event), **titles})
+
+    def _ended(self, event: evt.Event) -> None:
+        if self._witness is not None:
+            self._witness.ended(event.assoc, _caller(event))
 
     def _log_aborted(self, event: evt.Event) -> None:
         self._log.warning("association_aborted", _peer_address(event), calling_ae_title=_calling_ae_title(event))
+
+
+def _caller(event: evt.Event) -> Caller:
+    return Caller(_calling_ae_title(event), _peer_address(event))
 
 
 def _calling_ae_title(event: evt.Event) -> str:

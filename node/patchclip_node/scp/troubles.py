@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -24,13 +25,18 @@ LINES_A_MINUTE: Final = 60
 _MINUTE_S: Final = 60.0
 _STRANGERS: Final = "strangers"
 
+Alarm = Callable[[str, Mapping[str, object]], None]
+"""Takes a kind of trouble and the facts of one."""
+
 log = structlog.get_logger(__name__)
 
 
 class Troubles:
     """Counts troubles; may be used from several threads."""
 
-    def __init__(self, log_every_s: float = LOG_EVERY_S) -> None:
+    def __init__(self, log_every_s: float = LOG_EVERY_S, alarm: Alarm | None = None) -> None:
+        """`alarm` is called for each, without waiting."""
+        self._alarm = alarm
         self._log_every_s = log_every_s
         self._counts: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
@@ -39,6 +45,8 @@ class Troubles:
 
     def note(self, event: str, **facts: object) -> None:
         """Count one; `facts` are of this one, and are logged with it where it is logged."""
+        if self._alarm is not None:
+            self._alarm(event, facts)
         now_s = time.monotonic()
         with self._lock:
             self._counts[event] += 1

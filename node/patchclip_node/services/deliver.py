@@ -9,11 +9,13 @@ from pathlib import Path
 
 import structlog
 
+from patchclip_node.audit import events
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import LostLeaseError, PeerError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
 from patchclip_node.domain.variants import NoteKind
+from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Deliveries
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
@@ -44,6 +46,7 @@ class DeliveryLane:
         clock: Clock,
         policy: WorkPolicy,
         commitment: CommitmentRequests,
+        audit: AuditOutbox,
     ) -> None:
         self.destination = destination
         self._names = tuple(names)
@@ -53,6 +56,8 @@ class DeliveryLane:
         self._clock = clock
         self._policy = policy
         self._commitment = commitment
+        self._audit = audit
+        self._to = events.destination(destination.name, destination.ae_title, destination.host)
         self._failures = 0
         self._rests_until: datetime | None = None
 
@@ -64,7 +69,7 @@ class DeliveryLane:
         now = self._clock.now()
         if self._rests_until is not None and now < self._rests_until:
             return False
-        lease = self._deliveries.lease(now, owner, self._policy.lease_s, self._names)
+        lease = self._deliveries.lease(now, owner, self._policy.lease_s, self._names, self._to)
         if lease is None:
             return False
         with structlog.contextvars.bound_contextvars(
@@ -103,21 +108,37 @@ class DeliveryLane:
             outcomes = self._sender.send(self.destination, list(files))
         except PeerError as error:
             self._rest()
+            self._tell(lease, [(one, str(error)) for one in files.values()], tried_again=True)
             self._settle_all(lease, files.values(), str(error), self._rests_until)
         except Exception as error:
             log.exception("delivery_defect")
+            self._tell(lease, [(one, type(error).__name__) for one in files.values()], tried_again=True)
             self._settle_all(lease, files.values(), f"{type(error).__name__}: {error}")
         else:
             if any(outcome.broken for outcome in outcomes):
                 self._rest()
             else:
                 self._failures = 0
+            self._tell(lease, [(files[one.path], one.error or "") for one in outcomes], tried_again=False)
             awaits = self.destination.confirm is Confirmation.COMMITMENT
             sent = [files[one.path] for one in outcomes if awaits and one.error is None]
             for outcome in outcomes:
                 if files[outcome.path] not in sent:
                     self._settle(lease, files[outcome.path], outcome)
             self._await_commitment(lease, sent)
+
+    def _tell(self, lease: DeliveryLease, outcomes: Sequence[tuple[DeliveryRecord, str]], *, tried_again: bool) -> None:
+        """Tell the audit trail what has arrived and what has not, each in one event, before the ledger settles it."""
+        now = self._clock.now()
+        arrived = [one.result.result.sop_class_uid for one, error in outcomes if not error]
+        failed = [one.result.result.sop_class_uid for one, error in outcomes if error]
+        told = []
+        if arrived:
+            told.append(events.sent(lease.study, now, self._to, arrived))
+        if failed:
+            why = "; ".join(dict.fromkeys(error for _, error in outcomes if error))
+            told.append(events.sent(lease.study, now, self._to, failed, failed=why, tried_again=tried_again))
+        self._audit.record(*told)
 
     def _await_commitment(self, lease: DeliveryLease, sent: Sequence[DeliveryRecord]) -> None:
         """Ask the destination to commit to what it took, unless it took that for days without committing to it."""

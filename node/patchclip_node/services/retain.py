@@ -8,6 +8,8 @@ from typing import Final
 
 import structlog
 
+from patchclip_node.audit import events
+from patchclip_node.audit.values import Actor
 from patchclip_node.domain.policy import RetentionPolicy
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import StudyState
@@ -22,6 +24,9 @@ SETTLED: Final = (StudyState.RETURNED, StudyState.REJECTED)
 """Nothing of them is owed any more."""
 UNDELIVERED: Final = (StudyState.PARTLY_RETURNED, StudyState.FAILED)
 """A destination has not got what was meant for it."""
+
+BY_RETENTION: Final = events.node(events.DELIVER, is_requestor=True)
+"""Who deletes what the settings say."""
 
 PURGE_EVERY_S: Final = 60.0
 BATCH: Final = 200
@@ -67,13 +72,18 @@ class RetentionService:
             if days is not None:
                 yield from self._retention.ended(states, _before(now, days), BATCH)
 
-    def forget(self, study_instance_uid: str) -> bool:
-        """Take a study out of the ledger, whatever its age; False for one that is unknown or under way."""
-        summaries = [read_summary(one.summary_json) for one in self._studies.revisions(study_instance_uid)]
+    def forget(self, study_instance_uid: str, by: Actor = BY_RETENTION) -> bool:
+        """Take a study out of the ledger, whatever its age; False for one that is unknown or under way.
+
+        by: who has it deleted, for the audit trail.
+        """
+        revisions = self._studies.revisions(study_instance_uid)
+        summaries = [read_summary(one.summary_json) for one in revisions]
         pictures = [
             image.overlay_key for summary in summaries if summary for image in summary.images if image.overlay_key
         ]
-        return self._retention.forget(study_instance_uid, pictures)
+        told = [events.deleted(one, self._clock.now(), by) for one in revisions[-1:]]
+        return self._retention.forget(study_instance_uid, pictures, *told)
 
     def delete_files(self) -> None:
         """Delete the files of studies that have left the ledger."""

@@ -101,6 +101,22 @@ def recall_lines(results: Iterable[ResultRecord]) -> list[str]:
     return list(dict.fromkeys(one.recall.line for one in withdrawn if one.recall is not None))
 
 
+def decision(summary: StudySummary) -> tuple[tuple[str, str], ...]:
+    """Return what was decided, and on what weights, for the audit trail: pairs of a name and a value."""
+    model = summary.model
+    states: dict[str, set[str]] = {}
+    for image in summary.images:
+        for finding in image.findings:
+            states.setdefault(finding.state.value, set()).add(finding.key)
+    found = ((state, ", ".join(sorted(keys))) for state, keys in sorted(states.items()))
+    return (
+        ("decision", "analysed"),
+        ("model", f"{model.name} {model.version}"),
+        ("weights", model.weights_digest),
+        *found,
+    )
+
+
 def outcome_line(study: StudyRecord) -> str:
     """Say in one line what came of a study: why not, or the verdicts on what was found; empty while nothing was.
 

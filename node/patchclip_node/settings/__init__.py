@@ -1,5 +1,6 @@
 """The node's settings: typed, frozen, read once at bootstrap."""
 
+from patchclip_node.settings.audit import AuditSettings, CollectorSettings
 from patchclip_node.settings.node import TEST_VARIABLES, NodeSettings, read_settings
 from patchclip_node.settings.openid import OpenIdSettings
 from patchclip_node.settings.sections import (
@@ -21,6 +22,8 @@ __all__ = [
     "SHIPPED_PROFILES",
     "STANDARD_PROFILE",
     "TEST_VARIABLES",
+    "AuditSettings",
+    "CollectorSettings",
     "DestinationSettings",
     "DestinationTlsSettings",
     "KnownCallerSettings",

@@ -35,6 +35,7 @@ from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
 from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
+from patchclip_node.settings.audit import AuditSettings, CollectorSettings
 from patchclip_node.settings.section import Port
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
@@ -117,6 +118,8 @@ class NodeSettings(BaseSettings):
     """How often, and for how long, what failed is tried again."""
     retention: RetentionSettings = RetentionSettings()
     """How long studies are kept."""
+    audit: AuditSettings = AuditSettings()
+    """The trail of who did what to whose data."""
     log: LogSettings = LogSettings()
     """What the log looks like."""
 
@@ -149,6 +152,11 @@ class NodeSettings(BaseSettings):
                 self.security_to(one)
             except ValueError as error:
                 raise ValueError(f"destination {one.name}: {error}") from error
+        if self.audit.collector is not None:
+            try:
+                self.security_to_collector(self.audit.collector)
+            except ValueError as error:
+                raise ValueError(f"audit.collector: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -198,6 +206,10 @@ class NodeSettings(BaseSettings):
         """Return with what TLS to a destination is spoken; None where it is plain DICOM."""
         return None if destination.tls is None else destination.tls.security(destination.host, self.tls)
 
+    def security_to_collector(self, collector: CollectorSettings) -> PeerSecurity:
+        """Return with what TLS to the collector of audit messages is spoken."""
+        return collector.tls.security(collector.host, self.tls)
+
     def security_of_reports_to(self, caller: KnownCallerSettings) -> PeerSecurity | None:
         """Return likewise for reports to a caller: over TLS where it comes over TLS."""
         if self.tls is None:
@@ -242,6 +254,11 @@ class NodeSettings(BaseSettings):
     def spool_dir(self) -> Path:
         """Folder of the file spool."""
         return self.data_dir / "spool"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Folder of the audit trail's files."""
+        return self.audit.folder or self.data_dir / "audit"
 
     @property
     def queue_dir(self) -> Path:

@@ -24,6 +24,7 @@ from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
@@ -32,6 +33,7 @@ from patchclip_node.services.health import Health, health
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
 from patchclip_node.web.access import Doorkeeper, taking_form
+from patchclip_node.web.audit import PageAudit
 from patchclip_node.web.emergencies import Emergencies
 from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
 from patchclip_node.web.gateway import Gateway
@@ -60,16 +62,18 @@ def create_app(
     ae_title: str,
     hosts: AllowedHosts,
     access: Access,
+    audit: AuditOutbox,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
     """Return the ASGI application of the status pages.
 
     Each route comes from the doorkeeper, with its rule. `/` lists studies, `/studies/{uid}` shows one, both to who may
     see them. `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text: they hold no names, and ask for no
-    login. `access`: who may do what. `hosts`: the names that a request may call it by. `reception`
-    gives the receiver's last report.
+    login. `access`: who may do what. `hosts`: the names that a request may call it by. `audit`: what a
+    person sees is told there first. `reception` gives the receiver's last report.
     """
-    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, reception)
+    seen = PageAudit(audit, clock)
+    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, seen, reception)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)
     emergencies = Emergencies(access, endpoints.page)
@@ -112,8 +116,10 @@ class _Endpoints:
         clock: Clock,
         ae_title: str,
         access: Access,
+        audit: PageAudit,
         reception: Callable[[], Reception | None],
     ) -> None:
+        self._audit = audit
         self._access = access
         self._reception = reception
         self._studies = studies
@@ -153,6 +159,7 @@ class _Endpoints:
             query = pages.StudyQuery.from_parameters(request.query_params)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
+        self._audit.searched(request)
         found = self._studies.find(
             (query.state,) if query.state else (), query.patient_id, PAGE_SIZE + 1, query.page * PAGE_SIZE
         )
@@ -186,6 +193,7 @@ class _Endpoints:
             )
             for revision in reversed(revisions)
         ]
+        self._audit.opened(request, revisions[-1])
         log.info("study_opened", account=request.state.visitor.identity, study_instance_uid=uid)
         return self.page(
             request, "study.html", now=self._clock.now(), study=revisions[-1], revisions=details, instances=instances
@@ -197,6 +205,8 @@ class _Endpoints:
         summary = read_summary(record.summary_json) if record else None
         if summary is None or not 0 <= index < len(summary.images):
             raise HTTPException(404, "there is no such image")
+        assert record is not None
+        self._audit.shown(request, record)
         key = summary.images[index].overlay_key
         if key is None:
             raise HTTPException(404, "no overlay was kept for this image")

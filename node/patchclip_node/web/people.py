@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from urllib.parse import quote
 
@@ -11,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from patchclip_node.audit import events
 from patchclip_node.domain.accounts import PERMITTED, Act, Role
 from patchclip_node.domain.errors import ForbiddenTransitionError, LoginRefusedError, RecalledError
 from patchclip_node.domain.openid import DEPARTURE_PATH
@@ -83,7 +86,8 @@ class People:
 
     def log_out(self, request: Request, form: Form) -> Response:  # noqa: ARG002 - a form's handler
         """End the session, and let the browser log out at the provider."""
-        onward = self._access.desk.log_out(request.state.visitor.session, request.cookies[COOKIE])
+        session, token = request.state.visitor.session, request.cookies[COOKIE]
+        onward = self._access.desk.log_out(session, token)
         request.state.visitor = None
         response: Response
         if onward is None:
@@ -112,11 +116,15 @@ class People:
     def work_again(self, request: Request, form: Form) -> Response:
         """Have a study analysed or sent again; the workers find it by themselves."""
         uid, how = request.path_params["uid"], form.get("how", "")
-        actions = {"requeue": self._access.requeueing.requeue, "resend": self._access.requeueing.resend}
+        now, by = self._clock.now(), events.person(request.state.visitor.identity, address_of(request))
+        actions: dict[str, Callable[[], object]] = {
+            "requeue": partial(self._access.requeueing.requeue, uid, now, by=by),
+            "resend": partial(self._access.requeueing.resend, uid, now, by=by),
+        }
         if how not in actions:
             raise HTTPException(400, "how must be requeue or resend")
         try:
-            actions[how](uid, self._clock.now())
+            actions[how]()
         except KeyError as error:
             raise HTTPException(404, f"{uid}: there is no such study, or it has no results to send") from error
         except RecalledError as error:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.database import Database
-from patchclip_node.adapters.ledger.schema import leftovers, metadata
+from patchclip_node.adapters.ledger.schema import audit_events, leftovers, metadata
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from tests.support.fakes import START, make_instance
 from tests.support.studies import bring_to
@@ -48,7 +48,10 @@ def test_a_study_leaves_whole_unless_it_is_under_way(ledger: SqlLedger, ledger_u
     assert went is (state in FINAL_STATES)
     if went:
         assert set(ledger.retention.leftovers(100)) == files | {"picture"}
-        assert rows_in(ledger_url) == dict.fromkeys(metadata.tables, 0) | {leftovers.name: len(files) + 1}
+        assert rows_in(ledger_url) == dict.fromkeys(metadata.tables, 0) | {
+            leftovers.name: len(files) + 1,
+            audit_events.name: before[audit_events.name],
+        }
         ledger.retention.gone(["picture"])
         assert set(ledger.retention.leftovers(100)) == files
     else:

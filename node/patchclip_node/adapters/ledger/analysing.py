@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, change_leased
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.recalling import notes_are_owed, refuse_recalled_model, withdraw_earlier
 from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
+from patchclip_node.audit import events
 from patchclip_node.domain.errors import DefectError
 from patchclip_node.domain.records import (
     DeliveryState,
@@ -56,7 +58,7 @@ class SqlAnalyses:
                 lease_owner=owner,
                 lease_expires_at=now + timedelta(seconds=lease_s),
             )
-            study = rows.study(connection.execute(rows.select_studies().where(studies.c.id == row.id)).one())
+            study = study_of(connection, row.id)
             return LeasedStudy(
                 study=study,
                 owner=owner,
@@ -73,6 +75,8 @@ class SqlAnalyses:
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, **values)
             _keep_image_reasons(connection, study_id, finished.image_reasons)
             ids = _insert_results(connection, study_id, now, finished.results)
+            classes = [result.sop_class_uid for result in finished.results]
+            record(connection, events.analysed(study_of(connection, study_id), now, classes, finished.decision))
             planned = _plan_deliveries(connection, study_id, now, finished.destinations, ids)
             if finished.withdraws_earlier and ids:
                 withdraw_earlier(connection, study_id, now)
@@ -86,6 +90,7 @@ class SqlAnalyses:
                 connection, study_id, owner, StudyEvent.NOTHING_TO_ANALYSE, now, reason, reason=reason, error=None
             )
             _keep_image_reasons(connection, study_id, image_reasons)
+            record(connection, events.not_analysed(study_of(connection, study_id), now, reason))
 
     def postpone(
         self, study_id: int, owner: str, now: datetime, error: str, not_before: datetime, *, counts: bool = True
@@ -101,6 +106,7 @@ class SqlAnalyses:
         """See the port."""
         with self._database.write() as connection:
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FAILED, now, error, error=error)
+            record(connection, events.not_analysed(study_of(connection, study_id), now, error, failed=True))
 
 
 def due_for_analysis(now: datetime) -> ColumnElement[bool]:
@@ -116,6 +122,11 @@ def due_for_analysis(now: datetime) -> ColumnElement[bool]:
     )
     is_time = studies.c.not_before.is_(None) | (studies.c.not_before <= now)
     return (studies.c.state == StudyState.RECEIVED.value) & is_time & ~unfinished_earlier
+
+
+def study_of(connection: Connection, study_id: int) -> StudyRecord:
+    """Return a revision that is there."""
+    return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
 
 
 def images_of(connection: Connection, study: StudyRecord) -> tuple[InstanceRecord, ...]:
@@ -164,8 +175,7 @@ def _plan_deliveries(
 
 
 def _keep_image_reasons(connection: Connection, study_id: int, image_reasons: Mapping[int, str]) -> None:
-    row = connection.execute(rows.select_studies().where(studies.c.id == study_id)).one()
-    for image in images_of(connection, rows.study(row)):
+    for image in images_of(connection, study_of(connection, study_id)):
         reason = image_reasons.get(image.id)
         if reason != image.image_reason:
             connection.execute(update(instances).where(instances.c.id == image.id).values(image_reason=reason))

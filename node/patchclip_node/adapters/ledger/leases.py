@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import Table, select, union, update
 
+from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.returning import take_back
 from patchclip_node.adapters.ledger.schema import deliveries, studies
+from patchclip_node.audit import events
 from patchclip_node.domain.states import StudyEvent, StudyState
 
 
@@ -55,6 +58,8 @@ class SqlLeases:
                 else:
                     event = StudyEvent.LEASE_EXPIRED
                 change(connection, row.id, StudyState.ANALYSING, event, now, error, row.lease_owner, error=error)
+                if event is StudyEvent.ANALYSIS_FAILED:
+                    record(connection, events.not_analysed(rows.study(row), now, error, failed=True))
             ended_deliveries = connection.execute(select(deliveries).where(_ended(deliveries, now, dead_owners))).all()
             for row in ended_deliveries:
                 take_back(connection, row.id, f"{row.lease_owner} ended or hung while it sent (attempt {row.attempts})")

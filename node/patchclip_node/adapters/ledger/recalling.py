@@ -10,10 +10,13 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.returning import OPEN, deliveries_of, end_if_settled
 from patchclip_node.adapters.ledger.schema import deliveries, instances, owed_notes, recalls, results, studies
+from patchclip_node.audit import events
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.errors import RecalledError
 from patchclip_node.domain.recalls import Recall, RecallReason, RecallRequest, RecallScope, Withdrawable
 from patchclip_node.domain.records import DeliveryState, NewResult, OwedNote, ResultRecord
@@ -132,7 +135,14 @@ def withdraw(
     for study_id in _studies_of(connection, recall):
         _owe_notes(connection, recall, study_id, carrier_id or study_id)
         _tell_study(connection, recall, study_id, now)
+        record(connection, _audited(connection, request, study_id, now))
     return recall
+
+
+def _audited(connection: Connection, request: RecallRequest, study_id: int, now: datetime) -> AuditEvent:
+    study = rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
+    who = events.node(events.WORK, is_requestor=True) if request.by == _THIS_NODE else events.person(request.by)
+    return events.changed(study, now, who, f"recall of the {request.scope}, {request.reason}: {request.words}")
 
 
 def withdraw_earlier(connection: Connection, study_id: int, now: datetime) -> None:

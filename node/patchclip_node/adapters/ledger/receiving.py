@@ -9,9 +9,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, exists, insert, select
 
 from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import instances, results, studies
+from patchclip_node.audit import events
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
 
@@ -97,8 +100,19 @@ class SqlArrivals:
                 change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
             if not ids:
                 return []
-            closed = connection.execute(rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id))
-            return [rows.study(row) for row in closed]
+            rows_of_closed = rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id)
+            closed = [rows.study(row) for row in connection.execute(rows_of_closed)]
+            record(connection, *(event for study in closed for event in _received(connection, study)))
+            return closed
+
+
+def _received(connection: Connection, study: StudyRecord) -> list[AuditEvent]:
+    """Return what the audit trail tells of a revision that is complete: one event for each sender."""
+    senders: dict[tuple[str, str], list[str]] = {}
+    query = select(instances.c.calling_ae_title, instances.c.peer_address, instances.c.sop_class_uid)
+    for title, address, uid in connection.execute(query.where(instances.c.study_id == study.id)):
+        senders.setdefault((title, address), []).append(uid)
+    return [events.received(study, title, address, uids) for (title, address), uids in senders.items()]
 
 
 def newest_revision(connection: Connection, study_instance_uid: str) -> Row[Any] | None:

@@ -8,13 +8,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select, update
 
-from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.analysing import study_of
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.recalling import refuse_withdrawn
 from patchclip_node.adapters.ledger.receiving import newest_revision
 from patchclip_node.adapters.ledger.returning import GIVEN_UP
-from patchclip_node.adapters.ledger.schema import deliveries, results, studies
+from patchclip_node.adapters.ledger.schema import deliveries, results
+from patchclip_node.audit import events
+from patchclip_node.audit.values import Actor
 from patchclip_node.domain.records import DeliveryState, StudyRecord
 from patchclip_node.domain.states import StudyEvent, StudyState
 
@@ -38,7 +41,7 @@ class SqlRequeueing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def requeue(self, study_instance_uid: str, now: datetime) -> StudyRecord:
+    def requeue(self, study_instance_uid: str, now: datetime, by: Actor | None = None) -> StudyRecord:
         """See the port."""
         with self._database.write() as connection:
             newest = newest_revision(connection, study_instance_uid)
@@ -58,9 +61,11 @@ class SqlRequeueing:
             else:
                 fresh: dict[str, Any] = {"attempts": 0, "not_before": None, "reason": None, "error": None}
                 change(connection, study_id, state, StudyEvent.REQUEUED, now, **fresh)
-            return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
+            return _told(connection, study_id, now, by, "requeue")
 
-    def resend(self, study_instance_uid: str, now: datetime, destination: str | None = None) -> StudyRecord:
+    def resend(
+        self, study_instance_uid: str, now: datetime, destination: str | None = None, by: Actor | None = None
+    ) -> StudyRecord:
         """See the port."""
         with self._database.write() as connection:
             newest = newest_revision(connection, study_instance_uid)
@@ -70,7 +75,15 @@ class SqlRequeueing:
             change(connection, newest.id, StudyState(newest.state), StudyEvent.DELIVERY_REQUEUED, now, error=None)
             if not _send_again(connection, newest.id, {*GIVEN_UP, DeliveryState.DELIVERED}, now, destination):
                 raise KeyError(destination or "any destination")
-            return rows.study(connection.execute(rows.select_studies().where(studies.c.id == newest.id)).one())
+            return _told(connection, newest.id, now, by, "resend")
+
+
+def _told(connection: Connection, study_id: int, now: datetime, by: Actor | None, act: str) -> StudyRecord:
+    """Return the revision that is worked on again, once the audit trail tells whose wish that is."""
+    study = study_of(connection, study_id)
+    if by is not None:
+        record(connection, events.changed(study, now, by, act))
+    return study
 
 
 def _send_again(

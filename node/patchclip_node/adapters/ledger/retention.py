@@ -8,8 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, exists, insert, select
 
 from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, leftovers, owed_notes, results, studies
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 
@@ -34,7 +36,7 @@ class SqlRetention:
         with self._database.read() as connection:
             return [rows.study(row) for row in connection.execute(query)]
 
-    def forget(self, study_instance_uid: str, other_files: Sequence[str]) -> bool:
+    def forget(self, study_instance_uid: str, other_files: Sequence[str], *told: AuditEvent) -> bool:
         """See the port."""
         of_study = studies.c.study_instance_uid == study_instance_uid
         with self._database.write() as connection:
@@ -56,6 +58,8 @@ class SqlRetention:
             connection.execute(delete(results).where(built))
             connection.execute(delete(instances).where(received))
             connection.execute(delete(studies).where(of_study))
+            if ids:
+                record(connection, *told)
             return bool(ids)
 
     def forget_strays(self, before: datetime) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
+from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import deliveries, owed_notes, results, studies
+from patchclip_node.audit import events
+from patchclip_node.audit.values import Actor
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
@@ -34,7 +37,9 @@ class SqlDeliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lease(self, now: datetime, owner: str, lease_s: float, names: Collection[str]) -> DeliveryLease | None:
+    def lease(
+        self, now: datetime, owner: str, lease_s: float, names: Collection[str], to: Actor | None = None
+    ) -> DeliveryLease | None:
         """See the port."""
         due = due_for_delivery(now) & deliveries.c.destination.in_(names)
         with self._database.read() as connection:  # lanes look often; a look takes no writer's lock
@@ -74,12 +79,15 @@ class SqlDeliveries:
                 )
             )
             study = connection.execute(rows.select_studies().where(studies.c.id == found.study_id)).one()
-            return DeliveryLease(
+            lease = DeliveryLease(
                 study=rows.study(study),
                 destination=found.destination,
                 owner=owner,
-                deliveries=tuple(record for record in deliveries_of(connection, found.study_id) if record.id in ids),
+                deliveries=tuple(one for one in deliveries_of(connection, found.study_id) if one.id in ids),
             )
+            destination = to or events.destination(found.destination)
+            record(connection, events.begins_sending(lease.study, now, destination, lease.sop_class_uids))
+            return lease
 
     def confirm(self, delivery_id: int, owner: str, now: datetime) -> None:
         """See the port."""

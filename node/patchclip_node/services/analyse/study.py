@@ -24,6 +24,7 @@ from patchclip_node.services.analyse.issuer import ResultIssuer
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
 from patchclip_node.services.analyse.room import LEAST_BYTES, most_bytes
 from patchclip_node.services.analyse.summary import summarise
+from patchclip_node.services.study_summary import decision
 
 CAME_AGAIN: Final = "the same instance came again with other bytes; what came last is analysed instead"
 
@@ -116,6 +117,7 @@ class StudyAnalysis:
                 summary.to_json(),
                 self.weights_digest,
                 withdraws_earlier=self.plan.earlier is EarlierResults.WITHDRAW,
+                decision=decision(summary),
             ),
             spool_keys=tuple(kept),
             images=len(outcome.images),

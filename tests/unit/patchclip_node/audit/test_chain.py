@@ -20,8 +20,12 @@ def _lines(count: int = COUNT) -> list[str]:
     return lines
 
 
-def _verified(lines: list[str]) -> Verdict:
-    return verify(("a", number, text) for number, text in enumerate(lines, 1))
+def _verified(lines: list[str], known: tuple[int, str] = (0, "")) -> Verdict:
+    return verify([("a", number, text) for number, text in enumerate(lines, 1)], known)
+
+
+def _last() -> tuple[int, str]:
+    return COUNT, json.loads(_lines()[-1])["digest"]
 
 
 def test_a_trail_that_nobody_touched_is_whole() -> None:
@@ -29,7 +33,6 @@ def test_a_trail_that_nobody_touched_is_whole() -> None:
 
     assert verdict.faults == ()
     assert (verdict.lines, verdict.first, verdict.last) == (COUNT, 1, COUNT)
-    assert verdict.digest == json.loads(_lines()[-1])["digest"]
 
 
 @pytest.mark.parametrize("place", range(COUNT))
@@ -114,3 +117,24 @@ def test_a_line_that_only_looks_the_same_is_found() -> None:
     lines[2] = lines[2].replace('": ', '":')
 
     assert [fault.line for fault in _verified(lines).faults] == [3]
+
+
+@pytest.mark.parametrize("left", range(COUNT))
+def test_a_trail_that_was_cut_off_is_shorter_than_the_ledger_knows(left: int) -> None:
+    assert _verified(_lines(), _last()).faults == ()
+
+    faults = _verified(_lines()[:left], _last()).faults
+
+    assert [fault.line for fault in faults] == [left]
+    assert f"events up to {COUNT}" in faults[0].what
+
+
+def test_a_trail_that_was_written_again_from_its_beginning_is_not_the_one_that_the_ledger_knows() -> None:
+    forged, before = [], BEGINNING
+    for number in range(1, COUNT + 1):
+        line = next_line(number, f"key{number}", before, f"<AuditMessage n='{number}' forged=''/>")
+        forged.append(line.to_json())
+        before = line.digest
+
+    assert _verified(forged).faults == ()
+    assert [fault.line for fault in _verified(forged, _last()).faults] == [COUNT]

@@ -39,7 +39,8 @@ _any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 @given(_any_text, _any_text, _any_text, _any_text)
 def test_no_text_of_a_peer_breaks_a_message(patient_id: str, name: str, title: str, reason: str) -> None:
     study = replace(STUDY, patient_id=patient_id, patient_name=name, accession_number=title, study_description=reason)
-    sent = events.sent(study, START, name, ["1.2.840.10008.5.1.4.1.1.7"], title, title, failed=reason)
+    to = events.destination(name, title, title)
+    sent = events.sent(study, START, to, ["1.2.840.10008.5.1.4.1.1.7"], failed=reason)
 
     message = build_message(sent, SOURCE)
 

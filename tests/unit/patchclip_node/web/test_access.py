@@ -95,6 +95,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             clock=clock,
             ae_title="PATCHCLIP",
             access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, secure),
+            audit=ledger.audit,
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(

@@ -69,6 +69,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
+            audit=ledger.audit,
             hosts=AllowedHosts(["testserver"]),
             access=Access(
                 desk, ledger.accounts, ledger.sessions, ledger.requeueing, RecallService(ledger.recalls, spool, clock)

@@ -1,0 +1,1 @@
+"""The audit trail on its way: into the ledger, and out of it."""
