@@ -36,7 +36,7 @@ def test_an_exported_checkpoint_decides_and_says_what_it_does_not_evaluate(
     opacity, heart, edema = (found[key] for key in ("opacity", "cardiomegaly", "edema"))
     assert opacity.threshold == card.findings[0].threshold
     assert opacity.probability is not None
-    assert (opacity.state is FindingState.PRESENT) == (opacity.probability >= card.findings[0].threshold)
+    assert opacity.state.is_found == (opacity.probability >= card.findings[0].threshold)
     assert (heart.state, heart.probability) == (FindingState.NOT_EVALUATED, None)
     assert heart.reason == card.findings[1].not_evaluated
     assert edema.patch_map is None

@@ -124,7 +124,7 @@ def test_states_follow_from_probabilities_and_not_evaluated_says_why(model: Anal
             assert item.probability is not None
             assert item.threshold is not None
             assert 0 <= item.probability <= 1
-            assert (item.state is FindingState.PRESENT) == (item.probability >= item.threshold)
+            assert item.state.is_found == (item.probability >= item.threshold)
 
 
 def test_the_same_image_has_the_same_findings_every_time(model: Analyzer, checkpoint: str | Path) -> None:
