@@ -163,7 +163,9 @@ def _required_uid(dataset: Dataset, keyword: str) -> str:
     where = f"{name} {in_brackets(tag_for_keyword(keyword) or 0)}"
     if not value:
         raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
-    if len(value) > UID_MAX_CHARACTERS and set(value) <= set("0123456789."):
+    if not set(value) <= set("0123456789."):  # what else stands there may be a patient's name, and this is logged
+        raise UnreadableInstanceError(f"{where} is not a UID: it holds other characters than digits and dots")
+    if len(value) > UID_MAX_CHARACTERS:
         raise UnreadableInstanceError(
             f"{where} is too long: {len(value)} characters, a UID has at most {UID_MAX_CHARACTERS}"
         )
