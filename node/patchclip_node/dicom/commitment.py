@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pynetdicom import evt
 
 from patchclip_node.dicom import statuses
-from patchclip_node.dicom.uids import is_uid
+from patchclip_node.dicom.uids import is_uid, not_a_uid
 from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest, ObjectReference
 from patchclip_node.domain.errors import NodeError
 
@@ -118,7 +118,7 @@ def _reference(item: Dataset) -> ObjectReference:
 def _uid(dataset: Dataset, keyword: str) -> str:
     value = str(dataset.get(keyword, ""))
     if not is_uid(value):
-        raise ValueError(f"{keyword} is {value[:70]!r}, which is not a UID")
+        raise ValueError(f"{keyword} {not_a_uid(value)}")
     return value
 
 

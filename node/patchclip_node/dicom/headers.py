@@ -14,7 +14,7 @@ from patchclip_core.io.elements import in_brackets, items, number, printable, re
 from patchclip_core.io.encoded import stated_syntax
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, TRANSFER_SYNTAXES
-from patchclip_node.dicom.uids import UID_MAX_CHARACTERS, is_uid
+from patchclip_node.dicom.uids import is_uid, not_a_uid
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader, Priority
 from patchclip_node.product import MANUFACTURER, PRODUCT_NAME
@@ -163,14 +163,8 @@ def _required_uid(dataset: Dataset, keyword: str) -> str:
     where = f"{name} {in_brackets(tag_for_keyword(keyword) or 0)}"
     if not value:
         raise UnreadableInstanceError(f"{where} is missing; without it the instance cannot be told from others")
-    if not set(value) <= set("0123456789."):  # what else stands there may be a patient's name, and this is logged
-        raise UnreadableInstanceError(f"{where} is not a UID: it holds other characters than digits and dots")
-    if len(value) > UID_MAX_CHARACTERS:
-        raise UnreadableInstanceError(
-            f"{where} is too long: {len(value)} characters, a UID has at most {UID_MAX_CHARACTERS}"
-        )
     if not is_uid(value):
-        raise UnreadableInstanceError(f"{where} is not a UID: {value[:80]!r}")
+        raise UnreadableInstanceError(f"{where} {not_a_uid(value)}")
     return value
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.cli import main
+from tests.support.fakes import make_ledger
 
 BRIGHT = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
 
@@ -30,6 +32,23 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose data folder is its own."""
+    path = tmp_path / "node.yaml"
+    path.write_text(f"data_dir: {tmp_path / 'data'}\n")
+    return path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    """The ledger of `config`."""
+    (tmp_path / "data").mkdir()
+    ledger = make_ledger(tmp_path / "data")
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,27 +9,11 @@ import pytest
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
-from tests.support.fakes import make_ledger
 from tests.support.studies import DESTINATION, bring_to, newest_revision
 from tests.unit.patchclip_node.cli.conftest import Command
 
 UID = "1.2.1"
 WHY = ("--reason", "safety", "--because", "left and right were swapped")
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "node.yaml"
-    path.write_text(f"data_dir: {tmp_path / 'data'}\n")
-    return path
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    (tmp_path / "data").mkdir()
-    ledger = make_ledger(tmp_path / "data")
-    yield ledger
-    ledger.close()
 
 
 def test_a_dry_run_says_how_far_it_goes_and_does_nothing(command: Command, config: Path, ledger: SqlLedger) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,9 @@ import pytest
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
-from tests.support.fakes import make_instance, make_ledger
+from tests.support.fakes import make_instance
 from tests.support.studies import DESTINATION, LEASE_S, OTHER_DESTINATION, OWNER, bring_to, newest_revision
 from tests.unit.patchclip_node.cli.conftest import Command
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "node.yaml"
-    path.write_text(f"data_dir: {tmp_path / 'data'}\n")
-    return path
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    (tmp_path / "data").mkdir()
-    ledger = make_ledger(tmp_path / "data")
-    yield ledger
-    ledger.close()
 
 
 def test_without_a_ledger_the_folder_is_named_and_none_is_made(command: Command, config: Path, tmp_path: Path) -> None:
