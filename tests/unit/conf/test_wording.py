@@ -67,10 +67,12 @@ def remarks_in(path: Path) -> Iterator[str]:
             yield sentence
 
 
-def objections_in(path: Path) -> Iterator[str]:
-    """What functions return that answer why not, or None."""
+def objections_in(path: Path, name: str = "") -> Iterator[str]:
+    """What functions return that answer why not, or None; name: that function alone, which always has an answer."""
     for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(function, ast.FunctionDef) and function.returns and ast.unparse(function.returns) == "str | None":
+        if not isinstance(function, ast.FunctionDef) or function.returns is None:
+            continue
+        if function.name == name if name else ast.unparse(function.returns) == "str | None":
             for node in ast.walk(function):
                 said = english_of(node.value) if isinstance(node, ast.Return) and node.value else None
                 if said is not None:
@@ -89,7 +91,9 @@ def refusals_in(path: Path) -> Iterator[str]:
             said = english_of(argument.left if isinstance(argument, ast.BinOp) else argument)
             if said is None:
                 continue
-            if tried and said.startswith("<>"):
+            if said == "<> <>":  # what stands where a UID belongs, and why it is not one
+                yield from (f"<> {why}" for why in NOT_UIDS)
+            elif tried and said.startswith("<>"):
                 yield from (said.replace("<>", str(what), 1) for what in tried)
             else:
                 yield f"{said}<>" if is_followed else said
@@ -118,6 +122,7 @@ def said_in(folder: Path) -> Iterator[str]:
                         yield choice.value
 
 
+NOT_UIDS = sorted(objections_in(NODE / "dicom" / "uids.py", "not_a_uid"))
 REASONS = sorted(
     {
         *objections_in(CORE / "io" / "selection.py"),
@@ -146,6 +151,7 @@ def test_every_remark_on_an_image_is_translated(language: str, remark: str) -> N
 def test_the_reasons_are_found() -> None:
     assert len(REASONS) > 50
     assert "Body Part Examined is <>, not the chest" in REASONS
+    assert "<> is too long: <> characters, a UID has at most <>" in REASONS
     assert "the pixel data cannot be decoded (<>: <>)" in REASONS
 
 
