@@ -44,3 +44,24 @@ def test_every_module_can_be_imported(package: str) -> None:
     )
 
     assert (finished.returncode, finished.stdout) == (0, ""), finished.stderr
+
+
+def test_the_shipped_model_starts_without_libraries_that_it_does_not_use() -> None:
+    program = (
+        "import sys\n"
+        "import patchclip_node.cli.analyze, patchclip_node.services.analyse, patchclip_node.bootstrap.model as model\n"
+        "from patchclip_node.settings import read_settings\n"
+        "model.load_analyzer(read_settings(None))\n"
+        "print(*[name for name in sys.argv[1:] if name in sys.modules])\n"
+    )
+    unused = ("sympy", "torch._dynamo", "torch._inductor", "transformers", "scipy.optimize", "pynetdicom", "celery")
+
+    finished = subprocess.run(
+        [sys.executable, "-c", program, *unused, "sqlalchemy", "starlette", "matplotlib", "pandas"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+    assert (finished.returncode, finished.stdout.strip()) == (0, ""), finished.stderr

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 Numbers = NDArray[np.float64]
@@ -51,6 +50,8 @@ def fit_calibration(
             f"{positives} positives and {len(truth) - positives} negatives are too few to calibrate with; "
             f"{_MINIMUM_OF_EACH} of each are needed"
         )
+    from scipy.optimize import minimize  # noqa: PLC0415 - a quarter of a second that only a fit need spend
+
     sign = np.where(truth, 1.0, -1.0)
 
     def cross_entropy(parameters: Numbers) -> float:

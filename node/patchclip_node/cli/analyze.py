@@ -61,9 +61,9 @@ def analyze(
         ),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where the results go.", show_default=False),
-    ],
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +75,9 @@ def analyze(
         typer.Option("--profile", "-p", metavar="NAME", help="Which objects to write: a result profile."),
     ] = STANDARD_PROFILE,
     config: ConfigOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print findings.json on standard output; without --out nothing is written.")
+    ] = False,
 ) -> None:
     """Analyse DICOM files without a node and write the results into a folder.
 
@@ -83,23 +86,31 @@ def analyze(
     Nothing is sent anywhere. An image that is not analysed (a lateral view, a colour image, damaged pixels) is not
     an error: findings.json says why. A file that is not DICOM ends the command with status 2.
     """
+    if out is None and not as_json:
+        raise typer.BadParameter("name a folder with --out, or print the numbers alone with --json")
     settings = read_settings(config, **({"model": model} if model else {}))
     chosen = settings.profile(profile)
     inputs = _inputs(list(_expanded(sources)))
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
         written, identity, timed_out = _analyse_all(_by_study(inputs), settings, chosen, out)
-        _write_document(written, identity, settings, out)
+        document = _document(written, identity, settings)
+        if out is not None:
+            (out / "findings.json").write_text(document, encoding="utf-8")
     except OSError as error:
         complain(f"cannot write to {out}: {error.strerror}")
         raise typer.Exit(EXIT_FAILURE) from error
-    _print(written, identity, settings, out)
+    if as_json:
+        typer.echo(document, nl=False)
+    elif out is not None:
+        _print(written, identity, settings, out)
     if timed_out:
         raise typer.Exit(EXIT_FAILURE)
 
 
 def _analyse_all(
-    studies: Sequence[Sequence[_Input]], settings: NodeSettings, profile: ProfileSettings, out: Path
+    studies: Sequence[Sequence[_Input]], settings: NodeSettings, profile: ProfileSettings, out: Path | None
 ) -> tuple[list[_Written], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
     from patchclip_core.io.vocabulary import load_vocabulary
@@ -121,27 +132,34 @@ def _analyse_all(
     )
     analyzer = load_analyzer(settings)
     vocabulary = load_vocabulary(settings.radiographs_file)
-    variants, overlay = profile.variants(), profile.variant(ResultKind.SC).picture
+    variants, overlay = () if out is None else profile.variants(), profile.variant(ResultKind.SC).picture
     assert overlay is not None
     written: list[_Written] = []
     timed_out = False
-    with open_decoder(settings.limits) as decoder, steps("study", len(studies)) as done:
+    with open_decoder(settings.limits) as decoder, steps("image", sum(map(len, studies))) as done:
         for files in studies:
             images = [StudyImage(file.path, file.header.sop_class_uid, file.header.sop_instance_uid) for file in files]
+            waiting = dict.fromkeys(images)
+
+            def settled(image: StudyImage, waiting: dict[StudyImage, None] = waiting) -> None:
+                del waiting[image]
+                done(image.path.name)
+
             outcome: StudyOutcome
             try:
                 outcome = analyse_instances(
-                    images, decoder, analyzer, context, variants, overlay, vocabulary, settings.pixel_check
+                    images, decoder, analyzer, context, variants, overlay, vocabulary, settings.pixel_check, settled
                 )
             except DecoderTimeoutError as error:
                 timed_out = True
                 outcome = Rejected(str(error), tuple(SkippedFile(image, str(error)) for image in images))
+                for image in list(waiting):
+                    settled(image)
             written.append(_write_study(files, outcome, out))
-            done(", ".join(file.path.name for file in files))
     return written, analyzer.identity, timed_out
 
 
-def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _Written:
+def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path | None) -> _Written:
     """Write a study's objects and pictures; what is of one image is named after its file, the rest after the first."""
     from patchclip_node.dicom.headers import referred_to
     from patchclip_node.results import encode, numbered
@@ -152,6 +170,8 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _
     of_image: dict[str, list[str]] = {file.header.sop_instance_uid: [] for file in files}
     analysed = {}
     if isinstance(outcome, Analysed):
+        analysed = {image.facts.sop_instance_uid: image for image in numbered([file.result for file in outcome.images])}
+    if isinstance(outcome, Analysed) and out is not None:
         names = {file.header.sop_instance_uid: file.name for file in files}
         for variant, dataset in outcome.results:
             uid = None if variant.kind.of_study else next(iter(referred_to(dataset) & names.keys()))
@@ -162,11 +182,10 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _
             uid = picture.image.sop_instance_uid
             (out / f"{names[uid]}.png").write_bytes(picture.overlay_png)
             of_image[uid].append(f"{names[uid]}.png")
-        analysed = {image.facts.sop_instance_uid: image for image in numbered([file.result for file in outcome.images])}
     reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}
     images = [
         DocumentedImage(
-            file=str(file.path),
+            file=str(_from_here(file.path)),
             study_instance_uid=file.header.study_instance_uid,
             series_instance_uid=file.header.series_instance_uid,
             sop_instance_uid=file.header.sop_instance_uid,
@@ -179,7 +198,13 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path) -> _
     return _Written(images, of_study)
 
 
-def _write_document(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:
+def _from_here(path: Path) -> Path:
+    """Return a path below the current folder as seen from there: who gets the numbers has other folders above it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _document(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings) -> str:
     from patchclip_core.values.definitions import load_findings
     from patchclip_node.results.findings_json import findings_document
 
@@ -189,7 +214,7 @@ def _write_document(written: Sequence[_Written], identity: ModelIdentity, settin
         identity,
         {study.images[0].study_instance_uid: study.objects for study in written},
     )
-    (out / "findings.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _print(written: Sequence[_Written], identity: ModelIdentity, settings: NodeSettings, out: Path) -> None:

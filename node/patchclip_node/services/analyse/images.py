@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -65,6 +65,19 @@ class _Candidate:
     remarks: tuple[str, ...]
 
 
+class _LeftOut:
+    """The images that are not analysed, each with its reason; whoever watches hears of each at once."""
+
+    def __init__(self, settled: Callable[[StudyImage], None]) -> None:
+        self.files: list[SkippedFile] = []
+        self._settled = settled
+
+    def add(self, file: SkippedFile) -> None:
+        """Remember one."""
+        self.files.append(file)
+        self._settled(file.image)
+
+
 def analyse_instances(
     images: Sequence[StudyImage],
     decoder: Decoder,
@@ -74,12 +87,13 @@ def analyse_instances(
     overlay: PictureStyle = _PAGES,
     vocabulary: Vocabulary | None = None,
     pixel_check: PixelCheck = PixelCheck.OFF,
+    settled: Callable[[StudyImage], None] = lambda _: None,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
     overlay: how the PNG file of each image is drawn, for whoever looks without a viewer. vocabulary: in which words
     headers name part and view; by default the shipped one. pixel_check: what becomes of an image that does not
-    look like a frontal chest radiograph.
+    look like a frontal chest radiograph. settled: called with each image as soon as it is analysed or left out.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -87,11 +101,13 @@ def analyse_instances(
     """
     timer = StepTimer()
     styles = dict.fromkeys(variant.picture for variant in variants if variant.picture)
-    skipped: list[SkippedFile] = []
+    skipped = _LeftOut(settled)
     with timer.step("select"):
         sources = list(_read_sources(images, skipped))
         patients = [Patient.of(source) for _, source in sources]
         if reason := two_patients(patients):
+            for image, _ in sources:
+                settled(image)
             return Rejected(reason, tuple(SkippedFile(image, reason) for image in images))
         candidates = list(_select(list(_named(sources, patients, skipped)), vocabulary, skipped))
     analysed: list[AnalysedFile] = []
@@ -105,28 +121,32 @@ def analyse_instances(
         with timer.step("overlay"):
             for (candidate, radiograph), findings in zip(decoded, found, strict=True):
                 analysed.append(_analysed(candidate, radiograph, findings, context, styles, overlay))
+                settled(candidate.image)
     if not analysed:
-        return Rejected(_reason_for_all(skipped), tuple(skipped))
+        return Rejected(_reason_for_all(skipped.files), tuple(skipped.files))
     with timer.step("results"):
         results = build_results(
             [file.result for file in analysed],
-            [SkippedImage(file.image.sop_class_uid, file.image.sop_instance_uid, file.reason) for file in skipped],
+            [
+                SkippedImage(file.image.sop_class_uid, file.image.sop_instance_uid, file.reason)
+                for file in skipped.files
+            ],
             context,
             variants,
         )
-    return Analysed(tuple(analysed), tuple(skipped), tuple(results), timer.seconds)
+    return Analysed(tuple(analysed), tuple(skipped.files), tuple(results), timer.seconds)
 
 
-def _read_sources(images: Sequence[StudyImage], skipped: list[SkippedFile]) -> Iterator[tuple[StudyImage, Dataset]]:
+def _read_sources(images: Sequence[StudyImage], skipped: _LeftOut) -> Iterator[tuple[StudyImage, Dataset]]:
     for image in images:
         try:
             yield image, read_dataset(image.path)
         except UnreadableInstanceError as error:
-            skipped.append(SkippedFile(image, str(error)))
+            skipped.add(SkippedFile(image, str(error)))
 
 
 def _named(
-    sources: Sequence[tuple[StudyImage, Dataset]], patients: Sequence[Patient], skipped: list[SkippedFile]
+    sources: Sequence[tuple[StudyImage, Dataset]], patients: Sequence[Patient], skipped: _LeftOut
 ) -> Iterator[tuple[StudyImage, Dataset]]:
     """Leave out images that name no patient beside such as do: it is unknown whose their results would be."""
     are_named = [patient.is_named for patient in patients]
@@ -134,32 +154,32 @@ def _named(
         if is_named or not any(are_named):
             yield image, source
         else:
-            skipped.append(SkippedFile(image, NAMES_NO_PATIENT))
+            skipped.add(SkippedFile(image, NAMES_NO_PATIENT))
 
 
 def _select(
-    sources: Sequence[tuple[StudyImage, Dataset]], vocabulary: Vocabulary | None, skipped: list[SkippedFile]
+    sources: Sequence[tuple[StudyImage, Dataset]], vocabulary: Vocabulary | None, skipped: _LeftOut
 ) -> Iterator[_Candidate]:
     for image, source in sources:
         selection = select(source, vocabulary)
         if selection.accepted:
             yield _Candidate(image, source, selection.remarks)
         else:
-            skipped.append(SkippedFile(image, selection.reason or "not a frontal chest radiograph"))
+            skipped.add(SkippedFile(image, selection.reason or "not a frontal chest radiograph"))
 
 
 def _decode(
-    batch: Sequence[_Candidate], decoder: Decoder, skipped: list[SkippedFile]
+    batch: Sequence[_Candidate], decoder: Decoder, skipped: _LeftOut
 ) -> Iterator[tuple[_Candidate, Radiograph]]:
     for candidate in batch:
         try:
             yield candidate, decoder.read(candidate.image.path)
         except (UnreadableImageError, UnsuitableImageError) as error:
-            skipped.append(SkippedFile(candidate.image, str(error)))
+            skipped.add(SkippedFile(candidate.image, str(error)))
 
 
 def _look_at(
-    decoded: Iterable[tuple[_Candidate, Radiograph]], check: PixelCheck, skipped: list[SkippedFile]
+    decoded: Iterable[tuple[_Candidate, Radiograph]], check: PixelCheck, skipped: _LeftOut
 ) -> Iterator[tuple[_Candidate, Radiograph]]:
     """Ask the pixels, too, whether an image is a frontal chest radiograph."""
     for candidate, radiograph in decoded:
@@ -168,7 +188,7 @@ def _look_at(
         elif check is PixelCheck.REMARK:
             yield candidate, replace(radiograph, remarks=(*radiograph.remarks, REMARK))
         else:
-            skipped.append(SkippedFile(candidate.image, REASON))
+            skipped.add(SkippedFile(candidate.image, REASON))
 
 
 def _analysed(

@@ -252,6 +252,46 @@ def test_an_untrained_model_says_that_it_is_untrained(command: Command, images: 
     assert "UNTRAINED MODEL" in document(tmp_path / "out")["notice"]
 
 
+def test_the_numbers_alone_go_to_standard_output(command: Command, images: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+
+    ended = command("analyze", images, "--json", "--model", BRIGHT)
+
+    assert ended.status == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    entries = {entry["file"]: entry for entry in ended.json["images"]}
+    assert set(entries) == {"images/bright.dcm", "images/dark.dcm", "images/lateral.dcm"}, "as seen from here"
+    assert entries["images/bright.dcm"]["objects"] == []
+    assert {one["key"]: one["state"] for one in entries["images/bright.dcm"]["findings"]}["opacity"] == "present"
+
+
+def test_with_a_folder_the_same_numbers_are_printed_and_written(command: Command, images: Path, tmp_path: Path) -> None:
+    ended = command("analyze", images, "--json", "--out", "out", "--model", BRIGHT)
+
+    assert ended.out == (tmp_path / "out" / "findings.json").read_text(encoding="utf-8")
+    assert (tmp_path / "out" / "bright-sr.dcm").exists()
+
+
+def test_without_a_folder_it_asks_what_is_wanted(command: Command, images: Path) -> None:
+    ended = command("analyze", images)
+
+    assert ended.status == 2
+    assert "--json" in ended.err
+
+
+@pytest.mark.parametrize("patients", [("a", "a"), ("a", "b")])
+def test_each_image_of_a_study_is_told_of_once(command: Command, tmp_path: Path, patients: tuple[str, str]) -> None:
+    for name, patient in zip(("one.dcm", "two.dcm"), patients, strict=True):
+        radiograph_file(tmp_path, name, "1.2.1", PatientID=patient)
+    radiograph_file(tmp_path, "lateral.dcm", "1.2.1", ViewPosition="LL", PatientID=patients[0])
+
+    ended = command("analyze", "one.dcm", "two.dcm", "lateral.dcm", "--json", "--model", BRIGHT)
+
+    told = [line.split(": ") for line in ended.err.splitlines()]
+    assert [step for step, _ in told] == ["image 1/3", "image 2/3", "image 3/3"]
+    assert sorted(name for _, name in told) == ["lateral.dcm", "one.dcm", "two.dcm"]
+
+
 @pytest.mark.real_data
 def test_every_real_file_is_analysed(command: Command, real_data_dir: Path, tmp_path: Path) -> None:
     ended = command("analyze", real_data_dir / "dicom", "--out", "out")
