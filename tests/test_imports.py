@@ -49,7 +49,7 @@ def test_every_module_can_be_imported(package: str) -> None:
 def test_the_shipped_model_starts_without_libraries_that_it_does_not_use() -> None:
     program = (
         "import sys\n"
-        "import patchclip_node.cli.analyze, patchclip_node.services.analyse, patchclip_node.bootstrap.model as model\n"
+        "import patchclip_node.cli.app, patchclip_node.services.analyse, patchclip_node.bootstrap.model as model\n"
         "from patchclip_node.settings import read_settings\n"
         "model.load_analyzer(read_settings(None))\n"
         "print(*[name for name in sys.argv[1:] if name in sys.modules])\n"
