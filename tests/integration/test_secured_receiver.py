@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.receiver import build_receiver
-from patchclip_node.cli import checks
+from patchclip_node.cli import port_checks
 from patchclip_node.cli.check_result import Status
 from patchclip_node.cli.checks import run_check
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
@@ -41,7 +42,9 @@ def test_a_named_caller_gets_in_with_its_certificate_and_doctor_finds_the_node_r
     image = write(radiograph(rows=64, columns=64), tmp_path / "image.dcm")
 
     with closing(open_ledger(given)) as ledger:
-        with build_receiver(given, ledger, open_spool(given), open_clock(ledger)):
+        clock = open_clock(ledger)
+        with build_receiver(given, ledger, open_spool(given), clock) as scp:
+            ReceptionFile(given.data_dir).write(scp.reception(clock.now()))
             sent = [
                 dcmtk.storescu(
                     given.port,
@@ -50,7 +53,7 @@ def test_a_named_caller_gets_in_with_its_certificate_and_doctor_finds_the_node_r
                 ).returncode
                 for shown in (modality, other)
             ]
-            (found,) = run_check(checks.dicom_port, given)
+            (found,) = run_check(port_checks.dicom_port, given)
         counts = ledger.workload.counts()
 
     assert sent[0] == 0

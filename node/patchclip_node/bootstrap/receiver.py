@@ -120,10 +120,11 @@ def run(settings: NodeSettings) -> None:
 
 
 def report(scp: StorageScp, file: ReceptionFile, clock: Clock, stop: threading.Event) -> None:
-    """Say how the receiver is doing, every `REPORT_EVERY_S` by the ledger's clock, until `stop`."""
+    """Say how the receiver is doing, every `REPORT_EVERY_S` by the ledger's clock, until `stop`; then it is none."""
     while True:
         file.write(scp.reception(clock.now()))
         if stop.wait(REPORT_EVERY_S):
+            file.remove()
             return
 
 

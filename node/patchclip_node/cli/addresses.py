@@ -7,6 +7,8 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 _TIMEOUT_S: Final = 5.0
@@ -42,7 +44,15 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def health_of(host: str, port: int) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What /healthz of some node says. receiver_reported_at: when its receiver last did, None where none runs."""
+
+    status: str
+    receiver_reported_at: datetime | None
+
+
+def health_of(host: str, port: int) -> Health | None:
     """Return what /healthz of the status pages there says; None where no node answers."""
     url = f"http://{_bracketed(reachable(host))}:{port}/healthz"
     try:
@@ -53,6 +63,9 @@ def health_of(host: str, port: int) -> str | None:
     except OSError:
         return None
     try:
-        return str(json.loads(content)["status"])
-    except (ValueError, KeyError, TypeError):
+        said = json.loads(content)
+        receiver = said.get("receiver")
+        reported_at = datetime.fromisoformat(receiver["reported_at"]) if isinstance(receiver, dict) else None
+        return Health(str(said["status"]), reported_at)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

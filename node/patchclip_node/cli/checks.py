@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -13,18 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from patchclip_core.errors import PatchClipError
-from patchclip_node.adapters.clock import SystemClock
-from patchclip_node.adapters.reception_file import ReceptionFile
-from patchclip_node.cli.addresses import bind_advice, health_of, reachable, why_not_bindable
 from patchclip_node.cli.check_result import Check, CheckResult, Status
+from patchclip_node.cli.destination_checks import destinations
 from patchclip_node.cli.openid_checks import openid, sealed_accounts
-from patchclip_node.cli.tls_checks import judged, security_to_itself, tls
+from patchclip_node.cli.port_checks import dicom_port, web_port
+from patchclip_node.cli.study_check import synthetic_study
+from patchclip_node.cli.tls_checks import tls
 from patchclip_node.domain.commitment import OwedReport
-from patchclip_node.domain.confirmation import Confirmation
-from patchclip_node.domain.errors import NodeError, PeerError
+from patchclip_node.domain.errors import NodeError
 from patchclip_node.domain.masking import masked_url
-from patchclip_node.domain.records import DeliveryState
-from patchclip_node.ports.result_sender import Destination
+from patchclip_node.domain.records import DeliveryState, LedgerCounts
+from patchclip_node.domain.states import StudyState
 from patchclip_node.settings import NodeSettings
 
 _PEER_TIMEOUT_S = 5.0
@@ -67,24 +65,39 @@ def data_folder(settings: NodeSettings) -> Iterator[CheckResult]:
     if not existing.is_dir():
         yield CheckResult("data folder", Status.FAIL, f"{existing} is not a folder", "set data_dir to a folder")
         return
-    if existing != folder:
-        if os.access(existing, os.W_OK | os.X_OK):
-            yield CheckResult("data folder", Status.OK, f"{folder} does not exist yet; the node will make it")
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        _try_to_write(folder, list(reversed(missing)))
+    except OSError as error:
+        if missing:
+            advice = f"as root: install -d -o USER {folder}, with the user that runs the node, or set another data_dir"
+            detail = f"{folder} cannot be made in {existing}: {error.strerror}"
         else:
-            advice = f"as root: install -d -o USER {folder}, with the user that runs the node"
-            yield CheckResult("data folder", Status.FAIL, f"{folder} cannot be made in {existing}", advice)
-    else:
-        try:
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
-                file.write(b"durable?")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
+            advice = "give the user that runs the node write access"
             detail = f"{folder} cannot be written: {error.strerror}"
-            yield CheckResult("data folder", Status.FAIL, detail, "give the user that runs the node write access")
-            return
+        yield CheckResult("data folder", Status.FAIL, detail, advice)
+        return
+    if missing:
+        yield CheckResult("data folder", Status.OK, f"{folder} does not exist yet; the node can make it")
+    else:
         yield CheckResult("data folder", Status.OK, f"{folder} can be written and synced")
     yield _free_space(settings, existing)
+
+
+def _try_to_write(folder: Path, missing: Sequence[Path]) -> None:
+    """Write a file as the node would, and leave nothing: the folders that it takes are made, and removed again."""
+    made: list[Path] = []
+    try:
+        for one in missing:
+            one.mkdir(mode=0o700)
+            made.append(one)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+            file.write(b"durable?")
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        for one in reversed(made):
+            one.rmdir()
 
 
 def _free_space(settings: NodeSettings, folder: Path) -> CheckResult:
@@ -122,12 +135,25 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         detail = f"{waiting[name]} studies wait for a destination {name} that the configuration does not have"
         advice = f"add it again, or say under renamed_destinations what it is called now: {name}: NEW_NAME"
         yield CheckResult(f"destination {name}", Status.WARN, detail, advice)
+    yield from _what_failed(counts)
     if conflicts := counts.deliveries_by_state[DeliveryState.CONFLICT]:
         detail = f"{conflicts} results were not taken since the destination knows their patient otherwise"
         advice = "mend the patient on the destination or at the source, then `studies requeue UID`"
         yield CheckResult("patient conflicts", Status.WARN, detail, advice)
     yield from _untold_reports(owed)
     yield from sealed_accounts(settings, accounts)
+
+
+def _what_failed(counts: LedgerCounts) -> Iterator[CheckResult]:
+    """What the ledger has given up, which nothing tries again by itself."""
+    look = "`studies list --state FAILED --state PARTLY_RETURNED` has the reasons; mend them, then `studies requeue`"
+    failed, partly = (counts.studies_by_state[one] for one in (StudyState.FAILED, StudyState.PARTLY_RETURNED))
+    if failed or partly:
+        detail = f"{failed} studies FAILED, {partly} are PARTLY_RETURNED: nothing is tried any more"
+        yield CheckResult("failed studies", Status.WARN, detail, look)
+    if given_up := counts.deliveries_by_state[DeliveryState.FAILED]:
+        detail = f"{given_up} results FAILED to be delivered"
+        yield CheckResult("failed deliveries", Status.WARN, detail, look)
 
 
 def _untold_reports(owed: Sequence[OwedReport]) -> Iterator[CheckResult]:
@@ -253,98 +279,6 @@ def decoders(settings: NodeSettings) -> Iterator[CheckResult]:
         yield CheckResult("decoders", Status.OK, f"all {len(TRANSFER_SYNTAXES)} transfer syntaxes decode")
 
 
-def destinations(settings: NodeSettings) -> Iterator[CheckResult]:
-    """Every destination answers C-ECHO."""
-    from patchclip_node.scu import DicomResultSender
-
-    if not settings.destinations:
-        advice = "add your PACS under `destinations`, or results stay in the spool"
-        yield CheckResult("destinations", Status.WARN, "there are none: results are sent nowhere", advice)
-    sender = DicomResultSender(settings.ae_title)
-    for item in settings.destinations:
-        name, where = f"destination {item.name}", f"{item.ae_title} at {item.host}:{item.port}"
-        try:
-            security = settings.security_to(item)
-            destination = Destination(
-                item.name, item.ae_title, item.host, item.port, confirm=item.confirm, security=security
-            )
-            certificate = sender.presented(destination)
-            sender.echo(destination)
-            sender.check_confirmation(destination)
-        except PeerError as error:
-            advice = f"check host and port, and that it knows the AE title {settings.ae_title} and allows it to store"
-            yield CheckResult(name, Status.FAIL, f"{where}: {error}", advice)
-        else:
-            offers = "" if item.confirm is Confirmation.NONE else f", offers confirmation by {item.confirm}"
-            yield CheckResult(name, Status.OK, f"{where} answers C-ECHO{offers}")
-            if certificate is not None:
-                yield judged(f"{name}, TLS", certificate)
-
-
-def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:
-    """The receiver's port is free, or this node already answers on it."""
-    from patchclip_node.scu import DicomResultSender
-
-    where = f"{settings.host}:{settings.port}"
-    trouble = why_not_bindable(settings.host, settings.port)
-    if trouble is None:
-        yield CheckResult("DICOM port", Status.OK, f"{where} is free")
-        return
-    if trouble != errno.EADDRINUSE:
-        yield CheckResult(
-            "DICOM port", Status.FAIL, f"{where}: {os.strerror(trouble)}", bind_advice(settings.port, "host")
-        )
-        return
-    ourselves = Destination(
-        "this node", settings.ae_title, reachable(settings.host), settings.port, security=security_to_itself(settings)
-    )
-    calling = settings.calling_ae_titles[0] if settings.calling_ae_titles else settings.ae_title
-    try:
-        if ourselves.security is None:
-            DicomResultSender(calling).echo(ourselves)
-        else:  # callers may be bound to their certificates, and this node is none of them
-            DicomResultSender(calling).presented(ourselves)
-    except PeerError as error:
-        reception = ReceptionFile(settings.data_dir).read()
-        if reception is not None and reception.is_fresh(SystemClock().now()):
-            advice = (
-                "the receiver runs, and refuses this call: see which limit; known_callers and limits say who gets in"
-            )
-            yield CheckResult("DICOM port", Status.WARN, f"{where}: {reception.in_words}; {error}", advice)
-            return
-        advice = "another program has this port: stop it, or choose another `port`"
-        yield CheckResult("DICOM port", Status.FAIL, f"{where} is taken, and no DICOM node answers: {error}", advice)
-    else:
-        reception = ReceptionFile(settings.data_dir).read()
-        busy = f": {reception.in_words}" if reception and reception.is_fresh(SystemClock().now()) else ""
-        answers = "answers C-ECHO" if ourselves.security is None else "speaks TLS"
-        detail = f"{where}: {settings.ae_title} {answers}; the node is running{busy}"
-        yield CheckResult("DICOM port", Status.OK, detail)
-
-
-def web_port(settings: NodeSettings) -> Iterator[CheckResult]:
-    """The status pages' port is free, or they already answer on it; and who may see them."""
-    web = settings.web
-    where = f"{web.host}:{web.port}"
-    trouble = why_not_bindable(web.host, web.port)
-    if trouble is None:
-        yield CheckResult("web port", Status.OK, f"{where} is free")
-    elif trouble != errno.EADDRINUSE:
-        yield CheckResult(
-            "web port", Status.FAIL, f"{where}: {os.strerror(trouble)}", bind_advice(web.port, "web.host")
-        )
-    elif (health := health_of(web.host, web.port)) is not None:
-        status = Status.OK if health == "ok" else Status.WARN
-        advice = "" if health == "ok" else "open /healthz: it lists what is wrong"
-        yield CheckResult("web port", status, f"{where}: the status pages answer: {health}", advice)
-    else:
-        advice = "another program has this port: stop it, or choose another web.port"
-        yield CheckResult("web port", Status.FAIL, f"{where} is taken by something else", advice)
-    if not web.is_local and not web.behind_tls:
-        advice = "names and passwords travel in clear: put a proxy that speaks TLS before the pages (web.behind_tls)"
-        yield CheckResult("web access", Status.WARN, f"the status pages are open to the network ({web.host})", advice)
-
-
 ALL_CHECKS: tuple[Check, ...] = (
     tls,
     findings_file,
@@ -355,6 +289,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     queue,
     model,
     decoders,
+    synthetic_study,
     destinations,
     dicom_port,
     web_port,

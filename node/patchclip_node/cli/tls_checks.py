@@ -33,14 +33,22 @@ def tls(settings: NodeSettings) -> Iterator[CheckResult]:
 
 
 def judged(name: str, certificate: PeerCertificate) -> CheckResult:
-    """Return what is to be said of a certificate that is good now."""
-    left = certificate.expires_at - datetime.now(UTC)
+    """Return what is to be said of a certificate that is good now, and of those above it."""
+    now = datetime.now(UTC)
+    left = certificate.expires_at - now
     detail = (
         f"{certificate.subject}, issued by {certificate.issuer}, good until {certificate.expires_at:%Y-%m-%d} "
         f"({left.days} days), sha256 {certificate.fingerprint}"
     )
+    if certificate.chain:
+        above = (f"{one.subject} until {one.expires_at:%Y-%m-%d}" for one in certificate.chain)
+        detail += f"; its chain: {', '.join(above)}"
+    ends_first = min((one.expires_at for one in certificate.chain), default=certificate.expires_at)
     if left < EXPIRES_SOON:
         return CheckResult(name, Status.WARN, detail, "renew it: new files count without a restart")
+    if ends_first - now < EXPIRES_SOON:
+        advice = "an authority of the chain ends: have it renewed, then the certificates that it issued"
+        return CheckResult(name, Status.WARN, detail, advice)
     return CheckResult(name, Status.OK, detail)
 
 

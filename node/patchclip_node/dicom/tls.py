@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.transport_security import PeerCertificate, TlsCredentials, TlsProfile
+from patchclip_node.domain.transport_security import ChainLink, PeerCertificate, TlsCredentials, TlsProfile
 
 _SUITES: Final = {
     TlsProfile.BCP195: (
@@ -161,12 +161,30 @@ def peer_certificate(connection: ssl.SSLSocket | ssl.SSLObject) -> PeerCertifica
     names = [str(value) for kind, value in alternatives if kind in {"DNS", "URI"}]
     names += [str(ip_address(value.strip())) for kind, value in alternatives if kind == "IP Address"]
     return PeerCertificate(
-        subject=", ".join(f"{name}={value}" for name, value in subject),
-        issuer=", ".join(f"{name}={value}" for name, value in _attributes(content["issuer"])),
+        subject=_said(content["subject"]),
+        issuer=_said(content["issuer"]),
         names=(*names, *(value for name, value in subject if name == "commonName")),
         fingerprint=hashlib.sha256(encoded).hexdigest(),
-        expires_at=datetime.fromtimestamp(ssl.cert_time_to_seconds(content["notAfter"]), UTC),
+        expires_at=_expires_at(content),
+        chain=tuple(_authorities(connection)),
     )
+
+
+def _authorities(connection: ssl.SSLSocket | ssl.SSLObject) -> Iterator[ChainLink]:
+    """Yield the authorities of the chain that was verified; Python's public way is of 3.13, and gives bytes alone."""
+    inner: Any = connection._sslobj  # type: ignore[union-attr]  # noqa: SLF001
+    verified = inner.get_verified_chain()
+    for one in (verified or ())[1:]:
+        content = one.get_info()
+        yield ChainLink(_said(content["subject"]), _expires_at(content))
+
+
+def _expires_at(content: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(content["notAfter"]), UTC)
+
+
+def _said(distinguished_name: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in _attributes(distinguished_name))
 
 
 def _attributes(distinguished_name: Any) -> Iterator[tuple[str, str]]:

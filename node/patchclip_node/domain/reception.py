@@ -15,11 +15,13 @@ FRESH_FOR: Final = timedelta(seconds=15)
 class Reception:
     """What the receiver says of itself.
 
-    waiting: connections without an association. associations, allowed: how many there are, and may be at most.
-    troubles: what peers did wrong and what was refused since the receiver's start, kind -> how often.
+    port: that it listens on. waiting: connections without an association. associations, allowed: how many there are,
+    and may be at most. troubles: what peers did wrong and what was refused since the receiver's start, kind -> how
+    often.
     """
 
     reported_at: datetime
+    port: int
     waiting: int
     associations: int
     allowed: int

@@ -42,11 +42,19 @@ class TlsCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainLink:
+    """An authority between a certificate and the one that is trusted, that one included."""
+
+    subject: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PeerCertificate:
     """What a peer has shown, and the handshake has found valid.
 
     names: its DNS names, addresses and URIs (Subject Alternative Name), and its common name. fingerprint: SHA-256 of
-    the whole certificate, 64 hexadecimal digits.
+    the whole certificate, 64 hexadecimal digits. chain: the authorities above it, up to the one that is trusted.
     """
 
     subject: str
@@ -54,6 +62,7 @@ class PeerCertificate:
     names: tuple[str, ...]
     fingerprint: str
     expires_at: datetime
+    chain: tuple[ChainLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class StorageScp:
     def reception(self, now: datetime) -> Reception:
         """Return who is connected, and what was refused since the start."""
         waiting = 0 if self._server is None else self._server.lobby.waiting
-        return Reception(now, waiting, self._places.taken, self._places.total, self._troubles.counts())
+        return Reception(now, self.port, waiting, self._places.taken, self._places.total, self._troubles.counts())
 
     def start(self) -> None:
         """Listen, in other threads. Raises `OSError` when the address is taken or is not this machine's."""

@@ -157,6 +157,20 @@ class DicomResultSender:
             case Confirmation.NONE:
                 pass
 
+    def accepts(self, destination: Destination, sop_classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Negotiate what `send` would; return for each class those of our transfer syntaxes that are accepted.
+
+        Nothing is sent. Raises `PeerError` when no association came about, whatever it is for.
+        """
+        offered = [build_context(uid, syntax) for uid in sop_classes for syntax in _UNCOMPRESSED]
+        try:
+            association = self._associate(destination, offered[:_MAX_CONTEXTS])
+        except NoContextError:
+            return dict.fromkeys(sop_classes, ())
+        taken = [(one.abstract_syntax, str(one.transfer_syntax[0])) for one in association.accepted_contexts]
+        _end(association)
+        return {uid: tuple(syntax for accepted, syntax in taken if accepted == uid) for uid in sop_classes}
+
     def presented(self, destination: Destination) -> PeerCertificate | None:
         """Return the certificate that a destination shows; None for plain DICOM. Raises `PeerError`."""
         try:
@@ -179,6 +193,15 @@ class DicomResultSender:
             raise PeerError(f"{_where(destination)} gave no answer to C-ECHO within {self._timeouts.response_s:g} s")
         if status != SUCCESS:
             raise PeerError(f"{_where(destination)} answered C-ECHO with status 0x{status:04X}")
+
+    def implementation(self, destination: Destination) -> str:
+        """Return what a peer calls its implementation, after C-ECHO's association. Raises `PeerError`."""
+        association = self._associate(destination, [build_context(Verification, [str(uid) for uid in _UNCOMPRESSED])])
+        try:
+            name, uid = association.acceptor.implementation_version_name, association.acceptor.implementation_class_uid
+        finally:
+            _end(association)
+        return f"{name or 'unnamed'} ({uid})"
 
     def _associate(
         self,

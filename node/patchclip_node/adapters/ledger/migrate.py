@@ -28,10 +28,7 @@ def migrate(url: str) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
-        raise ConfigurationError(
-            f"the ledger {database} was written by a newer version of this product ({error}); "
-            "install that version or restore the ledger's backup"
-        ) from error
+        raise _is_newer(database, error) from error
     finally:
         database.close()
 
@@ -39,12 +36,24 @@ def migrate(url: str) -> None:
 def is_current(url: str) -> bool:
     """Tell whether the ledger at `url` has the tables of this version. Changes nothing; raises like `migrate`."""
     database = Database(url)
+    known = ScriptDirectory.from_config(_config())
     try:
         with database.read() as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
-        return revision == ScriptDirectory.from_config(_config()).get_current_head()
+        if revision is not None:
+            known.get_revision(revision)
+        return revision == known.get_current_head()
+    except CommandError as error:
+        raise _is_newer(database, error) from error
     finally:
         database.close()
+
+
+def _is_newer(database: Database, error: CommandError) -> ConfigurationError:
+    return ConfigurationError(
+        f"the ledger {database} was written by a newer version of this product ({error}); "
+        "install that version or restore the ledger's backup"
+    )
 
 
 def _config() -> Config:

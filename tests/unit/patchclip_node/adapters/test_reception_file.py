@@ -9,7 +9,7 @@ from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.domain.reception import FRESH_FOR, Reception
 from tests.support.fakes import START
 
-BUSY = Reception(START, waiting=300, associations=20, allowed=20, troubles={"no_place_left": 7})
+BUSY = Reception(START, port=11112, waiting=300, associations=20, allowed=20, troubles={"no_place_left": 7})
 
 
 def test_what_the_receiver_wrote_is_read(tmp_path: Path) -> None:

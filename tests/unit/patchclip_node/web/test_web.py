@@ -85,7 +85,7 @@ def test_pages_and_healthz_say_how_the_receiver_is_doing(site: Site) -> None:
     assert site.browser.get("/healthz").json()["receiver"] == "no report"
     assert "no report" in site.browser.get("/").text
 
-    busy = Reception(site.clock.now(), 300, 20, 20, {"no_place_left": 7})
+    busy = Reception(site.clock.now(), 11112, 300, 20, 20, {"no_place_left": 7})
     ReceptionFile(site.folder).write(busy)
 
     answer = site.browser.get("/healthz").json()["receiver"]
