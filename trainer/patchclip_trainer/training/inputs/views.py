@@ -2,6 +2,9 @@
 
 A view is a function of the prepared data, the image's index, the view's number and the recipe: no batch, process or
 order of steps has a part in it. View 0 is the image as it is.
+
+Where the recipe changes no sizes (`augment.scale: 0`), shifts are of whole pixels, so that nothing is interpolated: a
+network that learns from the finest detail would else meet it only in use, where it takes sharp noise for a finding.
 """
 
 from __future__ import annotations
@@ -79,11 +82,13 @@ class Views:
         changes = self.augment.model_dump(mode="json", exclude={"views", "simulate"})
         if self.augment.simulate:
             changes |= {"simulate": self.augment.simulate, "simulation": VERSION}
+        if self.augment.shift and not self.augment.scale:
+            changes |= {"shifts": "whole pixels"}
         return changes
 
     def of(self, index: int, view: int, added: Added = ()) -> View:
         """Return an image's view of this number."""
-        change = change_of(self.augment, index, view)
+        change = self._change(index, view)
         return View(moved(self.data.geometries[index], change), change.mirrored, added)
 
     def see(self, indices: NDArray[np.int64], view: int, device: torch.device) -> tuple[torch.Tensor, tuple[View, ...]]:
@@ -97,9 +102,12 @@ class Views:
                     drawn[index] = simulated
                     images[place, 0] = torch.from_numpy(simulated.pixels).to(device)
         if view != PLAIN:
-            changes = [change_of(self.augment, int(index), view) for index in indices]
+            changes = [self._change(int(index), view) for index in indices]
             images = _changed(images, changes, self.data.settings.padding)
         return images, tuple(self.of(index, view, self._added(index, drawn.get(index))) for index in map(int, indices))
+
+    def _change(self, index: int, view: int) -> Change:
+        return change_of(self.augment, index, view, self.data.settings.input_px)
 
     def _simulated(self, index: int, view: int) -> Simulated | None:
         """Return the image of a view with what is drawn into it, before it is changed in other ways."""
@@ -123,16 +131,19 @@ def normalised(images: torch.Tensor, preprocess: PreprocessSettings) -> torch.Te
     return (images - mean).div_(std)
 
 
-def change_of(augment: AugmentRecipe, index: int, view: int) -> Change:
-    """Draw the change of an image's view."""
+def change_of(augment: AugmentRecipe, index: int, view: int, side: int) -> Change:
+    """Draw the change of an image's view. side: of the input, in pixels."""
     if view in {PLAIN, MIRROR_IMAGE}:
         return Change(mirrored=view == MIRROR_IMAGE)
     chance = np.random.default_rng((augment.seed, view, index))
     scale, x, y, contrast, brightness = (float(value) for value in chance.uniform(-1, 1, 5))
+    shift_x, shift_y = augment.shift * x, augment.shift * y
+    if not augment.scale:
+        shift_x, shift_y = round(shift_x * side) / side, round(shift_y * side) / side
     return Change(
         scale=1 + augment.scale * scale,
-        shift_x=augment.shift * x,
-        shift_y=augment.shift * y,
+        shift_x=shift_x,
+        shift_y=shift_y,
         contrast=1 + augment.contrast * contrast,
         brightness=augment.brightness * brightness,
         mirrored=bool(chance.random() < augment.mirror),
