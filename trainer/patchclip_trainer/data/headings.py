@@ -47,6 +47,12 @@ _TITLE_END: Final = re.compile(r"[:.](?=\s)")
 _JOINS: Final = re.compile(r"\s*[/,&+]\s*|\s+(?:and|und|et)\s+")
 _FIRST_OF: Final[tuple[Kind, ...]] = ("question", "findings", "impression", "about", "left_out")
 """What a heading of several announces: a question is never taken for a finding."""
+_LINE: Final = re.compile(r"\n[ \t]*(?=\S)")
+_ARTICLE: Final = r"(?:(?:the|both|die|der|das|beide|le|la|les) |l')?"
+_GOES_ON: Final = re.compile(
+    r"[,/(-]$|\b(?:and|or|of|for|with|whether|if|the|a|to|in|on|und|oder|mit|nach|auf|ob|bei|der|die|et|ou|de|des|du|la|si)$"
+)
+"""So a line ends whose sentence goes on in the next one."""
 _WORD: Final = re.compile(r"[^\W\d_]+(?:[.-][^\W\d_]+)*")
 
 
@@ -70,6 +76,10 @@ class ReportHeadings(BaseModel):
     left_out: _Words
     title_words: _Words
     begins: _Words
+    organs: _Words
+    shown: _Words
+    denies: _Words
+    signs: _Words
     asks: _Words
 
     @model_validator(mode="after")
@@ -91,12 +101,23 @@ class ReportHeadings(BaseModel):
         return frozenset(_plain(word) for words in self.title_words for word in words.split())
 
     @cached_property
+    def _organs(self) -> frozenset[str]:
+        return frozenset(map(_plain, self.organs))
+
+    @cached_property
     def _asks(self) -> re.Pattern[str]:
         return _any_of(self.asks)
 
     @cached_property
     def _begins(self) -> re.Pattern[str]:
-        return _any_of(self.begins)
+        organ, shown = f"{_ARTICLE}{_any_of(self.organs).pattern}", _any_of(tuple(" ".join(self.shown).split())).pattern
+        denies = "|".join(re.escape(f"{_plain(words)} ".replace("' ", "'")) for words in self.denies)
+        ways = (
+            _any_of(self.begins).pattern,
+            rf"{organ}(?:(?:, | and | und | et ){organ})*(?: ?:| {shown})",
+            rf"(?:{denies}){_any_of(self.signs).pattern}",
+        )
+        return re.compile("|".join(ways))
 
     def kind_of(self, heading: str, *, exactly: bool = False) -> Kind | None:
         """Return what a heading announces; None where it is not one. exactly: a slip of the pen is not forgiven."""
@@ -112,11 +133,15 @@ class ReportHeadings(BaseModel):
         return self._kind_of[near[0]] if near else None
 
     def is_title(self, text: str) -> bool:
-        """Tell whether a line or sentence only says what kind of image this is."""
+        """Tell whether a text only says what kind of image this is; an organ alone (`Poumons:`) does not."""
         found = _WORD.findall(_plain(text))
-        return bool(found) and all(
-            word in self._title_words or all(part in self._title_words for part in re.split("[.-]", word))
-            for word in found
+        return (
+            bool(found)
+            and " ".join(found) not in self._organs
+            and all(
+                word in self._title_words or all(part in self._title_words for part in re.split("[.-]", word))
+                for word in found
+            )
         )
 
     def asks_something(self, sentence: str) -> bool:
@@ -162,23 +187,34 @@ class ReportHeadings(BaseModel):
             yield start, end, kind
 
     def _about(self, text: str) -> tuple[str, str]:
-        """Part what was done from what follows it: after a title at its start, else after the paragraph."""
+        """Part what was done from what follows it: after a title at its start, where findings or a paragraph begin."""
         lead = len(text) - len(text.lstrip())
         first, newline, following = text[lead:].partition("\n")
         title, rest = self._without_title(first)
         if title:
             return title, rest + newline + following
-        paragraph = _PARAGRAPH.search(text, lead)
-        return (text[: paragraph.start()], text[paragraph.end() :]) if paragraph else (text, "")
+        ends = [gap.end() for gap in _PARAGRAPH.finditer(text, lead)]
+        ends += [gap.end() for gap in _SENTENCE.finditer(text, lead) if self._findings_begin(text, gap.end())]
+        ends += [gap.end() for gap in _LINE.finditer(text, lead) if self._findings_begin(text, gap.end())]
+        end = min(ends, default=len(text))
+        return text[:end], text[end:]
 
     def _question(self, text: str) -> tuple[str, str]:
-        """Part the question from findings that follow it: in a later paragraph, which begins as they do."""
-        for gap in _PARAGRAPH.finditer(text):
-            following = text[gap.end() :]
-            line = following.lstrip().partition("\n")[0]
-            if self._without_title(line)[0] or self._begins.match(_plain(line)):
-                return text[: gap.start()], following
+        """Part the question from findings that follow it: on another line, which begins as they do."""
+        for gap in _LINE.finditer(text):
+            if self._findings_begin(text, gap.end()):
+                return text[: gap.start()], text[gap.end() :]
         return text, ""
+
+    def _findings_begin(self, text: str, place: int) -> bool:
+        """Tell whether a line or sentence begins as findings do; after an empty line a title does so, too."""
+        before, line = text[:place], text[place:].partition("\n")[0]
+        if _PARAGRAPH.search(before, len(before.rstrip())):
+            if self._without_title(line)[0]:
+                return True
+        elif line[:1].islower() or _GOES_ON.search(_plain(before.rpartition("\n")[0])):
+            return False
+        return self._begins.match(_plain(line)) is not None and not self.asks_something(_SENTENCE.split(line)[0])
 
     def _without_title(self, line: str) -> tuple[str, str]:
         """Return the title that a line begins with, or nothing, and the rest of it."""

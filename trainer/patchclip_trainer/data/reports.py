@@ -20,6 +20,8 @@ _SENTENCE_END: Final = re.compile(
     r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(]?[A-Z\u00c0-\u00de0-9_])|\n\s*\n|\n(?=\s*(?:\d{1,2}[.)]|[-*\u2022])\s)"
 )
 _HOLLOW: Final = re.compile(r"\b(?:X{2,}|none|n/?a|unavailable|not available)\b|_{2,}|[^A-Za-z]+", re.IGNORECASE)
+_NORMAL: Final = re.compile(r"\bo\. ?B\b")
+"""`ohne Befund`, the shortest of reports: two letters that say all."""
 
 _SHOWN: Final = "seen|identified|present|visible|visuali[sz]ed|evident|apparent|noted|appreciated|demonstrated"
 _BEFORE: Final = (
@@ -107,7 +109,7 @@ class Sentence:
 def sections(report: str) -> Sections:
     """Return findings and impression of a report; question, comparison, technique and the like are left behind.
 
-    What follows the question in a later paragraph is under no heading, if it begins as findings do. Text under no
+    What follows the question on a later line is under no heading, if it begins as findings do. Text under no
     heading counts as findings where no heading announces any: without titles (`CHEST, SINGLE AP VIEW.`) and without
     sentences that ask (`rule out`, `64-year-old`, a question mark). `headings` has the rules.
     """
@@ -137,7 +139,7 @@ def sentences(text: str) -> tuple[Sentence, ...]:
 
 def says_something(text: str) -> bool:
     """Tell whether a text has a word that is not a blank of de-identification (`XXXX`, `___`) or `none`."""
-    return any(len(word) > 1 for word in _HOLLOW.sub(" ", text).split())
+    return _NORMAL.search(text) is not None or any(len(word) > 1 for word in _HOLLOW.sub(" ", text).split())
 
 
 def kept_of(report: str) -> str:

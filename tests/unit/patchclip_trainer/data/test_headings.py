@@ -195,6 +195,125 @@ def test_a_question_under_no_heading_is_never_a_finding(report: str, question: s
     assert sections(report.format(question)).findings == SEEN
 
 
+FOLLOWED = [
+    ("INDICATION: Fever, cough.\nThe lungs are clear. No effusion.", "lungs are clear", "Fever"),
+    ("INDICATION: Fever.\nPA and lateral views. Lungs are clear.", "Lungs are clear", "Fever"),
+    ("HISTORY: chest pain\nHeart size normal. Lungs clear.\nIMPRESSION: Normal.", "Heart size", "chest pain"),
+    ("Clinical history: 54M cough\nThere is a left effusion.", "left effusion", "cough"),
+    ("REASON: SOB\nThe cardiac silhouette is enlarged.\nIMPRESSION: Cardiomegaly.", "silhouette is enlarged", "SOB"),
+    ("Indication: Dyspnoe.\nHerz normal groß. Kein Erguss.", "Herz normal", "Dyspnoe"),
+    (
+        "Klinische Angaben: Husten, Fieber\nKein Infiltrat. Herz nicht vergrößert.\nBeurteilung: unauffällig",
+        "Kein Infiltrat",
+        "Husten",
+    ),
+    (
+        "Fragestellung: Pneumonie?\nZwerchfelle glatt, kein Erguss. Infiltrat rechts basal.",
+        "Infiltrat rechts",
+        "Pneumonie?",
+    ),
+    ("Indication : toux fébrile\nPas d'épanchement. Silhouette cardiaque normale.", "Pas d'", "toux"),
+    ("Motif : dyspnée\nParenchyme pulmonaire clair.\nConclusion : normal.", "Parenchyme", "dysp"),
+    (
+        "Technique : radiographie de face en inspiration.\nLes coupoles sont nettes. Le cœur est normal.",
+        "coupoles",
+        "inspiration",
+    ),
+    ("Technique d'examen : face debout.\nPas d'anomalie pleuro-parenchymateuse.", "Pas d'anomalie", "debout"),
+    (
+        "TECHNIQUE: Frontal and lateral views of the chest were obtained.\nThe lungs are clear.",
+        "lungs are clear",
+        "obtained",
+    ),
+    ("COMPARISON: None.\nThe lungs are clear. Heart normal.", "lungs are clear", "None"),
+    (
+        "EXAM: CHEST\nINDICATION: cough\nTECHNIQUE: PA and lateral\nCOMPARISON: None\nLungs are well expanded.",
+        "well expanded",
+        "cough",
+    ),
+    ("PROCEDURE: CHEST PA & LAT\nDATE: 1/2/2020\nThe heart is normal. Lungs clear.", "heart is normal", "2020"),
+    ("Klin. Angaben: Husten\nBefund: o.B.", "o.B.", "Husten"),
+    ("Vergleich: 01.02.2020\nHerz größenkonstant. Kein Erguss.", "größenkonstant", "2020"),
+    ("Methode: Digitale Aufnahme im Liegen\nZVK regelrecht. Kein Pneumothorax.", "ZVK", "Digitale"),
+    (
+        "Examen : radiographie thoracique\nIndication : contrôle\nPas de pneumothorax.",
+        "Pas de pneumothorax",
+        "contrôle",
+    ),
+    (
+        "Chest: PA and lateral\nClinical: cough\nLungs: clear\nHeart: normal\nImpression: normal",
+        "Lungs: clear",
+        "cough",
+    ),
+    ("INDICATION: Cough\n\nThe lungs are clear. There is no effusion.", "lungs are clear", "Cough"),
+    ("INDICATION: Cough.\n\nLungs are clear.\n\nIMPRESSION: Normal.", "Lungs are clear", "Cough"),
+    ("Indikation: Husten.\n\nKein Erguss. Herz normal.", "Kein Erguss", "Husten"),
+    ("Indication : toux.\n\nPoumons clairs, pas d'épanchement.", "Poumons clairs", "toux"),
+    (
+        "TECHNIQUE : Cliché de face, debout, en inspiration\n\nAbsence de foyer.\nSilhouette cardiaque normale.",
+        "Absence de foyer",
+        "debout",
+    ),
+    ("Protocole : Cliché de face debout.\nPas de foyer. Pas d'épanchement.", "Pas de foyer", "debout"),
+    ("Technique : Face debout. Pas de foyer. Cœur normal.", "Pas de foyer", "debout"),
+    ("Technik: Röntgen Thorax p.a. im Stehen.\nHerz normal groß. Kein Erguss.", "Herz normal", "Stehen"),
+]
+"""Reports whose findings follow another part at once; what must be in the findings, and what must not."""
+
+
+@pytest.mark.parametrize(("report", "seen", "left"), FOLLOWED)
+def test_findings_that_follow_on_the_next_line_are_kept(report: str, seen: str, left: str) -> None:
+    found = sections(report)
+
+    assert seen in found.findings
+    assert left not in found.findings + found.impression
+
+
+@pytest.mark.parametrize("heading", ["INDICATION", "Clinical history", "Fragestellung", "Motif"])
+def test_findings_of_every_organ_are_known_on_the_line_after_the_question(heading: str) -> None:
+    for organ in CONTENT["organs"]:
+        seen = f"{organ.capitalize()}: normal."
+
+        assert sections(f"{heading}: {ASKED}.\n{seen}").findings == seen
+        assert sections(f"{heading}: {ASKED}, whether\n{seen}") == sections("")
+
+
+@pytest.mark.parametrize("sign", CONTENT["signs"])
+def test_what_is_denied_on_the_line_after_the_question_is_a_finding_unless_it_asks(sign: str) -> None:
+    for denial in CONTENT["denies"]:
+        seen = f"{denial.capitalize()} {sign}".replace("' ", "'")
+
+        assert sections(f"INDICATION: {ASKED}\n{seen}.").findings == f"{seen}."
+        assert sections(f"INDICATION: {ASKED}\n{seen}?") == sections("")
+
+
+ASKED_ON = [
+    "INDICATION: 60 year old with cough, please evaluate whether\nLungs are clear.",
+    "HISTORY: Fever.\nLungs clear to auscultation.\nHeart regular.",
+    "INDICATION: Pain in\nChest and shoulder.",
+    "HISTORY: Heart failure.\nLung cancer.\nKnown effusion.",
+    "INDICATION: Known effusion.\n\nNew consolidation since yesterday.",
+    "HISTORY: Lung transplant.\nHeart transplant is planned.",
+    "REASON: cough\nNo fever.\nNo weight loss.",
+    "REASON: cough\nNo effusion?",
+    "Klinische Angaben: Herzinsuffizienz\nLungenkarzinom, Pleuraerguss bekannt.\nErguss progredient?",
+    "Fragestellung: Frage, ob\nHerz vergrößert.",
+    "Klinik: Z.n. ZVK-Anlage\nZVK-Lage? Pneumothorax?",
+    "Indication : insuffisance cardiaque\nÉpanchement connu.\nPneumothorax ?",
+    "Motif : bilan\nPoumon droit opéré.",
+    "INDICATION: s/p chest tube\nChest tube removed. Pneumothorax?",
+    "INDICATION: evaluate for\nno effusion or pneumothorax.",
+    "HISTORY: There is concern for\npneumonia.\nThere is concern for effusion.",
+    "INDICATION: dyspnea\n\nHeart failure with effusion.",
+    "INDICATION: dyspnea\n\nThere is question of effusion.",
+]
+
+
+@pytest.mark.parametrize("report", ASKED_ON)
+def test_a_question_of_several_lines_is_never_a_finding(report: str) -> None:
+    assert sections(report) == sections("")
+
+
 @pytest.mark.parametrize("heading", CONTENT["question"])
 def test_a_question_under_its_heading_is_never_a_finding_whatever_is_missing_after_it(heading: str) -> None:
     said = "Known effusion, now worse.\n\nNew consolidation since yesterday."
