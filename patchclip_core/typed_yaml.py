@@ -81,6 +81,14 @@ class Problem(NamedTuple):
         return f"{line}{place}{self.said}"
 
 
+class PlacedError(ValueError):
+    """What a model's validator finds wrong with a key deep below it. place: of that key, from the model on."""
+
+    def __init__(self, place: Place, said: str) -> None:
+        super().__init__(said)
+        self.place = place
+
+
 class DoubledKeyError(yaml.YAMLError):
     """A key is given twice in one mapping; PyYAML would keep the last one silently."""
 
@@ -204,6 +212,8 @@ def _problem(
     kind: type[BaseModel], item: Mapping[str, Any], what: str, written: Written, under: Sequence[str]
 ) -> Problem:
     sort, loc = str(item["type"]), tuple(item["loc"])
+    if isinstance(placed := item.get("ctx", {}).get("error"), PlacedError):
+        loc = (*loc, *placed.place)
     unknown = sort == "extra_forbidden"
     parts, annotations = _followed(kind, loc[:-1] if unknown else loc)
     if unknown:

@@ -85,8 +85,8 @@ def _kind(of: Mapping[str, Any]) -> str:
         name = str(of["$ref"]).rsplit("/", 1)[-1]
         described = settings_schema()["$defs"][name]
         return _values(described["enum"]) if "enum" in described else f"[{name}](#{name.lower()})"
-    if "anyOf" in of:
-        return " or ".join(dict.fromkeys(_kind(one) for one in of["anyOf"] if one.get("type") != "null"))
+    for alternatives in (of[word] for word in ("anyOf", "oneOf") if word in of):
+        return " or ".join(dict.fromkeys(_kind(one) for one in alternatives if one.get("type") != "null"))
     if "enum" in of:
         return _values(of["enum"])
     if of.get("type") == "array":

@@ -85,6 +85,17 @@ def select_frontal_chest(dataset: Dataset, vocabulary: Vocabulary | None = None)
     return Selection(accepted=True, remarks=tuple(_remarks(dataset, header)), projection=projection)
 
 
+def heard_parts(dataset: Dataset, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the body parts that the decision goes by, in the vocabulary's words; none where nothing names one."""
+    deciding = _deciding_the_part(statements(dataset, vocabulary))
+    return tuple(sorted({part for statement in deciding for part in statement.heard.parts}))
+
+
+def heard_views(dataset: Dataset, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the views that the decision goes by, in the vocabulary's words; none where nothing names one."""
+    return tuple(sorted(view.value for view in _all_views(_deciding_the_view(statements(dataset, vocabulary)))))
+
+
 def _deciding(names: Callable[[Statement], object], *levels: tuple[Statement, ...]) -> tuple[Statement, ...]:
     """Return the statements of the first level at which one names what is looked for, those that do."""
     found = (tuple(statement for statement in level if names(statement)) for level in levels)

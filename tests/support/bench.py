@@ -11,7 +11,7 @@ from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.study_summary import StudySummary
-from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings
+from patchclip_node.settings import DestinationSettings, NodeSettings, ProfileSettings, RouteSettings
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
 from tests.support.fakes import FakeClock, MemorySpool
 from tests.support.studies import OWNER, POLICY, only_revision
@@ -32,10 +32,11 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     destinations: tuple[DestinationSettings, ...] = (PACS,)
     profiles: tuple[ProfileSettings, ...] = ()
+    routes: tuple[RouteSettings, ...] = ()
     attempts: int = 3
 
     def run_one(self) -> bool:
-        settings = NodeSettings(destinations=self.destinations, profiles=self.profiles)
+        settings = NodeSettings(destinations=self.destinations, profiles=self.profiles, routes=self.routes)
         analysis = StudyAnalysis(self.spool, self.decoder, self.analyzer, result_issuer(), settings.result_plan)
         policy = replace(POLICY, analysis_attempts=self.attempts, backoff_s=10)
         return AnalysisService(

@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_core.terminal import EXIT_FAILURE, EXIT_USAGE, console, steps
-from patchclip_node.cli.terminal import ConfigOption, complain
+from patchclip_core.terminal import EXIT_FAILURE, console, steps
+from patchclip_node.cli.dicom_files import FilesArgument, expanded, refuse
+from patchclip_node.cli.terminal import ConfigOption, complain, log_to_standard_error
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader
 from patchclip_node.domain.variants import ResultKind
@@ -54,12 +54,7 @@ class _Written:
 
 
 def analyze(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILES...", help="DICOM files, folders or patterns such as 'in/*.dcm'.", show_default=False
-        ),
-    ],
+    sources: FilesArgument,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where the results go.", show_default=False),
@@ -88,9 +83,10 @@ def analyze(
     """
     if out is None and not as_json:
         raise typer.BadParameter("name a folder with --out, or print the numbers alone with --json")
+    log_to_standard_error()
     settings = read_settings(config, **({"model": model} if model else {}))
     chosen = settings.profile(profile)
-    inputs = _inputs(list(_expanded(sources)))
+    inputs = _inputs(list(expanded(sources)))
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -260,33 +256,6 @@ def _said(image: AnalysedImage, phrases: Phrases) -> Iterator[str]:
             yield f"{state}: {', '.join(names)}"
 
 
-def _expanded(sources: Sequence[str]) -> Iterator[Path]:
-    """Yield the files that are meant: each file, each DICOM file in a folder, each match of a pattern."""
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            found = [file for file in sorted(path.rglob("*")) if file.is_file() and _looks_like_dicom(file)]
-            if not found:
-                _refuse(f"{path}: no DICOM file is in this folder")
-            yield from found
-        elif path.exists():
-            yield path
-        elif has_magic(source) and (matches := sorted(glob(source, recursive=True))):  # noqa: PTH207 - absolute patterns too
-            yield from (Path(match) for match in matches if Path(match).is_file())
-        else:
-            _refuse(f"{source}: there is no such file")
-
-
-def _looks_like_dicom(path: Path) -> bool:
-    """Tell by the prefix (PS3.10 7.1) or the name; a folder may hold other files, too."""
-    if path.suffix.lower() in {".dcm", ".dicom"}:
-        return True
-    from patchclip_core.io.part10 import START_BYTES, has_prefix
-
-    with path.open("rb") as file:
-        return has_prefix(file.read(START_BYTES))
-
-
 def _inputs(paths: Sequence[Path]) -> list[_Input]:
     from patchclip_node.dicom.headers import read_header
 
@@ -296,9 +265,9 @@ def _inputs(paths: Sequence[Path]) -> list[_Input]:
         try:
             header = read_header(path)
         except UnreadableInstanceError as error:
-            _refuse(f"{path}: {str(error).removeprefix(f'{path.name} ')}")
+            refuse(f"{path}: {str(error).removeprefix(f'{path.name} ')}")
         except OSError as error:
-            _refuse(f"{path}: {error.strerror}")
+            refuse(f"{path}: {error.strerror}")
         if header.sop_instance_uid in inputs:
             complain(f"{path}: left out, it is the same instance as {inputs[header.sop_instance_uid].path}")
             continue
@@ -317,8 +286,3 @@ def _by_study(inputs: Sequence[_Input]) -> list[list[_Input]]:
     for item in inputs:
         studies.setdefault(item.header.study_instance_uid, []).append(item)
     return list(studies.values())
-
-
-def _refuse(message: str) -> NoReturn:
-    complain(message)
-    raise typer.Exit(EXIT_USAGE)

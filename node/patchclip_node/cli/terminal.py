@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -31,6 +32,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other p
 
 complain = partial(terminal.complain, PROGRAM)
 """Print an error for the administrator on standard error."""
+
+
+def log_to_standard_error() -> None:
+    """Keep what is logged off standard output, which is a command's result. Processes configure theirs."""
+    import structlog
+
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def print_json(value: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.records import NewResult
+from patchclip_node.domain.routes import EVERYWHERE, NO_ROUTES, Dispatch, Routes
 from patchclip_node.domain.variants import STANDARD_VARIANTS, ResultVariant
 
 
@@ -16,12 +17,14 @@ class ResultPlan:
 
     destinations: by name, what each gets. What any of them gets is built, once; without one, the standard results.
     kept_ready: built as well, for destinations that turn out not to take what they should get. earlier: what becomes
-    of what earlier revisions of the study returned.
+    of what earlier revisions of the study returned. routes: which images are analysed, and which of the destinations
+    may get what is found in them.
     """
 
     destinations: Mapping[str, Collection[ResultVariant]]
     kept_ready: Collection[ResultVariant] = ()
     earlier: EarlierResults = EarlierResults.WITHDRAW
+    routes: Routes = NO_ROUTES
 
     @property
     def variants(self) -> tuple[ResultVariant, ...]:
@@ -33,11 +36,17 @@ class ResultPlan:
         """Tell whether a variant is only kept ready: it will probably never be sent."""
         return variant in self.kept_ready and not any(variant in wanted for wanted in self.destinations.values())
 
-    def promised(self, built: Iterable[tuple[ResultVariant, NewResult]]) -> dict[str, list[str]]:
-        """Return, for each destination that gets any, the SOP Instance UIDs of what it gets."""
+    def promised(
+        self, built: Iterable[tuple[ResultVariant, NewResult]], dispatch: Dispatch = EVERYWHERE
+    ) -> dict[str, list[str]]:
+        """Return, for each destination that gets any, the SOP Instance UIDs of what it gets.
+
+        dispatch: which destinations may get any.
+        """
         results = list(built)
         return {
             name: wanted
             for name, variants in self.destinations.items()
-            if (wanted := [result.sop_instance_uid for variant, result in results if variant in variants])
+            if dispatch.allows(name)
+            and (wanted := [result.sop_instance_uid for variant, result in results if variant in variants])
         }

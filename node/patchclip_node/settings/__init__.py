@@ -3,6 +3,7 @@
 from patchclip_node.settings.audit import AuditSettings, CollectorSettings
 from patchclip_node.settings.node import TEST_VARIABLES, NodeSettings, read_settings
 from patchclip_node.settings.openid import OpenIdSettings
+from patchclip_node.settings.routes import RouteSettings
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
     STANDARD_PROFILE,
@@ -34,6 +35,7 @@ __all__ = [
     "ProfileSettings",
     "RetentionSettings",
     "RetrySettings",
+    "RouteSettings",
     "TlsSettings",
     "WebSettings",
     "read_settings",

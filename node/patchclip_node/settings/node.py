@@ -27,15 +27,17 @@ from pydantic_settings import (
 )
 
 from patchclip_core.errors import not_known
-from patchclip_core.typed_yaml import NOT_WRITTEN, Problem, described, problems, read_yaml, unusable
+from patchclip_core.typed_yaml import NOT_WRITTEN, PlacedError, Problem, described, problems, read_yaml, unusable
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.policy import RetentionPolicy, WorkPolicy
 from patchclip_node.domain.recalls import EarlierResults
+from patchclip_node.domain.routes import Routes
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.settings.audit import AuditSettings, CollectorSettings
+from patchclip_node.settings.routes import RouteSettings
 from patchclip_node.settings.section import Port
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
@@ -106,6 +108,8 @@ class NodeSettings(BaseSettings):
     """Own result profiles, beside or instead of the shipped ones."""
     destinations: tuple[DestinationSettings, ...] = ()
     """Where results go; empty: they stay in the spool."""
+    routes: tuple[RouteSettings, ...] = ()
+    """Which images are analysed, and where results go; the first that holds counts; empty: all, and everywhere."""
     renamed_destinations: Mapping[str, str] = {}
     """Former name of a destination -> its present one, which gets what still waits under the former."""
     earlier_results: EarlierResults = EarlierResults.WITHDRAW
@@ -123,11 +127,11 @@ class NodeSettings(BaseSettings):
     log: LogSettings = LogSettings()
     """What the log looks like."""
 
-    @field_validator("destinations", "profiles")
+    @field_validator("destinations", "profiles", "routes")
     @classmethod
     def _names_are_unique(
-        cls, value: tuple[DestinationSettings | ProfileSettings, ...], info: ValidationInfo
-    ) -> tuple[DestinationSettings | ProfileSettings, ...]:
+        cls, value: tuple[DestinationSettings | ProfileSettings | RouteSettings, ...], info: ValidationInfo
+    ) -> tuple[DestinationSettings | ProfileSettings | RouteSettings, ...]:
         names = [one.name for one in value]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
@@ -166,6 +170,16 @@ class NodeSettings(BaseSettings):
                 self.profile(destination.profile)
             except ConfigurationError as error:
                 raise ValueError(f"destination {destination.name}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _routes_name_destinations(self) -> Self:
+        known = [destination.name for destination in self.destinations]
+        for index, route in enumerate(self.routes):
+            for at, name in enumerate(route.destinations or ()):
+                if name not in known:
+                    said = f"there is no destination {name!r}; {not_known(name, known)}"
+                    raise PlacedError(("routes", index, "destinations", at), said)
         return self
 
     @model_validator(mode="after")
@@ -238,6 +252,7 @@ class NodeSettings(BaseSettings):
             destinations={destination.name: self.variants_for(destination) for destination in self.destinations},
             kept_ready=tuple(dict.fromkeys(variant for variant in pictures if variant is not None)),
             earlier=self.earlier_results,
+            routes=Routes(tuple(one.route for one in self.routes)),
         )
 
     @property

@@ -13,7 +13,7 @@ from patchclip_core.values.wording import languages
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity, TlsCredentials, TlsProfile
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
-from patchclip_node.settings.section import Port, Section
+from patchclip_node.settings.section import Name, Port, Section
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
@@ -29,9 +29,6 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 """Such as 192.0.2.0/24 or 2001:db8::/32; an address alone is a network of one."""
 
 
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
 SeriesNumber = Annotated[int, Field(ge=1, le=2_000_000_000)]
 SeriesDescription = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 """Leaves room in the 64 characters of an LO (PS3.5 6.2) for what is always said of the model."""
@@ -40,7 +37,7 @@ SeriesDescription = Annotated[str, StringConstraints(strip_whitespace=True, min_
 class ProfileSettings(Section):
     """What a kind of destination gets: the objects that its viewers show."""
 
-    name: Annotated[str, StringConstraints(pattern=_NAME)]
+    name: Name
     """What destinations call it."""
     objects: tuple[ResultKind, ...]
     """Which kinds of objects are sent."""
@@ -154,7 +151,7 @@ class DestinationTlsSettings(Section):
 class DestinationSettings(Section):
     """A storage SCP that results are sent to."""
 
-    name: Annotated[str, StringConstraints(pattern=_NAME)]
+    name: Name
     """Name in logs and status pages; also what the ledger remembers, see `renamed_destinations`."""
     ae_title: AeTitle
     """Its AE title."""

@@ -19,9 +19,11 @@ from patchclip_core.io.likeness import REASON, REMARK, load_likeness
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer, Findings, Radiograph
 from patchclip_node.dicom.headers import read_dataset
+from patchclip_node.dicom.image_facts import image_facts
 from patchclip_node.dicom.select import select
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.pixel_check import PixelCheck
+from patchclip_node.domain.routes import NO_ROUTES, Route, Routes
 from patchclip_node.domain.variants import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
 from patchclip_node.results import ResultContext, build_results
 from patchclip_node.results.facts import AnalysedImage, Picture, SkippedImage
@@ -63,6 +65,7 @@ class _Candidate:
     image: StudyImage
     source: Dataset
     remarks: tuple[str, ...]
+    route: Route
 
 
 class _LeftOut:
@@ -88,12 +91,14 @@ def analyse_instances(
     vocabulary: Vocabulary | None = None,
     pixel_check: PixelCheck = PixelCheck.OFF,
     settled: Callable[[StudyImage], None] = lambda _: None,
+    routes: Routes = NO_ROUTES,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
     overlay: how the PNG file of each image is drawn, for whoever looks without a viewer. vocabulary: in which words
     headers name part and view; by default the shipped one. pixel_check: what becomes of an image that does not
     look like a frontal chest radiograph. settled: called with each image as soon as it is analysed or left out.
+    routes: which of the frontal chest radiographs are analysed.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -109,7 +114,7 @@ def analyse_instances(
             for image, _ in sources:
                 settled(image)
             return Rejected(reason, tuple(SkippedFile(image, reason) for image in images))
-        candidates = list(_select(list(_named(sources, patients, skipped)), vocabulary, skipped))
+        candidates = list(_select(list(_named(sources, patients, skipped)), vocabulary, routes, skipped))
     analysed: list[AnalysedFile] = []
     for batch in _batches(candidates, BATCH_IMAGES):
         with timer.step("decode"):
@@ -158,14 +163,21 @@ def _named(
 
 
 def _select(
-    sources: Sequence[tuple[StudyImage, Dataset]], vocabulary: Vocabulary | None, skipped: _LeftOut
+    sources: Sequence[tuple[StudyImage, Dataset]],
+    vocabulary: Vocabulary | None,
+    routes: Routes,
+    skipped: _LeftOut,
 ) -> Iterator[_Candidate]:
     for image, source in sources:
         selection = select(source, vocabulary)
-        if selection.accepted:
-            yield _Candidate(image, source, selection.remarks)
-        else:
+        if not selection.accepted:
             skipped.add(SkippedFile(image, selection.reason or "not a frontal chest radiograph"))
+            continue
+        route = routes.choose(image_facts(source, image.sender, image.priority, vocabulary)).route
+        if route.analyse:
+            yield _Candidate(image, source, selection.remarks, route)
+        else:
+            skipped.add(SkippedFile(image, route.refusal))
 
 
 def _decode(
@@ -209,7 +221,7 @@ def _analysed(
     )
     drawn = {style: _drawn(radiograph, result, context, style) for style in dict.fromkeys((overlay, *styles))}
     pictures = {style: Picture(drawn[style].height, drawn[style].width, drawn[style].tobytes()) for style in styles}
-    return AnalysedFile(candidate.image, replace(result, pictures=pictures), _png(drawn[overlay]))
+    return AnalysedFile(candidate.image, replace(result, pictures=pictures), _png(drawn[overlay]), candidate.route)
 
 
 def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:

@@ -10,18 +10,24 @@ from time import perf_counter
 
 from pydicom import Dataset
 
-from patchclip_node.domain.records import FinishedAnalysis
+from patchclip_node.domain.records import FinishedAnalysis, Priority
+from patchclip_node.domain.routes import EVERYTHING_ELSE, Route
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.results.facts import AnalysedImage
 
 
 @dataclass(frozen=True, slots=True)
 class StudyImage:
-    """An instance of the study that is being analysed, as a local file."""
+    """An instance of the study that is being analysed, as a local file.
+
+    sender: calling AE title of whoever sent it; '' for a file that no one sent. priority: what the node works on it by.
+    """
 
     path: Path
     sop_class_uid: str
     sop_instance_uid: str
+    sender: str = ""
+    priority: Priority = Priority.ROUTINE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +36,13 @@ class AnalysedFile:
 
     result: the facts of its header and the findings in its pixels.
     overlay_png: the image as the model saw it, with what was found drawn into it; a complete PNG file.
+    route: which took it.
     """
 
     image: StudyImage
     result: AnalysedImage
     overlay_png: bytes
+    route: Route = EVERYTHING_ELSE
 
 
 @dataclass(frozen=True, slots=True)

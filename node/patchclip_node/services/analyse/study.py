@@ -16,6 +16,7 @@ from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
+from patchclip_node.domain.routes import Dispatch
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.ports.spool import Room, Spool
 from patchclip_node.results import encode
@@ -73,6 +74,7 @@ class StudyAnalysis:
                 self.plan.variants,
                 vocabulary=self.vocabulary,
                 pixel_check=self.pixel_check,
+                routes=self.plan.routes,
             )
             reasons = {copies[file.image.sop_instance_uid].id: file.reason for file in outcome.skipped}
             analysed = {record.id for record in copies.values()}
@@ -112,7 +114,7 @@ class StudyAnalysis:
         return FinishedStudy(
             analysis=FinishedAnalysis(
                 results,
-                self.plan.promised(stored),
+                self.plan.promised(stored, Dispatch.of(file.route for file in outcome.images)),
                 reasons,
                 summary.to_json(),
                 self.weights_digest,
@@ -155,4 +157,5 @@ def _study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> Stud
     assert key is not None, "images have files; results that came back are of no revision"
     path = files.enter_context(spool.local_path(key))
     header = record.instance.header
-    return StudyImage(path, header.sop_class_uid, header.sop_instance_uid)
+    sender = record.instance.calling_ae_title
+    return StudyImage(path, header.sop_class_uid, header.sop_instance_uid, sender, header.priority)

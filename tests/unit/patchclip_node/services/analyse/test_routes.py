@@ -1,0 +1,70 @@
+"""Routes decide which images of a study are analysed, and which destinations its results are planned for."""
+
+from __future__ import annotations
+
+from patchclip_node.domain.states import StudyState
+from patchclip_node.settings import RouteSettings
+from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
+
+CHILDREN = {"name": "children", "when": {"age": {"below": 16}}, "analyse": False}
+
+
+def routes(*written: dict[str, object]) -> tuple[RouteSettings, ...]:
+    return tuple(RouteSettings.model_validate(one) for one in written)
+
+
+def test_an_image_whose_route_says_so_is_not_analysed_and_has_that_as_its_reason(bench: Bench) -> None:
+    bench.routes = routes(CHILDREN)
+    child = bench.arrive("child.dcm", PatientAge="006Y")
+    adult = bench.arrive("adult.dcm", PatientAge="060Y")
+    bench.run_one()
+
+    study = bench.study()
+    assert study.state is StudyState.ANALYSED
+    assert [image.sop_instance_uid for image in summary_of(study).images] == [adult]
+    reasons = {
+        one.instance.header.sop_instance_uid: one.image_reason
+        for one in bench.ledger.studies.instances(study.study_instance_uid)
+    }
+    assert reasons == {child: "the route children says that such images are not analysed", adult: None}
+
+
+def test_a_study_without_an_image_to_analyse_is_rejected_with_the_routes_reason(bench: Bench) -> None:
+    bench.routes = routes(CHILDREN)
+    bench.arrive(PatientAge="006Y")
+    bench.run_one()
+
+    assert (bench.study().state, bench.study().reason) == (
+        StudyState.REJECTED,
+        "the route children says that such images are not analysed",
+    )
+
+
+def test_the_rule_of_the_header_comes_before_the_routes(bench: Bench) -> None:
+    bench.routes = routes(CHILDREN)
+    bench.arrive(PatientAge="006Y", ViewPosition="LL")
+    bench.run_one()
+
+    assert "only frontal views" in str(bench.study().reason)
+
+
+def test_results_are_planned_for_the_destinations_of_the_route_alone(bench: Bench) -> None:
+    bench.destinations = (PACS, SEG_ONLY)
+    bench.routes = routes({"name": "ward", "when": {"sender": ["MOD*"]}, "destinations": ["viewer"]})
+    bench.arrive()
+    bench.run_one()
+
+    assert {one.destination for one in bench.ledger.studies.deliveries(bench.study().id)} == {"viewer"}
+
+
+def test_a_destination_that_one_image_may_not_go_to_gets_nothing_of_the_study(bench: Bench) -> None:
+    bench.destinations = (PACS, SEG_ONLY)
+    bench.routes = routes(
+        {"name": "old", "when": {"age": {"at_least": 60}}, "destinations": ["pacs", "viewer"]},
+        {"name": "young", "when": {"age": {"below": 60}}, "destinations": ["pacs"]},
+    )
+    bench.arrive("a.dcm", PatientAge="070Y")
+    bench.arrive("b.dcm", PatientAge="050Y")
+    bench.run_one()
+
+    assert {one.destination for one in bench.ledger.studies.deliveries(bench.study().id)} == {"pacs"}
