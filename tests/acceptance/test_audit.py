@@ -3,165 +3,122 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
 import pytest
-from pydicom.uid import generate_uid
 
 from patchclip_node.adapters.audit_files import trail_files, trail_lines
-from patchclip_node.audit.chain import read_line, verify
-from patchclip_node.audit.reading import Told, read_message
+from patchclip_node.audit.chain import verify
+from patchclip_node.audit.reading import read_message
 from patchclip_node.ports.audit import AuditLane
 from tests.peers import dcmtk
-from tests.peers.node import Node, new_node
-from tests.peers.processes import end, wait_until
-from tests.peers.radiographs import radiograph, write
-from tests.peers.rsyslog import Rsyslog, new_rsyslog
+from tests.peers.audited import OF_A_WAY, VIEWER, WORDS, Audited, audited_node
+from tests.peers.processes import end
 from tests.support.audit_schema import problems
-from tests.support.certificates import Authority, Certificate
 
 pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("openssl"), pytest.mark.peer("rsyslog")]
 
-UID = str(generate_uid(None))
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("audit")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
+    """A node with a study: sent, analysed, returned, opened and recalled in an emergency, analysed again, purged.
 
-
-@pytest.fixture(scope="module")
-def authority(folder: Path) -> Authority:
-    return Authority(folder / "authority")
-
-
-@pytest.fixture(scope="module")
-def collector(folder: Path, authority: Authority) -> Rsyslog:
-    return new_rsyslog(folder / "rsyslog", authority, authority.issue("collector"), "node")
-
-
-@pytest.fixture(scope="module")
-def node(folder: Path, authority: Authority, collector: Rsyslog) -> Node:
-    """A node that had a study: sent, analysed, returned, opened, sent again, purged, with the collector down."""
-    own, modality, thief = authority.issue("node"), authority.issue("modality"), authority.issue("thief")
-    tls = {"certificate": str(own.certificate), "key": str(own.key), "ca": str(authority.ca)}
-    caller = {"ae_title": "STORESCU", "address": "127.0.0.1", "certificate": "modality"}
-    audit = {
-        "site": "St. Example",
-        "collector": {"host": "127.0.0.1", "port": collector.port, "tls": {"peer": "collector"}},
-    }
-    image = write(radiograph(study_instance_uid=UID, bright=True), folder / "image.dcm")
+    The collector is not there from the recall until the study is purged.
+    """
+    folder = tmp_path_factory.mktemp("audit")
     with dcmtk.storescp(folder / "storescp") as archive:
-        node = new_node(folder / "node", [archive.destination], tls=tls, known_callers=[caller], audit=audit)
-        with node.running() as process:
-            with collector.running():
-                assert _send(node, authority, modality, image).returncode == 0
-                node.wait_for_end_of([UID])
-                wait_until(lambda: bool(_told_to(collector)), "the collector gets something")
-            _send(node, authority, modality, image)
-            _send(node, authority, thief, image)
-            address = f"http://127.0.0.1:{node.settings.web.port}/studies/{UID}"
-            assert urlopen(address, timeout=30).status == 200
-            _command(node, "studies", "show", UID, "--json")
-            _command(node, "studies", "resend", UID)
-            node.wait_for_end_of([UID])
-            _command(node, "studies", "purge", UID)
-            with collector.running():
-                wait_until(lambda: _waiting(node) == 0, "the collector gets all", 60)
+        made = audited_node(folder, archive.destination)
+        with made.node.running() as process:
+            with made.collector.running():
+                uid = made.go_a_way()
+                made.wait_for_collector()
+            made.command("studies", "show", uid, "--json")
+            made.command("studies", "requeue", uid)
+            made.node.wait_for_end_of([uid])
+            made.command("studies", "purge", uid)
+            with made.collector.running():
+                made.wait_for_collector()
             end(process)
-    with collector.running(), node.running("deliver"):
-        wait_until(lambda: _waiting(node) == 0, "what was told last is carried", 60)
-    return node
-
-
-def _send(node: Node, authority: Authority, shown: Certificate, image: Path) -> subprocess.CompletedProcess[str]:
-    options = ("+tls", str(shown.key), str(shown.certificate), "+cf", str(authority.ca))
-    return dcmtk.storescu(node.port, image, options=options)
-
-
-def _command(node: Node, *arguments: str) -> str:
-    command = [sys.executable, "-m", "patchclip_node", *arguments, "--config", str(node.config)]
-    return subprocess.run(command, cwd=node.folder, capture_output=True, text=True, check=True, timeout=120).stdout
-
-
-def _waiting(node: Node) -> int:
-    with node.ledger() as ledger:
-        waiting = ledger.audit.waiting()
-        return sum(waiting.values()) if waiting else -1
-
-
-def _told_to(collector: Rsyslog) -> list[Told]:
-    return [read_message(one.message.removeprefix("\ufeff")) for one in collector.messages()]
-
-
-def _in_files(node: Node) -> list[Any]:
-    return [read_line(text) for _, _, text in trail_lines(trail_files(node.settings.audit_dir))]
+    with made.collector.running(), made.node.running("deliver"):
+        made.wait_for_collector()
+    return made
 
 
 EXPECTED = {
+    *OF_A_WAY.values(),
     ("Application Activity", "Application Start", "E", "0"),
     ("Application Activity", "Application Stop", "E", "0"),
-    ("DICOM Instances Transferred", "", "C", "0"),
-    ("DICOM Instances Transferred", "", "R", "0"),
-    ("DICOM Instances Accessed", "", "C", "0"),
-    ("DICOM Instances Accessed", "", "R", "0"),
-    ("DICOM Instances Accessed", "", "U", "0"),
-    ("Begin Transferring DICOM Instances", "", "E", "0"),
     ("Export", "", "R", "0"),
     ("DICOM Study Deleted", "", "D", "0"),
-    ("Security Alert", "Node Authentication", "E", "4"),
 }
 
 
-def test_each_step_is_told_to_the_collector(node: Node, collector: Rsyslog) -> None:
-    assert node.settings.audit.collector is not None
-    found = {(one.event, one.type, one.action, one.outcome) for one in _told_to(collector)}
+def test_each_step_is_told_to_the_collector(audited: Audited) -> None:
+    found = {(one.event, one.type, one.action, one.outcome) for one in audited.told()}
 
     assert found >= EXPECTED
 
 
-def test_each_message_keeps_the_rules(node: Node, collector: Rsyslog) -> None:
-    messages = collector.messages()
-    assert len(messages) > 15, node.log[-4000:]
+def test_emergency_access_is_told_to_the_collector_with_its_reason(audited: Audited) -> None:
+    (begun,) = [one for one in audited.told() if one.type == "Emergency Override Started"]
+    (ended,) = [one for one in audited.told() if one.type == "Emergency Override Stopped"]
+
+    assert "The surgeon waits" in begun.details["Alert Description"]
+    assert all(any(actor.user_id.startswith(VIEWER) for actor in one.actors) for one in (begun, ended))
+
+
+def test_a_recall_is_told_to_the_collector_with_who_why_and_the_note_that_went(audited: Audited) -> None:
+    (uid,) = audited.uids
+    told = [one for one in audited.told() if uid in one.study_uids]
+    (number,) = [number for number, one in enumerate(told) if one.details.get("act", "").startswith("recall")]
+
+    assert told[number].who.startswith(VIEWER)
+    assert told[number].details["act"] == f"recall of the study, quality: {WORDS}"
+    after = [(one.event, one.action, one.outcome) for one in told[number + 1 :]]
+    assert after[:2] == [("Begin Transferring DICOM Instances", "E", "0"), ("DICOM Instances Transferred", "C", "0")]
+
+
+def test_each_message_keeps_the_rules(audited: Audited) -> None:
+    messages = audited.collector.messages()
+    assert len(messages) > 25, audited.node.log[-4000:]
 
     against = {one.message[:200]: problems(one.message.removeprefix("\ufeff")) for one in messages}
 
     assert {message: found for message, found in against.items() if found} == {}
 
 
-def test_none_is_lost_though_the_collector_was_down_in_between(node: Node, collector: Rsyslog) -> None:
-    lines = _in_files(node)
-    arrived = list(dict.fromkeys(one.sequence for one in collector.messages()))
+def test_none_is_lost_though_the_collector_was_down_in_between(audited: Audited) -> None:
+    lines = audited.lines()
+    arrived = list(dict.fromkeys(one.sequence for one in audited.collector.messages()))
 
     assert arrived == [line.sequence for line in lines] == list(range(1, len(lines) + 1))
-    last = {one.sequence: one.message.removeprefix("\ufeff") for one in collector.messages()}
+    last = {one.sequence: one.message.removeprefix("\ufeff") for one in audited.collector.messages()}
     assert [last[line.sequence] for line in lines] == [line.message for line in lines]
 
 
-def test_the_trail_is_whole_and_what_the_ledger_knows(node: Node) -> None:
-    with node.ledger() as ledger:
+def test_the_trail_is_whole_and_what_the_ledger_knows(audited: Audited) -> None:
+    with audited.node.ledger() as ledger:
         head = ledger.audit.head(AuditLane.FILE)
 
-    assert verify(trail_lines(trail_files(node.settings.audit_dir)), head).faults == ()
-    assert "are as they were written" in _command(node, "audit", "verify")
+    assert verify(trail_lines(trail_files(audited.node.settings.audit_dir)), head).faults == ()
+    assert "are as they were written" in audited.command("audit", "verify")
 
 
-def test_one_command_says_who_opened_the_patient_and_what_was_decided_on_which_weights(node: Node) -> None:
+def test_one_command_says_who_opened_the_patient_and_what_was_decided_on_which_weights(audited: Audited) -> None:
     """The study is purged by now."""
-    for asked in (("--patient", "P1"), ("--study", UID)):
-        table = _command(node, "audit", "who", *asked)
+    (uid,) = audited.uids
+    for asked in (("--patient", "P1"), ("--study", uid)):
+        table = audited.command("audit", "who", *asked)
         assert "sha256:" in table.replace("\n", "").replace(" ", "").replace("│", "")
 
-    lines = [read_message(line.message) for line in _in_files(node)]
-    (decided,) = [one for one in lines if one.details.get("decision") == "analysed"]
-    assert decided.details["weights"].startswith("sha256:")
-    assert "opacity" in decided.details["present"]
+    lines = [read_message(line.message) for line in audited.lines()]
+    decided = [one for one in lines if one.details.get("decision") == "analysed"]
+    assert len(decided) == 2
+    for one in decided:
+        assert one.details["weights"].startswith("sha256:")
+        assert "opacity" in one.details["present"]
     opened = [one.who for one in lines if one.details.get("opened") == "study"]
-    assert [who.partition("@")[0] for who in opened] == ["anonymous", _user()]
-    sent = [one for one in lines if one.event == "DICOM Instances Transferred" and UID in one.study_uids]
+    assert [who.partition("@")[0] for who in opened] == [VIEWER, _user()]
+    sent = [one for one in lines if one.event == "DICOM Instances Transferred" and uid in one.study_uids]
     assert "storescp" in {actor.user_id for one in sent for actor in one.actors}
 
 
@@ -169,11 +126,10 @@ def _user() -> str:
     return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_stolen_certificate_is_told_with_its_fingerprint(node: Node, authority: Authority) -> None:
-    told = [read_message(line.message) for line in _in_files(node)]
+def test_a_stolen_certificate_is_told_with_its_fingerprint(audited: Audited) -> None:
+    told = [read_message(line.message) for line in audited.lines()]
     (alert,) = [one for one in told if one.type == "Node Authentication" and "certificate" in one.details]
 
     assert "STORESCU" in {actor.user_id for actor in alert.actors}
     assert "thief" in alert.details["certificate"]
     assert len(alert.details["sha256"]) == 64
-    assert authority.ca.exists()
