@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from patchclip_node.audit import codes
+from patchclip_node.audit.values import Code
 from patchclip_node.domain.accounts import Account, Role
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services import passwords
@@ -65,6 +67,13 @@ def log_in(page: Page, node: Node, uid: str, role: Role, password: str = PASSWOR
 
 def state_of(node: Node, uid: str) -> StudyState:
     return next(study.state for study in node.studies() if study.study_instance_uid == uid)
+
+
+def is_told(node: Node, kind: Code, words: str) -> bool:
+    """Tell whether there is a security alert of this kind with these words."""
+    with node.ledger() as ledger:
+        told = [one.event for one in ledger.audit.pending(0)]
+    return any(event.type == kind and words in event.description for event in told)
 
 
 def make_old(node: Node, page: Page) -> None:
@@ -121,6 +130,7 @@ def test_the_form_of_another_site_takes_no_effect_in_a_browser_that_is_logged_in
             page.get_by_role("button").click()
         assert answered.value.status == 403
     assert state_of(node, TRAPPED) is StudyState.FAILED
+    wait_until(lambda: is_told(node, codes.USE_OF_RESTRICTED_FUNCTION, site), "the trail tells of it", 30)
 
 
 def test_a_foreign_name_of_the_node_is_refused(node: Node) -> None:
@@ -129,6 +139,7 @@ def test_a_foreign_name_of_the_node_is_refused(node: Node) -> None:
 
     assert connection.getresponse().status == 421
     connection.close()
+    wait_until(lambda: is_told(node, codes.NODE_AUTHENTICATION, "evil.example"), "the trail tells of it", 30)
 
 
 def keep_picture(page: Page, name: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from patchclip_node.audit import codes
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.bootstrap.web import build_web
 from patchclip_node.domain.accounts import PERMITTED, Account, Act, Role
 from patchclip_node.domain.states import StudyState
@@ -21,7 +22,7 @@ from tests.peers.browser import chromium, page_of
 from tests.peers.node import Node, new_node
 from tests.peers.openid import OpenIdPeer, client_settings, log_in_at_provider, openid_peer
 from tests.peers.processes import free_port, listens, wait_until
-from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger
+from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to
 
 pytestmark = [pytest.mark.peer("chromium"), pytest.mark.peer("oidc-provider")]
@@ -82,10 +83,16 @@ def token_of(page: Page) -> str:
     return found[1]
 
 
+def told(node: Node) -> list[AuditEvent]:
+    """Return what was told so far."""
+    with node.ledger() as ledger:
+        return [one.event for one in ledger.audit.pending(0)]
+
+
 def routes(node: Node, tmp_path: Path) -> list[tuple[str, str, Act]]:
     """Method, path and act of every route of the pages that a role decides of."""
     ledger = make_ledger(tmp_path)
-    app = build_web(node.settings, ledger, MemorySpool(tmp_path), FakeClock())
+    app = build_web(node.settings, ledger, MemorySpool(tmp_path), FakeClock(), told_at_once(ledger))
     ledger.close()
     found = []
     for route in app.routes:
@@ -111,10 +118,13 @@ def test_each_roles_forbidden_acts_are_403_and_recorded(
                 address(node, path), method=method, form=form if method == "POST" else None
             )
             assert answer.status == 403, f"{role}: {method} {path}"
-    with node.ledger() as ledger:
-        told = [one.event for one in ledger.audit.pending(0) if one.event.type == codes.USE_OF_RESTRICTED_FUNCTION]
-    recorded = [event.description for event in told if PEOPLE[role] in event.actors[-1].name]
-    assert recorded == [f"may not {act.value}: {path}" for _, path, act in forbidden]
+
+    def recorded() -> list[str]:
+        alerts = [event for event in told(node) if event.type == codes.USE_OF_RESTRICTED_FUNCTION]
+        return [event.description for event in alerts if PEOPLE[role] in event.actors[-1].name]
+
+    wait_until(lambda: len(recorded()) >= len(forbidden), "all are recorded", 30)
+    assert recorded() == [f"may not {act.value}: {path}" for _, path, act in forbidden]
 
 
 def test_who_has_no_role_is_told_so_and_may_come_as_another_person(node: Node, browser: Browser) -> None:

@@ -26,7 +26,7 @@ from patchclip_node.settings import read_settings
 from patchclip_node.web.access import COOKIE
 from tests.peers.openid import SECRET, OpenIdPeer, client_settings, openid_peer, way_back
 from tests.support.certificates import Authority
-from tests.support.fakes import FakeClock, MemorySpool, make_ledger
+from tests.support.fakes import FakeClock, MemorySpool, make_ledger, told_at_once
 
 pytestmark = pytest.mark.peer("oidc-provider")
 
@@ -92,7 +92,7 @@ def site(peer: OpenIdPeer, ledger: SqlLedger, tmp_path: Path) -> Iterator[Site]:
     openid = client_settings(peer, PAGES, check_every_s=CHECK_EVERY_S)
     settings = read_settings(None, data_dir=tmp_path, web={"local_accounts": False, "openid": openid})
     clock = FakeClock(datetime.now(UTC))
-    app = build_web(settings, ledger, MemorySpool(tmp_path / "spool"), clock)
+    app = build_web(settings, ledger, MemorySpool(tmp_path / "spool"), clock, told_at_once(ledger))
     with TestClient(app, base_url=PAGES) as browser:
         yield Site(peer, ledger, clock, browser)
 
@@ -269,7 +269,7 @@ def test_a_silent_provider_is_believed_for_as_long_again_and_then_no_more(peer: 
         openid = client_settings(own, PAGES, check_every_s=CHECK_EVERY_S, timeout_s=2)
         settings = read_settings(None, data_dir=tmp_path, web={"openid": openid})
         ledger, clock, spool = make_ledger(tmp_path), FakeClock(datetime.now(UTC)), MemorySpool(tmp_path / "spool")
-        browser = TestClient(build_web(settings, ledger, spool, clock), base_url=PAGES)
+        browser = TestClient(build_web(settings, ledger, spool, clock, told_at_once(ledger)), base_url=PAGES)
         site = Site(own, ledger, clock, browser)
         site.arrive("vera")
     clock.advance(CHECK_EVERY_S)
@@ -280,7 +280,7 @@ def test_a_silent_provider_is_believed_for_as_long_again_and_then_no_more(peer: 
     clock.advance(ASK_AGAIN_AFTER_S + 1)
 
     assert not site.sees_studies()
-    started_again = TestClient(build_web(settings, ledger, spool, clock), base_url=PAGES)
+    started_again = TestClient(build_web(settings, ledger, spool, clock, told_at_once(ledger)), base_url=PAGES)
     answer = started_again.get("/login/provider")
     assert (answer.status_code, "cannot be asked at the moment" in answer.text) == (503, True)
     ledger.close()

@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.errors import PeerError, RetryableError, StorageFullError
 from patchclip_node.domain.records import InstanceHeader, NewResult, Priority, ReceivedInstance
 from patchclip_node.domain.variants import ResultKind
+from patchclip_node.ports.audit import Tell
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.ports.spool import Room, StoredFile
 from patchclip_node.ports.task_queue import Work
@@ -171,6 +173,16 @@ def make_ledger(folder: Path) -> SqlLedger:
     url = f"sqlite:///{folder / 'ledger.sqlite'}"
     migrate(url)
     return SqlLedger(url)
+
+
+def told_at_once(ledger: SqlLedger) -> Tell:
+    """Return what takes events of the pages, without a ration, and records each before it returns."""
+
+    def tell(event: AuditEvent, _what: str = "", _who: str = "") -> bool:
+        ledger.audit.record(event)
+        return True
+
+    return tell
 
 
 def make_instance(

@@ -14,6 +14,7 @@ from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secre
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.ports.audit import Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.login import LoginDesk
@@ -25,8 +26,8 @@ from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES,
 from patchclip_node.web.people import Access
 
 
-def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> Starlette:
-    """Wire the status pages; an ASGI application. `clock`: the ledger's."""
+def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, tell: Tell) -> Starlette:
+    """Wire the status pages; an ASGI application. `clock`: the ledger's. tell: takes who is turned away."""
     return create_app(
         studies=ledger.studies,
         workload=ledger.workload,
@@ -34,21 +35,22 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
-        access=_access(settings.web, ledger, clock, spool),
+        access=_access(settings.web, ledger, clock, spool, tell),
         audit=ledger.audit,
+        tell=tell,
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,
     )
 
 
-def _access(web: WebSettings, ledger: SqlLedger, clock: Clock, spool: Spool) -> Access:
+def _access(web: WebSettings, ledger: SqlLedger, clock: Clock, spool: Spool, tell: Tell) -> Access:
     provider = None
     if web.openid is not None:
         from patchclip_node.adapters.openid import OpenIdProvider  # noqa: PLC0415 - a second that others need not spend
 
         provider = OpenIdProvider(web.openid.registration, SystemClock())
     return Access(
-        LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, web.session_policy, provider),
+        LoginDesk(ledger.accounts, ledger.sessions, tell, clock, web.session_policy, provider),
         ledger.accounts,
         ledger.sessions,
         ledger.requeueing,
@@ -68,8 +70,8 @@ def run(settings: NodeSettings) -> None:
         refuse_open_pages(settings, ledger.accounts)
         refuse_open_secret(settings)
         clock = open_clock(ledger)
-        with audited(events.WEB, ledger.audit, clock):
-            _serve(settings, build_web(settings, ledger, open_spool(settings), clock))
+        with audited(events.WEB, ledger.audit, clock) as audit:
+            _serve(settings, build_web(settings, ledger, open_spool(settings), clock, audit.tell))
     finally:
         ledger.close()
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from patchclip_node.audit.values import AuditEvent, RecordedEvent
+
+Tell = Callable[[AuditEvent, str, str], bool]
+"""Takes an event that tells of no change in the ledger, without waiting; and of what there may be many, by whom.
+
+False: it is one too many of that, and is counted alone. `services.audit.desk.AuditDesk.tell` is one.
+"""
 
 
 class AuditLane(StrEnum):

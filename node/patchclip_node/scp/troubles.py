@@ -15,14 +15,11 @@ from typing import Final
 import structlog
 
 from patchclip_node.scp.places import KnownCallers
+from patchclip_node.services.ration import A_MINUTE, Ration
 
 LOG_EVERY_S: Final = 10.0
 """A kind of trouble is logged when it happens first, and then at most this often, with how often it happened."""
 
-LINES_A_MINUTE: Final = 60
-"""Of one event: for each address of a known caller, and for all strangers together."""
-
-_MINUTE_S: Final = 60.0
 _STRANGERS: Final = "strangers"
 
 Alarm = Callable[[str, Mapping[str, object]], None]
@@ -64,30 +61,21 @@ class Troubles:
 
 
 class RationedLog:
-    """Logs what happens once an association or instance; may be used from several threads."""
+    """Logs what happens once an association or instance; may be used from several threads.
 
-    def __init__(self, known: KnownCallers, lines_a_minute: int = LINES_A_MINUTE) -> None:
+    Of one event each address of a known caller has its ration, and all strangers together have one.
+    """
+
+    def __init__(self, known: KnownCallers, lines_a_minute: int = A_MINUTE) -> None:
         self._known = known
-        self._lines_a_minute = lines_a_minute
-        self._minute = 0
-        self._lines: Counter[tuple[str, str]] = Counter()
-        self._left_out: Counter[tuple[str, str]] = Counter()
-        self._lock = threading.Lock()
+        self._ration = Ration(lines_a_minute)
 
     def line(self, level: int, event: str, address: str, **facts: object) -> None:
         """Log a line, unless this minute has enough of its kind; the next one says how many were `left_out`."""
-        kind = event, address if self._known.is_at(address) else _STRANGERS
-        with self._lock:
-            minute = int(time.monotonic() / _MINUTE_S)
-            if minute != self._minute:
-                self._minute = minute
-                self._lines.clear()
-            self._lines[kind] += 1
-            if self._lines[kind] > self._lines_a_minute:
-                self._left_out[kind] += 1
-                return
-            left_out = self._left_out.pop(kind, 0)
-        log.log(level, event, **facts, **({"left_out": left_out} if left_out else {}))
+        who = address if self._known.is_at(address) else _STRANGERS
+        left_out = self._ration.left_out_before(event, who, time.monotonic())
+        if left_out is not None:
+            log.log(level, event, **facts, **({"left_out": left_out} if left_out else {}))
 
     def warning(self, event: str, address: str, **facts: object) -> None:
         """Log a warning, likewise."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from pynetdicom.association import Association
 
 from patchclip_node.audit import codes, events
-from patchclip_node.audit.values import AuditEvent
+from patchclip_node.ports.audit import Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.scp.places import Caller
 
@@ -32,9 +32,6 @@ ALARMS: Final[Mapping[str, str]] = {
 
 _REASONS: Final = 5
 """Different reasons that are told of one association."""
-
-Tell = Callable[[AuditEvent, str], None]
-"""Takes an event, and what kind it is of where there may be many."""
 
 
 @dataclass(slots=True)
@@ -63,7 +60,7 @@ class Witness:
         told = events.alert(
             codes.NODE_AUTHENTICATION, self._clock.now(), events.RECEIVE, ALARMS[trouble], who, details=details
         )
-        self._tell(told, f"{trouble} {address}")
+        self._tell(told, trouble, address)
 
     def held(self, association: Association, sop_class_uid: str) -> None:
         """Remember an instance that was known already."""
@@ -87,7 +84,7 @@ class Witness:
         now = self._clock.now()
         if found.held:
             told = events.not_kept(caller.ae_title, caller.address, now, found.held)
-            self._tell(told, f"held {caller.address}")
+            self._tell(told, "held", caller.address)
         if found.refused:
             told = events.not_kept(caller.ae_title, caller.address, now, found.refused, list(found.reasons))
-            self._tell(told, f"refused {caller.address}")
+            self._tell(told, "refused", caller.address)

@@ -15,10 +15,11 @@ from patchclip_node.domain.accounts import Account, Act, Emergency, Person, Role
 from patchclip_node.domain.errors import LoginRefusedError, ProviderUnavailableError
 from patchclip_node.domain.identity import Departure, Vouched
 from patchclip_node.ports.accounts import Accounts, Sessions
-from patchclip_node.ports.audit import AuditOutbox
+from patchclip_node.ports.audit import Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.identity_provider import IdentityProvider
 from patchclip_node.services import passwords
+from patchclip_node.services.audit.alarms import FORBIDDEN, FOREIGN_FORM, Alarms
 from patchclip_node.services.session_secrets import disclosed, enclosed, key_of
 from patchclip_node.services.throttle import Throttle
 from patchclip_node.services.vouching import Vouching
@@ -50,14 +51,15 @@ class LoginDesk:
         self,
         accounts: Accounts,
         sessions: Sessions,
-        audit: AuditOutbox,
+        tell: Tell,
         clock: Clock,
         policy: SessionPolicy,
         provider: IdentityProvider | None = None,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
-        self._audit = audit
+        self._tell = tell
+        self._alarms = Alarms(tell, clock)
         self._clock = clock
         self._policy = policy
         self._provider = provider
@@ -80,8 +82,7 @@ class LoginDesk:
         keys = (f"account {name}", f"address {address}")
         wait_s = max(self._throttle.wait_s(key, now) for key in keys)
         if wait_s > 0:
-            log.warning("login_throttled", account=name, address=address, wait_s=round(wait_s))
-            raise LoginRefusedError("too many wrong passwords", wait_s)
+            raise self._failed(name, address, LoginRefusedError("too many wrong passwords", wait_s))
         account = self._accounts.find(name)
         right = passwords.matches(account.password_hash if account else _UNKNOWN, password[: passwords.LONGEST + 1])
         if account is None or not right or not self._admits(account, now):
@@ -179,11 +180,17 @@ class LoginDesk:
 
     def forbidden(self, session: Session | None, act: Act, path: str, address: str) -> None:
         """Tell that a page or a form was refused to whoever holds a session."""
-        name = session.person.identity if session else ""
         said = f"may not {act.value}: {path}"
-        who = events.person(name, address)
-        self._audit.record(events.alert(codes.USE_OF_RESTRICTED_FUNCTION, self._clock.now(), events.WEB, said, who))
-        log.warning("forbidden", account=name, act=act.value, path=path)
+        self._alarms.raise_alarm(FORBIDDEN, said, address, _name(session), act=act.value, path=path)
+
+    def forged(self, session: Session | None, path: str, address: str) -> None:
+        """Tell that a form did not hold what the forms of its session do: another site may have made it."""
+        said = f"a form that is not of this session: {path}"
+        self._alarms.raise_alarm(FOREIGN_FORM, said, address, _name(session), path=path)
+
+    def not_begun_here(self, address: str) -> None:
+        """Tell that a browser came back from the provider with a login that it did not begin, or finished before."""
+        self._failed("", address, LoginRefusedError("this login did not begin in this browser"))
 
     @property
     def _the_provider(self) -> IdentityProvider:
@@ -214,13 +221,17 @@ class LoginDesk:
     def _failed(self, name: str, address: str, error: LoginRefusedError) -> LoginRefusedError:
         """Tell of a login that was refused; returns the error."""
         now, who = self._clock.now(), events.person(name, address)
-        self._audit.record(events.logged_in(now, who, Outcome.MINOR_FAILURE, str(error)))
-        log.warning("login_failed", account=name, address=address, why=str(error))
+        if self._tell(events.logged_in(now, who, Outcome.MINOR_FAILURE, str(error)), "login_failed", address):
+            log.warning("login_failed", account=name, address=address, why=str(error))
         return error
 
     def _ends(self, now: datetime) -> tuple[datetime, datetime]:
         policy = self._policy
         return now - timedelta(seconds=policy.longest_s), now - timedelta(seconds=policy.idle_s)
+
+
+def _name(session: Session | None) -> str:
+    return session.person.identity if session else ""
 
 
 __all__ = ["Login", "LoginDesk"]

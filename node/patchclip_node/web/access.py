@@ -100,6 +100,7 @@ class Doorkeeper:
             if visitor is None or visitor.session is None:
                 raise HTTPException(401, "log in first")
             if not hmac.compare_digest(form.get("token", ""), visitor.form_token):
+                self._desk.forged(visitor.session, request.url.path, _address(request))
                 raise HTTPException(403, "this form is not of your session: load the page again")
             if act is not None:
                 self._require(visitor, act, request)
@@ -118,11 +119,14 @@ class Doorkeeper:
     def _require(self, visitor: Visitor, act: Act, request: Request) -> None:
         if visitor.may(act):
             return
-        address = request.client.host if request.client else ""
-        self._desk.forbidden(visitor.session, act, request.url.path, address)
+        self._desk.forbidden(visitor.session, act, request.url.path, _address(request))
         request.state.in_emergency = visitor.might(act)
         roles = ", ".join(role.value for role, acts in PERMITTED.items() if act in acts)
         raise HTTPException(403, f"you may not {act.value}; these roles may: {roles}")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def taking_form(endpoint: FormEndpoint) -> Handler:

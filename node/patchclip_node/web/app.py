@@ -24,11 +24,12 @@ from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
-from patchclip_node.ports.audit import AuditOutbox
+from patchclip_node.ports.audit import AuditOutbox, Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
+from patchclip_node.services.audit.alarms import Alarms
 from patchclip_node.services.health import Health, health
 from patchclip_node.services.study_summary import outcome_line, read_summary
 from patchclip_node.web import pages
@@ -63,6 +64,7 @@ def create_app(
     hosts: AllowedHosts,
     access: Access,
     audit: AuditOutbox,
+    tell: Tell,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
     """Return the ASGI application of the status pages.
@@ -70,14 +72,14 @@ def create_app(
     Each route comes from the doorkeeper, with its rule. `/` lists studies, `/studies/{uid}` shows one, both to who may
     see them. `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text: they hold no names, and ask for no
     login. `access`: who may do what. `hosts`: the names that a request may call it by. `audit`: what a
-    person sees is told there first. `reception` gives the receiver's last report.
+    person sees is told there first. `tell` takes what is turned away. `reception` gives the receiver's last report.
     """
     seen = PageAudit(audit, clock)
     endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, seen, reception)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)
     emergencies = Emergencies(access, endpoints.page)
-    door = Doorkeeper(access.desk)
+    door, alarms = Doorkeeper(access.desk), Alarms(tell, clock)
     return Starlette(
         routes=[
             door.page("/", Act.SEE_STUDIES, endpoints.studies),
@@ -99,7 +101,11 @@ def create_app(
             door.open_to_all("/metrics", endpoints.metrics),
             door.open_to_all("/static/{name}", endpoints.static),
         ],
-        middleware=[Middleware(SecurityHeaders), Middleware(HostGate, hosts=hosts), Middleware(SameSiteGate)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(HostGate, hosts=hosts, alarms=alarms),
+            Middleware(SameSiteGate, alarms=alarms),
+        ],
         exception_handlers={HTTPException: endpoints.http_error, LedgerUnavailableError: endpoints.ledger_unavailable},
     )
 

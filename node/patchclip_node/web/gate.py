@@ -11,11 +11,10 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
-log = structlog.get_logger(__name__)
+from patchclip_node.services.audit.alarms import FOREIGN_FORM, FOREIGN_NAME, Alarms
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -82,18 +81,25 @@ class AllowedHosts:
 class HostGate:
     """Answers 421 where the Host header names something else, 400 where there is not exactly one (RFC 9110, 7.2)."""
 
-    def __init__(self, app: App, hosts: AllowedHosts) -> None:
+    def __init__(self, app: App, hosts: AllowedHosts, alarms: Alarms) -> None:
         self._app = app
         self._hosts = hosts
+        self._alarms = alarms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it (ASGI)."""
         if scope["type"] == "http":
             given = Headers(scope=scope).getlist("host")
             if len(given) != 1 or not given[0]:
+                self._alarms.raise_alarm(
+                    FOREIGN_NAME, f"called by {len(given)} names: {', '.join(given)}", _peer(scope)
+                )
                 await _refuse(scope, receive, send, 400, "a request names one host")
                 return
             if not self._hosts.admits(given[0], str((scope.get("server") or ("", None))[0])):
+                self._alarms.raise_alarm(
+                    FOREIGN_NAME, f"called by a name that is not this node's: {given[0]}", _peer(scope)
+                )
                 detail = "this node is not known by that name; web.allowed_hosts lists further ones"
                 await _refuse(scope, receive, send, 421, detail)
                 return
@@ -107,12 +113,15 @@ class SameSiteGate:
     that says neither is not a browser that the page of another site could use.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, alarms: Alarms) -> None:
         self._app = app
+        self._alarms = alarms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it (ASGI)."""
         if scope["type"] == "http" and scope["method"] not in _CHANGES_NOTHING and not _is_own(Headers(scope=scope)):
+            said = f"{scope['method']} {scope['path']} by a page of another site{_origin(Headers(scope=scope))}"
+            self._alarms.raise_alarm(FOREIGN_FORM, said, _peer(scope))
             await _refuse(scope, receive, send, 403, "this came from a page of another site")
             return
         await self._app(scope, receive, send)
@@ -125,8 +134,15 @@ def _is_own(headers: Headers) -> bool:
     return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
+def _origin(headers: Headers) -> str:
+    return f": {headers['origin']}" if "origin" in headers else ""
+
+
+def _peer(scope: Scope) -> str:
+    return str((scope.get("client") or ("unknown",))[0])
+
+
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
-    log.warning("request_refused", status=status, why=detail, client=(scope.get("client") or ("unknown",))[0])
     await PlainTextResponse(f"{status}: {detail}\n", status_code=status)(scope, receive, send)
 
 

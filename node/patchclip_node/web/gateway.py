@@ -70,7 +70,7 @@ class Gateway:
         self._look_for_provider()
         departure, brought = self._departure(request), request.query_params
         if departure is None or not hmac.compare_digest(brought.get("state", ""), departure.state):
-            log.warning("login_not_begun_here", address=address_of(request))
+            self._access.desk.not_begun_here(address_of(request))
             detail = (
                 "This login did not begin in this browser, was finished already, or took longer than "
                 f"{DEPARTURE_WITHIN_S // 60} minutes."

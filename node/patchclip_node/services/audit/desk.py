@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -13,52 +12,44 @@ import structlog
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.ports.audit import AuditOutbox
+from patchclip_node.services.ration import Ration
 
 FLUSH_EVERY_S: Final = 1.0
 HELD: Final = 1000
 """Events that wait for the ledger; what comes then is counted, and the count told."""
 
-ONE_BY_ONE: Final = 60
-"""Events of one kind about one peer that are told one by one in a minute. The next one says how many were left out."""
-_MINUTE: Final = timedelta(minutes=1)
-_KINDS: Final = 10_000
+BY_ALL_A_MINUTE: Final = 600
+"""Of one kind that are told one by one in a minute, whoever they are about: a flood from everywhere fills no ledger."""
 
 log = structlog.get_logger(__name__)
 
 
 class AuditDesk:
-    """Takes events from any thread at once, and records them together soon; `run` does that in a thread.
-
-    A peer that is refused a thousand times a second fills no ledger: `kind` names what is told at most `ONE_BY_ONE`
-    times a minute.
-    """
+    """Takes events from any thread at once, and records them together soon; `run` does that in a thread."""
 
     def __init__(self, outbox: AuditOutbox) -> None:
         self._outbox = outbox
         self._held: deque[AuditEvent] = deque()
-        self._told: dict[str, tuple[datetime, int]] = {}
-        self._left_out: dict[str, int] = {}
+        self._ration = Ration(by_all_a_minute=BY_ALL_A_MINUTE)
+        self._left_out = 0
         self._lock = threading.Lock()
 
-    def tell(self, event: AuditEvent, kind: str = "") -> None:
-        """Take an event. `kind`: of what there are many perhaps, '' for what is never left out while there is room."""
-        with self._lock:
-            if not self._is_told(kind, event.at) or len(self._held) >= HELD:
-                self._left_out[kind] = self._left_out.get(kind, 0) + 1
-                return
-            left_out = self._left_out.pop(kind, 0)
-            self._held.append(_counting(event, left_out) if left_out else event)
+    def tell(self, event: AuditEvent, what: str = "", who: str = "") -> bool:
+        """Take an event; False where it is one too many of its kind, and is counted alone.
 
-    def _is_told(self, kind: str, at: datetime) -> bool:
-        if not kind:
+        `what`: of what there are many perhaps, by `who`; '' for what is never left out while there is room.
+        """
+        left_out = self._ration.left_out_before(what, who, event.at.timestamp()) if what else 0
+        if left_out is None:
+            return False
+        with self._lock:
+            self._left_out += left_out
+            if len(self._held) >= HELD:
+                self._left_out += 1
+                return False
+            left_out, self._left_out = self._left_out, 0
+            self._held.append(_counting(event, left_out) if left_out else event)
             return True
-        if len(self._told) > _KINDS:  # the oldest minutes are over, or it is a flood from everywhere
-            self._told.clear()
-        begun, count = self._told.get(kind, (at, 0))
-        if at - begun >= _MINUTE:
-            begun, count = at, 0
-        self._told[kind] = (begun, count + 1)
-        return count < ONE_BY_ONE
 
     def run(self, stop: threading.Event) -> None:
         """Record what is told, until `stop` and what was told before it."""

@@ -28,6 +28,7 @@ from patchclip_node.tasks import WorkOff
 from tests.peers.archive import COMPREHENSIVE_SR, SEGMENTATION, Archive
 from tests.peers.processes import free_port, wait_until
 from tests.peers.radiographs import radiograph
+from tests.support.fakes import told_at_once
 
 BRIGHT = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
 
@@ -81,7 +82,9 @@ def test_the_wired_node_takes_a_study_all_the_way(tmp_path: Path) -> None:
             worker.work_off(Work.ANALYSE)
         deliver_until(settings, lambda: bool(archive.sop_instance_uids[1:]))
         (study,) = ledger.studies.revisions(dataset.StudyInstanceUID)
-        with TestClient(build_web(settings, ledger, spool, open_clock(ledger)), base_url="http://127.0.0.1") as browser:
+        with TestClient(
+            build_web(settings, ledger, spool, open_clock(ledger), told_at_once(ledger)), base_url="http://127.0.0.1"
+        ) as browser:
             page = browser.get(f"/studies/{dataset.StudyInstanceUID}")
         ledger.close()
 

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from patchclip_node.domain.records import Arrival
 from patchclip_node.scp.places import Caller, KnownCallers
 from patchclip_node.scp.storage_scp import StorageScp
-from patchclip_node.scp.troubles import LINES_A_MINUTE, RationedLog
+from patchclip_node.scp.troubles import RationedLog
+from patchclip_node.services.ration import A_MINUTE
 from tests.support.scp import (
     KeepingReceiver,
     associate_request,
@@ -66,7 +67,7 @@ def test_the_next_minute_says_how_many_were_left_out(now_s: list[float]) -> None
 def test_many_associations_of_a_stranger_cost_few_lines(start: Callable[..., StorageScp], ends_with: bytes) -> None:
     scp = start()
     with capture_logs() as logged:
-        for number in range(LINES_A_MINUTE + 20):
+        for number in range(A_MINUTE + 20):
             with socket.create_connection(("127.0.0.1", scp.port), timeout=5) as peer:
                 peer.sendall(associate_request(DX, calling=f"X{number}"))
                 received_pdu(peer)
@@ -75,8 +76,8 @@ def test_many_associations_of_a_stranger_cost_few_lines(start: Callable[..., Sto
         wait_until(lambda: scp.connections == 0)
 
     lines = [one["event"] for one in logged]
-    assert {event: lines.count(event) for event in set(lines) if lines.count(event) > LINES_A_MINUTE + 1} == {}
-    assert lines.count("association_accepted") >= LINES_A_MINUTE
+    assert {event: lines.count(event) for event in set(lines) if lines.count(event) > A_MINUTE + 1} == {}
+    assert lines.count("association_accepted") >= A_MINUTE
 
 
 class SlowReceiver(KeepingReceiver):

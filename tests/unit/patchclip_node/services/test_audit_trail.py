@@ -16,8 +16,9 @@ from patchclip_node.audit.message import build_message
 from patchclip_node.audit.values import AuditEvent, AuditSource, RecordedEvent
 from patchclip_node.domain.errors import LedgerUnavailableError, PeerError
 from patchclip_node.ports.audit import AuditLane
-from patchclip_node.services.audit.desk import HELD, ONE_BY_ONE, AuditDesk
+from patchclip_node.services.audit.desk import BY_ALL_A_MINUTE, HELD, AuditDesk
 from patchclip_node.services.audit.trail import LONGEST_WAIT_S, CollectorLane, TrailLane
+from patchclip_node.services.ration import A_MINUTE
 from tests.support.fakes import START, FakeClock, make_ledger
 
 BOTH = frozenset({AuditLane.FILE, AuditLane.SYSLOG})
@@ -190,12 +191,29 @@ def test_a_flood_of_one_kind_is_told_in_part_and_counted() -> None:
     desk = AuditDesk(outbox)  # type: ignore[arg-type]
     for second in range(70):
         for _ in range(100):
-            desk.tell(events.not_kept("X", "192.0.2.1", FakeClock().advance(second), {"1.2": 1}, ["no"]), "refused")
+            desk.tell(
+                events.not_kept("X", "192.0.2.1", FakeClock().advance(second), {"1.2": 1}, ["no"]),
+                "refused",
+                "192.0.2.1",
+            )
         desk.flush()
 
-    assert len(outbox.events) == 2 * ONE_BY_ONE
-    after = outbox.events[ONE_BY_ONE]
-    assert ("left out before", str(60 * 100 - ONE_BY_ONE)) in after.objects[0].details
+    assert len(outbox.events) == 2 * A_MINUTE
+    after = outbox.events[A_MINUTE]
+    assert ("left out before", str(60 * 100 - A_MINUTE)) in after.objects[0].details
+
+
+def test_a_flood_from_everywhere_is_told_in_part_and_hides_nothing_of_another_kind() -> None:
+    outbox = _Outbox()
+    desk = AuditDesk(outbox)  # type: ignore[arg-type]
+    for number in range(20_000):
+        address = f"2001:db8::{number:x}"
+        told = desk.tell(events.not_kept("X", address, START, {"1.2": 1}, ["no"]), "refused", address)
+        assert told == (number < BY_ALL_A_MINUTE)
+    assert desk.tell(_event(1), "forbidden", "anna")
+    desk.flush()
+
+    assert len(outbox.events) == BY_ALL_A_MINUTE + 1
 
 
 def test_a_ledger_that_is_down_for_long_costs_bounded_memory() -> None:

@@ -14,7 +14,7 @@ from patchclip_node.domain.errors import LoginRefusedError
 from patchclip_node.services import passwords, throttle
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.throttle import LONGEST_WAIT_S, Throttle
-from tests.support.fakes import START, FakeClock, make_ledger
+from tests.support.fakes import START, FakeClock, make_ledger, told_at_once
 
 PASSWORD = "a good long password"
 
@@ -64,7 +64,7 @@ def test_what_is_remembered_of_guesses_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_unknown_name_is_refused_in_the_same_words_and_slowed_down_alike(ledger: SqlLedger) -> None:
-    desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, FakeClock(), SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), FakeClock(), SessionPolicy(60, 600))
     ledger.accounts.add(Account("anna", Role.VIEWER, passwords.hashed(PASSWORD), START))
 
     said = {name: _words(desk, name, f"192.0.2.{number}") for number, name in enumerate(("anna", "bert"))}
@@ -75,7 +75,7 @@ def test_an_unknown_name_is_refused_in_the_same_words_and_slowed_down_alike(ledg
 
 
 def test_guesses_at_many_names_from_one_address_are_slowed_down(ledger: SqlLedger) -> None:
-    desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, FakeClock(), SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), FakeClock(), SessionPolicy(60, 600))
 
     said = [_words(desk, f"name-{number}", "192.0.2.7", guesses=1)[0] for number in range(6)]
 

@@ -32,7 +32,7 @@ from patchclip_node.web import create_app
 from patchclip_node.web.access import COOKIE, GuardedRoute
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
-from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger
+from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to, newest_revision
 
 PASSWORD = "correct horse battery"
@@ -84,7 +84,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     ledger, clock = make_ledger(tmp_path), FakeClock()
 
     def site(*, secure: bool = False, policy: SessionPolicy = POLICY) -> Site:
-        desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, policy)
+        desk = LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), clock, policy)
         spool = MemorySpool(tmp_path / "spool")
         recall = RecallService(ledger.recalls, spool, clock)
         app = create_app(
@@ -96,6 +96,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             ae_title="PATCHCLIP",
             access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, secure),
             audit=ledger.audit,
+            tell=told_at_once(ledger),
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(

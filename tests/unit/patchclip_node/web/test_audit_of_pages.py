@@ -23,7 +23,7 @@ from patchclip_node.web.access import AUTOMATIC
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
 from tests.support.audit_schema import problems
-from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger
+from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to
 
 PASSWORD = "correct horse battery"
@@ -63,13 +63,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
         clock=clock,
         ae_title="PATCHCLIP",
         access=Access(
-            LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, SessionPolicy(3600, 7200)),
+            LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), clock, SessionPolicy(3600, 7200)),
             ledger.accounts,
             ledger.sessions,
             ledger.requeueing,
             RecallService(ledger.recalls, spool, clock),
         ),
         audit=ledger.audit,
+        tell=told_at_once(ledger),
         hosts=AllowedHosts(["testserver"]),
     )
     with TestClient(app) as browser:
@@ -145,6 +146,43 @@ def test_a_forbidden_act_is_an_alert(site: Site) -> None:
     assert (alert.type, alert.outcome) == ("Use of Restricted Function", "4")
     assert "/accounts" in alert.description
     assert any(actor.user_id == "viewer@node" for actor in alert.actors)
+
+
+def test_a_form_that_is_not_of_the_session_is_an_alert(site: Site) -> None:
+    site.log_in("administrator")
+    site.told()
+
+    for form in ({"how": "requeue"}, {"how": "requeue", "token": "0" * 64}):
+        assert site.browser.post(f"/studies/{UID}/again", data=form).status_code == 403
+        (alert,) = site.told()
+        assert (alert.type, alert.outcome) == ("Use of Restricted Function", "4")
+        assert f"/studies/{UID}/again" in alert.description
+        assert any(actor.user_id == "administrator@node" for actor in alert.actors)
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"host": "evil.example"}, "Node Authentication"),
+        ({"origin": "http://evil.example"}, "Use of Restricted Function"),
+    ],
+)
+def test_who_comes_by_another_name_or_from_another_site_is_an_alert(
+    site: Site, headers: dict[str, str], kind: str
+) -> None:
+    assert site.browser.post("/login", headers=headers, data={}).status_code in {403, 421}
+
+    (alert,) = site.told()
+    assert (alert.event, alert.type, alert.outcome) == ("Security Alert", kind, "4")
+    assert "evil.example" in alert.description
+    assert any(actor.user_id == "testclient" for actor in alert.actors)
+
+
+def test_guesses_that_have_to_wait_are_told_as_well(site: Site) -> None:
+    for _ in range(7):
+        site.log_in("viewer", "wrong")
+
+    assert [one.outcome for one in site.told()] == ["4"] * 7
 
 
 def test_work_that_a_person_asked_for_is_told_with_it(site: Site) -> None:

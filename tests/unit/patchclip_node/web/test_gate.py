@@ -12,9 +12,20 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from patchclip_node.audit import codes
+from patchclip_node.audit.values import AuditEvent, Outcome
+from patchclip_node.services.audit.alarms import FOREIGN_FORM, FOREIGN_NAME, Alarms
 from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
+from tests.support.fakes import FakeClock
 
 changed: list[str] = []
+told: list[AuditEvent] = []
+
+
+def tell(event: AuditEvent, what: str, who: str) -> bool:
+    assert (what, who) in {(FOREIGN_NAME, "testclient"), (FOREIGN_FORM, "testclient")}
+    told.append(event)
+    return True
 
 
 def change(request: Request) -> Response:
@@ -25,10 +36,15 @@ def change(request: Request) -> Response:
 @pytest.fixture
 def browser() -> Iterator[TestClient]:
     changed.clear()
+    told.clear()
     hosts = AllowedHosts.of_node("192.0.2.7", ["pacs.example.org"])
     app = Starlette(
         routes=[Route("/", change, methods=["GET", "POST"])],
-        middleware=[Middleware(SecurityHeaders), Middleware(HostGate, hosts=hosts), Middleware(SameSiteGate)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(HostGate, hosts=hosts, alarms=Alarms(tell, FakeClock())),
+            Middleware(SameSiteGate, alarms=Alarms(tell, FakeClock())),
+        ],
     )
     with TestClient(app, base_url="http://localhost:8042") as browser:
         yield browser
@@ -60,6 +76,9 @@ def test_a_foreign_name_reaches_no_page(browser: TestClient, host: str) -> None:
     assert "patient" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert changed == []
+    (alert,) = told
+    assert (alert.type, alert.outcome) == (codes.NODE_AUTHENTICATION, Outcome.MINOR_FAILURE)
+    assert host in alert.description
 
 
 def test_the_address_that_a_connection_came_to_is_a_name_of_the_node() -> None:
@@ -72,6 +91,7 @@ def test_the_address_that_a_connection_came_to_is_a_name_of_the_node() -> None:
 
 def test_a_request_without_a_host_is_refused(browser: TestClient) -> None:
     assert browser.get("/", headers={"host": ""}).status_code == 400
+    assert [alert.type for alert in told] == [codes.NODE_AUTHENTICATION]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +108,9 @@ def test_a_request_without_a_host_is_refused(browser: TestClient) -> None:
 def test_a_form_of_another_site_takes_no_effect(browser: TestClient, headers: dict[str, str]) -> None:
     assert browser.post("/", headers=headers).status_code == 403
     assert changed == []
+    (alert,) = told
+    assert (alert.type, alert.outcome) == (codes.USE_OF_RESTRICTED_FUNCTION, Outcome.MINOR_FAILURE)
+    assert alert.description.startswith("POST / by a page of another site")
 
 
 @pytest.mark.parametrize(
@@ -95,4 +118,4 @@ def test_a_form_of_another_site_takes_no_effect(browser: TestClient, headers: di
 )
 def test_a_form_of_the_node_takes_effect(browser: TestClient, headers: dict[str, str]) -> None:
     assert browser.post("/", headers=headers).status_code == 200
-    assert changed == ["POST"]
+    assert (changed, told) == (["POST"], [])

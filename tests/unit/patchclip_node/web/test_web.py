@@ -31,7 +31,7 @@ from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
 from tests.support.analysis import FakeDecoder, OpacityEverywhere, radiograph_file, receive, result_issuer
-from tests.support.fakes import FakeClock, MemorySpool, make_ledger
+from tests.support.fakes import FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.pages import loaded_by
 from tests.support.studies import OWNER, POLICY, bring_to
 from tests.support.synthetic import TRAINED
@@ -60,7 +60,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
-    desk = LoginDesk(ledger.accounts, ledger.sessions, ledger.audit, clock, SessionPolicy(60, 600))
+    desk = LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), clock, SessionPolicy(60, 600))
     with TestClient(
         create_app(
             studies=ledger.studies,
@@ -70,6 +70,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             clock=clock,
             ae_title="PATCHCLIP",
             audit=ledger.audit,
+            tell=told_at_once(ledger),
             hosts=AllowedHosts(["testserver"]),
             access=Access(
                 desk, ledger.accounts, ledger.sessions, ledger.requeueing, RecallService(ledger.recalls, spool, clock)
