@@ -78,7 +78,7 @@ def way(
 
 
 def seconds(to: Way, images: list[Path], associations: int) -> float:
-    """Send, each image as a study of its own, until all are complete; returns how long it took."""
+    """Send, each image as a separate study, until all are complete; returns how long it took."""
     command = [
         "storescu",
         *("+IP", "1", "+IS", "1", "+IR", "1"),

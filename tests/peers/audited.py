@@ -88,7 +88,7 @@ class Audited:
         assert person.get("/") == 200
         assert person.get(f"/studies/{uid}") == 200
         assert person.recall(uid, WORDS) == 403
-        assert person.post("/emergency", reason="The surgeon waits, and nobody else is here.") == 303
+        assert person.post("/emergency", reason="The surgeon waits, and no radiologist is in the house.") == 303
         assert person.recall(uid, WORDS) == 303
         assert person.post("/emergency/end") == 303
         assert person.post("/logout") == 303
