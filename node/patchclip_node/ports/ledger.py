@@ -69,6 +69,10 @@ class QuietStudies(Protocol):
         """
         ...
 
+    def next_quiet(self, quiet_s: float, max_open_s: float | None = None) -> datetime | None:
+        """Return when `close_quiet` closes the next study if nothing more comes; None where none is open."""
+        ...
+
 
 class Analyses(Protocol):
     """Studies on their way through the model. `owner` holds the lease of `study_id`."""
@@ -236,6 +240,10 @@ class Workload(Protocol):
 
     def due(self, now: datetime) -> tuple[int, int]:
         """Return how many analyses and deliveries are due; those of one study to one destination count as one."""
+        ...
+
+    def is_analysis_due(self, now: datetime) -> bool:
+        """Tell whether any analysis is due. Costs the same however many are."""
         ...
 
     def waiting_by_destination(self) -> dict[str, int]:

@@ -26,7 +26,10 @@ class CompleteService:
         self._max_open_s = max_open_s
 
     def run_once(self) -> list[StudyRecord]:
-        """Close what is complete, then, with that committed, wake a worker for each study."""
+        """Close what is complete, then, with that committed, wake a worker for each study.
+
+        Raises `LedgerUnavailableError`, as `due_in_s` does.
+        """
         closed = self._studies.close_quiet(self._clock.now(), self._quiet_s, self._max_open_s)
         for study in closed:
             log.info(
@@ -38,3 +41,8 @@ class CompleteService:
             )
             self._waker.wake(Work.ANALYSE)
         return closed
+
+    def due_in_s(self) -> float | None:
+        """Return in how many seconds the next study is complete if nothing more comes; None where none is open."""
+        due_at = self._studies.next_quiet(self._quiet_s, self._max_open_s)
+        return None if due_at is None else (due_at - self._clock.now()).total_seconds()

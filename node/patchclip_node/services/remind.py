@@ -43,15 +43,15 @@ class RemindService:
         if self._owner.current():
             self._unanswered_since = None
             return
-        analyses, _ = self._workload.due(self._clock.now())
+        is_due = self._workload.is_analysis_due(self._clock.now())
         pieces_of_work = self._owner.pieces_of_work()
         answered = pieces_of_work != self._pieces_of_work
         self._pieces_of_work = pieces_of_work
-        if self._waker.trouble and not analyses:
+        if self._waker.trouble and not is_due:
             self._waker.remind(Work.ANALYSE, answered=False)  # only a call shows that the broker is back
-        if analyses:
+        if is_due:
             self._waker.remind(Work.ANALYSE, answered=answered)
-        self._listen(is_waiting=analyses > 0 and not answered and not self._waker.trouble)
+        self._listen(is_waiting=is_due and not answered and not self._waker.trouble)
 
     def _listen(self, *, is_waiting: bool) -> None:
         now = self._clock.now()

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import func, select, update
+
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.ledger.schema import deliveries, instances, studies, tallies
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
-from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.states import FINAL_STATES, StudyEvent, StudyState
 from tests.support.fakes import START, make_instance
 from tests.support.studies import bring_to
 
@@ -83,3 +87,70 @@ def test_the_events_tell_the_whole_way_of_a_study(ledger: SqlLedger) -> None:
     assert events[0].state_before is None
     assert [event.state_before for event in events[1:]] == [event.state_after for event in events[:-1]]
     assert events[-1].state_after is study.state
+
+
+def counted(ledger: SqlLedger) -> dict[tuple[str, str], int]:
+    """Count every row, as the tallies should stand."""
+    with ledger._database.read() as connection:
+        of_states = {
+            (table.name, row.state): row.number
+            for table in (studies, deliveries)
+            for row in connection.execute(select(table.c.state, func.count().label("number")).group_by(table.c.state))
+        }
+        images = connection.execute(select(func.count()).select_from(instances)).scalar_one()
+    return of_states | ({("instances", ""): images} if images else {})
+
+
+def kept(ledger: SqlLedger) -> dict[tuple[str, str], int]:
+    with ledger._database.read() as connection:
+        return {(row.counted, row.state): row.number for row in connection.execute(select(tallies)) if row.number}
+
+
+def test_the_tallies_follow_each_row_that_comes_changes_and_goes(ledger: SqlLedger) -> None:
+    for number, state in enumerate([*FINAL_STATES, StudyState.ANALYSED, StudyState.RECEIVING]):
+        bring_to(ledger, state, f"1.{number}", results=2)
+        assert kept(ledger) == counted(ledger)
+    ledger.requeueing.requeue(ledger.studies.find([StudyState.FAILED])[0].study_instance_uid, START)
+    assert kept(ledger) == counted(ledger)
+    ledger.retention.forget(ledger.studies.find([StudyState.RETURNED])[0].study_instance_uid, [])
+    assert kept(ledger) == counted(ledger)
+    with ledger._database.write() as connection:  # many rows at once, some of them as they were
+        connection.execute(update(deliveries).values(state="RECALLED"))
+
+    assert kept(ledger) == counted(ledger)
+    assert len(kept(ledger)) > 5
+
+
+def test_a_change_that_is_taken_back_is_not_tallied(ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.RECEIVING)
+
+    def change_and_fail() -> None:
+        with ledger._database.write() as connection:
+            connection.execute(update(studies).values(state="RECEIVED"))
+            raise KeyError(study.id)
+
+    with pytest.raises(KeyError):
+        change_and_fail()
+
+    assert kept(ledger) == counted(ledger) == {("studies", "RECEIVING"): 1, ("instances", ""): 1}
+
+
+def test_the_next_study_to_go_quiet_is_told(ledger: SqlLedger) -> None:
+    assert ledger.arrivals.next_quiet(5) is None
+    ledger.arrivals.record(make_instance("1.1", received_at=START + timedelta(seconds=3)))
+    ledger.arrivals.record(make_instance("1.2", received_at=START))
+    assert ledger.arrivals.next_quiet(5) == START + timedelta(seconds=5)
+    ledger.arrivals.record(make_instance("1.2", received_at=START + timedelta(seconds=9)))
+    assert ledger.arrivals.next_quiet(5) == START + timedelta(seconds=8)
+    assert ledger.arrivals.next_quiet(5, max_open_s=6) == START + timedelta(seconds=6)
+
+    for study in ledger.arrivals.close_quiet(START + timedelta(seconds=20), 5):
+        assert study.state is StudyState.RECEIVED
+    assert ledger.arrivals.next_quiet(5) is None
+
+
+def test_an_analysis_is_due_exactly_when_one_is_counted(ledger: SqlLedger) -> None:
+    assert not ledger.workload.is_analysis_due(START)
+    bring_to(ledger, StudyState.RECEIVED)
+    assert ledger.workload.is_analysis_due(START)
+    assert ledger.workload.due(START) == (1, 0)

@@ -15,8 +15,9 @@ from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.records import DeliveryState
+from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
-from tests.support.fakes import make_instance
+from tests.support.fakes import START, make_instance
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_program_knows(empty_url: str) -> None:
@@ -116,6 +117,10 @@ def test_results_and_deliveries_of_the_first_ledger_are_kept(empty_url: str) -> 
     (delivery,) = ledger.studies.deliveries(study.id)
     assert (delivery.destination, delivery.state, delivery.attempts) == ("pacs", DeliveryState.PENDING, 3)
     assert (delivery.result.result.kind, delivery.result.result.variant) == (ResultKind.SEG, "seg")
+    counts = ledger.workload.counts()
+    assert counts.studies_by_state[StudyState.RETURNING] == counts.deliveries_by_state[DeliveryState.PENDING] == 1
+    assert ledger.deliveries.lease(START, "me", 60, ["pacs"]) is not None
+    assert ledger.workload.counts().deliveries_by_state[DeliveryState.SENDING] == 1
     ledger.close()
 
 

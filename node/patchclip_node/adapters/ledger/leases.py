@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, select, union, update
+from sqlalchemy import Table, exists, select, union, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -48,6 +48,10 @@ class SqlLeases:
         analysis_attempts: int | None = None,
     ) -> int:
         """See the port."""
+        with self._database.read() as connection:  # mostly none has ended, and a look takes no writer's lock
+            looks = [select(exists().where(_ended(table, now, dead_owners))) for table in (studies, deliveries)]
+            if not any(connection.execute(look).scalar_one() for look in looks):
+                return 0
         with self._database.write() as connection:
             ended_studies = connection.execute(select(studies).where(_ended(studies, now, dead_owners))).all()
             for row in ended_studies:
@@ -67,4 +71,5 @@ class SqlLeases:
 
 
 def _ended(table: Table, now: datetime, dead_owners: Sequence[str]) -> Any:
-    return (table.c.lease_expires_at <= now) | table.c.lease_owner.in_(dead_owners)
+    has_ended = (table.c.lease_expires_at <= now) | table.c.lease_owner.in_(dead_owners)
+    return table.c.lease_owner.is_not(None) & has_ended

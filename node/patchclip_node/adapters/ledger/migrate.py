@@ -7,8 +7,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.tallies import keep_tallies
 from patchclip_node.domain.errors import ConfigurationError
 
 _MIGRATIONS = "patchclip_node.adapters.ledger:migrations"
@@ -26,7 +28,10 @@ def migrate(url: str) -> None:
         with database.write() as connection:
             config = _config()
             config.attributes["connection"] = connection
+            before = _revision(connection)
             command.upgrade(config, "head")
+            if _revision(connection) != before:
+                keep_tallies(connection)
     except CommandError as error:
         raise _is_newer(database, error) from error
     finally:
@@ -39,7 +44,7 @@ def is_current(url: str) -> bool:
     known = ScriptDirectory.from_config(_config())
     try:
         with database.read() as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
+            revision = _revision(connection)
         if revision is not None:
             known.get_revision(revision)
         return revision == known.get_current_head()
@@ -54,6 +59,10 @@ def _is_newer(database: Database, error: CommandError) -> ConfigurationError:
         f"the ledger {database} was written by a newer version of this product ({error}); "
         "install that version or restore the ledger's backup"
     )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:

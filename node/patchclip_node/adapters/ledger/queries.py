@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import exists, func, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.analysing import due_for_analysis
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.returning import deliveries_of, due_for_delivery
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
+from patchclip_node.adapters.ledger.tallies import tally
 from patchclip_node.domain.records import (
     DeliveryRecord,
     DeliveryState,
@@ -88,6 +89,11 @@ class SqlWorkload:
                 connection.execute(select(func.count()).select_from(sendings.subquery())).scalar_one(),
             )
 
+    def is_analysis_due(self, now: datetime) -> bool:
+        """See the port."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(exists().where(due_for_analysis(now)))).scalar_one())
+
     def waiting_by_destination(self) -> dict[str, int]:
         """See the port."""
         studies_of_it = func.count(deliveries.c.study_id.distinct()).label("number")
@@ -101,18 +107,13 @@ class SqlWorkload:
 
     def counts(self) -> LedgerCounts:
         """See the port."""
-        final = [state.value for state in FINAL_STATES]
-        oldest = select(func.min(studies.c.first_received_at)).where(studies.c.state.not_in(final))
+        under_way = [state.value for state in StudyState if state not in FINAL_STATES]
+        oldest = select(func.min(studies.c.first_received_at)).where(studies.c.state.in_(under_way))
         with self._database.read() as connection:
-            in_studies, in_deliveries = _by_state(connection, studies), _by_state(connection, deliveries)
+            in_studies, in_deliveries = tally(connection, studies), tally(connection, deliveries)
             return LedgerCounts(
                 studies_by_state={state: in_studies.get(state.value, 0) for state in StudyState},
                 deliveries_by_state={state: in_deliveries.get(state.value, 0) for state in DeliveryState},
-                instances=connection.execute(select(func.count()).select_from(instances)).scalar_one(),
+                instances=tally(connection, instances).get("", 0),
                 oldest_unfinished_at=connection.execute(oldest).scalar_one(),
             )
-
-
-def _by_state(connection: Connection, table: Table) -> dict[str, int]:
-    counted = connection.execute(select(table.c.state, func.count().label("number")).group_by(table.c.state))
-    return {row.state: row.number for row in counted}

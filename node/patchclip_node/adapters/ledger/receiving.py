@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, exists, insert, select
+from sqlalchemy import Connection, Row, exists, func, insert, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -90,20 +90,32 @@ class SqlArrivals:
 
     def close_quiet(self, now: datetime, quiet_s: float, max_open_s: float | None = None) -> list[StudyRecord]:
         """See the port."""
+        is_over = studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
+        if max_open_s is not None:
+            is_over |= studies.c.first_received_at <= now - timedelta(seconds=max_open_s)
+        over = (studies.c.state == StudyState.RECEIVING.value) & is_over
+        with self._database.read() as connection:  # mostly none is over, and a look takes no writer's lock
+            if not _there_is(connection, over):
+                return []
         with self._database.write() as connection:
-            is_over = studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
-            if max_open_s is not None:
-                is_over |= studies.c.first_received_at <= now - timedelta(seconds=max_open_s)
-            over = (studies.c.state == StudyState.RECEIVING.value) & is_over
             ids = connection.execute(select(studies.c.id).where(over).order_by(studies.c.id)).scalars().all()
             for study_id in ids:
                 change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
-            if not ids:
-                return []
             rows_of_closed = rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id)
             closed = [rows.study(row) for row in connection.execute(rows_of_closed)]
             record(connection, *(event for study in closed for event in _received(connection, study)))
             return closed
+
+    def next_quiet(self, quiet_s: float, max_open_s: float | None = None) -> datetime | None:
+        """See the port."""
+        last, first = func.min(studies.c.last_received_at), func.min(studies.c.first_received_at)
+        open_ones = select(last, first).where(studies.c.state == StudyState.RECEIVING.value)
+        with self._database.read() as connection:
+            last_at, first_at = connection.execute(open_ones).one()
+        if last_at is None:
+            return None
+        quiet_at: datetime = last_at + timedelta(seconds=quiet_s)
+        return quiet_at if max_open_s is None else min(quiet_at, first_at + timedelta(seconds=max_open_s))
 
 
 def _received(connection: Connection, study: StudyRecord) -> list[AuditEvent]:

@@ -65,7 +65,7 @@ class SqlRetention:
     def forget_strays(self, before: datetime) -> None:
         """See the port."""
         known = exists().where(studies.c.study_instance_uid == instances.c.study_instance_uid)
-        strays = instances.c.own_result & (instances.c.received_at <= before) & ~known
+        strays = instances.c.study_id.is_(None) & (instances.c.received_at <= before) & ~known
         with self._database.read() as connection:  # mostly there is none, and a look takes no writer's lock
             if not connection.execute(select(exists().where(strays))).scalar_one():
                 return

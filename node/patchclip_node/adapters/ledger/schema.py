@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 from patchclip_node.domain.accounts import Role
@@ -76,6 +77,11 @@ def _one_of(column: str, values: type[Enum], name: str, *further: type[Enum]) ->
     return CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
+def _only(column: str, condition: str) -> Index:
+    """Return an index over few of a table's rows: it stays small while the table grows."""
+    return Index(None, column, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -120,6 +126,7 @@ studies = Table(
     Index(None, "state", "state_since"),
     Index(None, "last_received_at"),
     Index(None, "patient_id"),
+    _only("lease_owner", "lease_owner IS NOT NULL"),
 )
 """One row a study revision."""
 
@@ -153,6 +160,7 @@ instances = Table(
     CheckConstraint("own_result = (study_id IS NULL)", name="own_results_join_no_revision"),
     Index(None, "study_id"),
     Index(None, "study_instance_uid"),
+    _only("received_at", "study_id IS NULL"),
 )
 """One row for each different file that was received. `study_id` is the revision that it opened or joined.
 
@@ -225,6 +233,7 @@ deliveries = Table(
     Index(None, "destination", "state", "not_before"),
     Index(None, "transaction_uid"),
     Index(None, "state", "not_before"),
+    _only("lease_owner", "lease_owner IS NOT NULL"),
 )
 """One row for each result and destination. `was_sent`: a sending was begun, so that the destination may have it."""
 
@@ -242,6 +251,15 @@ events = Table(
     Index(None, "study_id"),
 )
 """One row for each change of a study revision."""
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("counted", String(16), primary_key=True),
+    Column("state", String(16), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+"""One row for each table that is counted and each state of its rows. See `tallies.py`."""
 
 clocks = Table(
     "clocks",

@@ -281,6 +281,18 @@ class LedgerHistory(RuleBasedStateMachine):
         assert kept == self.acknowledged
 
     @invariant()
+    def the_tallies_are_what_counting_finds(self) -> None:
+        counts = self.ledger.workload.counts()
+        revisions = [study for uid in STUDIES for study in self.ledger.studies.revisions(uid)]
+        planned = [one for study in revisions for one in self.ledger.studies.deliveries(study.id)]
+        assert {state: number for state, number in counts.studies_by_state.items() if number} == Counter(
+            study.state for study in revisions
+        )
+        assert {state: number for state, number in counts.deliveries_by_state.items() if number} == Counter(
+            one.state for one in planned
+        )
+
+    @invariant()
     def each_change_has_its_event(self) -> None:
         for uid in STUDIES:
             for study in self.ledger.studies.revisions(uid):

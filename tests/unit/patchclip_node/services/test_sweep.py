@@ -9,10 +9,12 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.complete import CompleteService
 from patchclip_node.services.heartbeat import FORGOTTEN_AFTER, SAID_EVERY_S, HeartbeatService
@@ -22,6 +24,7 @@ from patchclip_node.services.remind import DEAF_AFTER_S, RemindService
 from patchclip_node.services.sweep import SweepService
 from patchclip_node.services.wake import REMIND_EVERY_S, Waker
 from tests.support.fakes import START, FakeClock, FakeQueue, MemorySpool, make_instance
+from tests.support.scp import wait_until
 from tests.support.studies import POLICY, bring_to, only_revision
 
 QUIET_S = 5.0
@@ -31,7 +34,9 @@ LEASE_S = 60.0
 class Sweeper:
     """A sweep with everything that it works on."""
 
-    def __init__(self, ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: FakeClock) -> None:
+    def __init__(
+        self, ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue, clock: Clock, quiet_s: float = QUIET_S
+    ) -> None:
         self.owner = LeaseOwner("here:1:1")
         self.dead: set[str] = set()
         policy = replace(POLICY, lease_s=LEASE_S, analysis_attempts=2)
@@ -39,7 +44,7 @@ class Sweeper:
         waker = Waker(queue, clock)
         self.service = SweepService(
             LeaseService(ledger.leases, clock, self.owner, self.dead_among, policy),
-            CompleteService(ledger.arrivals, waker, clock, QUIET_S),
+            CompleteService(ledger.arrivals, waker, clock, quiet_s),
             RemindService(ledger.workload, waker, clock, self.owner, self.end),
             HeartbeatService(
                 ledger.workers, clock, self.owner, WorkerRole.WORK, self.dead_among, lambda: waker.trouble
@@ -424,3 +429,23 @@ def test_a_worker_that_is_told_to_end_takes_leave(sweeper: Sweeper, ledger: SqlL
     sweeper.service.run(stop, every_s=0.001)
 
     assert ledger.workers.all() == []
+
+
+def test_a_study_is_closed_at_its_own_time_and_not_at_the_next_sweep(
+    ledger: SqlLedger, spool: MemorySpool, queue: FakeQueue
+) -> None:
+    """Sweeps come once an hour here: what closes the study in time is its own time."""
+    clock = SystemClock()
+    service = Sweeper(ledger, spool, queue, clock, quiet_s=0.3).service
+    ledger.arrivals.record(make_instance("1.1", received_at=clock.now()))
+    stop = threading.Event()
+    sweeping = threading.Thread(target=service.run, args=(stop, 3600), daemon=True)
+    sweeping.start()
+    try:
+        wait_until(lambda: queue.woken == [Work.ANALYSE])
+    finally:
+        stop.set()
+        sweeping.join()
+
+    study = only_revision(ledger, "1.1")
+    assert study.state_since - study.last_received_at >= timedelta(seconds=0.3)
