@@ -2,7 +2,7 @@
 
     python -m benchmarks.ledger_growth [--sizes 1000 100000 1000000] [--repeats 9] [--url URL]
 
-Each size is a ledger of its own, of so many studies that were returned, each with an image, a result, a delivery and
+Each size is a separate ledger, of that many studies that were returned, each with an image, a result, a delivery and
 six events; in it lie three that are new, closed and analysed. Each question is asked `--repeats` times of all of them
 in turns, so that a busy machine slows all alike. `--url`: a PostgreSQL server's database URL with {size} in it, whose
 databases exist and are empty; without it SQLite in a temporary folder of the current directory. Prints Markdown.
@@ -14,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
@@ -25,7 +26,9 @@ from tests.support.ledger_questions import QUESTIONS
 from tests.support.studies import bring_to
 
 _AT = START.isoformat(sep=" ")
-_NUMBERS = "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {size})"
+_NUMBERS = "WITH RECURSIVE numbers(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM numbers WHERE i < {last})"
+_ROWS_AT_ONCE = 100_000
+"""A statement may take no longer than the ledger's connections wait for an answer."""
 _ROWS = (
     "INSERT INTO studies (id, study_instance_uid, revision, state, priority, patient_id, patient_name, "
     "accession_number, study_description, first_received_at, last_received_at, state_since, instance_count, attempts) "
@@ -64,10 +67,10 @@ def fill(url: str, size: int) -> SqlLedger:
         ]:
             connection.exec_driver_sql(statement)
         values: dict[str, object] = {"size": size, "at": _AT} | (_SQLITE if is_sqlite else _POSTGRESQL)
-        for statement in (*_ROWS, *[_EVENTS] * _EVENTS_OF_A_STUDY):
+        for first, statement in product(range(1, size + 1, _ROWS_AT_ONCE), (*_ROWS, *[_EVENTS] * _EVENTS_OF_A_STUDY)):
             head, _, select = statement.partition("SELECT")
-            filled = f"{head} {_NUMBERS} SELECT {select}".format_map(values)
-            connection.exec_driver_sql(filled.replace("%", "%%") if not is_sqlite else filled)
+            numbered = values | {"first": first, "last": min(first + _ROWS_AT_ONCE - 1, size)}
+            connection.exec_driver_sql(f"{head} {_NUMBERS} SELECT {select}".format_map(numbered))
         if not is_sqlite:
             for table in ("studies", "instances", "results", "deliveries", "events"):
                 connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {100 + 8 * size})")

@@ -93,7 +93,7 @@ def _explained(database: Database, statement: str, parameters: Any) -> list[str]
 def _reads_all(line: str) -> bool:
     """Tell whether a plan's line reads all rows of a growing table.
 
-    In the order that is asked for, by an index or by the row's number, and up to a LIMIT, it does not.
+    In the order of the question, by an index or by the row's number, and up to a LIMIT, it does not.
     """
     step = line.split(" <- ", maxsplit=1)[0]
     tables = "|".join((*GROWING, "other", "earlier"))

@@ -1,8 +1,8 @@
 """How many rows of each state there are, kept by the database itself: no page and no probe counts a table.
 
 A trigger adds and subtracts with each row that comes, goes or changes its state, in the transaction that changes it.
-No writer can forget to, and the numbers are exact at any moment. The ledger has one writer at a time: nobody waits for
-a tally.
+No writer can forget to, and the numbers are exact at any moment. The ledger has one writer at a time: no writer waits
+for a tally.
 """
 
 from __future__ import annotations
