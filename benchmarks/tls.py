@@ -99,7 +99,7 @@ def seconds(to: Way, images: list[Path], associations: int) -> float:
 
 def all_arrived(collector: Rsyslog, to: Way) -> int:
     """Wait until the collector has what was told; returns how many events that are."""
-    wait_until(lambda: not any(to.ledger.audit.waiting().values()), "the collector has all events", 120)
+    wait_until(lambda: not any(one.waiting for one in to.ledger.audit.backlogs()), "the collector has all events", 120)
     return len(collector.messages())
 
 

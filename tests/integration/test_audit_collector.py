@@ -26,7 +26,7 @@ from tests.peers.rsyslog import Rsyslog, new_rsyslog
 from tests.support.audit_events import all_events
 from tests.support.audit_schema import problems
 from tests.support.certificates import Authority, Certificate
-from tests.support.fakes import START, make_ledger
+from tests.support.fakes import START, make_ledger, waiting
 
 pytestmark = [pytest.mark.peer("rsyslog"), pytest.mark.peer("openssl")]
 
@@ -104,7 +104,7 @@ def test_nothing_is_lost_while_the_collector_is_down(tmp_path: Path, authority: 
             else:
                 ledger.audit.record(_event(number))
         with collector.running():
-            wait_until(lambda: ledger.audit.waiting() == {AuditLane.SYSLOG: 0}, "all are carried", 60)
+            wait_until(lambda: waiting(ledger) == {AuditLane.SYSLOG: 0}, "all are carried", 60)
     connection.close()
     ledger.close()
 

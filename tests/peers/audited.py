@@ -107,9 +107,9 @@ class Audited:
     def waiting(self, *lanes: AuditLane) -> int:
         """Return how many events wait for these lanes, or for any."""
         with self.node.ledger() as ledger:
-            found = ledger.audit.waiting()
+            found = ledger.audit.backlogs()
         assert found, "no lane is followed yet"
-        return sum(count for lane, count in found.items() if not lanes or lane in lanes)
+        return sum(one.waiting for one in found if not lanes or one.lane in lanes)
 
     def wait_for_collector(self, timeout_s: float = 90.0) -> None:
         """Return once the collector has all that was told."""

@@ -19,7 +19,7 @@ from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.errors import PeerError, RetryableError, StorageFullError
 from patchclip_node.domain.records import InstanceHeader, NewResult, Priority, ReceivedInstance
 from patchclip_node.domain.variants import ResultKind
-from patchclip_node.ports.audit import Tell
+from patchclip_node.ports.audit import AuditLane, Tell
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.ports.spool import Room, StoredFile
 from patchclip_node.ports.task_queue import Work
@@ -173,6 +173,11 @@ def make_ledger(folder: Path) -> SqlLedger:
     url = f"sqlite:///{folder / 'ledger.sqlite'}"
     migrate(url)
     return SqlLedger(url)
+
+
+def waiting(ledger: SqlLedger) -> dict[AuditLane, int]:
+    """Return how many events each lane of the audit trail has not carried."""
+    return {one.lane: one.waiting for one in ledger.audit.backlogs()}
 
 
 def told_at_once(ledger: SqlLedger) -> Tell:

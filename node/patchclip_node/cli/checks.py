@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from patchclip_core.errors import PatchClipError
+from patchclip_node.cli.audit_checks import audit_trail
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.cli.destination_checks import destinations
 from patchclip_node.cli.openid_checks import openid, sealed_accounts
@@ -126,6 +127,7 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
     try:
         counts, waiting = database.workload.counts(), database.workload.waiting_by_destination()
         owed, accounts = database.owed_reports.owed(), database.accounts.all()
+        backlogs = database.audit.backlogs()
     finally:
         database.close()
     studies = sum(counts.studies_by_state.values())
@@ -142,6 +144,7 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
         yield CheckResult("patient conflicts", Status.WARN, detail, advice)
     yield from _untold_reports(owed)
     yield from sealed_accounts(settings, accounts)
+    yield from audit_trail(backlogs)
 
 
 def _what_failed(counts: LedgerCounts) -> Iterator[CheckResult]:

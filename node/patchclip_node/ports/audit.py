@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,16 @@ class AuditLane(StrEnum):
 
     FILE = "file"
     SYSLOG = "syslog"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditBacklog:
+    """What one lane has not carried: how many events, the oldest of them told at `since`, and what keeps it, or ''."""
+
+    lane: AuditLane
+    waiting: int
+    since: datetime | None
+    trouble: str
 
 
 class AuditOutbox(Protocol):
@@ -63,8 +74,12 @@ class AuditOutbox(Protocol):
         """
         ...
 
-    def waiting(self) -> dict[AuditLane, int]:
-        """Return how many events each lane has not carried."""
+    def troubled(self, lane: AuditLane, owner: str, trouble: str) -> None:
+        """Remember why a lane of `owner` carries nothing now, until it has carried something."""
+        ...
+
+    def backlogs(self) -> list[AuditBacklog]:
+        """Return what each lane has not carried, by the lanes' names."""
         ...
 
     def pending(self, after: int) -> list[RecordedEvent]:

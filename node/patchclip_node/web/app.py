@@ -24,7 +24,7 @@ from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
-from patchclip_node.ports.audit import AuditOutbox, Tell
+from patchclip_node.ports.audit import AuditBacklog, AuditOutbox, Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
@@ -75,7 +75,7 @@ def create_app(
     person sees is told there first. `tell` takes what is turned away. `reception` gives the receiver's last report.
     """
     seen = PageAudit(audit, clock)
-    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, seen, reception)
+    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, audit, seen, reception)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)
     emergencies = Emergencies(access, endpoints.page)
@@ -122,9 +122,11 @@ class _Endpoints:
         clock: Clock,
         ae_title: str,
         access: Access,
+        outbox: AuditOutbox,
         audit: PageAudit,
         reception: Callable[[], Reception | None],
     ) -> None:
+        self._outbox = outbox
         self._audit = audit
         self._access = access
         self._reception = reception
@@ -229,7 +231,7 @@ class _Endpoints:
 
     def _healthz(self) -> Response:
         try:
-            counts, found = self._workload.counts(), self._health()
+            counts, found, backlogs = self._workload.counts(), self._health(), self._outbox.backlogs()
         except LedgerUnavailableError as error:
             return _unavailable(str(error))
         reception = self._fresh_reception(self._clock.now())
@@ -242,13 +244,15 @@ class _Endpoints:
                 "workers": found.working,
                 "troubles": found.troubles,
                 "receiver": receiver,
+                "audit": {one.lane: _backlog(one) for one in backlogs},
             },
             status_code=503 if found.troubles else 200,
         )
 
     def _health(self) -> Health:
         now = self._clock.now()
-        return health(self._workers.all(), self._workload.due(now), self._spool.free_bytes(), now)
+        backlogs = self._outbox.backlogs()
+        return health(self._workers.all(), self._workload.due(now), self._spool.free_bytes(), now, backlogs)
 
     def metrics(self, _: Request) -> Response:
         now = self._clock.now()
@@ -258,6 +262,7 @@ class _Endpoints:
             self._health(),
             self._spool.free_bytes(),
             len(self._access.sessions.emergencies(now)),
+            self._outbox.backlogs(),
             now,
         )
         return Response(text, media_type=CONTENT_TYPE)
@@ -294,6 +299,11 @@ class _Endpoints:
         visitor = getattr(request.state, "visitor", None)
         text = self._templates.get_template(template).render(visitor=visitor, **context)
         return HTMLResponse(text, status_code=status_code)
+
+
+def _backlog(backlog: AuditBacklog) -> dict[str, object]:
+    since = None if backlog.since is None else str(backlog.since)
+    return {"waiting": backlog.waiting, "since": since, "trouble": backlog.trouble}
 
 
 def _unavailable(why: str) -> JSONResponse:

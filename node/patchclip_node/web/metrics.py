@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -9,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
 from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.audit import AuditBacklog
 from patchclip_node.product import PRODUCT_VERSION
 from patchclip_node.services.health import Health
 
@@ -16,12 +18,18 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 def render_metrics(
-    counts: LedgerCounts, due: tuple[int, int], health: Health, free_bytes: int, emergencies: int, now: datetime
+    counts: LedgerCounts,
+    due: tuple[int, int],
+    health: Health,
+    free_bytes: int,
+    emergencies: int,
+    backlogs: Sequence[AuditBacklog],
+    now: datetime,
 ) -> bytes:
     """Return the metrics page. Every state has a line, also at 0, so that an alert can rely on it.
 
     due: (analyses, deliveries) that wait for a worker now. free_bytes: what the spool still takes. emergencies:
-    sessions that have emergency access.
+    sessions that have emergency access. backlogs: of the audit trail's lanes.
     """
     registry = CollectorRegistry()
     Gauge("patchclip_node_info", "Version of the node", ["version"], registry=registry).labels(PRODUCT_VERSION).set(1)
@@ -46,4 +54,7 @@ def render_metrics(
     Gauge("patchclip_oldest_unfinished_seconds", "Age of the oldest unfinished study", registry=registry).set(age_s)
     Gauge("patchclip_spool_free_bytes", "Room in the spool above its reserve", registry=registry).set(free_bytes)
     Gauge("patchclip_emergency_sessions", "Logins with emergency access", registry=registry).set(emergencies)
+    audit = Gauge("patchclip_audit_waiting", "Audit events that wait, by where they go", ["lane"], registry=registry)
+    for backlog in backlogs:
+        audit.labels(backlog.lane.value).set(backlog.waiting)
     return generate_latest(registry)

@@ -14,7 +14,7 @@ from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.errors import DefectError
 from patchclip_node.ports.audit import AuditLane
-from tests.support.fakes import START
+from tests.support.fakes import START, waiting
 
 FILE, SYSLOG = AuditLane.FILE, AuditLane.SYSLOG
 BOTH = frozenset({FILE, SYSLOG})
@@ -50,7 +50,7 @@ def test_a_lane_gets_only_what_it_has_not_carried(ledger: SqlLedger) -> None:
     assert _names(ledger, FILE) == ["c"]
     assert _names(ledger, SYSLOG) == ["a", "b", "c"]
     assert ledger.audit.head(FILE) == (2, "digest")
-    assert ledger.audit.waiting() == {FILE: 1, SYSLOG: 3}
+    assert waiting(ledger) == {FILE: 1, SYSLOG: 3}
 
 
 def test_what_all_lanes_have_carried_leaves_the_ledger(ledger: SqlLedger) -> None:

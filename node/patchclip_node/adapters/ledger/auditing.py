@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import audit_events, audit_lanes
 from patchclip_node.audit.encoding import decoded, encoded
 from patchclip_node.audit.values import AuditEvent, RecordedEvent
-from patchclip_node.ports.audit import AuditLane
+from patchclip_node.ports.audit import AuditBacklog, AuditLane
 
 
 def record(connection: Connection, *events: AuditEvent) -> None:
@@ -83,7 +84,7 @@ class SqlAuditOutbox:
         """See the port."""
         with self._database.write() as connection:
             mine = (audit_lanes.c.lane == lane.value) & (audit_lanes.c.owner == owner)
-            told = update(audit_lanes).where(mine).values(position=sequence, digest=digest)
+            told = update(audit_lanes).where(mine).values(position=sequence, digest=digest, trouble=None)
             if not connection.execute(told).rowcount:
                 return False
             _forget_carried(connection)
@@ -107,11 +108,18 @@ class SqlAuditOutbox:
             _forget_carried(connection)
             return int(last - keep - position)
 
-    def waiting(self) -> dict[AuditLane, int]:
+    def troubled(self, lane: AuditLane, owner: str, trouble: str) -> None:
+        """See the port."""
+        mine = (audit_lanes.c.lane == lane.value) & (audit_lanes.c.owner == owner)
+        with self._database.write() as connection:
+            connection.execute(update(audit_lanes).where(mine).values(trouble=trouble))
+
+    def backlogs(self) -> list[AuditBacklog]:
         """See the port."""
         with self._database.read() as connection:
             last = _last(connection)
-            return {AuditLane(row.lane): last - row.position for row in connection.execute(select(audit_lanes))}
+            lanes = connection.execute(select(audit_lanes).order_by(audit_lanes.c.lane)).all()
+            return [_backlog(connection, row, last) for row in lanes]
 
     def pending(self, after: int) -> list[RecordedEvent]:
         """See the port."""
@@ -122,6 +130,12 @@ class SqlAuditOutbox:
 def _behind(connection: Connection, position: int, limit: int | None) -> list[RecordedEvent]:
     query = select(audit_events).where(audit_events.c.sequence > position).order_by(audit_events.c.sequence)
     return [RecordedEvent(row.sequence, decoded(row.event_json)) for row in connection.execute(query.limit(limit))]
+
+
+def _backlog(connection: Connection, lane: Row[Any], last: int) -> AuditBacklog:
+    oldest = _behind(connection, lane.position, 1)
+    since = oldest[0].event.at if oldest else None
+    return AuditBacklog(AuditLane(lane.lane), last - lane.position, since, lane.trouble or "")
 
 
 def _forget_carried(connection: Connection) -> None:

@@ -375,6 +375,9 @@ audit_lanes = Table(
     Column("digest", Text, nullable=False),
     Column("owner", Text),
     Column("expires_at", UtcDateTime),
+    Column("trouble", ForeignText),
     _one_of("lane", AuditLane, "lane_known"),
 )
-"""One row for each lane of the audit trail: what it has carried, up to `position`. `digest`: of a file's last line."""
+"""One row for each lane of the audit trail: what it has carried, up to `position`. `digest`: of a file's last line.
+
+`trouble`: why it carries nothing now."""

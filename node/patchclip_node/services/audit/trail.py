@@ -47,7 +47,7 @@ class TrailLane:
                 self._set_aside(error)
                 continue
             except OSError as error:
-                self._outage.begin(error)
+                _stays(self._outbox, AuditLane.FILE, self._owner, self._outage, error)
                 return
             self._outage.end()
             self._outbox.carried(AuditLane.FILE, self._owner, *written)
@@ -98,7 +98,7 @@ class CollectorLane:
             try:
                 self._collector.send([self._framed(one) for one in taken])
             except PeerError as error:
-                self._outage.begin(error)
+                _stays(self._outbox, AuditLane.SYSLOG, self._owner, self._outage, error)
                 self._rest()
                 self._skip()
                 return
@@ -124,3 +124,10 @@ class CollectorLane:
         return events.alert(
             codes.AUDIT_RECORDING_STOPPED, self._clock.now(), events.DELIVER, what, outcome=Outcome.SERIOUS_FAILURE
         )
+
+
+def _stays(outbox: AuditOutbox, lane: AuditLane, owner: str, outage: Outage, error: Exception) -> None:
+    """Say why a lane carries nothing, in the log and, for whoever asks how the node is, in the ledger: once each."""
+    if str(error) != outage.trouble:
+        outbox.troubled(lane, owner, str(error))
+    outage.begin(error)

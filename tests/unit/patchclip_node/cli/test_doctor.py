@@ -21,6 +21,7 @@ from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from patchclip_node.adapters.clock import SystemClock, host_start, seconds_since_start
 from patchclip_node.adapters.ledger import migrate
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.audit import events as audit_events
 from patchclip_node.bootstrap.common import open_clock, open_ledger
 from patchclip_node.cli import checks, destination_checks, port_checks, study_check, tls_checks
 from patchclip_node.cli.check_result import Check, CheckResult, Status
@@ -31,6 +32,7 @@ from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
+from patchclip_node.ports.audit import AuditLane
 from patchclip_node.results.build import BUILDERS
 from patchclip_node.services.health import LOST_AFTER_S
 from patchclip_node.settings import NodeSettings
@@ -252,6 +254,25 @@ def test_a_peer_that_could_not_be_told_what_it_asked_for_is_a_warning(tmp_path: 
     assert found[0].detail.startswith("2 storage commitment reports could not be told to CT at 10.0.0.1")
     assert "tried 1 times: 10.0.0.1 does not answer" in found[0].detail
     assert found[1].detail.startswith("1 storage commitment reports could not be told to DX")
+
+
+def test_an_audit_trail_that_lags_is_a_warning_with_how_much_since_when_and_why(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    ledger = make_ledger(tmp_path / "old")
+    given = settings(tmp_path, ledger_url=f"sqlite:///{tmp_path / 'old' / 'ledger.sqlite'}")
+    ledger.audit.follow(frozenset(AuditLane))
+    assert statuses(checks.ledger, given) == {"ledger": Status.OK}
+    ledger.audit.record(*[audit_events.application_started(audit_events.WEB, START)] * 3)
+    ledger.audit.take(AuditLane.SYSLOG, OWNER, START, 60, 10)
+    ledger.audit.troubled(AuditLane.SYSLOG, OWNER, "the collector at 192.0.2.7:6514 took no audit messages")
+    ledger.close()
+
+    of_files, of_collector = [one for one in run_check(checks.ledger, given) if one.name == "audit trail"]
+
+    assert of_files.status is of_collector.status is Status.WARN
+    assert of_collector.detail.startswith("3 audit events wait for the collector since 2026-03-01 08:00:00 UTC: the c")
+    assert "audit.collector" in of_collector.advice
+    assert "no process that delivers" in of_files.detail
 
 
 def test_a_broker_that_does_not_answer_fails_and_its_password_stays_hidden(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from patchclip_node.audit.chain import read_line
 from patchclip_node.audit.message import build_message
 from patchclip_node.audit.values import AuditEvent, AuditSource, RecordedEvent
 from patchclip_node.domain.errors import LedgerUnavailableError, PeerError
-from patchclip_node.ports.audit import AuditLane
+from patchclip_node.ports.audit import AuditBacklog, AuditLane
 from patchclip_node.services.audit.desk import BY_ALL_A_MINUTE, HELD, AuditDesk
 from patchclip_node.services.audit.trail import LONGEST_WAIT_S, CollectorLane, TrailLane
 from patchclip_node.services.ration import A_MINUTE
-from tests.support.fakes import START, FakeClock, make_ledger
+from tests.support.fakes import START, FakeClock, make_ledger, waiting
 
 BOTH = frozenset({AuditLane.FILE, AuditLane.SYSLOG})
 SOURCE = AuditSource("PATCHCLIP", "node")
@@ -74,7 +74,7 @@ def test_the_file_gets_events_while_the_collector_is_down(ledger: SqlLedger, tmp
 
     lines = [read_line(text) for _, _, text in trail_lines(trail_files(tmp_path / "audit"))]
     assert [line.sequence for line in lines] == [1, 2]
-    assert ledger.audit.waiting() == {AuditLane.FILE: 0, AuditLane.SYSLOG: 2}
+    assert waiting(ledger) == {AuditLane.FILE: 0, AuditLane.SYSLOG: 2}
 
 
 def test_a_collector_that_is_back_gets_all_in_their_order(ledger: SqlLedger) -> None:
@@ -90,7 +90,29 @@ def test_a_collector_that_is_back_gets_all_in_their_order(ledger: SqlLedger) -> 
     lane.run_once()
 
     assert collector.taken == [str(number).encode() for number in range(1, 51)]
-    assert ledger.audit.waiting()[AuditLane.SYSLOG] == 0
+    assert waiting(ledger)[AuditLane.SYSLOG] == 0
+
+
+def test_why_a_lane_stands_still_is_remembered_until_it_goes_on(ledger: SqlLedger, tmp_path: Path) -> None:
+    collector, clock = FakeCollector(), FakeClock()
+    lane, files = _collector_lane(ledger, collector, clock), _trail_lane(ledger, tmp_path / "audit", clock)
+    ledger.audit.record(_event(1), _event(2))
+    collector.down = True
+    (tmp_path / "audit" / "audit-000000000001.jsonl").mkdir()
+    for step in (lane.run_once, files.run_once):
+        step()
+
+    of_files, of_collector = ledger.audit.backlogs()
+    assert (of_files.waiting, of_files.since) == (2, START)
+    assert "Is a directory" in of_files.trouble
+    assert (of_collector.waiting, of_collector.trouble) == (2, "it is down")
+
+    (tmp_path / "audit" / "audit-000000000001.jsonl").rmdir()
+    collector.down = False
+    clock.advance(72)
+    for step in (lane.run_once, files.run_once):
+        step()
+    assert ledger.audit.backlogs() == [AuditBacklog(one, 0, None, "") for one in sorted(BOTH)]
 
 
 def test_a_collector_that_is_down_is_left_alone_longer_and_longer(ledger: SqlLedger) -> None:

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
-from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S, health
+from patchclip_node.ports.audit import AuditBacklog, AuditLane
+from patchclip_node.services.health import AUDIT_LAGS_AFTER_S, HUNG_AFTER_S, LOST_AFTER_S, health
 from tests.support.fakes import START
 
 DELIVERS = WorkerRecord("here:2:2", START, role=WorkerRole.DELIVER)
@@ -57,3 +58,30 @@ def test_a_node_that_works_has_no_trouble() -> None:
         {WorkerRole.WORK: 2, WorkerRole.DELIVER: 1},
         HUNG_AFTER_S - 1,
     )
+
+
+@pytest.mark.parametrize(
+    ("backlog", "words"),
+    [
+        (
+            AuditBacklog(AuditLane.SYSLOG, 17, START - timedelta(seconds=AUDIT_LAGS_AFTER_S), "it refused"),
+            "17 audit events wait for the collector since 2026-03-01 07:55:00 UTC: it refused; see that the collector",
+        ),
+        (
+            AuditBacklog(AuditLane.FILE, 1, START - timedelta(days=1), ""),
+            "wait for the files since 2026-02-28 08:00:00 UTC: no process that delivers has carried them; make room",
+        ),
+    ],
+)
+def test_an_audit_trail_that_lags_is_a_trouble_with_its_reason_and_what_to_do(
+    backlog: AuditBacklog, words: str
+) -> None:
+    (trouble,) = health([worker(), DELIVERS], (0, 0), 1, START, [backlog]).troubles
+
+    assert words in trouble
+
+
+def test_events_that_have_waited_for_a_moment_are_no_trouble() -> None:
+    fresh = AuditBacklog(AuditLane.SYSLOG, 17, START - timedelta(seconds=AUDIT_LAGS_AFTER_S - 1), "it refused")
+
+    assert health([worker(), DELIVERS], (0, 0), 1, START, [fresh]).troubles == ()

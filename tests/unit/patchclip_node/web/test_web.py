@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
+from patchclip_node.audit import events
 from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
@@ -23,8 +24,9 @@ from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
+from patchclip_node.ports.audit import AuditLane
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
-from patchclip_node.services.health import HUNG_AFTER_S, LOST_AFTER_S
+from patchclip_node.services.health import AUDIT_LAGS_AFTER_S, HUNG_AFTER_S, LOST_AFTER_S
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.web import create_app
@@ -80,6 +82,25 @@ def site(tmp_path: Path) -> Iterator[Site]:
     ) as browser:
         yield Site(tmp_path, ledger, spool, clock, browser)
     ledger.close()
+
+
+def test_healthz_and_metrics_say_how_much_of_the_audit_trail_waits_and_why(site: Site) -> None:
+    site.ledger.audit.follow(frozenset(AuditLane))
+    site.ledger.audit.record(events.application_started(events.WEB, site.clock.now()))
+    site.ledger.audit.take(AuditLane.SYSLOG, OWNER, site.clock.now(), 60, 10)
+    site.ledger.audit.troubled(AuditLane.SYSLOG, OWNER, "it took nothing")
+    since = site.clock.now()
+    told = site.browser.get("/healthz").json()
+    assert told["audit"]["syslog"] == {"waiting": 1, "since": str(since), "trouble": "it took nothing"}
+    assert 'patchclip_audit_waiting{lane="syslog"} 1.0' in site.browser.get("/metrics").text
+
+    site.clock.advance(AUDIT_LAGS_AFTER_S)
+
+    answer = site.browser.get("/healthz")
+    assert answer.status_code == 503
+    (lag,) = [one for one in answer.json()["troubles"] if "for the collector" in one]
+    assert lag.startswith("1 audit events wait")
+    assert "it took nothing; see that the collector runs" in lag
 
 
 def test_pages_and_healthz_say_how_the_receiver_is_doing(site: Site) -> None:
