@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.checkpoints.checkpoint import read_card
-from patchclip_core.models.card import FindingCard
+from patchclip_core.models.card import FindingCard, Provenance
 from patchclip_core.values.results import FindingState, Radiograph
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import read_out_of_fold
+from patchclip_trainer.training.loop.provenance import digest_of_json, disagreements
 from patchclip_trainer.training.stage2.final_run import FinalRun
 from patchclip_trainer.training.stage2.stage import Stage2
 from tests.support.squares import MODEL, SIDE, SQUARE, squares_recipe, write_squares
@@ -169,6 +170,25 @@ def test_a_final_run_that_its_folds_do_not_measure_is_refused_before_its_first_s
     final(squares_recipe(tmp_path, **SMALL), data, tmp_path / "same")
     with pytest.raises(RecipeError, match=f"would not be the final run(.|\n)*{told}"):
         final(squares_recipe(tmp_path, **SMALL | changes), data, tmp_path / "tokenizer")
+
+
+@pytest.mark.parametrize(("knows", "who"), [("found", "the run"), ("wanted", "the folds")])
+def test_a_key_that_one_version_alone_knows_is_named_with_what_to_do(knows: str, who: str) -> None:
+    sides = {
+        side: Provenance(
+            recipe={"epochs": 1} | ({"added": {"later": 2}} if side == knows else {}),
+            recipe_digest=digest_of_json(side),
+            data_digest=digest_of_json("data"),
+            folds_digest=digest_of_json("folds"),
+            selection="the last of 1 epochs",
+            epochs=1,
+        )
+        for side in ("found", "wanted")
+    }
+
+    assert disagreements(sides["found"], sides["wanted"]) == [
+        f"recipe: added.later is 2 in {who} alone: another version or kind of network made them, train the folds again"
+    ]
 
 
 SMALL = {"epochs": 1, "folds": 2, "held_out_fold": None, "name": "whatever it is called"}

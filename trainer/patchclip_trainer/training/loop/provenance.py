@@ -113,8 +113,14 @@ def _network(recipe: RunRecipe) -> dict[str, Any]:
 def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     own, others = dict(_flat(found)), dict(_flat(wanted))
     keys = [key for key in {**own, **others} if own.get(key) != others.get(key)]
-    told = [f"{key} is {own.get(key, 'not there')}, in the folds {others.get(key, 'not there')}" for key in keys]
-    return "; ".join(told) or "written by other versions"
+    return "; ".join(_differs(key, own, others) for key in keys) or "written by other versions"
+
+
+def _differs(key: str, own: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+    if key in own and key in others:
+        return f"{key} is {own[key]}, in the folds {others[key]}"
+    knows, value = ("the run", own[key]) if key in own else ("the folds", others[key])
+    return f"{key} is {value} in {knows} alone: another version or kind of network made them, train the folds again"
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
