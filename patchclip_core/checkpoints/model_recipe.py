@@ -63,8 +63,9 @@ class ModelRecipe(BaseModel):
     embedding: Annotated[int, Field(ge=2)] | None = None
     """Width of the space shared by image and text; left out, that of the image encoder's own projection, else 64."""
     downscaler: AnyDownscalerSettings | None = None
-    sparse: SparseSettings | None = SparseSettings()
-    """Size of the sparse head; null: none is built, trained or written."""
+    sparse: SparseSettings | None = None
+    """Size of the sparse head. Null: the published one in the mode `paper`, and no such head in the default mode, where
+    it gains nothing (docs/results.md)."""
     packing: dict[str, Packing] = {}
     """How weights are stored, by how their names begin, such as {text_tower.: int8}; these are not trained."""
 
@@ -102,7 +103,8 @@ class Encoders:
         method: by default Patch-CLIP in the recipe's mode.
         """
         method = method or find_method("paper" if self.recipe.mode == "paper" else "patchclip")
-        chosen = {name: getattr(self.recipe, name) for name in type(self.recipe).model_fields}
+        named = {name: getattr(self.recipe, name) for name in type(self.recipe).model_fields}
+        chosen = {name: value for name, value in named.items() if value is not None}
         towers = {"image_tower": self.image_tower, "text_tower": self.text_tower}
         network = method.describe({**chosen, **towers, "embedding": self.embedding}).build()
         self._fill(network)

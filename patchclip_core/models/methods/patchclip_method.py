@@ -17,7 +17,7 @@ from patchclip_core.models.losses import (
     report_contrastive_loss,
 )
 from patchclip_core.models.methods.method import Loss, Method, Rows, of_all_readers
-from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings
+from patchclip_core.models.methods.patchclip import Mode, PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.methods.patchclip_losses import patch_clip_loss
 from patchclip_core.models.network import NetworkSettings, Texts
 from patchclip_core.models.towers import Features
@@ -44,11 +44,12 @@ class PatchClipMethod(Method[PatchClip]):
         return self.paper
 
     def describe(self, chosen: Mapping[str, Any]) -> NetworkSettings:
-        """Return settings of the mode; the downscaler ends as the mode has it."""
+        """Return settings of the mode: how the downscaler ends, and, left open, a sparse head as published or none."""
         downscaler = chosen.get("downscaler")
         if downscaler is not None:
             downscaler = downscaler.with_last_relu(self.paper)
-        return super().describe({**chosen, "mode": self.mode, "downscaler": downscaler})
+        sparse = chosen.get("sparse", SparseSettings() if self.paper else None)
+        return super().describe({**chosen, "mode": self.mode, "downscaler": downscaler, "sparse": sparse})
 
     def report_loss(
         self, network: PatchClip, images: Rows, reports: Rows, positives: torch.Tensor, bank: Bank | None = None

@@ -404,3 +404,21 @@ def test_weights_of_a_folder_are_read_without_a_bar_and_bars_stay_on(
 
     assert "Loading weights" not in capfd.readouterr().err
     assert logging.is_progress_bar_enabled()
+
+
+@pytest.mark.parametrize(("objective", "mode", "head"), [("patchclip", "default", False), ("paper", "paper", True)])
+@pytest.mark.parametrize("recipe", ["", "sparse: null"])
+def test_a_sparse_head_belongs_to_the_published_formulation(
+    recipe: str, objective: str, mode: str, head: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(
+        f"input_px: 32\nimage_options: {{widths: [8], strides: [4], layers: 1}}\n{recipe}", encoding="utf-8"
+    )
+
+    network = read_encoders(read_recipe(path), tmp_path / "out", ["one"]).build(find_method(objective))
+
+    assert isinstance(network, PatchClip)
+    assert network.settings.mode == mode
+    assert (network.sparse_head is not None) == head
+    assert not find_method(objective).objection(network.settings.in_use())
