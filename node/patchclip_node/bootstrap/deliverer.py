@@ -16,6 +16,7 @@ from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited, carrying, tell_changed_settings
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.result_sender import Destination
@@ -90,6 +91,7 @@ def run(settings: NodeSettings) -> None:
     stop = stop_on_signals()
     with build_deliverer(settings) as deliverer:
         log.info("ready", destinations=[one.name for one in settings.destinations])
+        tell_ready("deliver")
         beside = [
             threading.Thread(target=again_and_again, args=(step, stop, every_s, name), name=name, daemon=True)
             for step, every_s, name in (

@@ -12,6 +12,7 @@ from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
@@ -111,8 +112,9 @@ def run(settings: NodeSettings) -> None:
         with audited(events.RECEIVE, ledger.audit, clock) as audit:
             scp = build_receiver(settings, ledger, open_spool(settings), clock, audit)
             if listen(scp, settings, stop):
-                sys.stdout.write(f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
+                sys.stdout.write(f"listening: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
                 sys.stdout.flush()
+                tell_ready("receive")
                 report(scp, ReceptionFile(settings.data_dir), clock, stop)
                 scp.stop()
     finally:

@@ -19,6 +19,7 @@ import structlog
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.common import open_ledger
+from patchclip_node.bootstrap.readiness import ReadyBoard
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.settings import NodeSettings
 
@@ -107,7 +108,21 @@ def run(settings: NodeSettings, config_path: Path | None) -> None:
     logging.configure(settings.log, "serve")
     refuse_open_secret(settings)
     _look_at_access(settings)
-    supervise([Child(name, _command(name, config_path)) for name in COMMANDS], stop_on_signals())
+    stop = stop_on_signals()
+    with ReadyBoard(COMMANDS) as board:
+        supervise([Child(name, _command(name, config_path)) for name in COMMANDS], stop, board, ready_line(settings))
+
+
+def ready_line(settings: NodeSettings) -> str:
+    """Return what is said once a study would be received, analysed and returned."""
+    web = settings.web
+    host = f"[{web.host}]" if ":" in web.host else web.host
+    names = ", ".join(one.name for one in settings.destinations)
+    returned = f"and results go to {names}" if names else "and results stay here: there are no destinations"
+    return (
+        f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}, the model is loaded, {returned}; "
+        f"status pages: http://{host}:{web.port}/"
+    )
 
 
 def _look_at_access(settings: NodeSettings) -> None:
@@ -121,12 +136,21 @@ def _look_at_access(settings: NodeSettings) -> None:
         ledger.close()
 
 
-def supervise(children: Sequence[Child], stop: threading.Event) -> None:
-    """Keep the children up until `stop`, then end them."""
+def supervise(
+    children: Sequence[Child], stop: threading.Event, board: ReadyBoard | None = None, ready: str = ""
+) -> None:
+    """Keep the children up until `stop`, then end them. `ready` is said each time that all on the board are so."""
     try:
         while not stop.is_set():
             for child in children:
+                before = child.pid
                 child.keep_up()
+                if board is not None and before is not None and child.pid is None:
+                    board.ended(child.name)
+            if board is not None and board.hear():
+                sys.stdout.write(f"{ready}\n")
+                sys.stdout.flush()
+                board.pass_on()
             stop.wait(_POLL_S)
     finally:
         for child in children:

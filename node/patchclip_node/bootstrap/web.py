@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 from starlette.applications import Starlette
 
@@ -13,7 +15,9 @@ from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.audit import Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
@@ -76,8 +80,17 @@ def run(settings: NodeSettings) -> None:
         ledger.close()
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            tell_ready("web")
+
+
 def _serve(settings: NodeSettings, app: Starlette) -> None:
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.web.host,
         port=settings.web.port,
@@ -90,3 +103,9 @@ def _serve(settings: NodeSettings, app: Starlette) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    server = _Server(config)
+    server.run()
+    if not server.started:
+        raise ConfigurationError(
+            f"web.host, web.port: can't listen on {settings.web.host}:{settings.web.port}: the log says why"
+        )

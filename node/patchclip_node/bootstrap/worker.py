@@ -30,6 +30,7 @@ from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
+from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.task_queue import Work
@@ -135,7 +136,7 @@ def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> i
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        ready_callback=lambda _consumer: log.info("ready", queues=sorted(worker.app.amqp.queues)),
+        ready_callback=lambda _consumer: _say_ready(worker),
     )
     for thread in threads:
         thread.start()
@@ -147,6 +148,12 @@ def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> i
         for thread in threads:
             thread.join()
     return int(controller.exitcode or os.EX_OK)
+
+
+def _say_ready(worker: Worker) -> None:
+    """The model is loaded, and the consumer hears calls: a study would be analysed."""
+    log.info("ready", queues=sorted(worker.app.amqp.queues))
+    tell_ready("work")
 
 
 def _end_consumer(status: int) -> None:
