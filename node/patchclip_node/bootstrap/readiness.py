@@ -16,7 +16,7 @@ _LONGEST_BYTES: Final = 4096
 
 
 def tell_ready(process: str) -> None:
-    """Say that this process does its work now; nothing happens where nobody listens."""
+    """Say that this process does its work now; nothing happens where none is told."""
     address = os.environ.get(_SOCKET, "")
     if not address:
         return

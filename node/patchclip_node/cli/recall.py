@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from typing import Annotated
 
 import typer
 
 from patchclip_core.terminal import EXIT_FAILURE
+from patchclip_node.cli.asking import DryRunOption, YesOption, ask
 from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.terminal import ConfigOption, complain
-from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.recalls import RecallReason, RecallRequest, RecallScope
 from patchclip_node.settings import read_settings
 
@@ -40,8 +39,8 @@ def recall(
         str | None, typer.Option("--model", metavar="DIGEST", help="All that these weights found; they find no more.")
     ] = None,
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be recalled; nothing is.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Withdraw results: of an image, of a study, or all that a model has found.
 
@@ -66,8 +65,7 @@ def recall(
             raise typer.Exit(EXIT_FAILURE)
         if dry_run:
             return
-        if not yes:
-            _ask()
+        ask("Recall them?", yes)
         done = service.recall(request)
     typer.echo(f"recall {done.id}: the destinations are told as soon as the node runs")
 
@@ -81,9 +79,3 @@ def _one_of(image: str | None, study: str | None, model: str | None) -> tuple[Re
     if len(given) != 1:
         raise typer.BadParameter("name one of --image, --study and --model")
     return given[0]
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError("there is no terminal to ask: look with --dry-run, then say --yes")
-    typer.confirm("Recall them?", abort=True)

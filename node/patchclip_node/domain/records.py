@@ -103,6 +103,31 @@ class StudyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyFilter:
+    """Which study revisions are meant; what is None, or empty, narrows nothing.
+
+    calling_ae_title: who sent an image of it. since, until: of the last arrival; `until` itself is not meant.
+    """
+
+    states: tuple[StudyState, ...] = ()
+    patient_id: str | None = None
+    accession_number: str | None = None
+    calling_ae_title: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def in_words(self) -> str:
+        """The filter as the audit trail tells it."""
+        parts = [f"state={','.join(self.states)}", f"patient_id={self.patient_id or ''}"]
+        for name in ("accession_number", "calling_ae_title", "since", "until"):
+            value = getattr(self, name)
+            if value is not None:
+                parts.append(f"{name}={value}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class EventRecord:
     """One change of one study revision."""
 

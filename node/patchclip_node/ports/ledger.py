@@ -25,6 +25,7 @@ from patchclip_node.domain.records import (
     LedgerCounts,
     ReceivedInstance,
     ResultRecord,
+    StudyFilter,
     StudyRecord,
     WorkerRecord,
 )
@@ -322,6 +323,10 @@ class Studies(Protocol):
         self, states: Sequence[StudyState] = (), patient_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StudyRecord]:
         """Return revisions, the most recently received first; no `states`: in any state."""
+        ...
+
+    def filtered(self, wanted: StudyFilter, limit: int) -> list[StudyRecord]:
+        """Return those that a filter means, the most recently received first."""
         ...
 
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:

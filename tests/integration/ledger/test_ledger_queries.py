@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies, tallies
-from patchclip_node.domain.records import DeliveryState, LedgerCounts
+from patchclip_node.domain.records import DeliveryState, LedgerCounts, StudyFilter
 from patchclip_node.domain.states import FINAL_STATES, StudyEvent, StudyState
 from tests.support.fakes import START, make_instance
 from tests.support.studies import bring_to
@@ -38,6 +39,30 @@ def test_studies_are_chosen_by_state_and_patient(ledger: SqlLedger) -> None:
     assert uids(ledger, StudyState.FAILED, StudyState.REJECTED) == ["1.2", "1.1"]
     assert uids(ledger, patient_id="PAT-3") == ["1.3"]
     assert uids(ledger, StudyState.FAILED, patient_id="PAT-3") == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (StudyFilter(), ["1.3", "1.2", "1.1"]),
+        (StudyFilter(states=(StudyState.REJECTED,)), ["1.2"]),
+        (StudyFilter(patient_id="PAT-3"), ["1.3"]),
+        (StudyFilter(accession_number="A-1", patient_id="PAT-3"), ["1.3"]),
+        (StudyFilter(accession_number="A-2"), []),
+        (StudyFilter(calling_ae_title="MODALITY"), ["1.2", "1.1"]),
+        (StudyFilter(calling_ae_title="ELSEWHERE"), ["1.3"]),
+        (StudyFilter(since=START + timedelta(days=1)), ["1.3"]),
+        (StudyFilter(until=START + timedelta(days=1)), ["1.2", "1.1"]),
+    ],
+)
+def test_studies_are_chosen_by_a_filter(ledger: SqlLedger, wanted: StudyFilter, found: list[str]) -> None:
+    bring_to(ledger, StudyState.FAILED, "1.1")
+    bring_to(ledger, StudyState.REJECTED, "1.2")
+    late = make_instance("1.3", patient_id="PAT-3", received_at=START + timedelta(days=1))
+    ledger.arrivals.record(replace(late, calling_ae_title="ELSEWHERE"))
+
+    assert [study.study_instance_uid for study in ledger.studies.filtered(wanted, 10)] == found
+    assert ledger.studies.filtered(wanted, 1) == ledger.studies.filtered(wanted, 10)[:1]
 
 
 def test_what_is_unknown_is_empty(ledger: SqlLedger) -> None:

@@ -20,6 +20,7 @@ from patchclip_node.domain.records import (
     InstanceRecord,
     LedgerCounts,
     ResultRecord,
+    StudyFilter,
     StudyRecord,
 )
 from patchclip_node.domain.states import FINAL_STATES, StudyState
@@ -42,6 +43,27 @@ class SqlStudies:
             query = query.where(studies.c.patient_id == patient_id)
         with self._database.read() as connection:
             return [rows.study(row) for row in connection.execute(query.limit(limit).offset(offset))]
+
+    def filtered(self, wanted: StudyFilter, limit: int) -> list[StudyRecord]:
+        """See the port."""
+        query = rows.select_studies().order_by(studies.c.last_received_at.desc(), studies.c.id.desc())
+        if wanted.states:
+            query = query.where(studies.c.state.in_([state.value for state in wanted.states]))
+        if wanted.patient_id is not None:
+            query = query.where(studies.c.patient_id == wanted.patient_id)
+        if wanted.accession_number is not None:
+            query = query.where(studies.c.accession_number == wanted.accession_number)
+        if wanted.since is not None:
+            query = query.where(studies.c.last_received_at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(studies.c.last_received_at < wanted.until)
+        if wanted.calling_ae_title is not None:
+            sent = (instances.c.study_instance_uid == studies.c.study_instance_uid) & (
+                instances.c.calling_ae_title == wanted.calling_ae_title
+            )
+            query = query.where(exists().where(sent))
+        with self._database.read() as connection:
+            return [rows.study(row) for row in connection.execute(query.limit(limit))]
 
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:
         """See the port."""

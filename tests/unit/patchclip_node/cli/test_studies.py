@@ -43,6 +43,82 @@ def test_a_list_can_be_narrowed(command: Command, config: Path, ledger: SqlLedge
     assert "no study matches" in command("studies", "list", "--config", config, "--patient", "nobody").out
 
 
+def test_a_uid_stands_whole_in_its_line_however_narrow_the_terminal_is(
+    command: Command, config: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = "1.2.840.113619.2.55.3.604688119.868.1730000000.1234567890123456"
+    monkeypatch.setenv("COLUMNS", "40")
+    bring_to(ledger, StudyState.REJECTED, uid)
+
+    lines = command("studies", "list", "--config", config).out.splitlines()
+
+    assert lines[0] == uid
+    assert lines[2] == "    Doe^Jane; PAT-1; accession A-1; Chest"
+    assert command("studies", "list", "--uids", "--config", config).out == f"{uid}\n"
+
+
+def test_a_list_that_ends_at_its_limit_says_so(command: Command, config: Path, ledger: SqlLedger) -> None:
+    for number in range(2):
+        bring_to(ledger, StudyState.REJECTED, f"1.2.{number}")
+
+    limited = command("studies", "list", "--limit", "1", "--config", config)
+
+    assert [line for line in limited.out.splitlines() if line.startswith("1.2.")] == ["1.2.1"]
+    assert "these are the first 1" in limited.err
+    assert command("studies", "list", "--config", config).err == ""
+
+
+ACTS = {
+    "requeue": (StudyState.FAILED, "would be analysed again"),
+    "resend": (StudyState.RETURNED, "1 objects would go to pacs again"),
+    "purge": (StudyState.RETURNED, "would go"),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_on_several_studies_says_what_it_would_do_and_asks(
+    command: Command, config: Path, ledger: SqlLedger, act: str
+) -> None:
+    state, words = ACTS[act]
+    for number in range(2):
+        bring_to(ledger, state, f"1.2.{number}")
+    before = ledger.studies.find()
+    uids = ("1.2.0", "1.2.1")
+
+    told = command("studies", act, *uids, "--dry-run", "--config", config)
+    unasked = command("studies", act, *uids, "--config", config)
+
+    assert (told.status, told.out.count(words)) == (0, 2)
+    assert unasked.status == 2
+    assert "look with --dry-run, then say --yes" in unasked.err
+    assert ledger.studies.find() == before
+    assert command("studies", act, *uids, "--yes", "--config", config).status == 0
+    assert ledger.studies.find() != before
+
+
+@pytest.mark.parametrize(
+    ("act", "state", "words"),
+    [
+        ("requeue", StudyState.RETURNED, "would be analysed again as revision 2"),
+        ("requeue", StudyState.PARTLY_RETURNED, "what was not delivered would be sent again"),
+        ("requeue", StudyState.RETURNING, "is under way already"),
+        ("resend", StudyState.RECEIVED, "only what was sent"),
+        ("resend", None, "no study '1.2.3' is in the ledger"),
+    ],
+)
+def test_a_dry_run_says_what_the_act_does(
+    command: Command, config: Path, ledger: SqlLedger, act: str, state: StudyState | None, words: str
+) -> None:
+    if state is not None:
+        bring_to(ledger, state)
+
+    told = command("studies", act, "1.2.3", "--dry-run", "--config", config)
+    done = command("studies", act, "1.2.3", "--config", config)
+
+    assert words in told.out
+    assert told.status == done.status
+
+
 def test_one_study_is_shown_with_events_results_and_deliveries(
     command: Command, config: Path, ledger: SqlLedger
 ) -> None:
@@ -95,7 +171,7 @@ def test_all_failed_studies_can_be_requeued_at_once(command: Command, config: Pa
         bring_to(ledger, StudyState.FAILED, f"1.2.{number}")
     bring_to(ledger, StudyState.REJECTED, "1.2.9")
 
-    command("studies", "requeue", "--all-failed", "--config", config)
+    command("studies", "requeue", "--all-failed", "--yes", "--config", config)
 
     assert len(ledger.studies.find((StudyState.RECEIVED,))) == 3
     assert newest_revision(ledger, "1.2.9").state is StudyState.REJECTED
@@ -184,7 +260,7 @@ def test_studies_are_purged_by_name_unless_they_are_under_way(
     for number, state in enumerate((StudyState.FAILED, StudyState.RETURNING), start=1):
         bring_to(ledger, state, f"1.2.{number}")
 
-    ended = command("studies", "purge", "1.2.1", "1.2.2", "1.2.9", "--config", config)
+    ended = command("studies", "purge", "1.2.1", "1.2.2", "1.2.9", "--yes", "--config", config)
 
     assert (ended.status, ended.out) == (1, "1.2.1: FAILED, purged\n")
     assert "1.2.2: it is RETURNING: what is under way is not purged" in " ".join(ended.err.split())
