@@ -37,6 +37,17 @@ def test_only_what_has_ended_long_enough_ago_is_over(ledger: SqlLedger, state: S
     assert [one.study_instance_uid for one in over] == (["1.2.3"] if state in FINAL_STATES else [])
 
 
+def test_the_oldest_of_all_states_are_over_first(ledger: SqlLedger) -> None:
+    for seconds, state in enumerate([StudyState.FAILED, StudyState.RETURNED, StudyState.REJECTED, StudyState.FAILED]):
+        bring_to(ledger, state, f"1.{seconds}", START + timedelta(seconds=seconds))
+
+    def over(limit: int) -> list[str]:
+        return [one.study_instance_uid for one in ledger.retention.ended(FINAL_STATES, LATER, limit)]
+
+    assert over(3) == ["1.0", "1.1", "1.2"]
+    assert over(10) == ["1.0", "1.1", "1.2", "1.3"]
+
+
 @pytest.mark.parametrize("state", StudyState)
 def test_a_study_leaves_whole_unless_it_is_under_way(ledger: SqlLedger, ledger_url: str, state: StudyState) -> None:
     study = bring_to(ledger, state)

@@ -31,10 +31,19 @@ class SqlRetention:
             other.c.study_instance_uid == studies.c.study_instance_uid,
             (other.c.revision > studies.c.revision) | other.c.state.in_(_OPEN),
         )
-        over = studies.c.state.in_([state.value for state in states]) & (studies.c.state_since <= before) & ~later
-        query = rows.select_studies().where(over).order_by(studies.c.state_since).limit(limit)
+        over = (studies.c.state_since <= before) & ~later
         with self._database.read() as connection:
-            return [rows.study(row) for row in connection.execute(query)]
+            found = [
+                rows.study(row)
+                for state in states  # by itself: the index then gives the oldest first, and as many as are wanted
+                for row in connection.execute(
+                    rows.select_studies()
+                    .where((studies.c.state == state.value) & over)
+                    .order_by(studies.c.state_since)
+                    .limit(limit)
+                )
+            ]
+        return sorted(found, key=lambda study: study.state_since)[:limit]
 
     def forget(self, study_instance_uid: str, other_files: Sequence[str], *told: AuditEvent) -> bool:
         """See the port."""

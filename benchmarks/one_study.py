@@ -1,0 +1,84 @@
+"""Where the time of one study goes, from its last byte to its last confirmed result, by the ledger's own events.
+
+    python -m benchmarks.one_study [--studies 15] [--px 2500 2048] [--model demo]
+
+A whole node (`serve`), DCMTK's storescu before it and storescp behind it, all on loopback, studies of one image sent
+one after another while nothing else is due. Prints medians and the slowest as Markdown; the quiet time is taken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from patchclip_node.domain.records import EventRecord
+from patchclip_node.domain.states import StudyEvent
+from tests.peers.dcmtk import storescp, storescu
+from tests.peers.node import Node, new_node
+from tests.peers.radiographs import radiograph, write
+
+QUIET_S = 1.5
+STEPS = {
+    "closed after its quiet time": (StudyEvent.INSTANCE_ARRIVED, StudyEvent.WENT_QUIET),
+    "taken by the worker": (StudyEvent.WENT_QUIET, StudyEvent.LEASED),
+    "decoded, analysed, drawn and built": (StudyEvent.LEASED, StudyEvent.ANALYSIS_FINISHED),
+    "taken by the lane": (StudyEvent.ANALYSIS_FINISHED, StudyEvent.DELIVERY_STARTED),
+    "sent and confirmed": (StudyEvent.DELIVERY_STARTED, StudyEvent.ALL_DELIVERED),
+    "all": (StudyEvent.INSTANCE_ARRIVED, StudyEvent.ALL_DELIVERED),
+}
+
+
+def took_ms(events: list[EventRecord]) -> dict[str, float]:
+    """Return the milliseconds of each step of one study."""
+    at = {event.event: event.at for event in events}
+    quiet = timedelta(seconds=QUIET_S)
+    return {
+        step: (at[end] - at[begin] - (quiet if begin is StudyEvent.INSTANCE_ARRIVED else timedelta())).total_seconds()
+        * 1000
+        for step, (begin, end) in STEPS.items()
+    }
+
+
+def one_after_another(node: Node, folder: Path, studies: int, rows: int, columns: int) -> list[dict[str, float]]:
+    """Send studies, each when the one before has ended; return their steps. The first one warms up."""
+    taken = []
+    for number in range(studies + 1):
+        image = radiograph(rows=rows, columns=columns)
+        path = write(image, folder / f"{number}.dcm")
+        sent = storescu(node.port, path)
+        assert sent.returncode == 0, sent.stderr
+        time.sleep(0.13 * (number % 7))  # no tick shall be met again and again
+        uid = str(image.StudyInstanceUID)
+        study = node.wait_for_end_of([uid])[uid]
+        with node.ledger() as ledger:
+            taken.append(took_ms(ledger.studies.events(study.id)))
+    return taken[1:]
+
+
+def main() -> None:
+    """Run a node, send, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=15)
+    parser.add_argument("--px", type=int, nargs=2, default=[2500, 2048], metavar=("ROWS", "COLUMNS"))
+    parser.add_argument("--model", default="demo")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name).resolve()
+        with storescp(folder / "archive") as archive:
+            defaults = {"model": given.model, "quiet_s": QUIET_S, "sweep_s": 1.0, "lease_s": 60.0}
+            node = new_node(folder / "node", [archive.destination], **defaults)
+            with node.running():
+                taken = one_after_another(node, folder, given.studies, *given.px)
+            node.processes.clear()
+    print("| step | median, ms | slowest, ms |\n|---|---|---|")
+    for step in STEPS:
+        times = [one[step] for one in taken]
+        print(f"| {step} | {statistics.median(times):.0f} | {max(times):.0f} |")
+
+
+if __name__ == "__main__":
+    main()
