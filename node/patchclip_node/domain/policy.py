@@ -43,7 +43,9 @@ class RetentionPolicy:
     """How long studies are kept after they ended; None: until they are purged by command.
 
     returned_days: those that owe nothing to anybody. undelivered_days: those of which a destination lacks something.
+    recallable_days: how long after that what a recall needs is kept of them.
     """
 
     returned_days: float | None
     undelivered_days: float | None
+    recallable_days: float | None

@@ -91,7 +91,7 @@ class Recall:
 class Withdrawable:
     """A result that a recall would withdraw. destinations: those to which it was sent, or is being sent."""
 
-    result_id: int
+    sop_instance_uid: str
     study_instance_uid: str
     spool_key: str
     destinations: tuple[str, ...]

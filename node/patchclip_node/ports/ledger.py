@@ -292,12 +292,16 @@ class Retention(Protocol):
         """
         ...
 
-    def forget(self, study_instance_uid: str, other_files: Sequence[str], *told: AuditEvent) -> bool:
+    def forget(self, study_instance_uid: str, other_files: Sequence[str], now: datetime, *told: AuditEvent) -> bool:
         """Delete all rows of a study and list its files, and `other_files`, among the leftovers.
 
-        `told`: what the audit trail tells of it. False, and nothing is changed, where it is unknown or one of its
-        revisions is under way.
+        What a recall needs to withdraw what was sent of it is kept. `told`: what the audit trail tells of it. False,
+        and nothing is changed, where it is unknown or one of its revisions is under way.
         """
+        ...
+
+    def forget_purged(self, before: datetime) -> None:
+        """Delete what was kept for recalls of studies that were purged up to `before`."""
         ...
 
     def forget_strays(self, before: datetime) -> None:

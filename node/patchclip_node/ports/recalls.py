@@ -16,16 +16,17 @@ class Recalls(Protocol):
     def concerned(self, scope: RecallScope, subject: str) -> list[Withdrawable]:
         """Return the results of a study, of a model, or of the studies that have an image; oldest first.
 
-        Those that are withdrawn already are left out.
+        Those that are withdrawn already are left out. Of purged studies they follow at the end: what was sent, and
+        all of it where an image is named.
         """
         ...
 
-    def withdraw(self, request: RecallRequest, now: datetime, result_ids: Collection[int] | None = None) -> Recall:
-        """Write the recall down and withdraw what it concerns, or those `result_ids` of it, all at once.
+    def withdraw(self, request: RecallRequest, now: datetime, chosen: Collection[str] | None = None) -> Recall:
+        """Write the recall down and withdraw what it concerns, or the `chosen` SOP Instance UIDs of it, all at once.
 
         From then on none of them is sent: deliveries become RECALLED, those being SENT when they end. For each
         destination to which any of a revision was sent a note is owed, and the revision does not end before that has
-        arrived.
+        arrived. A purged study is a study of the ledger again, until that is so, and its time is over again.
         """
         ...
 

@@ -33,9 +33,9 @@ class RecallService:
 
         A model is withdrawn with what it will still have made when this returns, and makes nothing from then on.
         """
-        chosen: list[int] | None = None
+        chosen: list[str] | None = None
         if request.scope is RecallScope.IMAGE:  # which results speak of an image is in their files
-            chosen = [one.result_id for one in self._concerned(request.scope, request.subject)]
+            chosen = [one.sop_instance_uid for one in self._concerned(request.scope, request.subject)]
         recall = self._recalls.withdraw(request, self._clock.now(), chosen)
         log.warning(
             "results_recalled",

@@ -52,11 +52,14 @@ class RetentionService:
     def run_once(self) -> int:
         """Purge up to `BATCH` studies whose time is over; returns how many went.
 
-        With them goes what is known of own results that came back to studies that are gone.
+        With them goes what is known of own results that came back to studies that are gone, and what was kept for
+        recalls of studies that went long ago.
         """
         gone = sum(self.forget(study.study_instance_uid) for study in self.over())
         if (days := self._policy.returned_days) is not None:
             self._retention.forget_strays(_before(self._clock.now(), days))
+        if (days := self._policy.recallable_days) is not None:
+            self._retention.forget_purged(_before(self._clock.now(), days))
         self.delete_files()
         if gone:
             log.info("studies_purged", studies=gone)
@@ -82,8 +85,9 @@ class RetentionService:
         pictures = [
             image.overlay_key for summary in summaries if summary for image in summary.images if image.overlay_key
         ]
-        told = [events.deleted(one, self._clock.now(), by) for one in revisions[-1:]]
-        return self._retention.forget(study_instance_uid, pictures, *told)
+        now = self._clock.now()
+        told = [events.deleted(one, now, by) for one in revisions[-1:]]
+        return self._retention.forget(study_instance_uid, pictures, now, *told)
 
     def delete_files(self) -> None:
         """Delete the files of studies that have left the ledger."""

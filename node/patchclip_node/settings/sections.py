@@ -237,6 +237,8 @@ class RetentionSettings(Section):
     """Studies that are RETURNED or REJECTED: nothing of them is owed any more."""
     undelivered_days: Days | None = 90.0
     """Studies that are PARTLY_RETURNED or FAILED."""
+    recallable_days: Days | None = 365.0
+    """How long after a study was purged its results can be recalled: their UIDs, patient and study are kept."""
 
 
 class LogSettings(Section):

@@ -96,7 +96,7 @@ def test_what_is_held_has_a_file(ledger: SqlLedger, purged: bool) -> None:
     (instance,) = ledger.studies.instances("1.2.3")
     (result,) = ledger.studies.results(study.id)
     if purged:
-        ledger.retention.forget("1.2.3", [])
+        ledger.retention.forget("1.2.3", [], START)
 
     header, built = instance.instance.header, result.result
     held = [(header.sop_class_uid, instance.instance.spool_key)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -177,7 +178,7 @@ def test_results_that_are_not_withdrawn_go_on(ledger: SqlLedger) -> None:
     study = bring_to(ledger, StudyState.RETURNED, results=2)
     first, second = ledger.studies.results(study.id)
 
-    ledger.recalls.withdraw(OF_STUDY, START, [first.id])
+    ledger.recalls.withdraw(OF_STUDY, START, [first.result.sop_instance_uid])
     send_notes(ledger)
     ledger.requeueing.resend("1.2.3", START)
 
@@ -266,8 +267,74 @@ def test_a_recall_outlasts_its_study(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RETURNED)
     recall = ledger.recalls.withdraw(OF_STUDY, START)
 
-    assert not ledger.retention.forget("1.2.3", [])  # its note is owed
+    assert not ledger.retention.forget("1.2.3", [], START)  # its note is owed
     send_notes(ledger)
 
-    assert ledger.retention.forget("1.2.3", [])
+    assert ledger.retention.forget("1.2.3", [], START)
     assert ledger.recalls.all() == [recall]
+
+
+def purged(ledger: SqlLedger, *uids: str) -> None:
+    """Let these studies be analysed, returned and purged."""
+    for uid in uids:
+        analysed(ledger, uid)
+    deliver(ledger)
+    for uid in uids:
+        assert ledger.retention.forget(uid, [], START)
+        assert ledger.studies.revisions(uid) == []
+
+
+IMAGE = make_instance("1.2.3").header.sop_instance_uid
+OF_IMAGE = RecallRequest(RecallScope.IMAGE, IMAGE, RecallReason.SAFETY, "it is of another patient", "alice")
+
+
+@pytest.mark.parametrize("asked", [OF_STUDY, OF_MODEL, OF_IMAGE], ids=["study", "model", "image"])
+def test_what_was_sent_of_a_purged_study_is_withdrawn(ledger: SqlLedger, asked: RecallRequest) -> None:
+    purged(ledger, "1.2.3", "1.2.4")
+    of = ["1.2.3", "1.2.4"] if asked.scope is RecallScope.MODEL else ["1.2.3"]
+    found = ledger.recalls.concerned(asked.scope, asked.subject)
+    assert [(one.study_instance_uid, one.destinations) for one in found] == [(uid, (DESTINATION,)) for uid in of]
+
+    ledger.recalls.withdraw(asked, START, [one.sop_instance_uid for one in found])
+
+    owed = send_notes(ledger)
+    assert [(one.study.study_instance_uid, one.destination) for one in owed] == [(uid, DESTINATION) for uid in of]
+    told = [one.result.sop_instance_uid for note_ in owed for one in note_.results]
+    assert told == [one.sop_instance_uid for one in found]
+    assert {one.study.patient_id for one in owed} == {make_instance().header.patient_id}
+    assert {newest_revision(ledger, uid).state for uid in of} == {StudyState.RETURNED}
+    assert ledger.recalls.concerned(asked.scope, asked.subject) == []
+    assert ledger.retention.forget("1.2.3", [], START)
+    assert ledger.recalls.concerned(asked.scope, asked.subject) == []
+
+
+def test_what_was_withdrawn_before_the_purge_is_not_withdrawn_again(ledger: SqlLedger) -> None:
+    analysed(ledger, "1.2.3")
+    deliver(ledger)
+    ledger.recalls.withdraw(OF_STUDY, START)
+    send_notes(ledger)
+    assert ledger.retention.forget("1.2.3", [], START)
+
+    assert ledger.recalls.concerned(RecallScope.STUDY, "1.2.3") == []
+
+
+def test_an_image_that_comes_after_the_purge_opens_the_next_revision(ledger: SqlLedger) -> None:
+    """UIDs of results derive from study and revision: under the same number they would be those of what was sent."""
+    purged(ledger, "1.2.3")
+    ledger.arrivals.record(make_instance("1.2.3", 2))
+    assert newest_revision(ledger, "1.2.3").revision == 2
+
+    ledger.recalls.withdraw(OF_STUDY, START)
+
+    assert [one.revision for one in ledger.studies.revisions("1.2.3")] == [1, 2]
+    assert newest_revision(ledger, "1.2.3").state is StudyState.RECEIVING
+
+
+def test_what_is_kept_of_purged_studies_has_an_end(ledger: SqlLedger) -> None:
+    purged(ledger, "1.2.3")
+
+    ledger.retention.forget_purged(START - timedelta(seconds=1))
+    assert ledger.recalls.concerned(RecallScope.STUDY, "1.2.3")
+    ledger.retention.forget_purged(START)
+
+    assert ledger.recalls.concerned(RecallScope.STUDY, "1.2.3") == []

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.database import Database
-from patchclip_node.adapters.ledger.schema import audit_events, leftovers, metadata, tallies
+from patchclip_node.adapters.ledger.schema import audit_events, leftovers, metadata, purged_revisions, tallies
+from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from tests.support.fakes import START, make_instance
 from tests.support.studies import bring_to
@@ -53,15 +54,17 @@ def test_a_study_leaves_whole_unless_it_is_under_way(ledger: SqlLedger, ledger_u
     study = bring_to(ledger, state)
     files = {one.instance.spool_key for one in ledger.studies.instances("1.2.3")}
     files |= {one.result.spool_key for one in ledger.studies.results(study.id)}
+    was_sent = any(one.state is not DeliveryState.PENDING for one in ledger.studies.deliveries(study.id))
     before = rows_in(ledger_url)
 
-    went = ledger.retention.forget("1.2.3", ["picture"])
+    went = ledger.retention.forget("1.2.3", ["picture"], START)
 
     assert went is (state in FINAL_STATES)
     if went:
         assert set(ledger.retention.leftovers(100)) == files | {"picture"}
         assert rows_in(ledger_url) == dict.fromkeys(before, 0) | {
             leftovers.name: len(files) + 1,
+            purged_revisions.name: int(was_sent),  # what a recall needs
             audit_events.name: before[audit_events.name],
         }
         ledger.retention.gone(["picture"])
@@ -75,7 +78,7 @@ def test_a_late_image_keeps_the_whole_study(ledger: SqlLedger) -> None:
     ledger.arrivals.record(make_instance(number=2, received_at=LATER))
 
     assert ledger.retention.ended([StudyState.RETURNED], LATER, 10) == []
-    assert ledger.retention.forget("1.2.3", []) is False
+    assert ledger.retention.forget("1.2.3", [], START) is False
     assert len(ledger.studies.revisions("1.2.3")) == 2
 
 
@@ -83,8 +86,8 @@ def test_other_studies_stay(ledger: SqlLedger) -> None:
     bring_to(ledger, StudyState.RETURNED, "1.1")
     kept = bring_to(ledger, StudyState.RETURNED, "1.2")
 
-    assert ledger.retention.forget("1.1", []) is True
-    assert ledger.retention.forget("1.1", []) is False
+    assert ledger.retention.forget("1.1", [], START) is True
+    assert ledger.retention.forget("1.1", [], START) is False
 
     assert ledger.studies.find() == [kept]
     assert len(ledger.studies.instances("1.2")) == len(ledger.studies.deliveries(kept.id)) == 1
@@ -103,6 +106,6 @@ def test_own_results_that_came_back_leave_with_their_study_or_alone_where_it_is_
     ledger.retention.forget_strays(START)
     assert ledger.studies.instances("1.9") == []
     assert len(ledger.studies.instances("1.2.3")) == 2
-    assert ledger.retention.forget("1.2.3", []) is True
+    assert ledger.retention.forget("1.2.3", [], START) is True
 
     assert rows_in(ledger_url)["instances"] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
 
@@ -13,6 +13,7 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.purged import bring_back, may_be_there, withdrawable
 from patchclip_node.adapters.ledger.returning import OPEN, deliveries_of, end_if_settled
 from patchclip_node.adapters.ledger.schema import deliveries, instances, owed_notes, recalls, results, studies
 from patchclip_node.audit import events
@@ -23,8 +24,10 @@ from patchclip_node.domain.records import DeliveryState, NewResult, OwedNote, Re
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import NoteKind
 
+_Key = TypeVar("_Key", int, str)
+
 _AT_ONCE: Final = 500
-"""Ids in one statement; databases bound them."""
+"""Keys in one statement; databases bound them."""
 
 _THIS_NODE: Final = "this node"
 """Who withdraws earlier results when later ones are made."""
@@ -41,14 +44,19 @@ class SqlRecalls:
     def concerned(self, scope: RecallScope, subject: str) -> list[Withdrawable]:
         """See the port."""
         with self._database.read() as connection:
-            return _concerned(connection, scope, subject)
+            live = _concerned(connection, _of_subject(scope, subject))
+            return [*live.values(), *withdrawable(connection, scope, subject)]
 
-    def withdraw(self, request: RecallRequest, now: datetime, result_ids: Collection[int] | None = None) -> Recall:
+    def withdraw(self, request: RecallRequest, now: datetime, chosen: Collection[str] | None = None) -> Recall:
         """See the port."""
+        scope, subject = request.scope, request.subject
         with self._database.write() as connection:
-            found = [one.result_id for one in _concerned(connection, request.scope, request.subject)]
-            chosen = found if result_ids is None else [one for one in found if one in set(result_ids)]
-            return withdraw(connection, request, now, chosen)
+            back = bring_back(connection, scope, subject, now)
+            concerned = _concerned(connection, _of_subject(scope, subject))
+            for uids in _batches(back):
+                concerned |= _concerned(connection, results.c.sop_instance_uid.in_(uids))
+            ids = [id_ for id_, one in concerned.items() if chosen is None or one.sop_instance_uid in set(chosen)]
+            return withdraw(connection, request, now, ids)
 
     def of_model(self, weights_digest: str) -> Recall | None:
         """See the port."""
@@ -187,28 +195,32 @@ def refuse_withdrawn(connection: Connection, study_id: int) -> None:
         raise RecalledError(f"its results were {found[-1].recall.line}")
 
 
-def _batches(ids: Iterable[int]) -> Iterator[tuple[int, ...]]:
-    rest = iter(ids)
+def _batches(keys: Iterable[_Key]) -> Iterator[tuple[_Key, ...]]:
+    rest = iter(keys)
     while batch := tuple(islice(rest, _AT_ONCE)):
         yield batch
 
 
-def _concerned(connection: Connection, scope: RecallScope, subject: str) -> list[Withdrawable]:
+def _concerned(connection: Connection, of_subject: ColumnElement[bool]) -> dict[int, Withdrawable]:
+    """Return the results of the ledger that a recall withdraws, by their ids."""
     chosen = (
-        select(results.c.id, results.c.spool_key, studies.c.study_instance_uid)
+        select(results.c.id, results.c.sop_instance_uid, results.c.spool_key, studies.c.study_instance_uid)
         .join_from(results, studies, results.c.study_id == studies.c.id)
-        .where(_of_subject(scope, subject) & results.c.recall_id.is_(None))
+        .where(of_subject & results.c.recall_id.is_(None))
         .order_by(results.c.id)
     )
     found = connection.execute(chosen).all()
     sent: dict[int, list[str]] = {}
     for ids in _batches(row.id for row in found):
         there = select(deliveries.c.result_id, deliveries.c.destination).where(
-            deliveries.c.result_id.in_(ids) & _may_be_there()
+            deliveries.c.result_id.in_(ids) & may_be_there()
         )
         for row in connection.execute(there.order_by(deliveries.c.id)):
             sent.setdefault(row.result_id, []).append(row.destination)
-    return [Withdrawable(row.id, row.study_instance_uid, row.spool_key, tuple(sent.get(row.id, ()))) for row in found]
+    return {
+        row.id: Withdrawable(row.sop_instance_uid, row.study_instance_uid, row.spool_key, tuple(sent.get(row.id, ())))
+        for row in found
+    }
 
 
 def _of_subject(scope: RecallScope, subject: str) -> ColumnElement[bool]:
@@ -222,11 +234,6 @@ def _of_subject(scope: RecallScope, subject: str) -> ColumnElement[bool]:
             return studies.c.summary_json.contains(f'"weights_digest":"{subject}"', autoescape=True)
 
 
-def _may_be_there() -> ColumnElement[bool]:
-    """Which deliveries may have brought their result to its destination; REPLACED ones were refused there."""
-    return deliveries.c.was_sent & (deliveries.c.state != DeliveryState.REPLACED.value)
-
-
 def _studies_of(connection: Connection, recall: Recall) -> list[int]:
     of_recall = (results.c.recall_id == recall.id) & ~_IS_NOTE
     return list(connection.execute(select(results.c.study_id).distinct().where(of_recall)).scalars())
@@ -237,7 +244,7 @@ def _owe_notes(connection: Connection, recall: Recall, study_id: int, carrier_id
         select(deliveries.c.destination)
         .distinct()
         .join_from(deliveries, results, deliveries.c.result_id == results.c.id)
-        .where((results.c.recall_id == recall.id) & ~_IS_NOTE & (results.c.study_id == study_id) & _may_be_there())
+        .where((results.c.recall_id == recall.id) & ~_IS_NOTE & (results.c.study_id == study_id) & may_be_there())
     )
     for destination in sorted(connection.execute(told).scalars()):
         values = {"recall_id": recall.id, "study_id": study_id, "carrier_id": carrier_id, "destination": destination}
@@ -283,7 +290,7 @@ def _owed(connection: Connection, row: Row[Any]) -> OwedNote:
 
 
 def _told(connection: Connection, row: Row[Any]) -> Iterator[ResultRecord]:
-    there = select(deliveries.c.result_id).where((deliveries.c.destination == row.destination) & _may_be_there())
+    there = select(deliveries.c.result_id).where((deliveries.c.destination == row.destination) & may_be_there())
     of_note = (results.c.recall_id == row.recall_id) & (results.c.study_id == row.study_id) & ~_IS_NOTE
     chosen = rows.select_results().where(of_note & results.c.id.in_(there))
     yield from (rows.result(found) for found in connection.execute(chosen))

@@ -12,6 +12,7 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.purged import newest_purged
 from patchclip_node.adapters.ledger.schema import instances, results, studies
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
@@ -155,7 +156,7 @@ def _open(connection: Connection, before: Row[Any] | None, instance: ReceivedIns
         instance.received_at,
         header.sop_instance_uid,
         study_instance_uid=header.study_instance_uid,
-        revision=1 if before is None else before.revision + 1,
+        revision=1 + (newest_purged(connection, header.study_instance_uid) if before is None else before.revision),
         first_received_at=instance.received_at,
         last_received_at=instance.received_at,
         instance_count=int(is_new_image) + (0 if before is None else before.instance_count),

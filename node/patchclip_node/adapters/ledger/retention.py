@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, exists, insert, select
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.purged import forget_purged, remember
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, leftovers, owed_notes, results, studies
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.records import StudyRecord
@@ -45,7 +46,7 @@ class SqlRetention:
             ]
         return sorted(found, key=lambda study: study.state_since)[:limit]
 
-    def forget(self, study_instance_uid: str, other_files: Sequence[str], *told: AuditEvent) -> bool:
+    def forget(self, study_instance_uid: str, other_files: Sequence[str], now: datetime, *told: AuditEvent) -> bool:
         """See the port."""
         of_study = studies.c.study_instance_uid == study_instance_uid
         with self._database.write() as connection:
@@ -61,6 +62,7 @@ class SqlRetention:
                 *other_files,
             }
             _leave(connection, keys)
+            remember(connection, ids, now)
             connection.execute(delete(owed_notes).where(owed_notes.c.study_id.in_(ids)))
             connection.execute(delete(events).where(events.c.study_id.in_(ids)))
             connection.execute(delete(deliveries).where(deliveries.c.study_id.in_(ids)))
@@ -82,6 +84,11 @@ class SqlRetention:
             kept = strays & instances.c.spool_key.is_not(None)
             _leave(connection, set(connection.execute(select(instances.c.spool_key).where(kept)).scalars()))
             connection.execute(delete(instances).where(strays))
+
+    def forget_purged(self, before: datetime) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            forget_purged(connection, before)
 
     def leftovers(self, limit: int) -> list[str]:
         """See the port."""

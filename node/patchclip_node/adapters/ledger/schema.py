@@ -304,6 +304,30 @@ owed_reports = Table(
 `objects_json`: what the peer asked for, [[SOP Class UID, SOP Instance UID], ...].
 """
 
+purged_revisions = Table(
+    "purged_revisions",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_instance_uid", ForeignText, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("patient_id", ForeignText, nullable=False),
+    Column("patient_name", ForeignText, nullable=False),
+    Column("accession_number", ForeignText, nullable=False),
+    Column("study_description", ForeignText, nullable=False),
+    Column("weights_digest", Text, nullable=False),
+    Column("images_json", ForeignText, nullable=False),
+    Column("results_json", Text, nullable=False),
+    Column("purged_at", UtcDateTime, nullable=False),
+    Index(None, "study_instance_uid"),
+    Index(None, "weights_digest"),
+    Index(None, "purged_at"),
+)
+"""One row for each purged revision of which a destination may have results: what a recall needs to withdraw them.
+
+`images_json`: SOP Instance UIDs of the study's images. `results_json`: of each result what `results` had, and its
+destinations; none where all were withdrawn.
+"""
+
 owed_notes = Table(
     "owed_notes",
     metadata,

@@ -10,6 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.domain.policy import RetentionPolicy
 from patchclip_node.domain.recalls import RecallReason, RecallRequest, RecallScope
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
@@ -17,6 +18,8 @@ from patchclip_node.domain.variants import NoteKind, ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.rejection_notes import RejectionNotes
+from patchclip_node.services.retain import RetentionService
+from patchclip_node.services.study_summary import read_summary
 from tests.support.analysis import radiograph_file, receive
 from tests.support.bench import PACS, Bench
 from tests.support.fakes import FakeSender, MemorySpool, make_ledger
@@ -100,6 +103,39 @@ def test_a_note_names_what_was_sent_and_says_why(bench: Recalling, sender: FakeS
     assert (note.PatientName, note.AccessionNumber, note.StudyInstanceUID) == ("Doe^Jane", "A7", "1.2.3")
     assert bench.study().state is StudyState.RETURNED
     assert bench.writer.run_once() == 0
+
+
+@pytest.mark.parametrize("scope", RecallScope)
+def test_what_was_sent_is_withdrawn_after_retention_has_purged_it(
+    bench: Recalling, sender: FakeSender, scope: RecallScope
+) -> None:
+    image = bench.arrive(PatientName="Doe^Jane", AccessionNumber="A7")
+    bench.run_one()
+    bench.deliver(sender)
+    results = {one.result.sop_instance_uid for one in bench.ledger.studies.results(bench.study().id)}
+    weights = read_summary(bench.study().summary_json)
+    assert weights is not None
+    retention = RetentionService(
+        bench.ledger.retention, bench.ledger.studies, bench.spool, bench.clock, RetentionPolicy(7, 90, 365)
+    )
+    bench.clock.advance(8 * 86_400)
+    assert retention.run_once() == 1
+    assert (bench.ledger.studies.revisions("1.2.3"), bench.spool.files) == ([], {})
+
+    subject = {RecallScope.IMAGE: image, RecallScope.STUDY: "1.2.3", RecallScope.MODEL: weights.model.weights_digest}
+    assert len(bench.service.extent(scope, subject[scope]).results) == len(results)
+    bench.service.recall(bench.request(scope, subject[scope]))
+    assert bench.writer.run_once() == 1
+    bench.deliver(sender)
+
+    (note,) = bench.notes()
+    assert named(note) == results
+    assert (note.PatientName, note.PatientID, note.AccessionNumber) == ("Doe^Jane", "P1", "A7")
+    assert bench.study().state is StudyState.RETURNED
+    assert sender.received[-1][0] == "pacs"
+    bench.clock.advance(8 * 86_400)
+    assert retention.run_once() == 1
+    assert bench.service.extent(scope, subject[scope]).results == ()
 
 
 def test_a_recall_of_an_image_takes_what_speaks_of_it(bench: Recalling, sender: FakeSender) -> None:

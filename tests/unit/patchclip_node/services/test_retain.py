@@ -10,7 +10,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.services.retain import RetentionService
 from tests.support.analysis import FakeDecoder
 from tests.support.bench import Bench, summary_of
-from tests.support.fakes import FakeClock, MemorySpool
+from tests.support.fakes import START, FakeClock, MemorySpool
 from tests.support.studies import bring_to
 
 DAY_S = 86_400.0
@@ -18,7 +18,7 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 def service(ledger: SqlLedger, spool: MemorySpool, clock: FakeClock) -> RetentionService:
-    return RetentionService(ledger.retention, ledger.studies, spool, clock, RetentionPolicy(7, 90))
+    return RetentionService(ledger.retention, ledger.studies, spool, clock, RetentionPolicy(7, 90, 365))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_each_state_has_its_time(
 def test_without_a_time_nothing_goes(ledger: SqlLedger, spool: MemorySpool, clock: FakeClock) -> None:
     bring_to(ledger, StudyState.RETURNED, "1.1")
     bring_to(ledger, StudyState.FAILED, "1.2")
-    service = RetentionService(ledger.retention, ledger.studies, spool, clock, RetentionPolicy(None, None))
+    service = RetentionService(ledger.retention, ledger.studies, spool, clock, RetentionPolicy(None, None, None))
     clock.advance(3650 * DAY_S)
 
     assert service.run_once() == 0
@@ -77,7 +77,7 @@ def test_files_that_a_killed_process_left_go_with_the_next_run(
 ) -> None:
     left = spool.write([b"image"]).key
     bring_to(ledger, StudyState.RETURNED)
-    ledger.retention.forget("1.2.3", [left])  # and the process is gone before it deletes
+    ledger.retention.forget("1.2.3", [left], START)  # and the process is gone before it deletes
 
     assert service.run_once() == 0
 
