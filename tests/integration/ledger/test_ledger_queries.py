@@ -137,7 +137,7 @@ def test_the_tallies_follow_each_row_that_comes_changes_and_goes(ledger: SqlLedg
         assert kept(ledger) == counted(ledger)
     ledger.requeueing.requeue(ledger.studies.find([StudyState.FAILED])[0].study_instance_uid, START)
     assert kept(ledger) == counted(ledger)
-    ledger.retention.forget(ledger.studies.find([StudyState.RETURNED])[0].study_instance_uid, [])
+    ledger.retention.forget(ledger.studies.find([StudyState.RETURNED])[0].study_instance_uid, [], START)
     assert kept(ledger) == counted(ledger)
     with ledger._database.write() as connection:  # many rows at once, some of them as they were
         connection.execute(update(deliveries).values(state="RECALLED"))

@@ -122,15 +122,18 @@ def forget_purged(connection: Connection, before: datetime) -> None:
 
 
 def _of(connection: Connection, scope: RecallScope, subject: str) -> list[Row[Any]]:
+    found = _is_concerned(scope, subject) & (purged_revisions.c.results_json != "[]")
+    return list(connection.execute(select(purged_revisions).where(found).order_by(purged_revisions.c.id)).all())
+
+
+def _is_concerned(scope: RecallScope, subject: str) -> ColumnElement[bool]:
     match scope:
         case RecallScope.STUDY:
-            chosen = purged_revisions.c.study_instance_uid == subject
+            return purged_revisions.c.study_instance_uid == subject
         case RecallScope.IMAGE:
-            chosen = purged_revisions.c.images_json.contains(f'"{subject}"', autoescape=True)
+            return purged_revisions.c.images_json.contains(f'"{subject}"', autoescape=True)
         case RecallScope.MODEL:
-            chosen = purged_revisions.c.weights_digest == subject
-    found = chosen & (purged_revisions.c.results_json != "[]")
-    return list(connection.execute(select(purged_revisions).where(found).order_by(purged_revisions.c.id)).all())
+            return purged_revisions.c.weights_digest == subject
 
 
 def _is_there(connection: Connection, result: dict[str, Any]) -> bool:
