@@ -154,7 +154,7 @@ def read_yaml(path: Path, error: type[Exception], what: str) -> Written:
     except DoubledKeyError as found:
         raise error(f"{path}, {found}") from found
     except yaml.YAMLError as found:
-        raise error(f"{path} is not valid YAML: {found}") from found
+        raise error(f"{path} is not valid YAML: {_told(found)}") from found
     if content is None:
         return Written({}, {})
     if not isinstance(content, dict):
@@ -162,6 +162,14 @@ def read_yaml(path: Path, error: type[Exception], what: str) -> Written:
     if unnamed := [key for key in content if not isinstance(key, str)]:
         raise error(f"{path}: the key {unnamed[0]!r} is not text: put it in quotes, or write the key that is meant")
     return Written(content, lines)
+
+
+def _told(found: yaml.YAMLError) -> str:
+    """Return what a reader of YAML found, and where; its own words name a file that is none."""
+    if not isinstance(found, yaml.MarkedYAMLError) or found.problem_mark is None:
+        return str(found)
+    mark = found.problem_mark
+    return f"line {mark.line + 1}, character {mark.column + 1}: {found.problem}"
 
 
 def read_model(kind: type[Model], path: Path, error: type[Exception], what: str) -> Model:

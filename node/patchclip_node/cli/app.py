@@ -7,7 +7,20 @@ from functools import partial
 
 from patchclip_core.errors import CheckpointError, FindingsFileError, VocabularyFileError, WordingFileError
 from patchclip_core.terminal import new_program, run_program
-from patchclip_node.cli import analyze, audit, config, demo, doctor, processes, recall, render, route, studies, users
+from patchclip_node.cli import (
+    analyze,
+    audit,
+    config,
+    demo,
+    doctor,
+    processes,
+    recall,
+    render,
+    route,
+    studies,
+    support_bundle,
+    users,
+)
 from patchclip_node.cli.terminal import NOT_FOR_OTHERS, PROGRAM
 from patchclip_node.domain.errors import ConfigurationError, NodeError
 
@@ -27,7 +40,7 @@ app = new_program(
     "Research software. Not for diagnosis.",
     _version,
 )
-for module in (processes, demo, analyze, route, render, doctor, recall):
+for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall):
     module.register(app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
 app.add_typer(users.app, name="users", rich_help_panel="Look after the node")

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from patchclip_core.errors import PatchClipError
+from patchclip_core.errors import CheckpointError, PatchClipError
 from patchclip_node.cli.audit_checks import audit_trail
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.cli.destination_checks import destinations
@@ -20,7 +21,7 @@ from patchclip_node.cli.port_checks import dicom_port, web_port
 from patchclip_node.cli.study_check import synthetic_study
 from patchclip_node.cli.tls_checks import tls
 from patchclip_node.domain.commitment import OwedReport
-from patchclip_node.domain.errors import NodeError
+from patchclip_node.domain.errors import LedgerUnavailableError, NodeError
 from patchclip_node.domain.masking import masked_url
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
 from patchclip_node.domain.states import StudyState
@@ -30,13 +31,21 @@ _PEER_TIMEOUT_S = 5.0
 _CLOCKS_AGREE_S = 60.0
 
 
+_ADVICE: Final = {
+    LedgerUnavailableError: "start the database, or correct ledger_url; a damaged file: restore its backup",
+    CheckpointError: "set `model` to a whole checkpoint folder, or to a shipped name",
+}
+"""What to do where a check ends with an error that names what is wrong alone."""
+
+
 def run_check(check: Check, settings: NodeSettings) -> list[CheckResult]:
     """Run one check; trouble that it did not foresee is a failure, not the end of the examination."""
     name = check.__name__.replace("_", " ")
     try:
         return list(check(settings))
     except (NodeError, PatchClipError, OSError) as error:
-        return [CheckResult(name, Status.FAIL, str(error))]
+        advice = next((words for kind, words in _ADVICE.items() if isinstance(error, kind)), "")
+        return [CheckResult(name, Status.FAIL, str(error), advice)]
     except Exception as error:  # noqa: BLE001 - the boundary: every finding belongs in the table
         detail = f"the check itself failed: {type(error).__name__}: {error}"
         return [CheckResult(name, Status.FAIL, detail, "this is a defect of the program: please report it")]

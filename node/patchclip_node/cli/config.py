@@ -43,7 +43,7 @@ def check(config: ConfigOption = None) -> None:
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show every setting, its value and whether it comes from the environment, the file or the defaults."""
     settings = read_settings(config)
-    rows = list(effective_settings(settings, _file_values(config), os.environ))
+    rows = list(effective_settings(settings, file_values(config), os.environ))
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
         return
@@ -103,6 +103,6 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _file_values(config: Path | None) -> dict[str, Any]:
+def file_values(config: Path | None) -> dict[str, Any]:
     """Return the keys that the file sets; `read_settings` has already found it to be valid."""
     return read_yaml(config, ConfigurationError, "the configuration") if config else {}

@@ -53,7 +53,7 @@ def _there(settings: NodeSettings, item: DestinationSettings) -> Iterator[CheckR
         sender.check_confirmation(destination)
     except PeerError as error:
         advice = f"check host and port, and that it knows the AE title {settings.ae_title} and allows it to store"
-        yield CheckResult(name, Status.FAIL, f"{where}: {error}", advice)
+        yield CheckResult(name, Status.FAIL, str(error), advice)
         return
     offers = "" if item.confirm is Confirmation.NONE else f", offers confirmation by {item.confirm}"
     yield CheckResult(name, Status.OK, f"{where} answers C-ECHO{offers}")
@@ -63,7 +63,7 @@ def _there(settings: NodeSettings, item: DestinationSettings) -> Iterator[CheckR
         yield from _contexts(settings, item, sender, destination)
     except PeerError as error:
         advice = "it answers C-ECHO: allow storage there as well"
-        yield CheckResult(f"{name}, storage", Status.FAIL, f"{where}: {error}", advice)
+        yield CheckResult(f"{name}, storage", Status.FAIL, str(error), advice)
 
 
 @dataclass(frozen=True, slots=True)

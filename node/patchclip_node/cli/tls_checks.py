@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from patchclip_node.cli.check_result import CheckResult, Status
+from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.transport_security import CertificateMark, PeerCertificate, PeerSecurity
 from patchclip_node.settings import NodeSettings
 
@@ -22,7 +23,12 @@ def tls(settings: NodeSettings) -> Iterator[CheckResult]:
         advice = "set `tls`, see docs/security.md; until then keep the node on a separate network"
         yield CheckResult("TLS", Status.OK, "the receiver speaks plain DICOM: whoever reaches it reads along", advice)
         return
-    yield judged("TLS", own_certificate(settings.tls.credentials))
+    try:
+        yield judged("TLS", own_certificate(settings.tls.credentials))
+    except ConfigurationError as error:
+        advice = "name the files under `tls`, or renew the certificate: new files count without a restart"
+        yield CheckResult("TLS", Status.FAIL, str(error), advice)
+        return
     if not any(one.certificate for one in settings.known_callers):
         detail = "whoever has a certificate of the authority may call itself by any AE title"
         advice = "name each caller and its certificate under known_callers"

@@ -333,6 +333,10 @@ class Studies(Protocol):
         """Return those that a filter means, the most recently received first."""
         ...
 
+    def identifiers(self) -> tuple[set[str], set[str]]:
+        """Return all that tells patients: names; and Patient IDs, accession numbers and UIDs of studies and images."""
+        ...
+
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:
         """Return all revisions of a study, oldest first; empty when it is unknown."""
         ...

@@ -65,6 +65,21 @@ class SqlStudies:
         with self._database.read() as connection:
             return [rows.study(row) for row in connection.execute(query.limit(limit))]
 
+    def identifiers(self) -> tuple[set[str], set[str]]:
+        """See the port."""
+        names: set[str] = set()
+        others: set[str] = set()
+        uids = (instances.c.sop_instance_uid, instances.c.series_instance_uid, results.c.sop_instance_uid)
+        with self._database.read() as connection:
+            for table in (studies, instances):
+                columns = (table.c.patient_id, table.c.accession_number, table.c.study_instance_uid)
+                for name, *rest in connection.execute(select(table.c.patient_name, *columns).distinct()):
+                    names.add(name)
+                    others.update(rest)
+            for uid in uids:
+                others.update(connection.execute(select(uid).distinct()).scalars())
+        return names, others
+
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:
         """See the port."""
         of_study = rows.select_studies().where(studies.c.study_instance_uid == study_instance_uid)
