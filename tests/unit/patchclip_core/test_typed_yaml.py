@@ -195,7 +195,7 @@ def test_all_else_is_read_as_yaml_says(text: str, content: Any) -> None:
         (b"a: [", "is not valid YAML: "),
         (b"a: 2026-13-45", "is not valid YAML: month must be in 1..12"),
         (b"a: " + b"[" * 5000, "is not valid YAML: it is nested too deeply"),
-        (b"a: !!python/object:os.system {}", "is not valid YAML: line 1, character 4: could not determine a constructor"),
+        (b"a: !!python/object:os.system {}", "line 1, character 4: could not determine a constructor"),
         (b"a: tri\xe9", "is not text in UTF-8 (byte 7): save it as UTF-8"),
         (b"[1, 2]", "must hold 'key: value' lines, it holds a list"),
         (b"on: 3", ": the key True is not text: put it in quotes"),
