@@ -153,7 +153,7 @@ PACS = "destinations: [{name: pacs, ae_title: PACS, host: 192.0.2.1, port: 104"
 checked("a key is mistyped", "prot: 104\n")
 checked("a key of a section is mistyped", "web:\n  prot: 8042\n")
 checked("a key of a destination is mistyped", PACS + ", profil: ohif}]\n")
-checked("a key of a profile is mistyped", "profiles: [{name: mine, objects: [sr], fallbck: true}]\n")
+checked("a key of a profile is mistyped", "profiles: [{name: mine, objects: [sr], falls_back: true}]\n")
 checked("a key is given twice", "port: 104\nport: 11112\n")
 checked("a port is not a number", "port: dicom\n")
 checked("a port is too large", "port: 70000\n")
