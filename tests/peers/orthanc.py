@@ -85,6 +85,7 @@ def orthanc(
     dicom_port, http_port = free_port(), free_port()
     configuration = {
         "Name": "orthanc",
+        "DefaultEncoding": "Utf8",  # in what it answers to DICOMweb: letters that Latin-1 lacks are dropped otherwise
         "StorageDirectory": str(folder / "store"),
         "IndexDirectory": str(folder / "store"),
         "DicomAet": "ORTHANC",

@@ -35,6 +35,10 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 ORTHANC = json.loads((FOLDER / "orthanc" / "orthanc.json").read_text())
 
 
+def test_the_archive_answers_in_an_encoding_that_has_every_name() -> None:
+    assert ORTHANC["DefaultEncoding"] == "Utf8"
+
+
 @pytest.mark.parametrize("path", [COMPOSE, COMPOSE_CUDA], ids=lambda path: path.stem)
 def test_it_keeps_the_compose_specification(path: Any) -> None:
     content = compose(FILLED_IN, path)
