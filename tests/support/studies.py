@@ -7,6 +7,7 @@ from datetime import datetime
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import FinishedAnalysis, StudyRecord
+from patchclip_node.domain.release import Held
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import START, make_instance, make_result
@@ -81,7 +82,10 @@ def _analyse(ledger: SqlLedger, state: StudyState, now: datetime, owner: str, re
             built = [make_result(uid, kind) for uid, kind in zip(uids, ResultKind, strict=False)]
             names = [DESTINATION, *([OTHER_DESTINATION] if state is StudyState.PARTLY_RETURNED else [])]
             promised = dict.fromkeys(names, uids)
-            ledger.analyses.finish(study.id, owner, now, FinishedAnalysis(built, promised, {}, "{}"))
+            held = dict.fromkeys(names, Held("held")) if state is StudyState.HELD else {}
+            kept = "shadow" if state is StudyState.KEPT else ""
+            finished = FinishedAnalysis(built, promised, {}, "{}", held=held, kept=kept)
+            ledger.analyses.finish(study.id, owner, now, finished)
 
 
 def result_uids(study: StudyRecord, results: int = 1) -> list[str]:

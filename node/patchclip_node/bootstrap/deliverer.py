@@ -29,6 +29,8 @@ from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
 from patchclip_node.services.outage import again_and_again
 from patchclip_node.services.rejection_notes import LOOK_S, RejectionNotes
+from patchclip_node.services.release import LOOK_S as HOLDS_EVERY_S
+from patchclip_node.services.release import ReleaseDesk
 from patchclip_node.services.retain import PURGE_EVERY_S, RetentionService
 from patchclip_node.settings import DestinationSettings, NodeSettings
 
@@ -42,6 +44,7 @@ class Deliverer:
     delivery: DeliveryService
     notes: RejectionNotes
     retention: RetentionService
+    release: ReleaseDesk
 
 
 @contextmanager
@@ -80,6 +83,7 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
                 ),
                 RejectionNotes(ledger.recalls, spool, DerivedUidGenerator(), settings.ae_title, clock, SystemClock()),
                 RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy),
+                ReleaseDesk(ledger.gates, clock, settings.earlier_results),
             )
     finally:
         ledger.close()
@@ -97,6 +101,7 @@ def run(settings: NodeSettings) -> None:
             for step, every_s, name in (
                 (deliverer.retention.run_once, PURGE_EVERY_S, "retention"),
                 (deliverer.notes.run_once, LOOK_S, "rejection_notes"),
+                (deliverer.release.run_once, HOLDS_EVERY_S, "holds"),
             )
         ]
         for thread in beside:

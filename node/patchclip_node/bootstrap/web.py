@@ -23,7 +23,8 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
-from patchclip_node.settings import NodeSettings, WebSettings
+from patchclip_node.services.release import ReleaseDesk
+from patchclip_node.settings import NodeSettings
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES, HeaderTimeoutProtocol
@@ -39,7 +40,7 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         spool=spool,
         clock=clock,
         ae_title=settings.ae_title,
-        access=_access(settings.web, ledger, clock, spool, tell),
+        access=_access(settings, ledger, clock, spool, tell),
         audit=ledger.audit,
         tell=tell,
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
@@ -47,8 +48,8 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
     )
 
 
-def _access(web: WebSettings, ledger: SqlLedger, clock: Clock, spool: Spool, tell: Tell) -> Access:
-    provider = None
+def _access(settings: NodeSettings, ledger: SqlLedger, clock: Clock, spool: Spool, tell: Tell) -> Access:
+    web, provider = settings.web, None
     if web.openid is not None:
         from patchclip_node.adapters.openid import OpenIdProvider  # noqa: PLC0415 - a second that others need not spend
 
@@ -59,6 +60,7 @@ def _access(web: WebSettings, ledger: SqlLedger, clock: Clock, spool: Spool, tel
         ledger.sessions,
         ledger.requeueing,
         RecallService(ledger.recalls, spool, clock),
+        ReleaseDesk(ledger.gates, clock, settings.earlier_results),
         secure_cookie=web.behind_tls,
         provider_label=None if web.openid is None else web.openid.label,
         pages_url="" if web.openid is None else web.openid.pages_url,

@@ -75,6 +75,7 @@ def build_worker(
     analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
     warm_up_s = warm_up(analyzer)
     definitions, wordings = load_findings(settings.findings_file), load_wordings()
+    settings.refuse_unknown_findings(definitions)
     vocabulary = load_vocabulary(settings.radiographs_file)
     ledger, spool, calendar = open_ledger(settings), open_spool(settings), SystemClock()
     clock = open_clock(ledger)

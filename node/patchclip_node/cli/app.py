@@ -13,6 +13,7 @@ from patchclip_node.cli import (
     config,
     demo,
     doctor,
+    gate,
     processes,
     recall,
     render,
@@ -42,6 +43,7 @@ app = new_program(
 )
 for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall):
     module.register(app)
+gate.register(studies.app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
 app.add_typer(users.app, name="users", rich_help_panel="Look after the node")
 app.add_typer(audit.app, name="audit", rich_help_panel="Look after the node")

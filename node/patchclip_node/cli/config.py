@@ -32,7 +32,7 @@ def check(config: ConfigOption = None) -> None:
     from patchclip_core.values.definitions import load_findings
 
     settings = read_settings(config)
-    load_findings(settings.findings_file)
+    settings.refuse_unknown_findings(load_findings(settings.findings_file))
     load_vocabulary(settings.radiographs_file)
     typer.echo(f"{config or 'the defaults'}: the configuration is valid")
     if not settings.destinations:

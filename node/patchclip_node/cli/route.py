@@ -118,8 +118,17 @@ def _outcome(one: ImageOutlook, dispatches: dict[str, Dispatch], settings: NodeS
 
 
 def _way(dispatch: Dispatch, settings: NodeSettings) -> str:
-    names = dispatch.destinations(one.name for one in settings.destinations)
-    return f"go to {', '.join(names)}" if names else "stay in the spool: no destination may get them"
+    known = [one.name for one in settings.destinations]
+    if kept := dispatch.kept(known):
+        return f"stay in the spool: {kept}"
+    names = dispatch.destinations(known)
+    if not names:
+        return "stay in the spool: there is no destination"
+    waits = {name: dispatch.waits(name) for name in names}
+    at_once = [name for name in names if not waits[name]]
+    parts = [f"go to {', '.join(at_once)}"] if at_once else []
+    parts += [f"for {name} wait {waits[name]}" for name in names if waits[name]]
+    return "; ".join(parts)
 
 
 def _print_table(
@@ -166,5 +175,11 @@ def _values(one: ImageOutlook, dispatches: dict[str, Dispatch], settings: NodeSe
         "route": one.choice.route.name,
         "analysed": one.is_analysed,
         "reason": one.reason,
+        "release": one.choice.route.release,
+        "waits": {
+            each.name: dispatch.waits(each.name)
+            for each in settings.destinations
+            if dispatch and dispatch.allows(each.name) and dispatch.waits(each.name)
+        },
         "destinations": dispatch.destinations(each.name for each in settings.destinations) if dispatch else [],
     }

@@ -30,6 +30,8 @@ STATE_STYLES = {
     StudyState.PARTLY_RETURNED: "bold yellow",
     StudyState.FAILED: "bold red",
     StudyState.REJECTED: "yellow",
+    StudyState.HELD: "bold cyan",
+    StudyState.KEPT: "blue",
 }
 
 STUDIES_OF_AN_EVENT = 20

@@ -25,13 +25,14 @@ class Act(StrEnum):
     SEE_STUDIES = "see studies"
     WORK_AGAIN = "have a study analysed or sent again"
     RECALL = "recall results"
+    RELEASE = "release or refuse held results"
     SEE_ACCOUNTS = "see accounts"
     BREAK_GLASS = "take emergency access"
 
 
 PERMITTED: Final[Mapping[Role, frozenset[Act]]] = {
     Role.VIEWER: frozenset({Act.SEE_STUDIES, Act.BREAK_GLASS}),
-    Role.OPERATOR: frozenset({Act.SEE_STUDIES, Act.WORK_AGAIN, Act.RECALL, Act.BREAK_GLASS}),
+    Role.OPERATOR: frozenset({Act.SEE_STUDIES, Act.WORK_AGAIN, Act.RECALL, Act.RELEASE, Act.BREAK_GLASS}),
     Role.ADMINISTRATOR: frozenset(Act),
     Role.SEALED: frozenset({Act.BREAK_GLASS}),
 }

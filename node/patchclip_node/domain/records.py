@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from patchclip_node.domain.recalls import Recall
+from patchclip_node.domain.release import Held
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import NoteKind, ResultKind
 
@@ -185,7 +186,8 @@ class FinishedAnalysis:
 
     destinations: by a destination's name, the SOP Instance UIDs of the results that it gets.
     image_reasons: by instance id, why an image was not analysed. weights_digest: of the model that found it.
-    withdraws_earlier: the results of the study's earlier revisions are withdrawn.
+    withdraws_earlier: the results of the study's earlier revisions are withdrawn, once anything of these goes out.
+    held: by a destination's name, why its results wait for a person. kept: why nothing goes out, ever; '' where it may.
     image_reasons: by instance id, why an image was not analysed. decision: what was decided, and on what weights, for
     the audit trail.
     """
@@ -197,6 +199,8 @@ class FinishedAnalysis:
     weights_digest: str = ""
     withdraws_earlier: bool = False
     decision: Sequence[tuple[str, str]] = ()
+    held: Mapping[str, Held] = field(default_factory=dict)
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +239,10 @@ class DeliveryState(StrEnum):
 
     SENT: the destination has acknowledged it and is asked to commit to keep it; its answer is awaited until
     `not_before`, then the instance is sent once more. REPLACED: the destination does not take objects of this class,
-    and pictures go there instead. CONFLICT: the destination knows the patient otherwise, which a person has to mend;
-    time does not. RECALLED: the result is withdrawn and never sent again; `delivered_at` says whether it had arrived.
+    and pictures go there instead. HELD: it waits for a person's word, until `not_before` where its hold has an end.
+    REFUSED: a person, or the end of its hold, has decided that it never goes. CONFLICT: the destination knows the
+    patient otherwise, which a person has to mend; time does not. RECALLED: the result is withdrawn and never sent
+    again; `delivered_at` says whether it had arrived.
     """
 
     PENDING = "PENDING"
@@ -244,6 +250,8 @@ class DeliveryState(StrEnum):
     SENT = "SENT"
     DELIVERED = "DELIVERED"
     REPLACED = "REPLACED"
+    HELD = "HELD"
+    REFUSED = "REFUSED"
     CONFLICT = "CONFLICT"
     FAILED = "FAILED"
     RECALLED = "RECALLED"

@@ -11,7 +11,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Final, NamedTuple, Protocol
+
+from patchclip_node.domain.release import ALL_OF_IT, STRICTEST_FIRST, Held, Hold, Release
 
 
 class ImageField(StrEnum):
@@ -159,13 +162,16 @@ class NoneOf:
 class Route:
     """What becomes of the images that it takes.
 
-    analyse: False: they are not analysed. destinations: names of those that may get results; None: all.
+    analyse: False: they are not analysed. destinations: names of those that may get results; None: all. release: how
+    results leave; hold: of HELD, what waits for a person.
     """
 
     name: str
     when: Condition = field(default_factory=All)
     analyse: bool = True
     destinations: frozenset[str] | None = None
+    release: Release = Release.AUTOMATIC
+    hold: Hold = ALL_OF_IT
 
     @property
     def refusal(self) -> str:
@@ -212,7 +218,8 @@ NO_ROUTES: Final = Routes()
 class Dispatch:
     """What becomes of the results of a study. routes: of its analysed images, each once, in the order of the images.
 
-    Where they differ, the stricter one holds: a destination gets results only where all of them name it.
+    Where they differ, the stricter one holds: a destination gets results only where all of them name it, results that
+    one of them holds are held, and where one of them never releases any, none go out.
     """
 
     routes: tuple[Route, ...] = (EVERYTHING_ELSE,)
@@ -224,15 +231,52 @@ class Dispatch:
 
     def allows(self, destination: str) -> bool:
         """Tell whether a destination may get results."""
-        return all(route.destinations is None or destination in route.destinations for route in self.routes)
+        return all(
+            route.release is not Release.NEVER and (route.destinations is None or destination in route.destinations)
+            for route in self.routes
+        )
 
     def destinations(self, names: Iterable[str]) -> list[str]:
         """Return those of the destinations that may get results."""
         return [name for name in names if self.allows(name)]
 
+    def kept(self, names: Collection[str]) -> str:
+        """Say why nothing goes to any of these destinations; '' where something may."""
+        shadowed = [route.name for route in self.routes if route.release is Release.NEVER]
+        if shadowed:
+            return f"the route {' and '.join(shadowed)} keeps results here"
+        if names and not self.destinations(names):
+            return f"no destination is one of each route's: {', '.join(route.name for route in self.routes)}"
+        return ""
+
+    def waits(self, destination: str) -> str:
+        """Say for what a destination's results wait, whatever is found; '' where they go at once."""
+        holds = [route.hold.line(destination) for route in self.routes if route.release is Release.HELD]
+        return "; ".join(dict.fromkeys(line for line in holds if line))
+
+    def held(self, destination: str, found: Collection[str]) -> Held | None:
+        """Return what holds a destination's results, where findings are present or possible; None: nothing does.
+
+        Of several holds the one counts that is least willing to let go by itself, then the longest.
+        """
+        holds = [
+            (route.name, route.hold)
+            for route in self.routes
+            if route.release is Release.HELD and route.hold.concerns(destination, found)
+        ]
+        if not holds:
+            return None
+        strictest = min((hold for _, hold in holds), key=lambda hold: (STRICTEST_FIRST.index(hold.then), -_hours(hold)))
+        names = " and ".join(name for name, _ in holds)
+        return Held(f"held by the route {names}", strictest.after_h, strictest.then)
+
 
 EVERYWHERE: Final = Dispatch()
 """What becomes of results in a node without routes."""
+
+
+def _hours(hold: Hold) -> float:
+    return inf if hold.after_h is None else hold.after_h
 
 
 def _first_match(patterns: Sequence[str], said: Collection[str]) -> str | None:

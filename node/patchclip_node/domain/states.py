@@ -21,6 +21,8 @@ class StudyState(StrEnum):
     RETURNING = "RETURNING"
     RETURNED = "RETURNED"
     PARTLY_RETURNED = "PARTLY_RETURNED"
+    HELD = "HELD"
+    KEPT = "KEPT"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
 
@@ -43,6 +45,10 @@ class StudyEvent(StrEnum):
     REQUEUED = "REQUEUED"
     DELIVERY_REQUEUED = "DELIVERY_REQUEUED"
     RECALLED = "RECALLED"
+    HELD_BACK = "HELD_BACK"
+    RELEASED = "RELEASED"
+    RELEASE_REFUSED = "RELEASE_REFUSED"
+    KEPT_HERE = "KEPT_HERE"
 
 
 S, E = StudyState, StudyEvent
@@ -72,6 +78,23 @@ TRANSITIONS: dict[tuple[StudyState, StudyEvent], StudyState] = {
     (S.RETURNED, E.RECALLED): S.RETURNING,  # the notes that say so are under way
     (S.PARTLY_RETURNED, E.RECALLED): S.RETURNING,
     (S.FAILED, E.RECALLED): S.RETURNING,
+    (S.ANALYSED, E.HELD_BACK): S.HELD,
+    (S.RETURNING, E.HELD_BACK): S.HELD,  # all else has arrived or failed
+    (S.HELD, E.RELEASED): S.RETURNING,
+    (S.ANALYSED, E.RELEASED): S.ANALYSED,  # beside what was never held
+    (S.RETURNING, E.RELEASED): S.RETURNING,
+    (S.ANALYSED, E.RELEASE_REFUSED): S.ANALYSED,
+    (S.RETURNING, E.RELEASE_REFUSED): S.RETURNING,
+    (S.HELD, E.RELEASE_REFUSED): S.HELD,  # what it ends as follows at once, unless more is held
+    (S.HELD, E.RECALLED): S.HELD,
+    (S.HELD, E.DELIVERY_STARTED): S.RETURNING,  # a rejection note
+    (S.HELD, E.ALL_DELIVERED): S.RETURNED,
+    (S.HELD, E.SOME_DELIVERED): S.PARTLY_RETURNED,
+    (S.HELD, E.DELIVERY_FAILED): S.FAILED,
+    (S.ANALYSED, E.KEPT_HERE): S.KEPT,
+    (S.RETURNING, E.KEPT_HERE): S.KEPT,
+    (S.HELD, E.KEPT_HERE): S.KEPT,
+    (S.KEPT, E.RECALLED): S.KEPT,  # nothing of it was sent
 }
 """(state, event) -> next state. What is not in here cannot happen."""
 
@@ -81,7 +104,7 @@ INITIAL_STATES: dict[StudyEvent, StudyState] = {
 }
 """event that opens a revision -> its first state."""
 
-FINAL_STATES = frozenset({S.RETURNED, S.PARTLY_RETURNED, S.REJECTED, S.FAILED})
+FINAL_STATES = frozenset({S.RETURNED, S.PARTLY_RETURNED, S.KEPT, S.REJECTED, S.FAILED})
 OPEN_TO_INSTANCES = frozenset(state for state, event in TRANSITIONS if event is E.INSTANCE_ARRIVED)
 
 

@@ -88,6 +88,9 @@ class Analyses(Protocol):
     def finish(self, study_id: int, owner: str, now: datetime, finished: FinishedAnalysis) -> None:
         """ANALYSING -> ANALYSED, with what was found; without any destination the study is RETURNED at once.
 
+        Where all that it planned is held the study is HELD, and where nothing may ever go out KEPT. What is held of
+        earlier revisions is REFUSED.
+
         Raises `DefectError` where a destination is promised what is not a result of this study, and `RecalledError`
         where what the model finds is withdrawn.
         """
@@ -263,8 +266,8 @@ class Requeueing(Protocol):
         """Work on the newest revision once more and return the revision that is worked on.
 
         PARTLY_RETURNED, or FAILED with results: deliveries that failed or met a conflict become PENDING, the study
-        RETURNING. REJECTED, or FAILED without results: -> RECEIVED. RETURNED: a new revision over the same instances
-        opens as RECEIVED, since results that were sent never change. Raises `KeyError` for an unknown study and
+        RETURNING. REJECTED, or FAILED without results: -> RECEIVED. RETURNED or KEPT: a new revision over the same
+        instances opens as RECEIVED, since results never change. Raises `KeyError` for an unknown study and
         `ForbiddenTransitionError` for one under way.
         """
         ...

@@ -20,7 +20,7 @@ from patchclip_node.services.study_summary import read_summary
 
 log = structlog.get_logger(__name__)
 
-SETTLED: Final = (StudyState.RETURNED, StudyState.REJECTED)
+SETTLED: Final = (StudyState.RETURNED, StudyState.KEPT, StudyState.REJECTED)
 """Nothing of them is owed any more."""
 UNDELIVERED: Final = (StudyState.PARTLY_RETURNED, StudyState.FAILED)
 """A destination has not got what was meant for it."""

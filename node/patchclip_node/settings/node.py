@@ -7,7 +7,7 @@ An unknown key is an error that names it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -176,10 +176,15 @@ class NodeSettings(BaseSettings):
     def _routes_name_destinations(self) -> Self:
         known = [destination.name for destination in self.destinations]
         for index, route in enumerate(self.routes):
-            for at, name in enumerate(route.destinations or ()):
-                if name not in known:
-                    said = f"there is no destination {name!r}; {not_known(name, known)}"
-                    raise PlacedError(("routes", index, "destinations", at), said)
+            places: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+                (("destinations",), route.destinations or ()),
+                (("hold", "destinations"), route.hold.destinations or ()),
+            )
+            for place, names in places:
+                for at, name in enumerate(names):
+                    if name not in known:
+                        said = f"there is no destination {name!r}; {not_known(name, known)}"
+                        raise PlacedError(("routes", index, *place, at), said)
         return self
 
     @model_validator(mode="after")
@@ -234,6 +239,15 @@ class NodeSettings(BaseSettings):
         """Return what the ledger knows a destination by: its name, and those that it had before."""
         former = sorted(old for old, new in self.renamed_destinations.items() if new == destination.name)
         return (destination.name, *former)
+
+    def refuse_unknown_findings(self, known: Collection[str]) -> None:
+        """Raise `ConfigurationError` where a route waits for a finding that the findings file does not have."""
+        for route in self.routes:
+            for key in route.hold.findings or ():
+                if key not in known:
+                    raise ConfigurationError(
+                        f"route {route.name}: hold.findings: there is no finding {key!r}; {not_known(key, known)}"
+                    )
 
     def profile(self, name: str) -> ProfileSettings:
         """Return a profile, an own one before a shipped one. Raises `ConfigurationError` where there is none."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
+from patchclip_node.domain.release import AtTimeOut, Hold, Release
 from patchclip_node.domain.routes import (
     AgeCondition,
     All,
@@ -131,6 +132,34 @@ class ConditionSettings(Section):
             yield NoneOf(tuple(one.condition for one in self.none))
 
 
+def _names(given: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if given is None else frozenset(given)
+
+
+class HoldSettings(Section):
+    """What a route with `release: held` holds, and for how long."""
+
+    destinations: Some[str] | None = None
+    """Whose results wait; those of others go by themselves; None: all."""
+    findings: Some[str] | None = None
+    """Results wait only where one of these findings, by its key, is present or possible; None: whatever was found."""
+    after_h: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
+    """Hours after which `then` happens."""
+    then: AtTimeOut = AtTimeOut.KEEP
+    """release: they go; drop: they never go; keep: they stay held."""
+
+    @model_validator(mode="after")
+    def _time_and_deed_agree(self) -> Self:
+        if (self.after_h is None) != (self.then is AtTimeOut.KEEP):
+            raise ValueError("after_h and then: release or then: drop belong together; without both, results stay held")
+        return self
+
+    @property
+    def hold(self) -> Hold:
+        """The same for who holds."""
+        return Hold(_names(self.destinations), _names(self.findings), self.after_h, self.then)
+
+
 class RouteSettings(Section):
     """What becomes of some images. Of the routes that hold for an image the first one takes it."""
 
@@ -142,12 +171,28 @@ class RouteSettings(Section):
     """False: they are not analysed, and have that as their reason."""
     destinations: Some[str] | None = None
     """Names of the destinations that may get results; None: all."""
+    release: Release = Release.AUTOMATIC
+    """automatic: results go at once; held: once a person has released them; never: they are kept here (shadow mode)."""
+    hold: HoldSettings = HoldSettings()
+    """With `release: held`: what is held, and for how long; nothing is said: everything, until a person decides."""
+
+    @model_validator(mode="after")
+    def _only_what_is_held_is_held(self) -> Self:
+        if self.release is not Release.HELD and self.hold != HoldSettings():
+            raise ValueError("hold: goes with release: held alone")
+        return self
 
     @property
     def route(self) -> Route:
         """The same for who takes it."""
-        destinations = None if self.destinations is None else frozenset(self.destinations)
-        return Route(self.name, self.when.condition, self.analyse, destinations)
+        return Route(
+            self.name,
+            self.when.condition,
+            self.analyse,
+            _names(self.destinations),
+            self.release,
+            self.hold.hold,
+        )
 
 
-__all__ = ["AgeTestSettings", "ConditionSettings", "RouteSettings", "TextTestSettings"]
+__all__ = ["AgeTestSettings", "ConditionSettings", "HoldSettings", "RouteSettings", "TextTestSettings"]

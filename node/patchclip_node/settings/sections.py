@@ -234,7 +234,7 @@ class RetentionSettings(Section):
     """How long a study is kept, whole, after it ended: images, results, pictures and rows; null: until it is purged."""
 
     returned_days: Days | None = 7.0
-    """Studies that are RETURNED or REJECTED: nothing of them is owed any more."""
+    """Studies that are RETURNED, KEPT or REJECTED: nothing of them is owed any more."""
     undelivered_days: Days | None = 90.0
     """Studies that are PARTLY_RETURNED or FAILED."""
     recallable_days: Days | None = 365.0

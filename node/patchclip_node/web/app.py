@@ -86,6 +86,7 @@ def create_app(
             door.page("/studies/{uid}", Act.SEE_STUDIES, endpoints.study),
             door.page("/studies/{uid}/{revision:int}/overlays/{index:int}.png", Act.SEE_STUDIES, endpoints.overlay),
             door.form("/studies/{uid}/again", Act.WORK_AGAIN, people.work_again),
+            door.form("/studies/{uid}/gate", Act.RELEASE, people.decide),
             door.page("/studies/{uid}/recall", Act.RECALL, recalls.form),
             door.form("/studies/{uid}/recall", Act.RECALL, recalls.submit),
             door.page("/accounts", Act.SEE_ACCOUNTS, people.accounts),
@@ -152,6 +153,7 @@ class _Endpoints:
             break_glass=Act.BREAK_GLASS,
             emergency_offered=access.desk.policy.emergency_s is not None,
             recall_results=Act.RECALL,
+            release_results=Act.RELEASE,
         )
         self._templates.filters.update(moment=pages.moment, span=pages.span, size=pages.size, seconds=pages.seconds)
         folder = files("patchclip_node.web") / "static"

@@ -22,6 +22,7 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Requeueing
 from patchclip_node.services.login import Login, LoginDesk
 from patchclip_node.services.recall import RecallService
+from patchclip_node.services.release import ReleaseDesk
 from patchclip_node.web.access import COOKIE, Form
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Access:
     sessions: Sessions
     requeueing: Requeueing
     recall: RecallService
+    release: ReleaseDesk
     secure_cookie: bool = False
     provider_label: str | None = None
     pages_url: str = ""
@@ -132,6 +134,25 @@ class People:
         except ForbiddenTransitionError as error:
             raise HTTPException(409, f"{error}: it is under way already, or was never sent") from error
         log.info("work_again", account=request.state.visitor.identity, how=how, study_instance_uid=uid)
+        return RedirectResponse(f"/studies/{quote(uid)}", 303)
+
+    def decide(self, request: Request, form: Form) -> Response:
+        """Release or refuse what is held of a study."""
+        uid, how = request.path_params["uid"], form.get("how", "")
+        reason, destination = form.get("reason", ""), form.get("destination") or None
+        by, desk = events.person(request.state.visitor.identity, address_of(request)), self._access.release
+        if how not in {"release", "refuse"}:
+            raise HTTPException(400, "how must be release or refuse")
+        try:
+            (desk.release if how == "release" else desk.refuse)(uid, by, reason, destination)
+        except KeyError as error:
+            if error.args[0] == uid:
+                raise HTTPException(404, f"no study {uid} is in the ledger") from error
+            raise HTTPException(
+                409, "nothing of it is held: another person was faster, or its time was over"
+            ) from error
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
         return RedirectResponse(f"/studies/{quote(uid)}", 303)
 
     def _form(self, request: Request, name: str, target: str, problem: str = "", status_code: int = 200) -> Response:

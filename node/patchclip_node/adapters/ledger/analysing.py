@@ -13,7 +13,8 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, change_leased
 from patchclip_node.adapters.ledger.database import Database
-from patchclip_node.adapters.ledger.recalling import notes_are_owed, refuse_recalled_model, withdraw_earlier
+from patchclip_node.adapters.ledger.recalling import refuse_recalled_model, withdraw_earlier
+from patchclip_node.adapters.ledger.returning import end_if_settled, refuse_held
 from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
 from patchclip_node.audit import events
 from patchclip_node.domain.errors import DefectError
@@ -26,6 +27,7 @@ from patchclip_node.domain.records import (
     ResultRecord,
     StudyRecord,
 )
+from patchclip_node.domain.release import Held
 from patchclip_node.domain.states import StudyEvent, StudyState
 
 _BEFORE_ANALYSED = tuple(s.value for s in (StudyState.RECEIVING, StudyState.RECEIVED, StudyState.ANALYSING))
@@ -77,11 +79,15 @@ class SqlAnalyses:
             ids = _insert_results(connection, study_id, now, finished.results)
             classes = [result.sop_class_uid for result in finished.results]
             record(connection, events.analysed(study_of(connection, study_id), now, classes, finished.decision))
-            planned = _plan_deliveries(connection, study_id, now, finished.destinations, ids)
-            if finished.withdraws_earlier and ids:
+            if finished.kept:
+                change(connection, study_id, StudyState.ANALYSED, StudyEvent.KEPT_HERE, now, finished.kept)
+                return
+            _plan_deliveries(connection, study_id, now, finished, ids)
+            _replace_held(connection, study_id, now)
+            goes_out = not finished.destinations or any(name not in finished.held for name in finished.destinations)
+            if finished.withdraws_earlier and ids and goes_out:
                 withdraw_earlier(connection, study_id, now)
-            if not planned and not notes_are_owed(connection, study_id):
-                change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "no destinations")
+            end_if_settled(connection, study_id, now, "no destinations")
 
     def reject(self, study_id: int, owner: str, now: datetime, reason: str, image_reasons: Mapping[int, str]) -> None:
         """See the port."""
@@ -149,14 +155,10 @@ def _insert_results(
 
 
 def _plan_deliveries(
-    connection: Connection,
-    study_id: int,
-    now: datetime,
-    destinations: Mapping[str, Sequence[str]],
-    ids: Mapping[str, int],
-) -> int:
-    """Plan each result for each destination that gets it; returns how many deliveries that are."""
-    planned = [(name, uid) for name, uids in destinations.items() for uid in uids]
+    connection: Connection, study_id: int, now: datetime, finished: FinishedAnalysis, ids: Mapping[str, int]
+) -> None:
+    """Plan each result for each destination that gets it: due at once, or held."""
+    planned = [(name, uid) for name, uids in finished.destinations.items() for uid in uids]
     unknown = sorted({uid for _, uid in planned if uid not in ids})
     if unknown:
         raise DefectError(f"a destination was promised {', '.join(unknown)}, which is none of the study's results")
@@ -166,12 +168,39 @@ def _plan_deliveries(
                 study_id=study_id,
                 result_id=ids[uid],
                 destination=name,
-                state=DeliveryState.PENDING.value,
                 due_since=now,
                 attempts=0,
+                **_waiting(finished.held.get(name), now),
             )
         )
-    return len(planned)
+
+
+def _waiting(held: Held | None, now: datetime) -> dict[str, Any]:
+    if held is None:
+        return {"state": DeliveryState.PENDING.value}
+    until = None if held.after_h is None else now + timedelta(hours=held.after_h)
+    return {
+        "state": DeliveryState.HELD.value,
+        "not_before": until,
+        "at_time_out": held.then.value,
+        "last_error": held.why,
+    }
+
+
+def _replace_held(connection: Connection, study_id: int, now: datetime) -> None:
+    """Refuse what is held of earlier revisions: the later one says all that they said, and more."""
+    study = study_of(connection, study_id)
+    of_earlier = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision < study.revision)
+    held = connection.execute(
+        select(deliveries.c.id, deliveries.c.study_id)
+        .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
+        .where(of_earlier & (deliveries.c.state == DeliveryState.HELD.value))
+        .order_by(deliveries.c.id)
+    ).all()
+    for earlier_id in dict.fromkeys(row.study_id for row in held):
+        ids = [row.id for row in held if row.study_id == earlier_id]
+        refuse_held(connection, earlier_id, ids, now, f"replaced by revision {study.revision}")
+        end_if_settled(connection, earlier_id, now)
 
 
 def _keep_image_reasons(connection: Connection, study_id: int, image_reasons: Mapping[int, str]) -> None:

@@ -144,7 +144,8 @@ class SqlWorkload:
 
     def counts(self) -> LedgerCounts:
         """See the port."""
-        under_way = [state.value for state in StudyState if state not in FINAL_STATES]
+        # What is held waits for a person, and for nothing that the node could do.
+        under_way = [state.value for state in StudyState if state not in {*FINAL_STATES, StudyState.HELD}]
         oldest = select(func.min(studies.c.first_received_at)).where(studies.c.state.in_(under_way))
         with self._database.read() as connection:
             in_studies, in_deliveries = tally(connection, studies), tally(connection, deliveries)

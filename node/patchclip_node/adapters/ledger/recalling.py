@@ -14,7 +14,7 @@ from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.purged import bring_back, may_be_there, withdrawable
-from patchclip_node.adapters.ledger.returning import OPEN, deliveries_of, end_if_settled
+from patchclip_node.adapters.ledger.returning import end_if_settled
 from patchclip_node.adapters.ledger.schema import deliveries, instances, owed_notes, recalls, results, studies
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
@@ -138,7 +138,7 @@ def withdraw(
                 deliveries.c.result_id.in_(ids)
                 & deliveries.c.state.not_in([DeliveryState.SENDING.value, DeliveryState.REPLACED.value])
             )
-            .values(state=DeliveryState.RECALLED.value, not_before=None, transaction_uid=None)
+            .values(state=DeliveryState.RECALLED.value, not_before=None, transaction_uid=None, at_time_out=None)
         )
     for study_id in _studies_of(connection, recall):
         _owe_notes(connection, recall, study_id, carrier_id or study_id)
@@ -254,12 +254,7 @@ def _owe_notes(connection: Connection, recall: Recall, study_id: int, carrier_id
 def _tell_study(connection: Connection, recall: Recall, study_id: int, now: datetime) -> None:
     state = state_of(connection, study_id)
     change(connection, study_id, state, StudyEvent.RECALLED, now, recall.line, error=None)
-    if state_of(connection, study_id) is StudyState.RETURNING:
-        end_if_settled(connection, study_id, now)
-        return
-    is_open = any(one.state in OPEN for one in deliveries_of(connection, study_id))
-    if not is_open and not notes_are_owed(connection, study_id):
-        change(connection, study_id, StudyState.ANALYSED, StudyEvent.ALL_DELIVERED, now, "all is recalled")
+    end_if_settled(connection, study_id, now, "all is recalled" if state is StudyState.ANALYSED else "")
 
 
 def _may_be_built() -> ColumnElement[bool]:

@@ -49,7 +49,7 @@ class SqlRequeueing:
                 raise KeyError(study_instance_uid)
             state = StudyState(newest.state)
             study_id = newest.id
-            if state is StudyState.RETURNED:
+            if state in {StudyState.RETURNED, StudyState.KEPT}:
                 carried: dict[str, Any] = {name: getattr(newest, name) for name in _CARRIED}
                 detail = f"as revision {newest.revision}, analysed again"
                 study_id = open_revision(

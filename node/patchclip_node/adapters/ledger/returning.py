@@ -26,6 +26,8 @@ GIVEN_UP = frozenset({DeliveryState.FAILED, DeliveryState.CONFLICT})
 OPEN = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT})
 """What is under way: the study is not settled."""
 
+_UNSETTLED = frozenset({StudyState.ANALYSED, StudyState.RETURNING, StudyState.HELD})
+
 NOT_COMMITTED = "it was taken and asked for, and no storage commitment came in time"
 
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "transaction_uid": None}
@@ -58,8 +60,9 @@ class SqlDeliveries:
             ).one_or_none()
             if found is None:
                 return None
-            if state_of(connection, found.study_id) is StudyState.ANALYSED:
-                change(connection, found.study_id, StudyState.ANALYSED, StudyEvent.DELIVERY_STARTED, now, owner)
+            state = state_of(connection, found.study_id)
+            if state in {StudyState.ANALYSED, StudyState.HELD}:
+                change(connection, found.study_id, state, StudyEvent.DELIVERY_STARTED, now, owner)
             chosen = (deliveries.c.study_id == found.study_id) & (deliveries.c.destination == found.destination)
             ids = connection.execute(select(deliveries.c.id).where(chosen & due_for_delivery(now))).scalars().all()
             connection.execute(
@@ -174,20 +177,46 @@ def take_back(connection: Connection, delivery_id: int, error: str) -> None:
     set_delivery(connection, delivery_id, state=DeliveryState.PENDING.value, last_error=error)
 
 
-def end_if_settled(connection: Connection, study_id: int, now: datetime) -> None:
-    """End the study when none of its deliveries is open any more, and no rejection note is owed that goes with them."""
+def end_if_settled(connection: Connection, study_id: int, now: datetime, detail: str = "") -> None:
+    """End the study when none of its deliveries is open any more, and no rejection note is owed that goes with them.
+
+    Where some are held it is HELD instead. detail: of the event, where everything has arrived or nothing was to.
+    """
+    state = state_of(connection, study_id)
     all_of_study = deliveries_of(connection, study_id)
     owed = select(exists().where(owed_notes.c.carrier_id == study_id))
-    if any(one.state in OPEN for one in all_of_study) or connection.execute(owed).scalar_one():
+    under_way = any(one.state in OPEN for one in all_of_study) or connection.execute(owed).scalar_one()
+    if state not in _UNSETTLED or under_way:
+        return
+    if any(one.state is DeliveryState.HELD for one in all_of_study):
+        if state is not StudyState.HELD:
+            change(connection, study_id, state, StudyEvent.HELD_BACK, now)
         return
     failures = [one for one in all_of_study if one.state in GIVEN_UP]
     if not failures:
-        change(connection, study_id, StudyState.RETURNING, StudyEvent.ALL_DELIVERED, now)
+        event = StudyEvent.KEPT_HERE if _is_kept(state, all_of_study) else StudyEvent.ALL_DELIVERED
+        change(connection, study_id, state, event, now, detail)
         return
     error = "; ".join(dict.fromkeys(f"{one.destination}: {one.last_error}" for one in failures))
-    complete = {one.destination for one in all_of_study} - {one.destination for one in failures}
+    served = {one.destination for one in all_of_study if one.state is not DeliveryState.REFUSED}
+    complete = served - {one.destination for one in failures}
     event = StudyEvent.SOME_DELIVERED if complete else StudyEvent.DELIVERY_FAILED
-    change(connection, study_id, StudyState.RETURNING, event, now, error, error=error)
+    change(connection, study_id, state, event, now, error, error=error)
+
+
+def _is_kept(state: StudyState, of_study: Collection[DeliveryRecord]) -> bool:
+    """Tell whether nothing of a settled study has arrived anywhere since it was held; rejection notes do not count."""
+    results_of_it = [one for one in of_study if not isinstance(one.result.result.kind, NoteKind)]
+    was_held = state is StudyState.HELD or any(one.state is DeliveryState.REFUSED for one in results_of_it)
+    return was_held and all(one.state is not DeliveryState.DELIVERED for one in results_of_it)
+
+
+def refuse_held(connection: Connection, study_id: int, delivery_ids: Collection[int], now: datetime, said: str) -> None:
+    """Let held deliveries never go; the study ends by `end_if_settled`. said: by whom, and why."""
+    for delivery_id in delivery_ids:
+        refused = {"state": DeliveryState.REFUSED.value, "last_error": said}
+        set_delivery(connection, delivery_id, not_before=None, at_time_out=None, **refused)
+    change(connection, study_id, state_of(connection, study_id), StudyEvent.RELEASE_REFUSED, now, said)
 
 
 def _leased(connection: Connection, delivery_id: int, owner: str) -> Row[Any]:

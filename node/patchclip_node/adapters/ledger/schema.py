@@ -29,6 +29,7 @@ from sqlalchemy import (
 from patchclip_node.domain.accounts import Role
 from patchclip_node.domain.recalls import RecallReason, RecallScope
 from patchclip_node.domain.records import DeliveryState, WorkerRole
+from patchclip_node.domain.release import AtTimeOut
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import NoteKind, ResultKind
 from patchclip_node.ports.audit import AuditLane
@@ -221,6 +222,7 @@ deliveries = Table(
     Column("delivered_at", UtcDateTime),
     Column("transaction_uid", Text),
     Column("was_sent", Boolean, nullable=False, default=False),
+    Column("at_time_out", String(16)),
     UniqueConstraint("result_id", "destination"),
     _one_of("state", DeliveryState, "state_known"),
     CheckConstraint("(state = 'SENDING') = (lease_owner IS NOT NULL)", name="sending_is_leased"),
@@ -228,6 +230,8 @@ deliveries = Table(
     CheckConstraint(
         "(state = 'DELIVERED') = (delivered_at IS NOT NULL) OR state = 'RECALLED'", name="delivered_has_time"
     ),
+    _one_of("at_time_out", AtTimeOut, "at_time_out_known"),
+    CheckConstraint("(state = 'HELD') = (at_time_out IS NOT NULL)", name="held_has_its_end"),
     CheckConstraint("(state = 'SENT') = (transaction_uid IS NOT NULL)", name="sent_awaits_commitment"),
     Index(None, "study_id"),
     Index(None, "destination", "state", "not_before"),
@@ -235,7 +239,10 @@ deliveries = Table(
     Index(None, "state", "not_before"),
     _only("lease_owner", "lease_owner IS NOT NULL"),
 )
-"""One row for each result and destination. `was_sent`: a sending was begun, so that the destination may have it."""
+"""One row for each result and destination. `was_sent`: a sending was begun, so that the destination may have it.
+
+`at_time_out`: of a held one, what becomes of it at `not_before`.
+"""
 
 events = Table(
     "events",

@@ -7,6 +7,7 @@ from patchclip_node.adapters.ledger.analysing import SqlAnalyses
 from patchclip_node.adapters.ledger.auditing import SqlAuditOutbox
 from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.leases import SqlLeases
 from patchclip_node.adapters.ledger.owing import SqlOwedReports
@@ -32,6 +33,7 @@ class SqlLedger:
         self.arrivals = SqlArrivals(self._database)
         self.analyses = SqlAnalyses(self._database)
         self.deliveries = SqlDeliveries(self._database)
+        self.gates = SqlGates(self._database)
         self.commitments = SqlCommitments(self._database)
         self.owed_reports = SqlOwedReports(self._database)
         self.leases = SqlLeases(self._database)

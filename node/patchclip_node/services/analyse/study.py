@@ -109,17 +109,22 @@ class StudyAnalysis:
             raise
         around = timer.seconds
         seconds = {"fetch": around.pop("fetch"), **outcome.seconds, **around}
+        dispatch = Dispatch.of(file.route for file in outcome.images)
+        found = {finding.key for file in outcome.images for finding in file.result.findings.found}
+        held = {name: hold for name in self.plan.destinations if (hold := dispatch.held(name, found)) is not None}
         summary = summarise(outcome, overlay_keys, self.issuer.definitions, seconds)
         results = tuple(result for _, result in stored)
         return FinishedStudy(
             analysis=FinishedAnalysis(
                 results,
-                self.plan.promised(stored, Dispatch.of(file.route for file in outcome.images)),
+                self.plan.promised(stored, dispatch),
                 reasons,
                 summary.to_json(),
                 self.weights_digest,
                 withdraws_earlier=self.plan.earlier is EarlierResults.WITHDRAW,
                 decision=decision(summary),
+                held=held,
+                kept=dispatch.kept(self.plan.destinations),
             ),
             spool_keys=tuple(kept),
             images=len(outcome.images),

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
+from patchclip_node.audit import events
 from patchclip_node.domain.errors import ForbiddenTransitionError, LostLeaseError
 from patchclip_node.domain.records import (
     Arrival,
@@ -26,10 +27,12 @@ from patchclip_node.domain.records import (
     LeasedStudy,
     Priority,
 )
+from patchclip_node.domain.release import AtTimeOut, Held
 from patchclip_node.domain.states import FINAL_STATES, INITIAL_STATES, TRANSITIONS, StudyState
 from patchclip_node.domain.variants import ResultKind
 from tests.support.fakes import FakeClock, make_instance, make_ledger, make_result
 
+BY = events.person("alice")
 STUDIES = ["1.1", "1.2", "1.3"]
 ATTEMPTS = 3
 LEASE_S = 60.0
@@ -53,6 +56,8 @@ class LedgerHistory(RuleBasedStateMachine):
         self.sendings: list[DeliveryLease] = []
         self.transactions: list[str] = []
         """Transaction UIDs that destinations were asked to commit under, also those that are over."""
+        self.holds, self.shadow, self.hold = 0, False, Held("held")
+        """For how many destinations results are held, whether nothing goes out at all, and until when."""
         self.delivered: Counter[tuple[str, str]] = Counter()
 
     def teardown(self) -> None:
@@ -145,9 +150,57 @@ class LedgerHistory(RuleBasedStateMachine):
         results = [make_result(f"{uid}.{kind.value}", kind) for kind in ResultKind]
         uids = [result.sop_instance_uid for result in results]
         promised = {f"pacs-{number}": uids for number in range(destinations)}
-        self.ledger.analyses.finish(
-            study.id, leased.owner, self.clock.now(), FinishedAnalysis(results, promised, {}, "{}")
-        )
+        held = {f"pacs-{number}": self.hold for number in range(self.holds)}
+        finished = FinishedAnalysis(results, promised, {}, "{}", held=held, kept="shadow" if self.shadow else "")
+        self.ledger.analyses.finish(study.id, leased.owner, self.clock.now(), finished)
+
+    @rule(
+        holds=st.integers(0, 2),
+        shadow=st.sampled_from([False, False, True]),
+        then=st.sampled_from(AtTimeOut),
+    )
+    def the_routes_are_changed(self, holds: int, shadow: bool, then: AtTimeOut) -> None:
+        self.holds, self.shadow = holds, shadow
+        self.hold = Held("held", None if then is AtTimeOut.KEEP else LEASE_S / 3600, then)
+
+    @rule(
+        uid=st.sampled_from(STUDIES),
+        how=st.sampled_from(["release", "refuse"]),
+        destination=st.sampled_from([None, "pacs-0", "pacs-1"]),
+    )
+    def a_person_decides(self, uid: str, how: str, destination: str | None) -> None:
+        held = [one for one in self._held_of(uid) if destination in {None, one.destination}]
+        gates, now = self.ledger.gates, self.clock.now()
+        try:
+            if how == "release":
+                gates.release(uid, now, BY, "fine", destination)
+            else:
+                gates.refuse(uid, now, BY, "not fine", destination)
+        except KeyError:
+            assert not held
+        else:
+            states = {one.id: one.state for one in self._deliveries()}
+            newest = max(one.study_id for one in held)
+            after = DeliveryState.PENDING if how == "release" else DeliveryState.REFUSED
+            assert {states[one.id] for one in held if one.study_id == newest} == {after}
+            assert all(states[one.id] is DeliveryState.HELD for one in held if one.study_id != newest)
+
+    @rule()
+    def holds_time_out(self) -> None:
+        now = self.clock.now()
+        held = [one for one in self._deliveries() if one.state is DeliveryState.HELD]
+        over = [one for one in held if one.not_before is not None and one.not_before <= now]
+        self.ledger.gates.time_out(now, BY)
+        states = {one.id: one.state for one in self._deliveries()}
+        assert all(states[one.id] in {DeliveryState.PENDING, DeliveryState.REFUSED} for one in over)
+
+    def _held_of(self, uid: str) -> list[DeliveryRecord]:
+        return [
+            one
+            for study in self.ledger.studies.revisions(uid)
+            for one in self.ledger.studies.deliveries(study.id)
+            if one.state is DeliveryState.HELD
+        ]
 
     @rule(destination=st.sampled_from(["pacs-0", "pacs-1"]))
     def a_lane_leases_a_delivery(self, destination: str) -> None:
@@ -327,11 +380,20 @@ class LedgerHistory(RuleBasedStateMachine):
                 planned = {delivery.state for delivery in self.ledger.studies.deliveries(study.id)}
                 match study.state:
                     case StudyState.ANALYSED:
-                        assert planned == {DeliveryState.PENDING}
+                        settled = {DeliveryState.HELD, DeliveryState.REFUSED}
+                        assert {DeliveryState.PENDING} <= planned <= {DeliveryState.PENDING, *settled}
                     case StudyState.RETURNING:
                         assert planned & is_open
+                    case StudyState.HELD:
+                        assert DeliveryState.HELD in planned
+                        assert not planned & is_open
+                    case StudyState.KEPT:
+                        assert planned <= {DeliveryState.REFUSED}
                     case StudyState.RETURNED:
-                        assert planned <= {DeliveryState.DELIVERED}
+                        assert planned <= {DeliveryState.DELIVERED, DeliveryState.REFUSED}
+                        assert not planned or DeliveryState.DELIVERED in planned
+                    case StudyState.PARTLY_RETURNED:
+                        assert not planned & {*is_open, DeliveryState.HELD}
                     case StudyState.FAILED:
                         assert not planned & is_open
                         assert not planned or DeliveryState.FAILED in planned

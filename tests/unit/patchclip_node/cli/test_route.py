@@ -77,6 +77,22 @@ def test_folders_give_a_table_with_each_verdict_and_a_reason(command: Command, c
     assert "1 of 5 files would be analysed: 1 by wards" in told.out
 
 
+def test_what_a_route_holds_or_keeps_is_said(command: Command, tmp_path: Path) -> None:
+    folder, config = tmp_path / "in", tmp_path / "node.yaml"
+    folder.mkdir()
+    radiograph_file(folder, "new.dcm", "1.1", StationName="NEWROOM 1")
+    radiograph_file(folder, "old.dcm", "1.2", StationName="ROOM 1")
+    config.write_text(fenced(SECTION, "yaml")[1])
+
+    told = command("route", folder, "--config", config, "--no-pixels").out
+
+    assert "stay in the spool: the route shadow keeps results here" in told
+    assert (
+        "go to pacs; for emergency wait until a person releases them where pneumothorax is present or possible, "
+        "at most 24 h, then: drop" in told
+    )
+
+
 def test_pixels_that_would_be_rejected_are_a_reason_where_the_check_rejects(command: Command, tmp_path: Path) -> None:
     folder, config = tmp_path / "in", tmp_path / "node.yaml"
     folder.mkdir()

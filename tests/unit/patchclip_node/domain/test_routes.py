@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
+from patchclip_node.domain.release import AtTimeOut, Hold, Release
 from patchclip_node.domain.routes import (
     EVERYTHING_ELSE,
     AgeCondition,
@@ -130,6 +132,61 @@ def test_what_no_route_takes_is_treated_as_without_routes() -> None:
     assert choice.route is EVERYTHING_ELSE
     assert choice.route.analyse
     assert Dispatch.of([choice.route]).destinations(["pacs", "emr"]) == ["pacs", "emr"]
+
+
+def held(name: str, **how: Any) -> Route:
+    return Route(name, release=Release.HELD, hold=Hold(**how))
+
+
+def test_of_the_routes_of_a_study_the_one_that_never_releases_counts_first() -> None:
+    dispatch = Dispatch.of([EVERYTHING_ELSE, held("a"), Route("shadow", release=Release.NEVER)])
+
+    assert dispatch.destinations(["pacs"]) == []
+    assert "shadow" in dispatch.kept(["pacs"])
+    assert Dispatch.of([EVERYTHING_ELSE, held("a")]).kept(["pacs"]) == ""
+
+
+def test_no_common_destination_is_a_reason_to_keep_results() -> None:
+    one, other = (Route(name, destinations=frozenset({name})) for name in ("pacs", "emr"))
+
+    assert "pacs, emr" in Dispatch.of([one, other]).kept(["pacs", "emr"])
+    assert Dispatch.of([one]).kept(["pacs", "emr"]) == ""
+    assert Dispatch.of([EVERYTHING_ELSE]).kept([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("how", "destination", "found", "holds"),
+    [
+        ({}, "pacs", (), True),
+        ({"destinations": frozenset({"emr"})}, "pacs", (), False),
+        ({"destinations": frozenset({"emr"})}, "emr", (), True),
+        ({"findings": frozenset({"nodule"})}, "pacs", ("opacity",), False),
+        ({"findings": frozenset({"nodule"})}, "pacs", ("opacity", "nodule"), True),
+        ({"findings": frozenset({"nodule"}), "destinations": frozenset({"emr"})}, "pacs", ("nodule",), False),
+    ],
+)
+def test_a_hold_may_be_for_a_destination_or_a_finding(
+    how: dict[str, Any], destination: str, found: tuple[str, ...], holds: bool
+) -> None:
+    assert (Dispatch.of([held("a", **how)]).held(destination, found) is not None) is holds
+
+
+def test_of_several_holds_the_least_willing_and_then_the_longest_counts() -> None:
+    release, drop = AtTimeOut.RELEASE, AtTimeOut.DROP
+    day, week, thrown = (
+        held("a", after_h=24, then=release),
+        held("b", after_h=168, then=release),
+        held("c", after_h=1, then=drop),
+    )
+
+    def counts(*routes: Route) -> tuple[float | None, AtTimeOut]:
+        hold = Dispatch.of(routes).held("pacs", ())
+        assert hold is not None
+        return hold.after_h, hold.then
+
+    assert counts(day, week) == counts(week, day) == (168, release)
+    assert counts(day, thrown) == (1, drop)
+    assert counts(thrown, held("d")) == (None, AtTimeOut.KEEP)
 
 
 def test_a_destination_gets_results_only_where_the_routes_of_all_images_name_it() -> None:

@@ -47,6 +47,30 @@ def test_a_mistake_is_named_with_its_line_and_route(tmp_path: Path, lines: list[
     assert said in complaint
 
 
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ({"hold": {"then": "drop", "after_h": 1}}, "goes with release: held alone"),
+        ({"release": "held", "hold": {"then": "drop"}}, "belong together"),
+        ({"release": "held", "hold": {"after_h": 3}}, "belong together"),
+        ({"release": "hold"}, "'automatic', 'held' or 'never'"),
+        ({"release": "held", "hold": {"destinations": ["pasc"]}}, "'pacs' may be meant"),
+        ({"release": "held", "hold": {"afterh": 3}}, "'routes.0.hold.after_h' may be meant"),
+    ],
+)
+def test_a_hold_that_contradicts_itself_is_named(route: dict[str, object], said: str) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "h", "port": 1}
+    with pytest.raises(ConfigurationError, match=said):
+        read_settings(None, routes=[{"name": "mine", **route}], destinations=[pacs])
+
+
+def test_a_finding_that_the_findings_file_does_not_have_is_named_with_the_one_that_may_be_meant() -> None:
+    settings = read_settings(None, routes=[{"name": "mine", "release": "held", "hold": {"findings": ["pneumothrax"]}}])
+
+    with pytest.raises(ConfigurationError, match=r"route mine: hold\.findings: .*'pneumothorax' may be meant"):
+        settings.refuse_unknown_findings(["opacity", "pneumothorax"])
+
+
 def test_a_destination_that_is_none_is_named_with_its_line_and_the_one_that_may_be_meant(tmp_path: Path) -> None:
     path = written(tmp_path, "sender: [A]")
     path.write_text(path.read_text() + "    destinations: [pasc]\n")

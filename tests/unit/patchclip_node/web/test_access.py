@@ -24,10 +24,12 @@ from patchclip_node.domain.accounts import (
     Role,
     SessionPolicy,
 )
+from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
+from patchclip_node.services.release import ReleaseDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.access import COOKIE, GuardedRoute
 from patchclip_node.web.gate import AllowedHosts
@@ -87,6 +89,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         desk = LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), clock, policy)
         spool = MemorySpool(tmp_path / "spool")
         recall = RecallService(ledger.recalls, spool, clock)
+        release = ReleaseDesk(ledger.gates, clock, EarlierResults.WITHDRAW)
         app = create_app(
             studies=ledger.studies,
             workload=ledger.workload,
@@ -94,7 +97,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
-            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, secure),
+            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, release, secure),
             audit=ledger.audit,
             tell=told_at_once(ledger),
             hosts=AllowedHosts(["testserver"]),
@@ -441,3 +444,21 @@ def test_without_an_account_the_pages_are_open_and_say_so(new_site: Callable[...
     assert "No account is set up" in page.text
     assert site.browser.get("/accounts").status_code == 403
     assert site.browser.get("/login", follow_redirects=False).headers["location"] == "/"
+
+
+@pytest.mark.parametrize(("how", "state"), [("release", StudyState.RETURNING), ("refuse", StudyState.KEPT)])
+def test_an_operator_decides_on_what_is_held_and_is_told_where_nothing_is(
+    site: Site, how: str, state: StudyState
+) -> None:
+    bring_to(site.ledger, StudyState.HELD, "1.9", site.clock.now())
+    site.log_in(Role.OPERATOR)
+    form = {"how": how, "reason": "looked at", "token": site.form_token()}
+    path = "/studies/1.9/gate"
+
+    assert site.browser.post(path, data=form | {"how": "keep"}, follow_redirects=False).status_code == 400
+    assert "Release results" in site.browser.get("/studies/1.9").text
+    assert site.browser.post(path, data=form, follow_redirects=False).status_code == 303
+    assert newest_revision(site.ledger, "1.9").state is state
+    assert "looked at" in site.browser.get("/studies/1.9").text
+    assert site.browser.post(path, data=form, follow_redirects=False).status_code == 409
+    assert site.browser.post("/studies/9.9/gate", data=form, follow_redirects=False).status_code == 404

@@ -14,10 +14,12 @@ from patchclip_node.audit.message import build_message
 from patchclip_node.audit.reading import Told, read_message
 from patchclip_node.audit.values import AuditSource
 from patchclip_node.domain.accounts import Account, Role, SessionPolicy
+from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
+from patchclip_node.services.release import ReleaseDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.access import AUTOMATIC
 from patchclip_node.web.gate import AllowedHosts
@@ -68,6 +70,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             ledger.sessions,
             ledger.requeueing,
             RecallService(ledger.recalls, spool, clock),
+            ReleaseDesk(ledger.gates, clock, EarlierResults.WITHDRAW),
         ),
         audit=ledger.audit,
         tell=told_at_once(ledger),

@@ -20,6 +20,7 @@ from patchclip_node.audit import events
 from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
+from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
@@ -29,6 +30,7 @@ from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.health import AUDIT_LAGS_AFTER_S, HUNG_AFTER_S, LOST_AFTER_S
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
+from patchclip_node.services.release import ReleaseDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
@@ -75,7 +77,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
             tell=told_at_once(ledger),
             hosts=AllowedHosts(["testserver"]),
             access=Access(
-                desk, ledger.accounts, ledger.sessions, ledger.requeueing, RecallService(ledger.recalls, spool, clock)
+                desk,
+                ledger.accounts,
+                ledger.sessions,
+                ledger.requeueing,
+                RecallService(ledger.recalls, spool, clock),
+                ReleaseDesk(ledger.gates, clock, EarlierResults.WITHDRAW),
             ),
             reception=ReceptionFile(tmp_path).read,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
 from patchclip_node.settings import RouteSettings
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
@@ -55,6 +58,41 @@ def test_results_are_planned_for_the_destinations_of_the_route_alone(bench: Benc
     bench.run_one()
 
     assert {one.destination for one in bench.ledger.studies.deliveries(bench.study().id)} == {"viewer"}
+
+
+def test_results_that_a_route_holds_wait_where_the_finding_is_there(bench: Bench) -> None:
+    bench.routes = routes(
+        {"name": "gate", "release": "held", "hold": {"findings": ["opacity"], "after_h": 2, "then": "drop"}}
+    )
+    bench.arrive()
+    bench.run_one()
+
+    assert bench.study().state is StudyState.HELD
+    deliveries = bench.ledger.studies.deliveries(bench.study().id)
+    assert {(one.state, one.not_before, one.last_error) for one in deliveries} == {
+        (DeliveryState.HELD, bench.clock.now() + timedelta(hours=2), "held by the route gate")
+    }
+
+
+def test_results_go_where_the_finding_that_would_hold_them_is_not_there(bench: Bench) -> None:
+    bench.decoder.bright = False
+    bench.routes = routes({"name": "gate", "release": "held", "hold": {"findings": ["opacity"]}})
+    bench.arrive()
+    bench.run_one()
+
+    assert bench.study().state is StudyState.ANALYSED
+
+
+def test_in_shadow_mode_a_study_is_analysed_and_kept(bench: Bench) -> None:
+    bench.routes = routes({"name": "shadow", "release": "never"})
+    bench.arrive()
+    bench.run_one()
+
+    study = bench.study()
+    assert study.state is StudyState.KEPT
+    assert summary_of(study).images
+    assert bench.ledger.studies.results(study.id)
+    assert bench.ledger.studies.deliveries(study.id) == []
 
 
 def test_a_destination_that_one_image_may_not_go_to_gets_nothing_of_the_study(bench: Bench) -> None:
