@@ -17,15 +17,24 @@ command -v "$PYTHON" >/dev/null 2>&1 \
 "$PYTHON" -c 'import venv, ensurepip' >/dev/null 2>&1 \
   || fail "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv"
 
-[ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
-install() {
-  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+say() {
+  printf 'patchclip: %s\n' "$1" >&2
 }
+
+install() {
+  "$VENV/bin/python" tools/pip_progress.py "$@"
+}
+
+[ -x "$VENV/bin/python" ] || { say "1/4 makes $VENV with $("$PYTHON" -V 2>&1)"; "$PYTHON" -m venv "$VENV"; }
 
 # PyTorch for processors, where pip finds that build; else the index's own, which brings the libraries of CUDA.
 sed -n '/^torch==/,/[^\\]$/p' requirements.lock > "$VENV/torch.lock"
 LOCK=requirements.lock
-install --dry-run --no-deps --require-hashes --requirement "$VENV/torch.lock" >/dev/null 2>&1 || LOCK=requirements/cuda.lock
-echo "patchclip: installing what $LOCK and requirements/dev.lock pin into $VENV (PyTorch is large: several minutes the first time)"
+say "2/4 asks the package index which build of PyTorch it has"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --dry-run --no-deps --require-hashes \
+  --requirement "$VENV/torch.lock" >/dev/null 2>&1 || LOCK=requirements/cuda.lock
+say "3/4 installs what $LOCK, requirements/build.lock and requirements/dev.lock pin into $VENV (PyTorch is large: several minutes the first time)"
 install --require-hashes --requirement "$LOCK" --requirement requirements/build.lock --requirement requirements/dev.lock
+say "4/4 installs this checkout"
 install --no-deps --no-build-isolation --editable .
+say "done: $VENV/bin/patchclip-node --help"
