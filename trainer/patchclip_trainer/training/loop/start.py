@@ -57,7 +57,7 @@ def without_weights(recipe: Recipe, folder: Path) -> Recipe:
     """
     if recipe.model is None:
         return recipe
-    content = read_recipe(recipe.model).model_dump(mode="json", exclude_defaults=True) | {"weights": "random"}
+    content = read_recipe(recipe.model).model_dump(mode="json", exclude_unset=True) | {"weights": "random"}
     path = folder / "in-shape.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return recipe.model_copy(update={"model": str(path)})

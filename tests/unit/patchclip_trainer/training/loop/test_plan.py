@@ -13,10 +13,12 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from patchclip_core.checkpoints.model_recipe import read_recipe, recipes
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.training.loop import plan
 from patchclip_trainer.training.loop.plan import PlanFor, plan_run
+from patchclip_trainer.training.loop.start import without_weights
 from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.stage import Stage2
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
@@ -100,3 +102,13 @@ def test_the_command_plans_an_encoder_that_is_not_here(
     assert not (tmp_path / "out").exists()
     refused_alone = CliRunner().invoke(app, [*arguments, "--images", "16000"])
     assert "add --dry-run" in str(refused_alone.exception)
+
+
+@pytest.mark.parametrize("model", recipes())
+def test_a_plan_is_of_the_network_that_each_shipped_recipe_names(
+    model: str, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    planned = without_weights(make_recipe(model=model), tmp_path)
+
+    assert planned.model is not None
+    assert read_recipe(planned.model) == read_recipe(model).model_copy(update={"weights": "random"})
