@@ -16,6 +16,7 @@ from patchclip_node.audit import events
 from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
+from patchclip_node.domain.recalls import Recall
 from patchclip_node.domain.records import EventRecord, StudyFilter, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.services.study_summary import StudySummary, outcome_line, read_summary, recall_lines
@@ -84,10 +85,11 @@ def list_studies(
     with existing_ledger(read_settings(config)) as ledger:
         ledger.audit.record(events.queried(open_clock(ledger).now(), shell_user(), events.CLI, filters.in_words))
         studies = ledger.studies.filtered(filters, limit)
+        recalled = ledger.recalls.of_revisions([study.id for study in studies])
         if as_json:
             _tell_of_export(ledger, studies)
     if as_json:
-        print_json([_study_values(study) for study in studies])
+        print_json([_study_values(study) | {"recalled": _line(recalled.get(study.id))} for study in studies])
         return
     if uids:
         for uid in dict.fromkeys(study.study_instance_uid for study in studies):
@@ -98,12 +100,16 @@ def list_studies(
         return
     out = console()
     for study in studies:
-        _print_line(study, out)
+        _print_line(study, recalled.get(study.id), out)
     if len(studies) == limit:
         complain(f"these are the first {limit}: --limit shows more, and filters fewer")
 
 
-def _print_line(study: StudyRecord, out: Console) -> None:
+def _line(recall: Recall | None) -> str | None:
+    return None if recall is None else recall.line
+
+
+def _print_line(study: StudyRecord, recall: Recall | None, out: Console) -> None:
     """Print a study in lines that are as long as they need: what is cut, or wrapped, cannot be copied."""
     out.print(Text(study.study_instance_uid, style="bold"), soft_wrap=True)
     facts = [
@@ -120,6 +126,8 @@ def _print_line(study: StudyRecord, out: Console) -> None:
     out.print(Text("    " + "; ".join(facts)), soft_wrap=True)
     if outcome := outcome_line(study):
         out.print(Text("    " + outcome), soft_wrap=True)
+    if recall is not None:
+        out.print(Text(f"    results were {recall.line}", style="yellow"), soft_wrap=True)
 
 
 def show(study_uid: UidArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:

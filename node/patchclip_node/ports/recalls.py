@@ -38,6 +38,10 @@ class Recalls(Protocol):
         """Return all recalls, oldest first; those of studies that were purged as well."""
         ...
 
+    def of_revisions(self, study_ids: Collection[int]) -> dict[int, Recall]:
+        """Return, of each of these revisions of which results are withdrawn, the last recall that did so."""
+        ...
+
     def owed_notes(self, limit: int) -> list[OwedNote]:
         """Return notes that can be built now: nothing that they withdraw is on its way to their destination."""
         ...

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -67,6 +67,15 @@ class SqlRecalls:
         """See the port."""
         with self._database.read() as connection:
             return [rows.recall(row) for row in connection.execute(rows.select_recalls())]
+
+    def of_revisions(self, study_ids: Collection[int]) -> dict[int, Recall]:
+        """See the port."""
+        with self._database.read() as connection:
+            return {
+                study_id: recall
+                for ids in _batches(sorted(set(study_ids)))
+                for study_id, recall in _last_recalls(connection, ids)
+            }
 
     def owed_notes(self, limit: int) -> list[OwedNote]:
         """See the port."""
@@ -193,6 +202,18 @@ def refuse_withdrawn(connection: Connection, study_id: int) -> None:
     if found and all(one.recall is not None for one in found):
         assert found[-1].recall is not None
         raise RecalledError(f"its results were {found[-1].recall.line}")
+
+
+def _last_recalls(connection: Connection, study_ids: Collection[int]) -> Iterator[tuple[int, Recall]]:
+    last = (
+        select(results.c.study_id, func.max(results.c.recall_id).label("id"))
+        .where(results.c.study_id.in_(study_ids) & results.c.recall_id.is_not(None) & ~_IS_NOTE)
+        .group_by(results.c.study_id)
+        .subquery()
+    )
+    of_them = rows.select_recalls().add_columns(last.c.study_id).join(last, last.c.id == recalls.c.id)
+    for row in connection.execute(of_them):
+        yield row.study_id, rows.recall(row)
 
 
 def _batches(keys: Iterable[_Key]) -> Iterator[tuple[_Key, ...]]:

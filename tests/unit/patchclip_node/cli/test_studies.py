@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.recalls import RecallReason, RecallRequest, RecallScope
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
-from tests.support.fakes import make_instance
+from tests.support.fakes import START, make_instance
 from tests.support.studies import DESTINATION, LEASE_S, OTHER_DESTINATION, OWNER, bring_to, newest_revision
 from tests.unit.patchclip_node.cli.conftest import Command
 
@@ -31,6 +33,23 @@ def test_studies_are_listed_with_state_and_reason(command: Command, config: Path
     assert "REJECTED" in shown
     assert "a lateral view" in shown
     assert "1.2.2" in shown
+
+
+def test_the_list_says_whose_results_were_withdrawn(command: Command, config: Path, ledger: SqlLedger) -> None:
+    for uid in ("1.2.3", "1.2.4"):
+        bring_to(ledger, StudyState.RETURNED, uid)
+    asked = RecallRequest(RecallScope.STUDY, "1.2.4", RecallReason.SAFETY, "the sides were swapped", "alice")
+    ledger.recalls.withdraw(asked, START)
+
+    listed = command("studies", "list", "--config", config).out
+    values = json.loads(command("studies", "list", "--json", "--config", config).out)
+
+    assert listed.count("results were recalled (safety) by alice") == 1
+    (of_it,) = [part for part in listed.split("1.2.") if "results were recalled" in part]
+    assert of_it.startswith("4")
+    said = {one["study_instance_uid"]: one["recalled"] for one in values}
+    assert said["1.2.3"] is None
+    assert said["1.2.4"].endswith("the sides were swapped")
 
 
 def test_a_list_can_be_narrowed(command: Command, config: Path, ledger: SqlLedger) -> None:
