@@ -24,11 +24,16 @@ default_crl_days = 30
 policy = any
 unique_subject = no
 copy_extensions = copy
+x509_extensions = issued
 [any]
 commonName = supplied
 [req]
 distinguished_name = name
 [name]
+[issued]
+basicConstraints = CA:false
+authorityKeyIdentifier = keyid
+crlDistributionPoints = URI:http://pki.example.org/authority.crl
 [authority_extensions]
 basicConstraints = critical, CA:true
 keyUsage = critical, keyCertSign, cRLSign
