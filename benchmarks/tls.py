@@ -24,6 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from benchmarks.without_audit import without_audit
@@ -46,6 +47,12 @@ class Way:
     port: int
     options: tuple[str, ...]
     audits: bool
+    receiver: psutil.Process
+
+    def cpu_s(self) -> float:
+        """Return how much processor time the receiver has used: that depends least on what else the machine does."""
+        used = self.receiver.cpu_times()
+        return float(used.user + used.system)
 
 
 @contextlib.contextmanager
@@ -69,12 +76,12 @@ def way(
     module = "patchclip_node" if audit else "benchmarks.without_audit"
     with contextlib.ExitStack() as running:
         receive = [sys.executable, "-m", module, "receive", "--config", str(config)]
-        running.enter_context(program(receive, folder / "log", port=port))
+        receiver = running.enter_context(program(receive, folder / "log", port=port))
         if audit:
             carry = [sys.executable, "-m", "patchclip_node", "deliver", "--config", str(config)]
             running.enter_context(program(carry, folder / "deliver.log"))
         ledger = running.enter_context(contextlib.closing(SqlLedger(f"sqlite:///{folder / 'var' / 'ledger.sqlite'}")))
-        yield Way(ledger, port, options, audit is not None)
+        yield Way(ledger, port, options, audit is not None, psutil.Process(receiver.pid))
 
 
 def seconds(to: Way, images: list[Path], associations: int) -> float:
@@ -141,14 +148,19 @@ def main() -> None:
         print(f"| load | {' | '.join(f'{one}, s' for one in ways)} | ratios |\n|---|---|---|---|---|")
         for load, (images, associations) in loads.items():
             times: dict[str, list[float]] = {one: [] for one in ways}
+            used: dict[str, list[float]] = {one: [] for one in ways}
             for number in range(given.repeats + 1):
                 for one, to in ways.items():
+                    before_s = to.cpu_s()
                     took_s = seconds(to, images, associations)
-                    times[one] += [took_s] if number else []  # the first time warms up
-            median = {one: statistics.median(each) for one, each in times.items()}
-            cells = [f"{median[one]:.2f} ({min(times[one]):.2f} to {max(times[one]):.2f})" for one in ways]
-            ratios = ", ".join(f"{median[one] / median[PLAIN]:.2f}" for one in (AUDITED, BOTH))
-            print(f"| {load} | {' | '.join(cells)} | {ratios} |", flush=True)
+                    if number:  # the first time warms up
+                        times[one].append(took_s)
+                        used[one].append(to.cpu_s() - before_s)
+            for what, measured in (("", times), (", processor time of the receiver", used)):
+                median = {one: statistics.median(each) for one, each in measured.items()}
+                cells = [f"{median[one]:.2f} ({min(measured[one]):.2f} to {max(measured[one]):.2f})" for one in ways]
+                ratios = ", ".join(f"{median[one] / median[PLAIN]:.2f}" for one in (AUDITED, BOTH))
+                print(f"| {load}{what} | {' | '.join(cells)} | {ratios} |", flush=True)
         arrived = max(all_arrived(collector, ways[one]) for one in (AUDITED, BOTH))
         print(f"load of the machine: {os.getloadavg()[0]:.1f}; {arrived} audit messages are at the collector")
 

@@ -139,8 +139,12 @@ def hidden_by_notes(held: list[Dataset]) -> set[str]:
 
 @pytest.mark.peer("orthanc")
 @pytest.mark.parametrize("script", [False, True], ids=["as it is", "with docker/orthanc/iocm.lua"])
-def test_an_orthanc_is_told_of_each_recalled_result(recalling: Recalling, script: bool, tmp_path: Path) -> None:
-    studies = [f"1.2.826.0.1.3680043.2.1143.55.{number}" for number in range(2)]
+def test_an_orthanc_is_told_of_each_recalled_result(
+    recalling: Recalling, script: bool, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """Ten results; with --endurance a hundred."""
+    count = (100 if pytestconfig.option.endurance else 10) // len(KINDS)
+    studies = [f"1.2.826.0.1.3680043.2.1143.55.{number}" for number in range(count)]
     kept = f"{studies[0]}.99"
     with orthanc(tmp_path / "orthanc", scripts=[ROOT / "docker/orthanc/iocm.lua"] if script else []) as archive:
         for uid in (*studies, kept):
