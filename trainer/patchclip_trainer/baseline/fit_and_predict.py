@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from patchclip_core.values.definitions import FindingDefinition, load_findings
 from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.baseline.patch_head import HeadRecipe, patch_probabilities, train_head
-from patchclip_trainer.baseline.regression import fit_chosen
 from patchclip_trainer.data.label_domains import LabelDomains, reason_to_leave_out
 from patchclip_trainer.data.shards import DESCRIPTION, PreparedData
 from patchclip_trainer.data.splits import train_folds
@@ -24,6 +23,7 @@ from patchclip_trainer.errors import DataError, RecipeError
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, write_out_of_fold
 from patchclip_trainer.evaluation.predictions import PREDICTIONS_FILE, gridded, write_predictions
 from patchclip_trainer.evaluation.truth import text_labelled
+from patchclip_trainer.metrics.regression import fit_chosen
 from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCache, Wanted
 from patchclip_trainer.training.inputs.input_source import check_fit
 from patchclip_trainer.training.inputs.views import View, Views

@@ -33,6 +33,12 @@ class Regression:
         """(N, C) -> (N,)."""
         return np.asarray(self.fitted.predict_proba(features)[:, 1])
 
+    def line(self, centre: Numbers) -> tuple[Numbers, float]:
+        """Return slopes (C,) and the value at a centre (C,): the logit is (features - centre) @ slopes + value."""
+        scaler, regression = self.fitted[0], self.fitted[1]
+        slopes = regression.coef_[0] / scaler.scale_
+        return slopes, float((centre - scaler.mean_) @ slopes + regression.intercept_[0])
+
 
 def fit(features: Numbers, truth: NDArray[np.bool_], penalty: float) -> Regression:
     """Fit to features (N, C), each brought to mean 0 and deviation 1 first."""

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from patchclip_trainer.baseline.regression import fit, fit_chosen
+from patchclip_trainer.metrics.regression import fit, fit_chosen
 
 
 @pytest.mark.parametrize("penalty", [0.01, 1.0])
@@ -53,3 +53,14 @@ def test_folds_of_one_class_do_not_count() -> None:
 
     assert chosen.probability(features)[truth].min() > chosen.probability(features)[~truth].max()
     assert chosen.probability(np.array([[0.5]]))[0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_regression_as_a_line_gives_its_own_logits() -> None:
+    chance = np.random.default_rng(2)
+    features = chance.normal(3, [1, 5, 0.2], (80, 3))
+    regression = fit(features, features[:, 0] > 3, 0.1)
+    centre = chance.normal(size=3)
+
+    slopes, value = regression.line(centre)
+
+    np.testing.assert_allclose(expit((features - centre) @ slopes + value), regression.probability(features))
