@@ -66,6 +66,9 @@ class ModelRecipe(BaseModel):
     sparse: SparseSettings | None = None
     """Size of the sparse head. Null: the published one in the mode `paper`, and no such head in the default mode, where
     it gains nothing (docs/results.md)."""
+    linear_reader: bool = False
+    """Whether a logistic regression on the fixed trunk's pooled features speaks for the image as well; stage 2 fits it
+    to what its training images are known to show."""
     packing: dict[str, Packing] = {}
     """How weights are stored, by how their names begin, such as {text_tower.: int8}; these are not trained."""
 

@@ -250,6 +250,12 @@ class EfficientNetImageTower(TrunkTower):
         return alignment.convolved(self.settings.stride, self.settings.stride, 0)
 
     @property
+    def channels(self) -> int:
+        """Those of strides 16 and 32 side by side, or of stride 16 alone where stages learn."""
+        fine = STAGES[_FINE - 1].width
+        return fine if self.settings.trained_stages else fine + STAGES[-1].width
+
+    @property
     def fixed(self) -> nn.Module:
         """The trunk, or its first stages."""
         if self.settings.trained_stages:

@@ -104,6 +104,11 @@ class TrunkTower(ImageTower):
 
     @property
     @abstractmethod
+    def channels(self) -> int:
+        """Channels of the features."""
+
+    @property
+    @abstractmethod
     def fixed(self) -> nn.Module:
         """What `features` runs."""
 

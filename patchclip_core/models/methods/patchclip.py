@@ -12,7 +12,7 @@ Modes. `paper` is the published formulation where it is well defined; `default` 
 | downscaler's last layer | ReLU | linear |
 | logits | scale x cosine difference | plus a learned bias: most patches are negative |
 | sparse head sees | labelled patches in training, p > 0.5 in use | the k most suspicious patches, always (see below) |
-| image logit | the global head | the mean of the global and the pooled-patch head |
+| image logit | the global head | the mean of the global and the pooled-patch head; perhaps plus `linear_reader`'s |
 
 What the published sparse head sees in training, and how many of it, gives the label away; k patches of the model's own
 choice do not. The published image score averages image-to-text with a text-to-image softmax over the batch; over one
@@ -29,9 +29,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
+from patchclip_core.errors import CheckpointError
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
+from patchclip_core.models.linear_reader import LinearReader
 from patchclip_core.models.losses import bounded_scale
 from patchclip_core.models.network import Answer, FindingsNetwork, NetworkSettings, Texts, mean_of_readers, membership
 from patchclip_core.models.towers import Features, TextTower, Tokens
@@ -65,6 +67,8 @@ class PatchClipSettings(NetworkSettings, _ModeFirst):
 
     sparse: SparseSettings | None = SparseSettings()
     """None: there is no such head."""
+    linear_reader: bool = False
+    """Whether a `LinearReader` speaks for the image as well; it needs a fixed trunk that sees images as they are."""
 
     training_alone = ("sparse_head.",)
 
@@ -72,6 +76,8 @@ class PatchClipSettings(NetworkSettings, _ModeFirst):
     def _mode_and_downscaler_agree(self) -> Self:
         if self.downscaler is not None and self.downscaler != self.downscaler.with_last_relu(self.paper):
             raise ValueError("the downscaler's last_relu belongs to mode 'paper', and only to it")
+        if self.paper and self.linear_reader:
+            raise ValueError("mode 'paper' has no linear_reader")
         return self
 
     @property
@@ -142,10 +148,21 @@ class PatchClip(FindingsNetwork):
         self.patch_head = PatchHead(width, settings.embedding, gelu=paper)
         self.pooled_head = PooledPatchHead(self.grid.rows * self.grid.columns)
         self.sparse_head = SparseHead(width, sparse.attention_heads, sparse.hidden, sparse.layers) if sparse else None
+        self.linear_reader = self._linear_reader()
         self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_SCALE))
         # The paper has no bias; a parameter that stays 0 keeps one set of weights for both modes.
         self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
         self.patch_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
+
+    def _linear_reader(self) -> LinearReader | None:
+        if not self.settings.linear_reader:
+            return None
+        if self.trunk is None:
+            raise CheckpointError(
+                "linear_reader: there are no features of a fixed trunk to read; leave it out, or take an image encoder "
+                "with such a trunk and no downscaler"
+            )
+        return LinearReader(self.trunk.channels, self.settings.embedding)
 
     def resize(self, input_px: int) -> None:
         """Take images of another size; the pooled-patch head weighs the same places."""
@@ -174,7 +191,7 @@ class PatchClip(FindingsNetwork):
         """
         read, sparse = self._read(images, texts), None
         if self.sparse_head is not None:
-            scale, direction = bounded_scale(self.logit_scale), texts[:, 0] - texts[:, 1]  # (F, D)
+            scale, direction = bounded_scale(self.logit_scale), directions_of(texts)
             suspicious = self._suspicious(self.sparse_head, read, labelled)  # (B, F, W)
             sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
         return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, self._image(read))
@@ -185,14 +202,25 @@ class PatchClip(FindingsNetwork):
         return (nn.functional.normalize(means, dim=-1).reshape(len(counts) // 2, 2, -1),)
 
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
-        """Compare, without the sparse head: it runs once a finding, and neither image score nor maps need it."""
-        read = self._read(images, texts[0])
-        return mean_of_readers(Answer(self._image(read), read.patch_logits), self.readers)
+        """Compare, without the sparse head: it runs once a finding, and neither image score nor maps need it.
+
+        A linear reader's logit is added to the image's.
+        """
+        seen = images
+        if self.linear_reader is not None and not isinstance(images, Features):
+            assert self.trunk is not None
+            seen = self.trunk.features(images)  # the trunk runs once for both
+        read = self._read(seen, texts[0])
+        answer = mean_of_readers(Answer(self._image(read), read.patch_logits), self.readers)
+        if self.linear_reader is None:
+            return answer
+        assert isinstance(seen, Features)
+        return Answer(answer.image + self.linear_reader(seen, directions_of(texts[0])), answer.patches)
 
     def _read(self, images: torch.Tensor | Features, texts: torch.Tensor) -> _Reading:
         tokens = self.look(images)
         patches = tokens.patches if self.settings.paper else self.image_tower.final_norm(tokens.patches)
-        direction = texts[:, 0] - texts[:, 1]  # (F, D)
+        direction = directions_of(texts)
         scale = bounded_scale(self.logit_scale)
         return _Reading(
             overall=scale * self._overall(tokens.pooled) @ direction.T + self.image_bias,
@@ -226,6 +254,11 @@ class PatchClip(FindingsNetwork):
             chosen.flatten(0, 1), None if selected is None else selected.flatten(0, 1)
         )
         return states.reshape(images, findings, -1)
+
+
+def directions_of(texts: torch.Tensor) -> torch.Tensor:
+    """Return each finding's positive text minus its negative one: (F, 2, D) -> (F, D)."""
+    return texts[:, 0] - texts[:, 1]
 
 
 def _logit(probability: float) -> float:

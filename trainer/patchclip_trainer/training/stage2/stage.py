@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from patchclip_core.models.methods import find_method
+from patchclip_core.models.methods.patchclip import PatchClip, directions_of
 from patchclip_core.models.network import FindingsNetwork, Texts, with_mirror_image
+from patchclip_core.models.towers import Features
 from patchclip_core.places.regions import smoothed
 from patchclip_core.places.targets import Targets
 from patchclip_core.values.definitions import FindingDefinition
@@ -30,6 +32,7 @@ from patchclip_trainer.training.loop.order import batches_of
 from patchclip_trainer.training.loop.start import sentences_of
 from patchclip_trainer.training.loop.state import Origin, write_checkpoint
 from patchclip_trainer.training.loop.training_run import Network, precision
+from patchclip_trainer.training.stage2.fitting import Known, fit_linear_reader
 from patchclip_trainer.training.stage2.held_out_loss import mean_froc
 from patchclip_trainer.training.stage2.objective import Batch, FindingsObjective
 from patchclip_trainer.training.stage2.samples import collect, targets_of
@@ -110,6 +113,7 @@ class Stage2(ImageStage[Stage2Recipe]):
 
     def validate(self, network: Network) -> Mapping[str, float]:
         """Return the mean loss of the held-out patients' images, and how well their lesions are found."""
+        self._fit(network)
         total, held_out = 0.0, self.samples.held_out
         # The network may be a running mean, whose text side is the trained one's own only where that is frozen.
         for indices in batches_of(held_out, self.recipe.batch, None):
@@ -203,7 +207,8 @@ class Stage2(ImageStage[Stage2Recipe]):
         return samples.known()
 
     def write_checkpoint(self, out: Path, network: Network, step: int, epochs: int) -> None:
-        """Write the checkpoint into the run's folder."""
+        """Fit what no step trains, and write the checkpoint into the run's folder."""
+        self._fit(network)
         recipe, samples = self.recipe, self.samples
         origin = Origin(
             name=recipe.name,
@@ -217,6 +222,20 @@ class Stage2(ImageStage[Stage2Recipe]):
             smoothing_patches=recipe.smoothing_patches,
         )
         write_checkpoint(out, network, self.start, origin)
+
+    @torch.no_grad()
+    def _fit(self, network: Network) -> None:
+        """Fit a network's linear reader, if it has one, to the training images as they are."""
+        if not isinstance(network, PatchClip) or network.linear_reader is None:
+            return
+        parts, trunk = [], network.trunk
+        assert trunk is not None
+        for indices in batches_of(self.samples.train, self.recipe.batch, None):
+            batch = self.batch(indices, PLAIN)
+            features = batch.seen if isinstance(batch.seen, Features) else trunk.features(batch.seen)
+            parts.append(Known.of(features, batch.targets))
+        directions = directions_of(self.objective.embed(network)[0])
+        fit_linear_reader(network.linear_reader, Known.joined(parts), directions)
 
     def memory(self) -> dict[str, Any]:
         """Return nothing: a step depends on the weights alone."""

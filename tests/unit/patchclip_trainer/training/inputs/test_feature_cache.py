@@ -44,6 +44,10 @@ class CountingTower(TrunkTower):
         self.seen = 0
 
     @property
+    def channels(self) -> int:
+        return 1
+
+    @property
     def fixed(self) -> torch.nn.Module:
         return self.scale
 
