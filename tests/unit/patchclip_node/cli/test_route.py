@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 import patchclip_node.samples
-from patchclip_node.settings import read_settings
 from tests.support.analysis import radiograph_file
-from tests.support.docs import fenced, page
+from tests.support.docs import fenced, in_code, page, table
 from tests.unit.patchclip_node.cli.conftest import Command
 
 SAMPLES = Path(patchclip_node.samples.__file__).parent
@@ -37,7 +36,6 @@ def test_the_pages_example_says_what_the_page_says(command: Command, config: Pat
 
 def test_the_fields_of_the_page_are_those_of_conditions() -> None:
     from patchclip_node.settings.routes import ConditionSettings
-    from tests.support.docs import in_code, table
 
     fields = [in_code(row[0])[0] for row in table(SECTION, "field")]
 
@@ -107,5 +105,13 @@ def test_pixels_that_would_be_rejected_are_a_reason_where_the_check_rejects(comm
     assert (not_looked["pixels"]["recognised"], not_looked["analysed"]) == (None, True)
 
 
-def test_the_shipped_samples_are_analysed_without_routes() -> None:
-    assert read_settings(None).routes == ()
+def test_the_recorded_dry_run_over_the_samples_is_what_it_says(command: Command, config: Path) -> None:
+    rows = table(page("docs/decisions/routes.md"), "sample")
+    recorded = {in_code(name)[0]: outcomes for name, *outcomes in rows}
+
+    for number, sender in enumerate(([], ["--sender", "ER2"])):
+        said = {
+            Path(one["file"]).name: f"{one['route']}: analysed, for {', '.join(one['destinations'])}"
+            for one in command("route", SAMPLES, "--config", config, "--no-pixels", "--json", *sender).json
+        }
+        assert said == {name: outcomes[number] for name, outcomes in recorded.items()}
