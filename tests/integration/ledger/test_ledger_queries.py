@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies, tallies
+from patchclip_node.domain.listing import StudySearch, StudySort, search_words
 from patchclip_node.domain.records import DeliveryState, LedgerCounts, StudyFilter
 from patchclip_node.domain.states import FINAL_STATES, StudyEvent, StudyState
-from tests.support.fakes import START, make_instance
+from tests.support.fakes import START, make_instance, make_ledger
 from tests.support.studies import bring_to
 
 
@@ -179,3 +182,75 @@ def test_an_analysis_is_due_exactly_when_one_is_counted(ledger: SqlLedger) -> No
     bring_to(ledger, StudyState.RECEIVED)
     assert ledger.workload.is_analysis_due(START)
     assert ledger.workload.due(START) == (1, 0)
+
+
+def search(ledger: SqlLedger, typed: str = "", limit: int = 50, offset: int = 0, **wanted: Any) -> list[str]:
+    found = ledger.studies.search(StudySearch(search_words(typed), **wanted), limit, offset)
+    return [study.study_instance_uid for study in found.studies]
+
+
+def test_studies_are_searched_by_parts_of_words_by_state_and_by_day(ledger: SqlLedger) -> None:
+    day = timedelta(days=1)
+    ledger.arrivals.record(make_instance("1.1", patient_name="Müller^Hans", patient_id="A-1"))
+    ledger.arrivals.record(make_instance("1.2", patient_name="Moe^Jane_%", patient_id="B-1", received_at=START + day))
+    ledger.arrivals.close_quiet(START, 0)
+
+    assert search(ledger, "MULL") == search(ledger, "hans a-") == ["1.1"]
+    assert search(ledger, "-1") == ["1.2", "1.1"]
+    assert search(ledger, "_%") == ["1.2"]
+    assert search(ledger, "hans b-") == []
+    assert search(ledger, states=(StudyState.RECEIVED,)) == ["1.1"]
+    assert search(ledger, "1", states=(StudyState.RECEIVED,), sort=StudySort.NAME) == ["1.1"]
+    assert search(ledger, since=START + day) == ["1.2"]
+    assert search(ledger, until=START + day) == ["1.1"]
+
+
+def test_a_correction_and_a_new_revision_are_found_by_what_they_say_now(ledger: SqlLedger) -> None:
+    study = bring_to(ledger, StudyState.RETURNED, "1.1")
+    ledger.requeueing.requeue("1.1", START)
+    ledger.arrivals.record(make_instance("1.1", patient_name="New^Name", patient_id="N-9"))
+
+    assert search(ledger, "doe") == ["1.1"]
+    assert ledger.studies.revisions("1.1")[0] == study
+    assert search(ledger, "new n-9") == ["1.1"]
+
+
+@pytest.mark.parametrize("sort", StudySort)
+def test_the_list_goes_both_ways_in_each_order_and_in_pages(ledger: SqlLedger, sort: StudySort) -> None:
+    for number, name in enumerate(("Charly", "anna", "Berta", "anna")):
+        at = START + timedelta(seconds=number)
+        made = make_instance(f"1.{number}", patient_name=name, patient_id=name.upper(), received_at=at)
+        ledger.arrivals.record(made)
+
+    there = search(ledger, sort=sort)
+
+    assert search(ledger, sort=sort, reverse=True) == there[::-1]
+    assert search(ledger, limit=3, sort=sort) + search(ledger, limit=3, offset=3, sort=sort) == there
+    if sort is StudySort.NAME:
+        assert there == ["1.1", "1.3", "1.2", "1.0"]
+    assert ledger.studies.search(StudySearch(), 1).total == 4
+
+
+@pytest.mark.parametrize("sort", StudySort)
+@pytest.mark.parametrize("typed", ["", "doe"])
+@pytest.mark.parametrize("states", [(), (StudyState.RETURNED,)])
+@pytest.mark.parametrize("since", [None, START])
+def test_which_studies_a_page_shows_is_read_from_an_index_alone(
+    tmp_path: Path, sort: StudySort, typed: str, states: tuple[StudyState, ...], since: datetime | None
+) -> None:
+    """With 100,000 studies that is 3 to 30 ms; reading their rows, with all that was found in them, is a second."""
+    ledger = make_ledger(tmp_path)
+    plans: list[str] = []
+    database = ledger.studies._database
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def explain(_c: object, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("SELECT studies.id \n") or "count(*)" in statement:
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            plans.extend(row[3] for row in plan if "studies" in row[3])
+
+    search(ledger, typed, states=states, since=since, sort=sort)
+    ledger.close()
+
+    assert len(plans) == 2
+    assert all("COVERING INDEX" in plan for plan in plans), plans

@@ -14,6 +14,7 @@ from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata
 from patchclip_node.domain.errors import ConfigurationError
+from patchclip_node.domain.listing import StudySearch
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
@@ -135,3 +136,23 @@ _ROWS_OF_THE_FIRST_LEDGER = (
     "INSERT INTO deliveries (id, study_id, result_id, destination, state, attempts) "
     "VALUES (9, 1, 7, 'pacs', 'PENDING', 3)",
 )
+
+
+def test_studies_of_an_older_ledger_are_found_by_their_names(empty_url: str) -> None:
+    database = Database(empty_url)
+    config = Config()
+    config.set_main_option("script_location", "patchclip_node.adapters.ledger:migrations")
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in _ROWS_OF_THE_FIRST_LEDGER:
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE studies SET patient_name = 'Müller^Hans', accession_number = 'A-77'"))
+    database.close()
+
+    migrate(empty_url)
+
+    ledger = SqlLedger(empty_url)
+    assert ledger.studies.search(StudySearch(("muller", "a-7")), 10).total == 1
+    assert ledger.studies.search(StudySearch(("smith",)), 10).total == 0
+    ledger.close()

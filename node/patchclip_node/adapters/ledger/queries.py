@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.analysing import due_for_analysis
@@ -13,6 +14,7 @@ from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.returning import deliveries_of, due_for_delivery
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
 from patchclip_node.adapters.ledger.tallies import tally
+from patchclip_node.domain.listing import FoundStudies, StudySearch, StudySort
 from patchclip_node.domain.records import (
     DeliveryRecord,
     DeliveryState,
@@ -79,6 +81,18 @@ class SqlStudies:
             for uid in uids:
                 others.update(connection.execute(select(uid).distinct()).scalars())
         return names, others
+
+    def search(self, wanted: StudySearch, limit: int, offset: int = 0) -> FoundStudies:
+        """See the port. Which studies a page shows is found in an index alone; then their rows are read."""
+        conditions = _conditions(wanted)
+        page = select(studies.c.id).where(*conditions).order_by(*_order(wanted)).limit(limit).offset(offset)
+        count = select(func.count()).select_from(studies).where(*conditions)
+        with self._database.read() as connection:
+            ids = connection.execute(page).scalars().all()
+            shown = connection.execute(rows.select_studies().where(studies.c.id.in_(ids)))
+            by_id = {row.id: rows.study(row) for row in shown}
+            total = connection.execute(count).scalar_one()
+        return FoundStudies([by_id[study_id] for study_id in ids], total)
 
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:
         """See the port."""
@@ -155,3 +169,32 @@ class SqlWorkload:
                 instances=tally(connection, instances).get("", 0),
                 oldest_unfinished_at=connection.execute(oldest).scalar_one(),
             )
+
+
+def _conditions(wanted: StudySearch) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        studies.c.search_text.contains(word, autoescape=True) for word in wanted.words
+    ]
+    if wanted.states:
+        # Where another order than that of arrival is asked, the index of that order has to be the one that is taken.
+        state = studies.c.state if wanted.sort is StudySort.RECEIVED else studies.c.state.concat("")
+        conditions.append(state.in_([state.value for state in wanted.states]))
+    if wanted.since is not None:
+        conditions.append(studies.c.last_received_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(studies.c.last_received_at < wanted.until)
+    return conditions
+
+
+_SORTED_BY: Final = {
+    StudySort.RECEIVED: studies.c.last_received_at,
+    StudySort.NAME: studies.c.search_text,
+    StudySort.PATIENT_ID: studies.c.sort_id,
+    StudySort.ACCESSION: studies.c.sort_accession,
+}
+
+
+def _order(wanted: StudySearch) -> list[ColumnElement[Any]]:
+    """Return the order; what is equal in it comes by its arrival in the ledger, the last first."""
+    column, goes_up = _SORTED_BY[wanted.sort], (wanted.sort is StudySort.RECEIVED) == wanted.reverse
+    return [column.asc(), studies.c.id.asc()] if goes_up else [column.desc(), studies.c.id.desc()]

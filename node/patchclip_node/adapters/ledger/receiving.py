@@ -16,6 +16,7 @@ from patchclip_node.adapters.ledger.purged import newest_purged
 from patchclip_node.adapters.ledger.schema import instances, results, studies
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
+from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
 
@@ -185,7 +186,12 @@ def _seen_so_far(before: Row[Any] | None, header: InstanceHeader, *, is_correcti
     corrects.
     """
     if before is None:
-        return {name: getattr(header, name) for name in _DESCRIBING} | {"priority": int(header.priority)}
+        described = {name: getattr(header, name) for name in _DESCRIBING}
+        return described | _searched(described) | {"priority": int(header.priority)}
     first, then = (header, before) if is_correction else (before, header)
     described = {name: getattr(first, name) or getattr(then, name) for name in _DESCRIBING}
-    return described | {"priority": int(min(Priority(before.priority), header.priority))}
+    return described | _searched(described) | {"priority": int(min(Priority(before.priority), header.priority))}
+
+
+def _searched(described: dict[str, Any]) -> dict[str, str]:
+    return searched(*(described[name] for name in SEARCHED))

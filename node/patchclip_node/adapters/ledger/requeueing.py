@@ -18,6 +18,7 @@ from patchclip_node.adapters.ledger.returning import GIVEN_UP
 from patchclip_node.adapters.ledger.schema import deliveries, results
 from patchclip_node.audit import events
 from patchclip_node.audit.values import Actor
+from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.records import DeliveryState, StudyRecord
 from patchclip_node.domain.states import StudyEvent, StudyState
 
@@ -51,6 +52,7 @@ class SqlRequeueing:
             study_id = newest.id
             if state in {StudyState.RETURNED, StudyState.KEPT}:
                 carried: dict[str, Any] = {name: getattr(newest, name) for name in _CARRIED}
+                carried |= searched(*(carried[name] for name in SEARCHED))
                 detail = f"as revision {newest.revision}, analysed again"
                 study_id = open_revision(
                     connection, StudyEvent.REQUEUED, now, detail, revision=newest.revision + 1, **carried

@@ -83,6 +83,9 @@ def _only(column: str, condition: str) -> Index:
     return Index(None, column, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
+SEARCH_COLUMNS = ("search_text", "sort_id", "sort_accession")
+"""What `studies` are searched and sorted by, and what no record has."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -116,6 +119,7 @@ studies = Table(
     Column("reason", ForeignText),
     Column("error", ForeignText),
     Column("summary_json", ForeignText),
+    *(Column(name, ForeignText, nullable=False, server_default="") for name in SEARCH_COLUMNS),
     UniqueConstraint("study_instance_uid", "revision"),
     _one_of("state", StudyState, "state_known"),
     CheckConstraint("revision >= 1", name="revision_counts_from_1"),
@@ -123,13 +127,20 @@ studies = Table(
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
     CheckConstraint("(state = 'REJECTED') = (reason IS NOT NULL)", name="rejected_has_reason"),
     Index(None, "state", "priority", "first_received_at"),
-    Index(None, "state", "last_received_at"),
+    Index(None, "state", "last_received_at", "search_text"),
     Index(None, "state", "state_since"),
-    Index(None, "last_received_at"),
+    Index(None, "last_received_at", "state", "search_text"),
+    Index(None, "search_text", "state", "last_received_at"),
+    Index(None, "sort_id", "state", "last_received_at", "search_text"),
+    Index(None, "sort_accession", "state", "last_received_at", "search_text"),
     Index(None, "patient_id"),
     _only("lease_owner", "lease_owner IS NOT NULL"),
 )
-"""One row a study revision."""
+"""One row a study revision. `SEARCH_COLUMNS`: of `domain.listing.searched`.
+
+Each order of the list has an index that holds all that the list is filtered by: a search reads no row that it does not
+show.
+"""
 
 instances = Table(
     "instances",
