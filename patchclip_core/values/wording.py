@@ -56,7 +56,7 @@ class Wording:
             return self.sentences[said].format()
         for pattern, sentence in self._patterns:
             if found := pattern.fullmatch(said):
-                values = {name: self.sentences.get(value, value) for name, value in found.groupdict().items()}
+                values = {name: self.repeat(value) for name, value in found.groupdict().items()}
                 return self.sentences[sentence].format(**values)
         return said
 

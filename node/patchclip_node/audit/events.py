@@ -281,7 +281,7 @@ def logged_out(at: datetime, who: Actor, description: str = "") -> AuditEvent:
     return replace(logged_in(at, who, description=description), type=codes.LOGOUT)
 
 
-def trail_read(at: datetime, who: Actor, uri: str) -> AuditEvent:
+def trail_read(at: datetime, who: Actor, uri: str, process: str = CLI) -> AuditEvent:
     """A person has read the audit trail (A.5.3.2)."""
     trail = AuditObject(
         id=uri,
@@ -290,7 +290,7 @@ def trail_read(at: datetime, who: Actor, uri: str) -> AuditEvent:
         role=_SECURITY_RESOURCE,
         name="Security Audit Log",
     )
-    return AuditEvent(codes.AUDIT_LOG_USED, at, Action.READ, (who, node(CLI)), (trail,))
+    return AuditEvent(codes.AUDIT_LOG_USED, at, Action.READ, (who, node(process)), (trail,))
 
 
 def alert(

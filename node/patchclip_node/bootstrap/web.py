@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Iterator
 
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 
+from patchclip_core.checkpoints import checkpoint
+from patchclip_core.io import DecodingProcess
+from patchclip_core.values.definitions import load_findings
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
+from patchclip_node.audit.reading import Told
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.decoding import decode_limits
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.trail import told
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.audit import Tell
 from patchclip_node.ports.clock import Clock
@@ -25,10 +34,14 @@ from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.release import ReleaseDesk
 from patchclip_node.settings import NodeSettings
-from patchclip_node.web import create_app
+from patchclip_node.web import Shown, create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES, HeaderTimeoutProtocol
+from patchclip_node.web.node_pages import Destination
 from patchclip_node.web.people import Access
+from patchclip_node.web.study import ViewerLink
+
+log = structlog.get_logger(__name__)
 
 
 def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, tell: Tell) -> Starlette:
@@ -43,8 +56,34 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         access=_access(settings, ledger, clock, spool, tell),
         audit=ledger.audit,
         tell=tell,
+        overview=ledger.overview,
+        shown=_shown(settings, ledger),
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,
+    )
+
+
+def _shown(settings: NodeSettings, ledger: SqlLedger) -> Shown:
+    web = settings.web
+    decoder = DecodingProcess(decode_limits(settings.limits))  # its child starts with the first image
+
+    def read_trail(subject: str) -> Iterator[Told]:
+        """Read the lines that may be of a subject; what a message writes otherwise than it is, is looked for in all."""
+        holding = subject if subject.isascii() and re.fullmatch(r"[\w.\- ]+", subject) else ""
+        return told(settings, ledger.audit, lambda fault: log.warning("trail_unreadable", fault=fault), holding)
+
+    return Shown(
+        decoder=decoder,
+        definitions=load_findings(settings.findings_file),
+        destinations=[
+            Destination(one.name, one.ae_title, one.host, one.port, one.tls is not None)
+            for one in settings.destinations
+        ],
+        read_card=lambda: checkpoint.read_card(checkpoint.find(settings.model)),
+        read_trail=read_trail,
+        trail_uri=settings.audit_dir.absolute().as_uri(),
+        viewer=ViewerLink(web.viewer_label, web.viewer_url) if web.viewer_url else None,
+        close=decoder.close,
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.terminal import EXIT_FAILURE, console
-from patchclip_node.audit.reading import Told, read_message
+from patchclip_node.audit.reading import Told
 from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, complain, print_json
@@ -102,29 +102,9 @@ def verify(
 
 
 def _told(settings: NodeSettings, ledger: SqlLedger) -> Iterator[Told]:
-    """Yield all events, those included that have not reached a file yet, and those in files that were set aside."""
-    from patchclip_node.adapters.audit_files import trail_files, trail_lines
-    from patchclip_node.audit.chain import read_line
-    from patchclip_node.audit.message import build_message
-    from patchclip_node.bootstrap.audit import source_of
-    from patchclip_node.ports.audit import AuditLane
+    from patchclip_node.bootstrap.trail import told
 
-    pending = ledger.audit.pending(ledger.audit.head(AuditLane.FILE)[0])
-    aside = [file for folder in sorted(settings.audit_dir.glob("changed-*")) for file in trail_files(folder)]
-    seen: set[str] = set()
-    for file, number, text in trail_lines([*aside, *trail_files(settings.audit_dir)]):
-        try:
-            line = read_line(text)
-            told = read_message(line.message)
-        except ValueError as error:
-            complain(f"{file}, line {number}: {error}; `patchclip-node audit verify` tells more")
-            continue
-        seen.add(line.key)
-        yield told
-    source = source_of(settings)
-    for one in pending:
-        if one.event.key not in seen:
-            yield read_message(build_message(one.event, source))
+    return told(settings, ledger.audit, lambda fault: complain(f"{fault}; `patchclip-node audit verify` tells more"))
 
 
 def _tell_of_reading(settings: NodeSettings, ledger: SqlLedger) -> None:

@@ -27,6 +27,7 @@ class Act(StrEnum):
     RECALL = "recall results"
     RELEASE = "release or refuse held results"
     SEE_ACCOUNTS = "see accounts"
+    SEE_AUDIT = "see the audit trail"
     BREAK_GLASS = "take emergency access"
 
 
@@ -38,7 +39,7 @@ PERMITTED: Final[Mapping[Role, frozenset[Act]]] = {
 }
 """What each role may do."""
 
-PERMITTED_IN_EMERGENCY: Final = frozenset(Act) - {Act.SEE_ACCOUNTS}
+PERMITTED_IN_EMERGENCY: Final = frozenset(Act) - {Act.SEE_ACCOUNTS, Act.SEE_AUDIT}
 """What everybody may do who has given a reason for it, for a time."""
 
 SEAL_IS_OPEN_FOR: Final = timedelta(hours=24)

@@ -9,11 +9,13 @@ its event row in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from patchclip_node.audit.values import Actor, AuditEvent
 from patchclip_node.domain.commitment import CommitmentRequest, OwedReport
+from patchclip_node.domain.listing import FoundStudies, StudySearch
+from patchclip_node.domain.overview import Bucket, DestinationRecord, SenderRecord, WaitingDelivery
 from patchclip_node.domain.records import (
     Arrival,
     DeliveryLease,
@@ -259,6 +261,34 @@ class Workload(Protocol):
         ...
 
 
+class Overview(Protocol):
+    """The node as a whole, for whoever looks."""
+
+    def queue(self, limit: int) -> list[StudyRecord]:
+        """Return revisions that are not analysed, in the order of their turn: those at work, those due, those open."""
+        ...
+
+    def sending(self, limit: int) -> list[WaitingDelivery]:
+        """Return what is on its way to destinations, the most urgent first."""
+        ...
+
+    def destinations(self) -> list[DestinationRecord]:
+        """Return all that results were ever planned for, by name."""
+        ...
+
+    def senders(self, instances_back: int) -> list[SenderRecord]:
+        """Return who sent the last `instances_back` instances, who sent last first."""
+        ...
+
+    def arrivals(self, until: datetime, span: timedelta, buckets: int) -> list[Bucket]:
+        """Return how many studies came in each of the last `buckets` spans up to `until`, the oldest first."""
+        ...
+
+    def turnaround_s(self, limit: int) -> list[float]:
+        """Return the seconds between last image and return of the last studies that were returned, the last first."""
+        ...
+
+
 class Requeueing(Protocol):
     """An administrator's wish. `by`: whose it is, for the audit trail."""
 
@@ -338,6 +368,10 @@ class Studies(Protocol):
 
     def identifiers(self) -> tuple[set[str], set[str]]:
         """Return all that tells patients: names; and Patient IDs, accession numbers and UIDs of studies and images."""
+        ...
+
+    def search(self, wanted: StudySearch, limit: int, offset: int = 0) -> FoundStudies:
+        """Return a page of the revisions that a person looks for, in their order, and how many there are."""
         ...
 
     def revisions(self, study_instance_uid: str) -> list[StudyRecord]:

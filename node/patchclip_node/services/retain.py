@@ -82,9 +82,7 @@ class RetentionService:
         """
         revisions = self._studies.revisions(study_instance_uid)
         summaries = [read_summary(one.summary_json) for one in revisions]
-        pictures = [
-            image.overlay_key for summary in summaries if summary for image in summary.images if image.overlay_key
-        ]
+        pictures = [key for summary in summaries if summary for image in summary.images for key in image.spool_keys]
         now = self._clock.now()
         told = [events.deleted(one, now, by) for one in revisions[-1:]]
         return self._retention.forget(study_instance_uid, pictures, now, *told)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchclip_core.values.results import FindingState, ModelIdentity
 from patchclip_core.values.statement import NOTHING_SEEN
+from patchclip_core.values.wording import ENGLISH
 from patchclip_node.domain.records import ResultRecord, StudyRecord
 from patchclip_node.domain.variants import NoteKind
+
+
+class Say(Protocol):
+    """Says a sentence that the program knows, in some language."""
+
+    def __call__(self, sentence: str, **values: object) -> str:
+        """Say it."""
+        ...
 
 
 class _Value(BaseModel):
@@ -54,14 +63,20 @@ class FindingSummary(_Value):
 
 
 class ImageSummary(_Value):
-    """One analysed image. `overlay_key`: its overlay PNG in the spool."""
+    """One analysed image. `overlay_key`: its overlay PNG in the spool; `maps_key`: its `analyse.maps`."""
 
     sop_instance_uid: str
     rows: int
     columns: int
     overlay_key: str | None
+    maps_key: str | None = None
     remarks: tuple[str, ...]
     findings: tuple[FindingSummary, ...]
+
+    @property
+    def spool_keys(self) -> list[str]:
+        """What the spool keeps for the pages alone."""
+        return [key for key in (self.overlay_key, self.maps_key) if key]
 
 
 class SkippedSummary(_Value):
@@ -117,21 +132,27 @@ def decision(summary: StudySummary) -> tuple[tuple[str, str], ...]:
     )
 
 
-def outcome_line(study: StudyRecord) -> str:
+def outcome_line(
+    study: StudyRecord,
+    say: Say = ENGLISH.say,
+    repeat: Callable[[str], str] = ENGLISH.repeat,
+    name_of: Callable[[str, str], str] = lambda _, name: name,
+) -> str:
     """Say in one line what came of a study: why not, or the verdicts on what was found; empty while nothing was.
 
+    say, repeat: in which language, as `Wording` does. name_of: (key, English name) -> what a finding is called in it.
     'pleural effusion present, lung opacity possible': of several images the surest verdict.
     """
     summary = read_summary(study.summary_json)
     if summary is None or study.error:
-        return study.reason or study.error or ""
+        return repeat(study.reason) if study.reason else study.error or ""
     surest: dict[str, FindingState] = {}
     order = list(FindingState)
     for image in summary.images:
         for finding in image.findings:
             if finding.state.is_found:
-                known = surest.get(finding.name, finding.state)
-                surest[finding.name] = min(known, finding.state, key=order.index)
+                known = surest.get(name := name_of(finding.key, finding.name), finding.state)
+                surest[name] = min(known, finding.state, key=order.index)
     found = sorted(surest.items(), key=lambda item: order.index(item[1]))
-    line = ", ".join(f"{name} {state}" for name, state in found) or NOTHING_SEEN
-    return line if summary.model.trained else f"untrained model, without meaning: {line}"
+    line = ", ".join(f"{name} {say(state)}" for name, state in found) or say(NOTHING_SEEN)
+    return line if summary.model.trained else say("untrained model, without meaning: {line}", line=line)

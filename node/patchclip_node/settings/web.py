@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import Annotated, Self
+from string import Formatter
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.settings.openid import OpenIdSettings
 from patchclip_node.settings.section import Port, Section
+
+_FILLED_IN: Final = ("study_instance_uid", "accession_number", "patient_id")
+"""What the address of a viewer may have in braces."""
+
+_VIEWER_SCHEMES: Final = ("http", "https", "weasis")
+
+
+def _viewer_url(value: str) -> str:
+    if not value:
+        return value
+    try:
+        names = [name for _, name, form, conversion in Formatter().parse(value) if name is not None]
+        plain = all(name in _FILLED_IN for name in names)
+    except ValueError as error:
+        raise ValueError(f"has an unmatched brace: {error}") from error
+    if not plain or not names:
+        raise ValueError(
+            f"must hold one of {', '.join(f'{{{name}}}' for name in _FILLED_IN)}, and nothing else in braces"
+        )
+    if urlsplit(value).scheme not in _VIEWER_SCHEMES:
+        raise ValueError(f"must begin with one of {', '.join(_VIEWER_SCHEMES)} and ://")
+    return value
 
 
 class WebSettings(Section):
@@ -32,6 +56,10 @@ class WebSettings(Section):
     """Emergency access ends by itself after this long; None: there is none."""
     local_accounts: bool = True
     """False: of the accounts on this machine only sealed ones may log in; all others are the provider's."""
+    viewer_url: Annotated[str, AfterValidator(_viewer_url)] = ""
+    """Address at which a viewer shows a study, with {study_instance_uid}, {accession_number} or {patient_id} in it."""
+    viewer_label: Annotated[str, StringConstraints(min_length=1, max_length=40)] = "viewer"
+    """What the pages call that viewer."""
     openid: OpenIdSettings | None = None
     """The provider that vouches for persons; None: there are local accounts alone."""
 

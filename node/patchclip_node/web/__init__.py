@@ -1,5 +1,5 @@
-"""Status pages: read-only, no third-party script, escaped throughout since peers choose the names that are shown."""
+"""The pages: escaped throughout, since peers choose the names that are shown; scripts are files of the node alone."""
 
-from patchclip_node.web.app import create_app
+from patchclip_node.web.app import Shown, create_app
 
-__all__ = ["create_app"]
+__all__ = ["Shown", "create_app"]

@@ -22,6 +22,8 @@ from patchclip_node.services.login import LoginDesk
 COOKIE: Final = "patchclip_session"
 AUTOMATIC: Final = "auto"
 """Parameter of an address that a page loads by itself."""
+IN_PLACE: Final = "hx-request"
+"""Header of a request whose answer replaces a part of the page that is shown (htmx)."""
 _MAX_FORM_BYTES: Final = 8192
 _FORM_WITHIN_S: Final = 10.0
 
@@ -86,7 +88,10 @@ class Doorkeeper:
         def answer(request: Request) -> Response:
             visitor = self._visitor(request)
             if visitor is None:
-                return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+                login = f"/login?next={quote(request.url.path)}"
+                if IN_PLACE in request.headers:  # a part of a page would be replaced by the login
+                    return Response(headers={"HX-Redirect": login})
+                return RedirectResponse(login, 303)
             self._require(visitor, act, request)
             return endpoint(request)
 

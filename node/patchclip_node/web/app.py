@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -18,39 +20,76 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from patchclip_core.models.card import ModelCard
+from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.accounts import Act
 from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.listing import StudySort
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.audit import AuditBacklog, AuditOutbox, Tell
 from patchclip_node.ports.clock import Clock
-from patchclip_node.ports.ledger import Studies, Workers, Workload
+from patchclip_node.ports.ledger import Overview, Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.services.audit.alarms import Alarms
 from patchclip_node.services.health import Health, health
-from patchclip_node.services.study_summary import outcome_line, read_summary
+from patchclip_node.services.study_summary import outcome_line
 from patchclip_node.web import pages
 from patchclip_node.web.access import Doorkeeper, taking_form
 from patchclip_node.web.audit import PageAudit
 from patchclip_node.web.emergencies import Emergencies
 from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
 from patchclip_node.web.gateway import Gateway
+from patchclip_node.web.language import chosen, load_speech
 from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
+from patchclip_node.web.node_pages import Destination, NodePages
 from patchclip_node.web.people import Access, People
+from patchclip_node.web.pictures import Decoder, Pictures
 from patchclip_node.web.recalls import RecallPages
+from patchclip_node.web.study import StudyPages, ViewerLink
+from patchclip_node.web.trail import ReadTrail, TrailPages
 
 log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 50
+
+ROOMS: Final = (
+    ("/", "Studies", Act.SEE_STUDIES),
+    ("/queue", "Queue", Act.SEE_STUDIES),
+    ("/peers", "Peers", Act.SEE_STUDIES),
+    ("/model", "Model", Act.SEE_STUDIES),
+    ("/figures", "Figures", Act.SEE_STUDIES),
+    ("/audit", "Audit trail", Act.SEE_AUDIT),
+    ("/accounts", "Accounts", Act.SEE_ACCOUNTS),
+)
+"""The pages that every page leads to: address, name, and what a visitor may who sees it."""
 
 HEALTH_WITHIN_S: Final = 5.0
 """/healthz answers within this time, whatever the ledger does: who asks does not wait for long."""
 
 _SHARED = "drawing/templates"
 """Where the core keeps what all pages have in common; read as files, since importing its drawing takes its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the pages show that is not in the ledger. decoder: of images. read_card: of the model, or `CheckpointError`.
+
+    definitions: key -> finding. viewer: where studies are looked at; None: nowhere. trail_uri: what the audit trail is
+    called. close: is called when the pages are served no longer.
+    """
+
+    decoder: Decoder
+    definitions: Mapping[str, FindingDefinition]
+    destinations: Sequence[Destination]
+    read_card: Callable[[], ModelCard]
+    read_trail: ReadTrail
+    trail_uri: str
+    viewer: ViewerLink | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def create_app(
@@ -65,17 +104,31 @@ def create_app(
     access: Access,
     audit: AuditOutbox,
     tell: Tell,
+    overview: Overview,
+    shown: Shown,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
     """Return the ASGI application of the status pages.
 
     Each route comes from the doorkeeper, with its rule. `/` lists studies, `/studies/{uid}` shows one, both to who may
     see them. `/healthz` answers 200 or 503 as JSON, `/metrics` is Prometheus text: they hold no names, and ask for no
-    login. `access`: who may do what. `hosts`: the names that a request may call it by. `audit`: what a
-    person sees is told there first. `tell` takes what is turned away. `reception` gives the receiver's last report.
+    login. `access`: who may do what. `shown`: what is not in the ledger. `hosts`: the names that a request may call it
+    by. `audit`: what a person sees is told there first. `tell` takes what is turned away. `reception` gives the
+    receiver's last report.
     """
     seen = PageAudit(audit, clock)
-    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, audit, seen, reception)
+    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, audit, seen, shown, reception)
+    study = StudyPages(
+        studies,
+        spool,
+        clock,
+        seen,
+        Pictures(spool, shown.decoder),
+        shown.viewer,
+        endpoints.page,
+    )
+    node = NodePages(overview, clock, seen, shown.destinations, shown.read_card, endpoints.page)
+    trail = TrailPages(shown.read_trail, shown.trail_uri, audit, clock, endpoints.page)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)
     emergencies = Emergencies(access, endpoints.page)
@@ -83,12 +136,23 @@ def create_app(
     return Starlette(
         routes=[
             door.page("/", Act.SEE_STUDIES, endpoints.studies),
-            door.page("/studies/{uid}", Act.SEE_STUDIES, endpoints.study),
-            door.page("/studies/{uid}/{revision:int}/overlays/{index:int}.png", Act.SEE_STUDIES, endpoints.overlay),
+            door.page("/open", Act.SEE_STUDIES, study.open),
+            door.page("/studies/{uid}", Act.SEE_STUDIES, study.study),
+            door.page("/studies/{uid}/images/{image}/pixels", Act.SEE_STUDIES, study.pixels),
+            door.page("/studies/{uid}/{revision:int}/overlays/{index:int}.png", Act.SEE_STUDIES, study.overlay),
+            door.page("/studies/{uid}/{revision:int}/maps/{index:int}.json", Act.SEE_STUDIES, study.maps),
+            door.page("/studies/{uid}/{revision:int}/findings.json", Act.SEE_STUDIES, study.findings),
+            door.page("/studies/{uid}/results/{result}", Act.SEE_STUDIES, study.result),
+            door.page("/studies/{uid}/again", Act.WORK_AGAIN, study.ask_again),
             door.form("/studies/{uid}/again", Act.WORK_AGAIN, people.work_again),
             door.form("/studies/{uid}/gate", Act.RELEASE, people.decide),
             door.page("/studies/{uid}/recall", Act.RECALL, recalls.form),
             door.form("/studies/{uid}/recall", Act.RECALL, recalls.submit),
+            door.page("/queue", Act.SEE_STUDIES, node.queue),
+            door.page("/peers", Act.SEE_STUDIES, node.peers),
+            door.page("/model", Act.SEE_STUDIES, node.model),
+            door.page("/figures", Act.SEE_STUDIES, node.figures),
+            door.page("/audit", Act.SEE_AUDIT, trail.search),
             door.page("/accounts", Act.SEE_ACCOUNTS, people.accounts),
             door.page("/emergency", Act.BREAK_GLASS, emergencies.page),
             door.form("/emergency", Act.BREAK_GLASS, emergencies.begin),
@@ -107,8 +171,15 @@ def create_app(
             Middleware(HostGate, hosts=hosts, alarms=alarms),
             Middleware(SameSiteGate, alarms=alarms),
         ],
+        lifespan=partial(_serving, shown.close),
         exception_handlers={HTTPException: endpoints.http_error, LedgerUnavailableError: endpoints.ledger_unavailable},
     )
+
+
+@asynccontextmanager
+async def _serving(close: Callable[[], None], _: Starlette) -> AsyncIterator[None]:
+    yield
+    close()
 
 
 class _Endpoints:
@@ -125,9 +196,11 @@ class _Endpoints:
         access: Access,
         outbox: AuditOutbox,
         audit: PageAudit,
+        shown: Shown,
         reception: Callable[[], Reception | None],
     ) -> None:
         self._outbox = outbox
+        self._definitions = shown.definitions
         self._audit = audit
         self._access = access
         self._reception = reception
@@ -136,6 +209,7 @@ class _Endpoints:
         self._workers = workers
         self._spool = spool
         self._clock = clock
+        self._speech = load_speech()
         self._templates = Environment(
             loader=ChoiceLoader([PackageLoader("patchclip_node.web"), PackageLoader("patchclip_core", _SHARED)]),
             autoescape=True,
@@ -144,21 +218,25 @@ class _Endpoints:
         )
         self._templates.globals.update(
             outcome_line=outcome_line,
+            regions_of=pages.regions_json,
             product=PRODUCT_NAME,
             version=PRODUCT_VERSION,
             research_statement=RESEARCH_STATEMENT,
             ae_title=ae_title,
-            see_accounts=Act.SEE_ACCOUNTS,
-            work_again=Act.WORK_AGAIN,
+            see_studies=Act.SEE_STUDIES,
+            rooms=ROOMS,
             break_glass=Act.BREAK_GLASS,
             emergency_offered=access.desk.policy.emergency_s is not None,
-            recall_results=Act.RECALL,
             release_results=Act.RELEASE,
         )
-        self._templates.filters.update(moment=pages.moment, span=pages.span, size=pages.size, seconds=pages.seconds)
+        self._templates.filters.update(
+            person=pages.person, moment=pages.moment, span=pages.span, size=pages.size, seconds=pages.seconds
+        )
         folder = files("patchclip_node.web") / "static"
         self._static = {
             "base.css": ((files("patchclip_core") / _SHARED / "base.css").read_bytes(), "text/css; charset=utf-8"),
+            "htmx.min.js": ((folder / "htmx.min.js").read_bytes(), "text/javascript; charset=utf-8"),
+            "viewer.js": ((folder / "viewer.js").read_bytes(), "text/javascript; charset=utf-8"),
             "style.css": ((folder / "style.css").read_bytes(), "text/css; charset=utf-8"),
             "icon.svg": ((folder / "icon.svg").read_bytes(), "image/svg+xml"),
         }
@@ -170,61 +248,20 @@ class _Endpoints:
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         self._audit.searched(request)
-        found = self._studies.find(
-            (query.state,) if query.state else (), query.patient_id, PAGE_SIZE + 1, query.page * PAGE_SIZE
-        )
-        counts = self._workload.counts()
+        found = self._studies.search(query.search, PAGE_SIZE, query.page * PAGE_SIZE)
         return self.page(
             request,
             "studies.html",
             query=query,
             now=now,
-            counts=counts,
+            counts=self._workload.counts(),
             states=list(StudyState),
-            studies=found[:PAGE_SIZE],
-            has_more=len(found) > PAGE_SIZE,
+            found=found,
+            page_numbers=pages.page_numbers(query.page, -(-found.total // PAGE_SIZE)),
+            sorts=StudySort,
             free_bytes=self._spool.free_bytes(),
             reception=self._fresh_reception(now),
         )
-
-    def study(self, request: Request) -> Response:
-        uid = request.path_params["uid"]
-        revisions = self._studies.revisions(uid)
-        if not revisions:
-            raise HTTPException(404, f"no study {uid} is in the ledger")
-        instances = self._studies.instances(uid)
-        details = [
-            pages.RevisionPage(
-                study=revision,
-                summary=read_summary(revision.summary_json),
-                events=self._studies.events(revision.id),
-                results=self._studies.results(revision.id),
-                deliveries=self._studies.deliveries(revision.id),
-            )
-            for revision in reversed(revisions)
-        ]
-        self._audit.opened(request, revisions[-1])
-        log.info("study_opened", account=request.state.visitor.identity, study_instance_uid=uid)
-        return self.page(
-            request, "study.html", now=self._clock.now(), study=revisions[-1], revisions=details, instances=instances
-        )
-
-    def overlay(self, request: Request) -> Response:
-        uid, revision, index = (request.path_params[name] for name in ("uid", "revision", "index"))
-        record = next((item for item in self._studies.revisions(uid) if item.revision == revision), None)
-        summary = read_summary(record.summary_json) if record else None
-        if summary is None or not 0 <= index < len(summary.images):
-            raise HTTPException(404, "there is no such image")
-        assert record is not None
-        self._audit.shown(request, record)
-        key = summary.images[index].overlay_key
-        if key is None:
-            raise HTTPException(404, "no overlay was kept for this image")
-        try:
-            with self._spool.local_path(key) as path:
-                return Response(path.read_bytes(), media_type="image/png")
-        except FileNotFoundError as error:
-            raise HTTPException(404, "the overlay is no longer in the spool") from error
 
     async def healthz(self, _: Request) -> Response:
         with anyio.move_on_after(HEALTH_WITHIN_S):
@@ -299,8 +336,18 @@ class _Endpoints:
     def page(self, request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
         """Render a page for who asks."""
         visitor = getattr(request.state, "visitor", None)
-        text = self._templates.get_template(template).render(visitor=visitor, **context)
-        return HTMLResponse(text, status_code=status_code)
+        speech = chosen(request.headers.get("accept-language", ""), self._speech)
+        language = speech.results.language
+        names = {key: one.in_language(language).name for key, one in self._definitions.items()}
+        spoken: dict[str, Any] = {
+            "wording": speech.results,
+            "say": speech.say,
+            "repeat": speech.repeat,
+            "name_of": names.get,
+            "path": request.url.path,
+        }
+        text = self._templates.get_template(template).render(visitor=visitor, **spoken, **context)
+        return HTMLResponse(text, status_code=status_code, headers={"Content-Language": language})
 
 
 def _backlog(backlog: AuditBacklog) -> dict[str, object]:
@@ -312,4 +359,4 @@ def _unavailable(why: str) -> JSONResponse:
     return JSONResponse({"status": "unavailable", "ledger": why}, status_code=503)
 
 
-__all__ = ["PAGE_SIZE", "create_app"]
+__all__ = ["PAGE_SIZE", "Shown", "create_app"]

@@ -52,10 +52,15 @@ class PageAudit:
         if self._is_new(request, study.study_instance_uid, counts_again=False):
             self._outbox.record(events.opened(study, self._clock.now(), person_of(request), events.WEB, "picture"))
 
+    def exported(self, request: Request, study: StudyRecord) -> None:
+        """Tell that something of a study is given to a person's browser as a file."""
+        who = person_of(request)
+        self._outbox.record(events.exported(self._clock.now(), who, who.address or "a browser", [study]))
+
     def searched(self, request: Request) -> None:
         """Tell that studies were listed."""
         asked = [(name, value) for name, value in request.query_params.multi_items() if name != AUTOMATIC]
-        query = urlencode(asked)
+        query = urlencode(asked) if request.url.path == "/" else f"{request.url.path}?{urlencode(asked)}"
         if self._is_new(request, "?", query, counts_again=AUTOMATIC not in request.query_params):
             self._outbox.record(events.queried(self._clock.now(), person_of(request), events.WEB, query))
 

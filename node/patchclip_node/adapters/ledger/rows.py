@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
-from patchclip_node.adapters.ledger.schema import deliveries, events, instances, recalls, results, studies
+from patchclip_node.adapters.ledger.schema import (
+    SEARCH_COLUMNS,
+    deliveries,
+    events,
+    instances,
+    recalls,
+    results,
+    studies,
+)
 from patchclip_node.domain.recalls import Recall, RecallReason, RecallRequest, RecallScope
 from patchclip_node.domain.records import (
     DeliveryRecord,
@@ -29,13 +38,17 @@ _RECALL = tuple(getattr(recalls.c, name) for name in ("scope", "subject", "reaso
 
 def select_studies() -> Select[Any]:
     """Select what `study` reads."""
-    return select(studies)
+    return select(*(column for column in studies.c if column.name not in SEARCH_COLUMNS))
 
 
 def study(row: Row[Any]) -> StudyRecord:
     """Read a row of `select_studies`."""
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
-    return StudyRecord(**values | {"state": StudyState(row.state), "priority": Priority(row.priority)})
+    return study_of(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
+
+
+def study_of(values: Mapping[str, Any]) -> StudyRecord:
+    """Return the record of these values of a row of `select_studies`."""
+    return StudyRecord(**{**values, "state": StudyState(values["state"]), "priority": Priority(values["priority"])})
 
 
 def event(row: Row[Any]) -> EventRecord:

@@ -10,6 +10,7 @@ from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.leases import SqlLeases
+from patchclip_node.adapters.ledger.overview import SqlOverview
 from patchclip_node.adapters.ledger.owing import SqlOwedReports
 from patchclip_node.adapters.ledger.queries import SqlStudies, SqlWorkload
 from patchclip_node.adapters.ledger.recalling import SqlRecalls
@@ -45,6 +46,7 @@ class SqlLedger:
         self.clocks = SqlClocks(self._database)
         self.workers = SqlWorkers(self._database)
         self.workload = SqlWorkload(self._database)
+        self.overview = SqlOverview(self._database)
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -23,6 +23,9 @@ _BYTES_PER_PIXEL: Final = {ResultKind.SEG: 1 / 8, ResultKind.FRACTIONAL_SEG: 1.0
 
 _RGB_BYTES: Final = 3
 
+_MAPS_BYTES: Final = 2 * 64**2
+"""The map of one finding that the pages draw, of a grid of 64 x 64 patches; a larger one takes free room."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -37,7 +40,7 @@ def most_bytes(images: Iterable[Path], variants: Iterable[ResultVariant], findin
 
 
 def _of_image(pixels: int, variants: tuple[ResultVariant, ...], findings: int) -> int:
-    pages = _RGB_BYTES * LONGEST_SIDE_PX**2
+    pages = _RGB_BYTES * LONGEST_SIDE_PX**2 + _MAPS_BYTES * findings
     return pages + sum(_of_object(variant, pixels, findings) for variant in variants)
 
 

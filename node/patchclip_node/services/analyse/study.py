@@ -22,6 +22,7 @@ from patchclip_node.ports.spool import Room, Spool
 from patchclip_node.results import encode
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.issuer import ResultIssuer
+from patchclip_node.services.analyse.maps import encode_maps
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
 from patchclip_node.services.analyse.room import LEAST_BYTES, most_bytes
 from patchclip_node.services.analyse.summary import summarise
@@ -103,6 +104,10 @@ class StudyAnalysis:
                 overlay_keys = {
                     file.image.sop_instance_uid: _write(file.overlay_png, room, kept) for file in outcome.images
                 }
+                maps_keys = {
+                    file.image.sop_instance_uid: _write(encode_maps(file.result.findings), room, kept)
+                    for file in outcome.images
+                }
         except BaseException:
             for key in kept:
                 self.spool.delete(key)
@@ -112,7 +117,7 @@ class StudyAnalysis:
         dispatch = Dispatch.of(file.route for file in outcome.images)
         found = {finding.key for file in outcome.images for finding in file.result.findings.found}
         held = {name: hold for name in self.plan.destinations if (hold := dispatch.held(name, found)) is not None}
-        summary = summarise(outcome, overlay_keys, self.issuer.definitions, seconds)
+        summary = summarise(outcome, overlay_keys, maps_keys, self.issuer.definitions, seconds)
         results = tuple(result for _, result in stored)
         return FinishedStudy(
             analysis=FinishedAnalysis(

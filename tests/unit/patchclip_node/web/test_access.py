@@ -36,6 +36,7 @@ from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
 from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to, newest_revision
+from tests.support.web import shown
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = passwords.hashed(PASSWORD)
@@ -100,6 +101,8 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, release, secure),
             audit=ledger.audit,
             tell=told_at_once(ledger),
+            overview=ledger.overview,
+            shown=shown(ledger.audit),
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(
@@ -322,7 +325,7 @@ def test_a_session_ends_when_it_is_not_used(site: Site) -> None:
 def test_a_page_that_loads_itself_again_keeps_no_session_alive(site: Site) -> None:
     site.log_in(Role.VIEWER)
     page = site.browser.get("/").text
-    (again,) = re.findall(r'http-equiv="refresh" content="\d+; url=([^"]+)"', page)
+    (again,) = re.findall(r'id="live" hx-get="([^"]+)"', page)
 
     status = 200
     for _ in range(4):

@@ -27,6 +27,7 @@ from patchclip_node.web.people import Access
 from tests.support.audit_schema import problems
 from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to
+from tests.support.web import shown
 
 PASSWORD = "correct horse battery"
 UID = "1.2.3"
@@ -74,6 +75,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         ),
         audit=ledger.audit,
         tell=told_at_once(ledger),
+        overview=ledger.overview,
+        shown=shown(ledger.audit),
         hosts=AllowedHosts(["testserver"]),
     )
     with TestClient(app) as browser:
@@ -190,7 +193,7 @@ def test_guesses_that_have_to_wait_are_told_as_well(site: Site) -> None:
 
 def test_work_that_a_person_asked_for_is_told_with_it(site: Site) -> None:
     site.log_in("administrator")
-    page = site.browser.get(f"/studies/{UID}").text
+    page = site.browser.get(f"/studies/{UID}/again?how=requeue").text
     token = page.split('name="token" value="')[1][:64]
     site.told()
 

@@ -35,11 +35,11 @@ def test_bytes_are_written_with_their_unit(value: int, written: str) -> None:
 
 
 def test_the_address_of_the_list_keeps_its_filter() -> None:
-    query = StudyQuery.from_parameters({"state": "FAILED", "patient": " A&B ", "page": "2"})
+    query = StudyQuery.from_parameters({"state": "FAILED", "q": " A&B ", "page": "2"})
 
-    assert query == StudyQuery(StudyState.FAILED, "A&B", 2)
-    assert query.address(page=3) == "/?state=FAILED&patient=A%26B&page=3"
-    assert query.address(state=None) == "/?patient=A%26B"
+    assert query == StudyQuery("A&B", StudyState.FAILED, page=2)
+    assert query.address(page=3) == "/?q=A%26B&state=FAILED&page=3"
+    assert query.address(state=None) == "/?q=A%26B"
     assert StudyQuery().address() == "/"
 
 

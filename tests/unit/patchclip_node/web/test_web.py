@@ -39,6 +39,7 @@ from tests.support.fakes import FakeClock, MemorySpool, make_ledger, told_at_onc
 from tests.support.pages import loaded_by
 from tests.support.studies import OWNER, POLICY, bring_to
 from tests.support.synthetic import TRAINED
+from tests.support.web import shown
 
 
 @dataclass
@@ -75,6 +76,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
             ae_title="PATCHCLIP",
             audit=ledger.audit,
             tell=told_at_once(ledger),
+            overview=ledger.overview,
+            shown=shown(ledger.audit),
             hosts=AllowedHosts(["testserver"]),
             access=Access(
                 desk,
@@ -163,11 +166,13 @@ def test_the_list_can_be_filtered_by_state_and_patient(site: Site) -> None:
 
     assert "/studies/1.2.1" not in site.browser.get("/?state=RECEIVING").text
     assert "/studies/1.2.2" in site.browser.get("/?state=RECEIVING").text
-    assert "/studies/1.2.2" in site.browser.get("/?patient=PAT-1").text
-    assert "No study matches" in site.browser.get("/?patient=nobody").text
+    assert "/studies/1.2.2" in site.browser.get("/?q=pat-1").text
+    assert "No study matches" in site.browser.get("/?q=nobody").text
 
 
-@pytest.mark.parametrize("query", ["state=LOST", "page=-1", "page=x", "page=99999999"])
+@pytest.mark.parametrize(
+    "query", ["state=LOST", "page=-1", "page=x", "page=99999999", "sort=x", "since=31.1.2026", "until=x"]
+)
 def test_a_query_that_makes_no_sense_is_refused(site: Site, query: str) -> None:
     assert site.browser.get(f"/?{query}").status_code == 400
 
@@ -178,10 +183,10 @@ def test_a_long_list_has_pages(site: Site) -> None:
 
     first, second = site.browser.get("/"), site.browser.get("/?page=1")
 
-    assert "older" in first.text
+    assert 'rel="next"' in first.text
     assert first.text.count('class="pill receiving"') == 50
     assert second.text.count('class="pill receiving"') == 1
-    assert "newer" in second.text
+    assert 'rel="prev"' in second.text
 
 
 def test_hostile_names_are_shown_as_text(site: Site) -> None:
@@ -189,7 +194,7 @@ def test_hostile_names_are_shown_as_text(site: Site) -> None:
 
     for path in ("/", "/studies/1.2.3"):
         page = site.browser.get(path).text
-        assert "<script" not in page
+        assert "<script>alert" not in page
         assert "<img src=x" not in page
         assert "&lt;script&gt;" in page
 
@@ -204,7 +209,8 @@ def test_a_study_shows_findings_model_events_deliveries_and_its_overlay(site: Si
     assert "87 %" in page
     assert OpacityEverywhere().identity.weights_digest in page
     assert "analysis finished" in page
-    assert re.search(r"<td>pacs</td>\s*<td><span class=\"pill pending\">", page)
+    planned = r'<td data-label="Destination">pacs</td>\s*<td data-label="State"><span class="pill pending">'
+    assert re.search(planned, page)
     assert 'src="/studies/1.2.3/1/overlays/0.png"' in page
     assert overlay.headers["content-type"] == "image/png"
     assert overlay.content.startswith(b"\x89PNG")

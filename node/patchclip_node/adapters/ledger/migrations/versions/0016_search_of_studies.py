@@ -7,8 +7,8 @@ from alembic import op
 
 from patchclip_node.domain.listing import SEARCHED, searched
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 _COLUMNS = ("search_text", "sort_id", "sort_accession")
 _BATCH = 5000
