@@ -217,3 +217,29 @@ def test_without_the_ledger_nothing_is_shown(site: Site, monkeypatch: pytest.Mon
 
     assert answer.status_code == 503
     assert "PAT-1" not in answer.text
+
+
+def test_who_opened_a_patient_is_found_by_an_administrator_and_told(site: Site) -> None:
+    site.log_in("viewer")
+    site.browser.get(f"/studies/{UID}")
+    assert site.browser.get("/audit?of=PAT-1").status_code == 403
+    site.log_in("administrator")
+    site.told()
+
+    found = site.browser.get("/audit?of=PAT-1").text
+    nothing = site.browser.get("/audit?of=PAT").text
+
+    assert "viewer@" in found
+    assert "says nothing of PAT" in nothing
+    assert [one.event for one in site.told()] == ["Audit Log Used", "Audit Log Used"]
+
+
+def test_what_a_person_loads_is_told_as_an_export(site: Site) -> None:
+    bring_to(site.ledger, StudyState.RETURNED, "1.2.9")
+    site.log_in("viewer")
+    site.told()
+
+    site.browser.get("/studies/1.2.9/results/1.2.9.9.1.0")
+
+    (told,) = site.told()
+    assert (told.event, told.study_uids, told.patient_ids) == ("Export", ("1.2.9",), ("PAT-1",))
