@@ -17,6 +17,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
 from patchclip_node.services import passwords
 from patchclip_node.services.analyse import StudyAnalysis
+from patchclip_node.services.analyse.outcome import FinishedStudy
 from tests.peers.browser import chromium
 from tests.peers.node import Node, new_node
 from tests.peers.processes import listens, wait_until
@@ -74,8 +75,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     leased = ledger.analyses.lease(START, OWNER, 60)
     assert leased is not None
     plan = ResultPlan({"pacs": STANDARD_VARIANTS})
-    study = StudyAnalysis(spool, FakeDecoder(), OpacityEverywhere(), result_issuer(), plan).run(leased, START)
-    ledger.analyses.finish(leased.study.id, OWNER, START, study.analysis)
+    finished = StudyAnalysis(spool, FakeDecoder(), OpacityEverywhere(), result_issuer(), plan).run(leased, START)
+    assert isinstance(finished, FinishedStudy)
+    ledger.analyses.finish(leased.study.id, OWNER, START, finished.analysis)
     ledger.accounts.add(Account("administrator", Role.ADMINISTRATOR, passwords.hashed(PASSWORD), START))
     ledger.close()
     with made.running("web"):
@@ -113,16 +115,22 @@ def test_axe_finds_nothing_and_no_page_is_wider_or_heavier_than_it_may_be(
         size = sum(len(one.body()) for one in weighed if one.request.resource_type in kinds)
         assert size < MOST_BYTES, path
         page.evaluate(axe)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its words
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{path}: {wide} px"
-            result = page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", RULES)
-            found += [(path, one["id"], one["nodes"][0]["target"]) for one in result["violations"]]
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path}: {wide} px"
+        found += violations(page, RULES)
+        page.emulate_media(color_scheme="dark")  # which changes colours, and nothing else
+        found += violations(page, ["color-contrast"])
+        page.emulate_media(color_scheme="light")
     context.close()
 
     assert found == []
     assert errors == []
+
+
+def violations(page: Page, rules: list[str]) -> list[tuple[str, str, Any]]:
+    """Return what axe-core finds on a page: its address, the rule, and the first place."""
+    run = "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})"
+    return [(page.url, one["id"], one["nodes"][0]["target"]) for one in page.evaluate(run, rules)["violations"]]
 
 
 def test_a_study_is_found_windowed_and_analysed_again_by_the_keyboard_alone(node: Node, browser: Browser) -> None:
@@ -131,11 +139,11 @@ def test_a_study_is_found_windowed_and_analysed_again_by_the_keyboard_alone(node
     page.set_default_timeout(60_000)
     log_in(page, node)
     press_until(page, "#q")
-    page.keyboard.type("radiograph nobody has")
+    page.keyboard.type("not there")
     page.get_by_text("No study matches.").wait_for()
-    with node.ledger() as ledger:  # rows come while somebody types, and take nothing of it
+    with node.ledger() as ledger:  # rows come while a person types, and take nothing of it
         ledger.arrivals.record(make_instance("1.2.50", patient_name="Later^Come"))
-    assert page.locator("#q").input_value() == "radiograph nobody has"
+    assert page.locator("#q").input_value() == "not there"
     page.keyboard.press("Control+a")
     page.keyboard.type("later")
     page.get_by_text("Later, Come").wait_for()

@@ -52,7 +52,7 @@ def chosen(accepted: str, known: Mapping[str, Speech]) -> Speech:
 
 
 def _asked(accepted: str) -> list[str]:
-    """Return the languages of a header, what is wanted most first; what is no range is left out."""
+    """Return the languages of a header, what is wanted most first; what is not a range is left out."""
     weighted = []
     for part in accepted.split(",")[:_MOST_ASKED]:
         name, _, parameter = part.strip().partition(";")

@@ -204,7 +204,7 @@ class StudyPages:
         raise HTTPException(404, "there is no such revision")
 
     def _image(self, request: Request) -> ImageSummary:
-        """Return the summary of the image that is asked for, once it is told that it is shown."""
+        """Return the summary of the image that a path names, once it is told that it is shown."""
         revision, index = self._revision(request), int(request.path_params["index"])
         summary = read_summary(revision.summary_json)
         if summary is None or not 0 <= index < len(summary.images):

@@ -101,7 +101,7 @@ def test_results_and_findings_are_loaded_as_files(site: Site) -> None:
 def test_an_act_is_offered_only_where_it_can_be_done(site: Site) -> None:
     bring_to(site.ledger, StudyState.RECEIVED)
 
-    assert "again?how=" not in site.browser.get(PAGE).text  # nobody may, without an account
+    assert "again?how=" not in site.browser.get(PAGE).text  # without an account it may not be done
 
 
 def test_a_study_leads_to_the_viewer_of_the_settings(site: Site) -> None:
