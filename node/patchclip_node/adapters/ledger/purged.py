@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select
 
 from patchclip_node.adapters.ledger.schema import deliveries, instances, purged_revisions, results, studies
+from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.recalls import RecallScope, Withdrawable
 from patchclip_node.domain.records import DeliveryState, Priority
 from patchclip_node.domain.states import StudyState
@@ -154,6 +155,7 @@ def _study(connection: Connection, row: Row[Any], now: datetime) -> int:
             instance_count=0,
             attempts=0,
             **values,
+            **searched(*(values[name] for name in SEARCHED)),
         )
     )
     assert inserted.inserted_primary_key is not None
