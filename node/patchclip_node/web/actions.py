@@ -30,7 +30,9 @@ _SENT: Final = (StudyState.RETURNED, StudyState.PARTLY_RETURNED, StudyState.FAIL
 ACTIONS: Final = (
     StudyAction("Analyse again", Act.WORK_AGAIN, "again?how=requeue", FINAL_STATES),
     StudyAction("Send again", Act.WORK_AGAIN, "again?how=resend", _SENT),
-    StudyAction("Recall results", Act.RECALL, "recall", (StudyState.ANALYSED, StudyState.RETURNING, *_SENT)),
+    StudyAction(
+        "Recall results", Act.RECALL, "recall", (StudyState.ANALYSED, StudyState.RETURNING, StudyState.HELD, *_SENT)
+    ),
 )
 
 __all__ = ["ACTIONS", "StudyAction"]
