@@ -94,7 +94,7 @@ def test_a_viewer_sees_a_study_may_change_none_and_is_out_after_a_while(node: No
         log_in(page, node, SEEN, Role.VIEWER)
         page.get_by_text(SEEN, exact=True).first.wait_for()
         keep_picture(page, "study-of-a-viewer.png")
-        assert page.get_by_role("button", name="Analyse again").count() == 0
+        assert page.get_by_role("link", name="Analyse again").count() == 0
         token = page.locator("input[name=token]").first.get_attribute("value") or ""
 
         form: dict[str, str | float | bool] = {"token": token, "how": "requeue"}
@@ -111,6 +111,7 @@ def test_a_viewer_sees_a_study_may_change_none_and_is_out_after_a_while(node: No
 def test_an_operator_has_a_study_analysed_again(node: Node, browser: Browser) -> None:
     with page_of(browser, 1000, 700) as (page, errors):
         log_in(page, node, WORKED_ON, Role.OPERATOR)
+        page.get_by_role("link", name="Analyse again").click()
         page.get_by_role("button", name="Analyse again").click()
         wait_until(lambda: state_of(node, WORKED_ON) is not StudyState.FAILED, "the study is worked on")
         assert errors == []
@@ -124,7 +125,7 @@ def test_the_form_of_another_site_takes_no_effect_in_a_browser_that_is_logged_in
     trap.write_text(f'<form action="{target}" method="post"><button name="how" value="requeue">win</button></form>')
     with serving(Site({"/trap.html": trap})) as site, page_of(browser, 1000, 700) as (page, _):
         log_in(page, node, TRAPPED, Role.OPERATOR)
-        page.get_by_role("button", name="Analyse again").wait_for()
+        page.get_by_role("link", name="Analyse again").wait_for()
         page.goto(f"{site}/trap.html")
         with page.expect_response(target) as answered:
             page.get_by_role("button").click()

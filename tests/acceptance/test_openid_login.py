@@ -199,7 +199,7 @@ def test_a_sealed_account_gets_in_without_the_provider_gives_a_reason_and_is_see
         page.get_by_role("button", name="Take emergency access").click()
         page.get_by_role("alert").get_by_text("the provider is down, and a patient is on the table").wait_for()
         assert page.url == address(node, f"/studies/{UID}")
-        assert page.get_by_role("button", name="Analyse again").count() == 1
+        assert page.get_by_role("link", name="Analyse again").count() == 1
         assert errors == []
         with page_of(browser, 1280, 800) as (watching, _):
             log_in(watching, node, "ada")
