@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -41,6 +40,7 @@ from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.evaluation.baselines import saliency_maps
 from patchclip_trainer.evaluation.truth import truth_of
+from patchclip_trainer.training.loop.peak_memory import begin_peak, peak_bytes
 from patchclip_trainer.training.loop.plan import PlanFor, plan_run
 from patchclip_trainer.training.loop.training_run import Run, Stage
 from patchclip_trainer.training.run_recipe import read_recipe_of
@@ -77,18 +77,14 @@ def model_file(folder: Path, depth: int | None, weights: str) -> Path:
 
 def train(stage: Stage, folder: Path) -> Ran:
     """Plan, train, and read the log."""
-    if stage.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     run = Run(stage)
     planned = plan_run(run, folder / "scratch", PlanFor(images=len(stage.items)))
+    begin_peak(stage.device)
     outcome = run.run(folder / "run")
     assert outcome.checkpoint is not None
     log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [line for line in log if "step_s" in line]
-    if stage.device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated()
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes(stage.device)
     rate = len(stage.items) / run.epoch_steps / min(line["step_s"] for line in steps)
     return Ran(rate, peak / 2**20, (steps[0]["loss"], steps[-1]["loss"]), planned, folder / "run")
 

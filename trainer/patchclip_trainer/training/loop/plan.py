@@ -1,15 +1,13 @@
 """What a whole run would do and need: hours, memory, storage; from one or two images where a batch is too much.
 
-Matrix products and convolutions of a step with one and with two images are counted, and the bytes that it keeps for its
-gradient; both grow with the images. The same steps say how many operations this device does in a second. Where memory
-and a minute allow, whole steps are taken and timed as well. Nothing is asked of any network, and only a scratch folder
-is written to.
+Matrix products and convolutions of a step with one and with two images are counted, the bytes that it keeps for its
+gradient, and how far memory rises; all grow with the images. The same steps say how many operations this device does in
+a second. Where memory and a minute allow, whole steps are taken and timed as well. Nothing is asked of any network, and
+only a scratch folder is written to.
 """
 
 from __future__ import annotations
 
-import os
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any, Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from patchclip_trainer.training.loop.peak_memory import begin_peak, free_bytes, held_bytes, peak_bytes
 from patchclip_trainer.training.loop.training_run import Run, precision
 
 _TIMED_STEPS: Final = 3
@@ -31,6 +30,8 @@ _ASSUMED: Final = (
     "operations are matrix products and convolutions, a multiplication and its addition being two, and time grows with "
     "them; activations are in the precision of this device; reading images costs nothing beside a step"
 )
+_OF_THIS_DEVICE: Final = ("program", "working")
+"""What a step of another device needs for a moment is not known here."""
 _MOMENTS: Final = {"sgd": 1, "adamw": 2}
 
 
@@ -48,11 +49,15 @@ class PlanFor:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a step: operations with a gradient and without, bytes kept for the gradient, and seconds with a gradient."""
+    """Of a step: operations with a gradient and without, bytes kept for the gradient, and seconds with a gradient.
+
+    rise_bytes: what memory rose by at most, of which what is kept is a part.
+    """
 
     operations: float
     forward: float
     kept_bytes: float
+    rise_bytes: float
     seconds: float
 
 
@@ -60,7 +65,8 @@ def plan_run(run: Run, scratch: Path, wanted: PlanFor = PlanFor()) -> dict[str, 
     """Return what a run would do and need, by what it is called for people."""
     stage, recipe, network = run.stage, run.recipe, run.network
     about, before_s = stage.describe(), stage.rehearse(scratch)
-    one, two = (_cost_of(run, count) for count in _FEW)
+    base = held_bytes(stage.device)
+    one, two = (_cost_of(run, count, base) for count in _FEW)
     shown, held_out = len(stage.items), stage.held_out_images
     times = 1.0 if wanted.images is None else wanted.images / shown
     epoch_steps = -(-round(shown * times) // recipe.batch)
@@ -74,24 +80,29 @@ def plan_run(run: Run, scratch: Path, wanted: PlanFor = PlanFor()) -> dict[str, 
     weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
     learned = sum(w.numel() * w.element_size() for w in network.parameters() if w.requires_grad)
     pixels = batch * stage.image_bytes
+    kept = _of_chunk(run, batch, of(1, "kept_bytes"), of(2, "kept_bytes"))
     memory = {
+        "program": 0 if stage.device.type == "cuda" else max(0, base - weights * (2 if recipe.ema else 1)),
         "weights": weights,
         "gradients": learned,
         "moments": _MOMENTS[recipe.optimizer.kind] * learned,
         "running mean": weights if recipe.ema else 0,
-        "activations": round(_activations(run, batch, of(1, "kept_bytes"), of(2, "kept_bytes"))),
+        "activations": round(kept),
+        "working": round(max(0.0, _of_chunk(run, batch, of(1, "rise_bytes"), of(2, "rise_bytes")) - kept - learned)),
         "images": pixels,
     }
-    needed = sum(memory.values())
+    is_elsewhere = wanted.tera_per_second is not None
+    needed = sum(held for name, held in memory.items() if not (is_elsewhere and name in _OF_THIS_DEVICE))
     rate = wanted.tera_per_second * 1e12 if wanted.tera_per_second is not None else two.operations / two.seconds
     step_s, how = of(batch, "operations") / rate, "by arithmetic"
-    free = _free_bytes(stage.device)
-    peak_mib, peak_how = needed / 2**20, "by arithmetic"
+    free = free_bytes(stage.device)
+    peak_mib, peak_how = needed / 2**20, "at least; more comes and goes in a step" if is_elsewhere else "by arithmetic"
     if wanted == PlanFor() and needed < _SHARE_OF_MEMORY * free and step_s * _TIMED_STEPS < _LONGEST_TRIAL_S:
         # The same batch again: what is computed once a run must not count as a step's.
+        begin_peak(stage.device)
         step_s = min([run.take_step(0, 0)["step_s"] for _ in range(_TIMED_STEPS + 1)][1:])
         how = peak_how = f"measured on {_TIMED_STEPS} steps"
-        peak_mib = _peak_bytes(stage.device) / 2**20
+        peak_mib = peak_bytes(stage.device) / 2**20
     judged = held_out * times
     epochs = steps / epoch_steps
     pairs = stage.compared_pairs * times**2
@@ -120,9 +131,13 @@ def plan_run(run: Run, scratch: Path, wanted: PlanFor = PlanFor()) -> dict[str, 
     }
 
 
-def _cost_of(run: Run, count: int) -> Cost:
-    """Take the gradient of a few images twice, the second time with a clock; no weight is moved."""
+def _cost_of(run: Run, count: int, base: int) -> Cost:
+    """Take the gradient of a few images twice, the second time with a clock; no weight is moved.
+
+    base: bytes that were held before any gradient was taken. What is freed need not be given back meanwhile.
+    """
     stage, network = run.stage, run.network
+    begin_peak(stage.device)
     indices = stage.items[: min(count, len(stage.items))]
     network.train()
 
@@ -140,8 +155,9 @@ def _cost_of(run: Run, count: int) -> Cost:
     torch.autograd.backward(forward())
     _synchronise(stage.device)
     seconds = time.perf_counter() - begun_s
+    rise = max(0, peak_bytes(stage.device) - base)
     network.zero_grad(set_to_none=True)
-    return Cost(counted.get_total_flops(), alone.get_total_flops(), kept, seconds)
+    return Cost(counted.get_total_flops(), alone.get_total_flops(), kept, rise, seconds)
 
 
 def _kept_bytes(run: Run, forward: Callable[[], torch.Tensor]) -> int:
@@ -161,22 +177,10 @@ def _kept_bytes(run: Run, forward: Callable[[], torch.Tensor]) -> int:
     return sum(held.values())
 
 
-def _activations(run: Run, batch: int, first: float, second: float) -> float:
-    """Return the bytes of a batch's activations from those of one image and of two; of a chunk, where there is one."""
+def _of_chunk(run: Run, batch: int, first: float, second: float) -> float:
+    """Return the bytes of a batch from those of one image and of two; of a chunk, where there is one."""
     chunk = run.recipe.chunk or batch
     return first + max(0.0, second - first) * (min(chunk, batch) - 1)
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _synchronise(device: torch.device) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,22 @@ from patchclip_core.checkpoints.model_recipe import read_recipe, recipes
 from patchclip_trainer.cli import app
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.training.loop import plan
+from patchclip_trainer.training.loop.peak_memory import begin_peak, peak_bytes
 from patchclip_trainer.training.loop.plan import PlanFor, plan_run
 from patchclip_trainer.training.loop.start import without_weights
 from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.stage2.stage import Stage2
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe
-from tests.support.squares import write_squares
+from tests.support.squares import squares_recipe, write_squares
 
 MakeRecipe = Callable[..., Stage2Recipe]
+
+WIDE = """
+input_px: 256
+embedding: 16
+image_options: {channels: 1, widths: [64, 64], strides: [2, 4], layers: 1, attention_heads: 2}
+text_options: {width: 16, layers: 1}
+"""
 
 SHALLOW_CLIP = """
 input_px: 64
@@ -63,6 +73,27 @@ def test_operations_and_memory_of_a_batch_follow_from_two_images(
     assert planned["memory, MiB"]["activations"] == pytest.approx(held / 2**20, abs=0.5, rel=0.1)
     assert planned["seconds a step"].endswith("(by arithmetic)")
     assert run.step == 0
+
+
+def _peaks_mib(folder: Path) -> list[float]:
+    """Plan a run whose steps keep little and need much for a moment; return the planned peak and the measured one."""
+    (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    content = squares_recipe(folder).model_dump() | {"model": str(folder / "wide.yaml"), "batch": 8}
+    run = Run(Stage2(Stage2Recipe.model_validate(content), write_squares(folder / "p", 256), folder / "t"))
+    planned = plan_run(run, folder / "s", PlanFor(images=len(run.stage.items)))["peak memory, MiB"]
+    assert planned.endswith("(by arithmetic)")
+    begin_peak(run.stage.device)
+    for _ in range(2):
+        run.take_step(0, 0)
+    return [float(planned.split()[0]), peak_bytes(run.stage.device) / 2**20]
+
+
+def test_the_planned_peak_is_what_steps_rise_to(tmp_path: Path) -> None:
+    """In a separate process: what other tests have freed would hide how memory rises."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        planned, measured = process.submit(_peaks_mib, tmp_path).result(timeout=120)
+
+    assert 0.7 * measured < planned < 2 * measured
 
 
 @pytest.mark.usefixtures("by_arithmetic")
