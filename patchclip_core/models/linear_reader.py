@@ -70,3 +70,8 @@ def into_shared_space(wanted: torch.Tensor, directions: torch.Tensor) -> torch.T
         )
     found: torch.Tensor = torch.linalg.pinv(exact) @ wanted.double().cpu()
     return found
+
+
+def directions_of(texts: torch.Tensor) -> torch.Tensor:
+    """Return each finding's positive text minus its negative one: (F, 2, D) -> (F, D)."""
+    return texts[:, 0] - texts[:, 1]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 
+from patchclip_core.models.linear_reader import LinearReader
 from patchclip_core.models.losses import Bank, LossWeights, Total, own
 from patchclip_core.models.network import FindingsNetwork, NetworkSettings, Texts
 from patchclip_core.models.towers import Features, Tokens
@@ -67,6 +68,10 @@ class Method(ABC, Generic[Network]):
         """Return a network's settings from what a recipe chooses; keys that are other methods' are left out."""
         known = {name: value for name, value in chosen.items() if name in self.settings.model_fields}
         return self.settings.model_validate(known)
+
+    def linear_reader(self, network: Network) -> LinearReader | None:  # noqa: ARG002 - what methods override
+        """Return the network's linear reader, which is fitted after training; None where it has none."""
+        return None
 
     def objection(self, settings: NetworkSettings) -> str:
         """Say what this method has otherwise in a network of its architecture, which it cannot train; mostly empty."""

@@ -33,7 +33,7 @@ from patchclip_core.errors import CheckpointError
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
-from patchclip_core.models.linear_reader import LinearReader
+from patchclip_core.models.linear_reader import LinearReader, directions_of
 from patchclip_core.models.losses import bounded_scale
 from patchclip_core.models.network import Answer, FindingsNetwork, NetworkSettings, Texts, mean_of_readers, membership
 from patchclip_core.models.towers import Features, TextTower, Tokens
@@ -254,11 +254,6 @@ class PatchClip(FindingsNetwork):
             chosen.flatten(0, 1), None if selected is None else selected.flatten(0, 1)
         )
         return states.reshape(images, findings, -1)
-
-
-def directions_of(texts: torch.Tensor) -> torch.Tensor:
-    """Return each finding's positive text minus its negative one: (F, 2, D) -> (F, D)."""
-    return texts[:, 0] - texts[:, 1]
 
 
 def _logit(probability: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from patchclip_core.models.linear_reader import LinearReader
 from patchclip_core.models.losses import (
     Bank,
     LossWeights,
@@ -42,6 +43,10 @@ class PatchClipMethod(Method[PatchClip]):
     def whole_patches(self) -> bool:
         """As published: a patch has a label or has none."""
         return self.paper
+
+    def linear_reader(self, network: PatchClip) -> LinearReader | None:
+        """Return the one that reads a fixed trunk's features."""
+        return network.linear_reader
 
     def describe(self, chosen: Mapping[str, Any]) -> NetworkSettings:
         """Return settings of the mode: how the downscaler ends, and, left open, a sparse head as published or none."""

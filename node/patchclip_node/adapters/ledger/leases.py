@@ -53,7 +53,7 @@ class SqlLeases:
             if not any(connection.execute(look).scalar_one() for look in looks):
                 return 0
         with self._database.write() as connection:
-            ended_studies = connection.execute(select(studies).where(_ended(studies, now, dead_owners))).all()
+            ended_studies = connection.execute(rows.select_studies().where(_ended(studies, now, dead_owners))).all()
             for row in ended_studies:
                 error = f"the worker {row.lease_owner} ended or hung during the analysis (attempt {row.attempts})"
                 if analysis_attempts is not None and row.attempts >= analysis_attempts:

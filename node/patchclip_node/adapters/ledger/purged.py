@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select
 
+from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.schema import deliveries, instances, purged_revisions, results, studies
 from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.recalls import RecallScope, Withdrawable
@@ -48,7 +49,7 @@ def remember(connection: Connection, study_ids: Collection[int], now: datetime) 
     What was withdrawn is not kept; that there was such a revision is, so that no later one takes its number, and with
     that the UIDs of its results.
     """
-    for study in connection.execute(select(studies).where(studies.c.id.in_(study_ids))).all():
+    for study in connection.execute(rows.select_studies().where(studies.c.id.in_(study_ids))).all():
         sent = _sent(connection, study.id)
         if not sent:
             continue

@@ -18,8 +18,8 @@ from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.compact import CompactImageSettings, CompactTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.efficientnet import EfficientNetImageSettings
-from patchclip_core.models.linear_reader import LinearReader, into_shared_space, pooled
-from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, directions_of
+from patchclip_core.models.linear_reader import LinearReader, directions_of, into_shared_space, pooled
+from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.towers import Features
 from patchclip_core.values.results import Radiograph
 from tests.support.checkpoints import write_checkpoint, write_network

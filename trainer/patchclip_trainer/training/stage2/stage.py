@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from patchclip_core.models.linear_reader import directions_of
 from patchclip_core.models.methods import find_method
-from patchclip_core.models.methods.patchclip import PatchClip, directions_of
 from patchclip_core.models.network import FindingsNetwork, Texts, with_mirror_image
 from patchclip_core.models.towers import Features
 from patchclip_core.places.regions import smoothed
@@ -226,7 +226,8 @@ class Stage2(ImageStage[Stage2Recipe]):
     @torch.no_grad()
     def _fit(self, network: Network) -> None:
         """Fit a network's linear reader, if it has one, to the training images as they are."""
-        if not isinstance(network, PatchClip) or network.linear_reader is None:
+        reader = find_method(self.recipe.objective).linear_reader(network)
+        if reader is None:
             return
         parts, trunk = [], network.trunk
         assert trunk is not None
@@ -235,7 +236,7 @@ class Stage2(ImageStage[Stage2Recipe]):
             features = batch.seen if isinstance(batch.seen, Features) else trunk.features(batch.seen)
             parts.append(Known.of(features, batch.targets))
         directions = directions_of(self.objective.embed(network)[0])
-        fit_linear_reader(network.linear_reader, Known.joined(parts), directions)
+        fit_linear_reader(reader, Known.joined(parts), directions)
 
     def memory(self) -> dict[str, Any]:
         """Return nothing: a step depends on the weights alone."""

@@ -14,8 +14,8 @@ from scipy.special import logit
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.analyzer import NetworkAnalyzer
-from patchclip_core.models.linear_reader import LinearReader, pooled
-from patchclip_core.models.methods.patchclip import PatchClip, directions_of
+from patchclip_core.models.linear_reader import LinearReader, directions_of, pooled
+from patchclip_core.models.methods.patchclip import PatchClip
 from patchclip_core.models.towers import Features
 from patchclip_core.values.results import Box, Radiograph
 from patchclip_trainer.data.shards import PreparedData
