@@ -187,7 +187,8 @@ def test_only_a_picture_that_no_destination_gets_is_packed(bench: Bench) -> None
     bench.destinations = (PACS,)
     bench.arrive()
     bench.run_one()
-    assert bench.spool.packed == [False, False, False, True, False]  # image, report, segmentation, picture, overlay
+    kept = [False, False, False, True, False, False]  # image, report, segmentation, picture, overlay, maps
+    assert bench.spool.packed == kept
 
     bench.spool.packed.clear()
     bench.destinations = (PACS, PACS.model_copy(update={"name": "ohif", "profile": "ohif"}))
