@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 
 import structlog
@@ -109,28 +110,37 @@ def _access(settings: NodeSettings, ledger: SqlLedger, clock: Clock, spool: Spoo
 def run(settings: NodeSettings) -> None:
     """Serve the pages until SIGTERM or SIGINT."""
     logging.configure(settings.log, "web")
-    stop_on_signals()  # uvicorn ends by its own handlers, and then passes the signal on to ours
+    stop = stop_on_signals()  # uvicorn ends by its own handlers, and then passes the signal on to ours
     ledger = open_ledger(settings)
     try:
         refuse_open_pages(settings, ledger.accounts)
         refuse_open_secret(settings)
         clock = open_clock(ledger)
         with audited(events.WEB, ledger.audit, clock) as audit:
-            _serve(settings, build_web(settings, ledger, open_spool(settings), clock, audit.tell))
+            _serve(settings, build_web(settings, ledger, open_spool(settings), clock, audit.tell), stop)
     finally:
         ledger.close()
 
 
-class _Server(uvicorn.Server):
-    """Says when it listens."""
+class Server(uvicorn.Server):
+    """Says when it listens, and ends at `stop`, too: a signal may come before uvicorn's own handlers stand."""
+
+    def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and tell the parent so."""
         await super().startup(sockets)
         if self.started:
             tell_ready("web")
 
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to end; asked ten times a second."""
+        return self._stop.is_set() or await super().on_tick(counter)
 
-def _serve(settings: NodeSettings, app: Starlette) -> None:
+
+def _serve(settings: NodeSettings, app: Starlette, stop: threading.Event) -> None:
     config = uvicorn.Config(
         app,
         host=settings.web.host,
@@ -144,7 +154,7 @@ def _serve(settings: NodeSettings, app: Starlette) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    server = _Server(config)
+    server = Server(config, stop)
     server.run()
     if not server.started:
         raise ConfigurationError(
