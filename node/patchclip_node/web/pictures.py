@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.values.results import Radiograph
+from patchclip_node.domain.records import InstanceRecord
 from patchclip_node.ports.spool import Spool
 
 LONGEST_SIDE_PX: Final = 1280
@@ -57,6 +58,16 @@ class Pictures:
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return found
+
+    def can_show(self, record: InstanceRecord) -> bool:
+        """Tell whether the spool holds an image's file. Whether it shows anything is known when it is decoded."""
+        if record.instance.spool_key is None:
+            return False
+        try:
+            with self._spool.local_path(record.instance.spool_key):
+                return True
+        except FileNotFoundError:
+            return False
 
     def _decoded(self, spool_key: str) -> CanvasPicture:
         try:

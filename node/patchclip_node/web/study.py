@@ -106,7 +106,9 @@ class StudyPages:
             study=study,
             revisions=details,
             instances=instances,
-            unseen=[] if any(one.summary for one in details) else list(_images(instances).values()),
+            unseen=[]
+            if any(one.summary for one in details)
+            else [one for one in _images(instances).values() if self._pictures.can_show(one)],
             actions=[
                 (action.name, action.address(study.study_instance_uid))
                 for action in ACTIONS

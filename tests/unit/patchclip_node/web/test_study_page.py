@@ -42,12 +42,21 @@ def test_the_canvas_gets_the_grey_values_and_the_maps(site: Site) -> None:
 
 
 def test_a_study_that_was_not_analysed_shows_its_images_as_well(site: Site) -> None:
-    bring_to(site.ledger, StudyState.REJECTED)
+    study = bring_to(site.ledger, StudyState.REJECTED)
+    (image,) = site.ledger.studies.instances(study.study_instance_uid)
+    assert image.instance.spool_key is not None
+    site.spool.files[image.instance.spool_key] = b"what the decoder makes a radiograph of"
     page = site.browser.get(PAGE).text
 
     assert "a lateral view" in page
     assert 'class="viewer"' in page
-    assert site.browser.get(pixels_address(page)).status_code == 404  # this spool has no file of it
+    assert site.browser.get(pixels_address(page)).status_code == 200
+
+
+def test_an_image_whose_file_is_gone_has_no_canvas(site: Site) -> None:
+    bring_to(site.ledger, StudyState.REJECTED)
+
+    assert 'class="viewer"' not in site.browser.get(PAGE).text
 
 
 def test_a_large_image_is_made_smaller_and_its_pixels_square() -> None:
