@@ -100,16 +100,21 @@ def test_a_url_that_cannot_be_a_ledger_is_named(url: str, words: str) -> None:
         SqlLedger(url)
 
 
-def test_results_and_deliveries_of_the_first_ledger_are_kept(empty_url: str) -> None:
-    database = Database(empty_url)
+def write_first_ledger(url: str, *changes: str) -> None:
+    """Make the tables of the first version with a study that is on its way; changes: statements after that."""
+    database = Database(url)
     config = Config()
     config.set_main_option("script_location", "patchclip_node.adapters.ledger:migrations")
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        for statement in _ROWS_OF_THE_FIRST_LEDGER:
+        for statement in (*_ROWS_OF_THE_FIRST_LEDGER, *changes):
             connection.execute(text(statement))
     database.close()
+
+
+def test_results_and_deliveries_of_the_first_ledger_are_kept(empty_url: str) -> None:
+    write_first_ledger(empty_url)
 
     migrate(empty_url)
 
@@ -139,16 +144,7 @@ _ROWS_OF_THE_FIRST_LEDGER = (
 
 
 def test_studies_of_an_older_ledger_are_found_by_their_names(empty_url: str) -> None:
-    database = Database(empty_url)
-    config = Config()
-    config.set_main_option("script_location", "patchclip_node.adapters.ledger:migrations")
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        for statement in _ROWS_OF_THE_FIRST_LEDGER:
-            connection.execute(text(statement))
-        connection.execute(text("UPDATE studies SET patient_name = 'Müller^Hans', accession_number = 'A-77'"))
-    database.close()
+    write_first_ledger(empty_url, "UPDATE studies SET patient_name = 'Müller^Hans', accession_number = 'A-77'")
 
     migrate(empty_url)
 

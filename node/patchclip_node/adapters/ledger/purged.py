@@ -35,7 +35,6 @@ _KEPT = (
     "sha256",
 )
 """Columns of a result that are kept of it."""
-_DESCRIBING = ("patient_id", "patient_name", "accession_number", "study_description")
 
 
 def may_be_there() -> ColumnElement[bool]:
@@ -68,7 +67,7 @@ def remember(connection: Connection, study_ids: Collection[int], now: datetime) 
                 images_json=json.dumps(sorted(connection.execute(images).scalars()) if open_ else []),
                 results_json=json.dumps(open_),
                 purged_at=now,
-                **{name: getattr(study, name) if open_ else "" for name in _DESCRIBING},
+                **{name: getattr(study, name) if open_ else "" for name in rows.DESCRIBING},
             )
         )
 
@@ -145,7 +144,7 @@ def _is_there(connection: Connection, result: dict[str, Any]) -> bool:
 
 def _study(connection: Connection, row: Row[Any], now: datetime) -> int:
     """Insert a revision as it was before it was purged: with all returned, and without its images."""
-    values = {name: getattr(row, name) for name in ("study_instance_uid", "revision", *_DESCRIBING)}
+    values = {name: getattr(row, name) for name in ("study_instance_uid", "revision", *rows.DESCRIBING)}
     inserted = connection.execute(
         insert(studies).values(
             state=StudyState.RETURNED.value,

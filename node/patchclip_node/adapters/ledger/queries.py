@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.analysing import due_for_analysis
@@ -38,21 +38,13 @@ class SqlStudies:
         self, states: Sequence[StudyState] = (), patient_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StudyRecord]:
         """See the port."""
-        query = rows.select_studies().order_by(studies.c.last_received_at.desc(), studies.c.id.desc())
-        if states:
-            query = query.where(studies.c.state.in_([state.value for state in states]))
-        if patient_id is not None:
-            query = query.where(studies.c.patient_id == patient_id)
+        query = _newest_first(states, patient_id)
         with self._database.read() as connection:
             return [rows.study(row) for row in connection.execute(query.limit(limit).offset(offset))]
 
     def filtered(self, wanted: StudyFilter, limit: int) -> list[StudyRecord]:
         """See the port."""
-        query = rows.select_studies().order_by(studies.c.last_received_at.desc(), studies.c.id.desc())
-        if wanted.states:
-            query = query.where(studies.c.state.in_([state.value for state in wanted.states]))
-        if wanted.patient_id is not None:
-            query = query.where(studies.c.patient_id == wanted.patient_id)
+        query = _newest_first(wanted.states, wanted.patient_id)
         if wanted.accession_number is not None:
             query = query.where(studies.c.accession_number == wanted.accession_number)
         if wanted.since is not None:
@@ -169,6 +161,13 @@ class SqlWorkload:
                 instances=tally(connection, instances).get("", 0),
                 oldest_unfinished_at=connection.execute(oldest).scalar_one(),
             )
+
+
+def _newest_first(states: Collection[StudyState], patient_id: str | None) -> Select[Any]:
+    query = rows.select_studies().order_by(studies.c.last_received_at.desc(), studies.c.id.desc())
+    if states:
+        query = query.where(studies.c.state.in_([state.value for state in states]))
+    return query if patient_id is None else query.where(studies.c.patient_id == patient_id)
 
 
 def _conditions(wanted: StudySearch) -> list[ColumnElement[bool]]:

@@ -20,9 +20,6 @@ from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
 
-_DESCRIBING = ("patient_id", "patient_name", "accession_number", "study_description")
-"""What a study is shown with: the first value that any of its instances had."""
-
 MADE_ELSEWHERE: Final = "this product made it, but not this node: another one did, or its ledger is gone"
 
 
@@ -182,14 +179,16 @@ def _join(connection: Connection, study: Row[Any], instance: ReceivedInstance, i
 def _seen_so_far(before: Row[Any] | None, header: InstanceHeader, *, is_correction: bool) -> dict[str, Any]:
     """Return a study's priority, the most urgent one, and its describing attributes with one more instance.
 
+    An attribute has the first value that any of the study's instances had.
+
     A correction, which is an instance that came before with other bytes, describes the study better than what it
     corrects.
     """
     if before is None:
-        described = {name: getattr(header, name) for name in _DESCRIBING}
+        described = {name: getattr(header, name) for name in rows.DESCRIBING}
         return described | _searched(described) | {"priority": int(header.priority)}
     first, then = (header, before) if is_correction else (before, header)
-    described = {name: getattr(first, name) or getattr(then, name) for name in _DESCRIBING}
+    described = {name: getattr(first, name) or getattr(then, name) for name in rows.DESCRIBING}
     return described | _searched(described) | {"priority": int(min(Priority(before.priority), header.priority))}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, Select, func, select
 
@@ -34,6 +34,10 @@ from patchclip_node.domain.variants import NoteKind, ResultKind
 
 _RECALL = tuple(getattr(recalls.c, name) for name in ("scope", "subject", "reason", "words", "asked_by", "at"))
 """What `recall` reads beside `recall_id`."""
+
+
+DESCRIBING: Final = ("patient_id", "patient_name", "accession_number", "study_description")
+"""What a study is shown with."""
 
 
 def select_studies() -> Select[Any]:
