@@ -9,6 +9,7 @@ from typing import Final
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.ports.audit import AuditLane
+from patchclip_node.services.release import BY_THE_RULE
 from tests.support.fakes import START, make_instance
 from tests.support.studies import DESTINATION, LEASE_S
 
@@ -36,6 +37,9 @@ QUESTIONS: Final[dict[str, Question]] = {
     "whether it is one of ours": lambda ledger: ledger.arrivals.issued("1.2"),
     "whether it is held": lambda ledger: ledger.arrivals.held("1.2"),
     "who has sent": lambda ledger: ledger.arrivals.recent_senders(1000),
+    "holds that are over": lambda ledger: ledger.gates.time_out(LATER, BY_THE_RULE),
+    "pages, the queue": lambda ledger: ledger.overview.queue(50),
+    "pages, what is being sent": lambda ledger: ledger.overview.sending(50),
     "worker, the next study": lambda ledger: ledger.analyses.lease(LATER, "me", LEASE_S),
     "pages, counts": lambda ledger: ledger.workload.counts(),
     "pages, what is due": lambda ledger: ledger.workload.due(LATER),
