@@ -87,6 +87,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 def log_in(page: Page, node: Node) -> None:
     page.goto(f"http://127.0.0.1:{node.settings.web.port}/login")
+    page.locator("input[name=name]:focus").wait_for()  # which it gets with a frame after the page has come
     page.keyboard.type("administrator")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
