@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Final
@@ -15,6 +16,7 @@ from patchclip_node.domain.accounts import Account, Role
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import STANDARD_VARIANTS
+from patchclip_node.domain.verdicts import VerdictKind
 from patchclip_node.services import passwords
 from patchclip_node.services.analyse import StudyAnalysis
 from patchclip_node.services.analyse.outcome import FinishedStudy
@@ -172,10 +174,51 @@ def test_a_study_is_found_windowed_and_analysed_again_by_the_keyboard_alone(node
     context.close()
 
 
+def test_a_place_is_corrected_with_the_mouse_and_by_the_keyboard_alone(node: Node, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page, errors = context.new_page(), list[str]()
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    log_in(page, node)
+    page.goto(f"http://127.0.0.1:{node.settings.web.port}{STUDY}")
+    page.locator(".viewer.on").wait_for()
+
+    page.locator("[data-draws=corrected]").first.click()
+    place = page.locator("canvas").first.bounding_box()
+    assert place is not None
+    page.mouse.move(place["x"] + place["width"] / 4, place["y"] + place["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2, steps=3)
+    page.mouse.up()
+    before = picture(page)
+    page.get_by_role("button", name="Keep the box").click()
+    page.get_by_text("place corrected, administrator").wait_for()
+    assert picture(page) != before  # a kept box is drawn otherwise than one that is being drawn
+
+    press_until(page, "[data-draws=missed]")
+    page.keyboard.press("Enter")
+    for key in ("ArrowLeft", "ArrowUp", "Shift+ArrowRight", "Shift+ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.get_by_text("judged missed, administrator").wait_for()
+    assert page.evaluate("document.activeElement.dataset.draws") == "missed"  # where a person was
+    context.close()
+
+    with node.ledger() as ledger:
+        drawn, typed = (one.said.opinion for one in ledger.verdicts.of_study("1.2.3"))
+    rows, columns = 128, 96
+    assert drawn.kind is VerdictKind.CORRECTED
+    assert (drawn.boxes[0].x / columns, drawn.boxes[0].y / rows) == pytest.approx((0.25, 0.25), abs=0.02)
+    assert (drawn.boxes[0].w / columns, drawn.boxes[0].h / rows) == pytest.approx((0.25, 0.25), abs=0.02)
+    step = columns / 50  # of each key
+    wanted = (0.4 * columns - step, 0.4 * rows - step, 0.2 * columns + step, 0.2 * rows + step)
+    assert [astuple(box) for box in typed.boxes] == [pytest.approx(wanted, abs=0.1)]
+    assert errors == []
+
+
 def press_until(page: Page, selector: str) -> None:
     """Press Tab until this has the focus, and make sure that it shows."""
     wanted = page.locator(selector).first
-    for _ in range(60):
+    for _ in range(120):
         page.keyboard.press("Tab")
         if wanted.evaluate("element => element === document.activeElement"):
             outline = wanted.evaluate("element => getComputedStyle(element).outlineStyle")

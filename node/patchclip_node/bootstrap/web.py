@@ -34,6 +34,7 @@ from patchclip_node.ports.spool import Spool
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.release import ReleaseDesk
+from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.settings import NodeSettings
 from patchclip_node.web import Shown, create_app
 from patchclip_node.web.gate import AllowedHosts
@@ -101,6 +102,7 @@ def _access(settings: NodeSettings, ledger: SqlLedger, clock: Clock, spool: Spoo
         ledger.requeueing,
         RecallService(ledger.recalls, spool, clock),
         ReleaseDesk(ledger.gates, clock, settings.earlier_results),
+        VerdictDesk(ledger.studies, ledger.verdicts, clock),
         secure_cookie=web.behind_tls,
         provider_label=None if web.openid is None else web.openid.label,
         pages_url="" if web.openid is None else web.openid.pages_url,

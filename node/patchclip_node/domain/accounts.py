@@ -26,6 +26,7 @@ class Act(StrEnum):
     WORK_AGAIN = "have a study analysed or sent again"
     RECALL = "recall results"
     RELEASE = "release or refuse held results"
+    JUDGE = "give verdicts on findings"
     SEE_ACCOUNTS = "see accounts"
     SEE_AUDIT = "see the audit trail"
     BREAK_GLASS = "take emergency access"
@@ -33,13 +34,13 @@ class Act(StrEnum):
 
 PERMITTED: Final[Mapping[Role, frozenset[Act]]] = {
     Role.VIEWER: frozenset({Act.SEE_STUDIES, Act.BREAK_GLASS}),
-    Role.OPERATOR: frozenset({Act.SEE_STUDIES, Act.WORK_AGAIN, Act.RECALL, Act.RELEASE, Act.BREAK_GLASS}),
+    Role.OPERATOR: frozenset({Act.SEE_STUDIES, Act.WORK_AGAIN, Act.RECALL, Act.RELEASE, Act.JUDGE, Act.BREAK_GLASS}),
     Role.ADMINISTRATOR: frozenset(Act),
     Role.SEALED: frozenset({Act.BREAK_GLASS}),
 }
 """What each role may do."""
 
-PERMITTED_IN_EMERGENCY: Final = frozenset(Act) - {Act.SEE_ACCOUNTS, Act.SEE_AUDIT}
+PERMITTED_IN_EMERGENCY: Final = frozenset(Act) - {Act.SEE_ACCOUNTS, Act.SEE_AUDIT, Act.JUDGE}
 """What everybody may do who has given a reason for it, for a time."""
 
 SEAL_IS_OPEN_FOR: Final = timedelta(hours=24)

@@ -29,6 +29,7 @@ from patchclip_node.domain.listing import StudySort
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.verdicts import may_be_said
 from patchclip_node.ports.audit import AuditBacklog, AuditOutbox, Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Overview, Studies, Workers, Workload
@@ -51,6 +52,7 @@ from patchclip_node.web.pictures import Decoder, Pictures
 from patchclip_node.web.recalls import RecallPages
 from patchclip_node.web.study import StudyPages, ViewerLink
 from patchclip_node.web.trail import ReadTrail, TrailPages
+from patchclip_node.web.verdicts import BUTTONS, WORDS, VerdictPages, boxes_json
 
 log = structlog.get_logger(__name__)
 
@@ -126,11 +128,13 @@ def create_app(
         Pictures(spool, shown.decoder),
         shown.viewer,
         endpoints.page,
+        access.verdicts,
     )
     node = NodePages(overview, clock, seen, shown.destinations, shown.read_card, endpoints.page)
     trail = TrailPages(shown.read_trail, shown.trail_uri, audit, clock, endpoints.page)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)
+    verdicts = VerdictPages(access.verdicts)
     emergencies = Emergencies(access, endpoints.page)
     door, alarms = Doorkeeper(access.desk), Alarms(tell, clock)
     return Starlette(
@@ -146,6 +150,7 @@ def create_app(
             door.page("/studies/{uid}/again", Act.WORK_AGAIN, study.ask_again),
             door.form("/studies/{uid}/again", Act.WORK_AGAIN, people.work_again),
             door.form("/studies/{uid}/gate", Act.RELEASE, people.decide),
+            door.form("/studies/{uid}/verdicts", Act.JUDGE, verdicts.give),
             door.page("/studies/{uid}/recall", Act.RECALL, recalls.form),
             door.form("/studies/{uid}/recall", Act.RECALL, recalls.submit),
             door.page("/queue", Act.SEE_STUDIES, node.queue),
@@ -228,6 +233,11 @@ class _Endpoints:
             break_glass=Act.BREAK_GLASS,
             emergency_offered=access.desk.policy.emergency_s is not None,
             release_results=Act.RELEASE,
+            judge=Act.JUDGE,
+            may_be_said=may_be_said,
+            verdict_boxes=boxes_json,
+            verdict_buttons=BUTTONS,
+            verdict_words=WORDS,
         )
         self._templates.filters.update(
             person=pages.person, moment=pages.moment, span=pages.span, size=pages.size, seconds=pages.seconds
@@ -237,6 +247,7 @@ class _Endpoints:
             "base.css": ((files("patchclip_core") / _SHARED / "base.css").read_bytes(), "text/css; charset=utf-8"),
             "htmx.min.js": ((folder / "htmx.min.js").read_bytes(), "text/javascript; charset=utf-8"),
             "viewer.js": ((folder / "viewer.js").read_bytes(), "text/javascript; charset=utf-8"),
+            "verdicts.js": ((folder / "verdicts.js").read_bytes(), "text/javascript; charset=utf-8"),
             "style.css": ((folder / "style.css").read_bytes(), "text/css; charset=utf-8"),
             "icon.svg": ((folder / "icon.svg").read_bytes(), "image/svg+xml"),
         }

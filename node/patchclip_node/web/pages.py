@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from patchclip_node.domain.listing import StudySearch, StudySort, search_words
 from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.verdicts import Verdict, that_count
 from patchclip_node.services.study_summary import FindingSummary, StudySummary, recall_lines
 from patchclip_node.web.access import AUTOMATIC
 
@@ -127,6 +128,12 @@ class RevisionPage:
     events: Sequence[EventRecord]
     results: Sequence[ResultRecord]
     deliveries: Sequence[DeliveryRecord]
+    verdicts: Sequence[Verdict] = ()
+
+    @property
+    def judged(self) -> Mapping[tuple[str, str], Verdict]:
+        """The verdicts that count on what this revision says, by image and finding."""
+        return that_count(one for one in self.verdicts if one.said.revision == self.study.revision)
 
     @property
     def recalls(self) -> list[str]:

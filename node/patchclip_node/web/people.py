@@ -23,6 +23,7 @@ from patchclip_node.ports.ledger import Requeueing
 from patchclip_node.services.login import Login, LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.release import ReleaseDesk
+from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.web.access import COOKIE, Form
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class Access:
     requeueing: Requeueing
     recall: RecallService
     release: ReleaseDesk
+    verdicts: VerdictDesk
     secure_cookie: bool = False
     provider_label: str | None = None
     pages_url: str = ""

@@ -18,6 +18,7 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Studies
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.study_summary import ImageSummary, read_summary
+from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.web.actions import ACTIONS
 from patchclip_node.web.audit import PageAudit
 from patchclip_node.web.pages import RevisionPage
@@ -73,6 +74,7 @@ class StudyPages:
         pictures: Pictures,
         viewer: ViewerLink | None,
         page: RenderPage,
+        verdicts: VerdictDesk,
     ) -> None:
         self._studies = studies
         self._spool = spool
@@ -81,11 +83,13 @@ class StudyPages:
         self._pictures = pictures
         self._viewer = viewer
         self._page = page
+        self._verdicts = verdicts
 
     def study(self, request: Request) -> Response:
         """Show a study."""
         revisions = self._revisions(request)
         study = revisions[-1]
+        verdicts = self._verdicts.of_study(study.study_instance_uid)
         details = [
             RevisionPage(
                 study=revision,
@@ -93,6 +97,7 @@ class StudyPages:
                 events=self._studies.events(revision.id),
                 results=self._studies.results(revision.id),
                 deliveries=self._studies.deliveries(revision.id),
+                verdicts=verdicts,
             )
             for revision in reversed(revisions)
         ]

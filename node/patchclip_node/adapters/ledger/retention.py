@@ -11,7 +11,16 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.purged import forget_purged, remember
-from patchclip_node.adapters.ledger.schema import deliveries, events, instances, leftovers, owed_notes, results, studies
+from patchclip_node.adapters.ledger.schema import (
+    deliveries,
+    events,
+    instances,
+    leftovers,
+    owed_notes,
+    results,
+    studies,
+    verdicts,
+)
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.states import FINAL_STATES, StudyState
@@ -68,6 +77,7 @@ class SqlRetention:
             connection.execute(delete(deliveries).where(deliveries.c.study_id.in_(ids)))
             connection.execute(delete(results).where(built))
             connection.execute(delete(instances).where(received))
+            connection.execute(delete(verdicts).where(verdicts.c.study_instance_uid == study_instance_uid))
             connection.execute(delete(studies).where(of_study))
             if ids:
                 record(connection, *told)

@@ -32,6 +32,7 @@ from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.release import AtTimeOut
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.variants import NoteKind, ResultKind
+from patchclip_node.domain.verdicts import VerdictKind, VerdictSource
 from patchclip_node.ports.audit import AuditLane
 
 
@@ -269,6 +270,32 @@ events = Table(
     Index(None, "study_id"),
 )
 """One row for each change of a study revision."""
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", _key(), primary_key=True),
+    Column("study_instance_uid", ForeignText, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("sop_instance_uid", ForeignText, nullable=False),
+    Column("finding", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("boxes_json", Text, nullable=False),
+    Column("was_found", Boolean, nullable=False),
+    Column("weights_digest", Text, nullable=False),
+    Column("given_by", ForeignText, nullable=False),
+    Column("source", String(32), nullable=False),
+    Column("source_uid", ForeignText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    _one_of("kind", VerdictKind, "kind_known"),
+    _one_of("source", VerdictSource, "source_known"),
+    Index(None, "study_instance_uid"),
+    Index(None, "sop_instance_uid", "finding"),
+)
+"""One row for each word of a person on a finding of an image; rows are added, never changed. See `domain.verdicts`.
+
+`boxes_json`: [[x, y, w, h], ...] in source pixels. They leave with their study.
+"""
 
 tallies = Table(
     "tallies",

@@ -9,6 +9,7 @@ from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
+from patchclip_node.adapters.ledger.judging import SqlVerdicts
 from patchclip_node.adapters.ledger.leases import SqlLeases
 from patchclip_node.adapters.ledger.overview import SqlOverview
 from patchclip_node.adapters.ledger.owing import SqlOwedReports
@@ -43,6 +44,7 @@ class SqlLedger:
         self.retention = SqlRetention(self._database)
         self.sessions = SqlSessions(self._database)
         self.studies = SqlStudies(self._database)
+        self.verdicts = SqlVerdicts(self._database)
         self.clocks = SqlClocks(self._database)
         self.workers = SqlWorkers(self._database)
         self.workload = SqlWorkload(self._database)

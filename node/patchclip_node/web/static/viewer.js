@@ -15,6 +15,8 @@ class Viewer {
     this.boxes = [...root.querySelectorAll("input[type=checkbox]")];
     this.inverted = false;
     this.maps = null;
+    this.tool = null; // what takes the pointer and the keys instead, while something is drawn
+    root.viewer = this;
   }
 
   async start() {
@@ -54,16 +56,18 @@ class Viewer {
     this.root.querySelector("[name=reset]").addEventListener("click", () => this.reset());
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.canvas.addEventListener("pointerdown", (event) => {
-      this.from = [event.clientX, event.clientY, this.level, this.width];
+      if (this.tool) this.tool.down(event);
+      else this.from = [event.clientX, event.clientY, this.level, this.width];
       this.canvas.setPointerCapture(event.pointerId);
     });
     this.canvas.addEventListener("pointermove", (event) => {
+      if (this.tool) return this.tool.move(event);
       if (!this.from || !event.buttons) return;
       const [x, y, level, width] = this.from;
       const scale = 100 / this.canvas.clientWidth;
       this.set(level + (event.clientY - y) * scale, width + (event.clientX - x) * scale);
     });
-    this.canvas.addEventListener("pointerup", () => (this.from = null));
+    this.canvas.addEventListener("pointerup", () => ((this.tool ?? {}).from = this.from = null));
   }
 
   get level() { return Number(this.controls.level.value); }
@@ -76,6 +80,7 @@ class Viewer {
   }
 
   key(event) {
+    if (this.tool) return this.tool.key(event);
     const acts = {
       ArrowUp: () => this.set(this.level - STEP, this.width), ArrowDown: () => this.set(this.level + STEP, this.width),
       ArrowLeft: () => this.set(this.level, this.width - STEP), ArrowRight: () => this.set(this.level, this.width + STEP),
@@ -127,6 +132,15 @@ class Viewer {
       to.strokeStyle = `rgb(${COLOURS[index % COLOURS.length]})`;
       for (const region of JSON.parse(box.dataset.regions)) to.strokeRect(region.x * x, region.y * y, region.w * x, region.h * y);
     });
+    this.drawVerdicts(to, x, y);
+    this.tool?.draw(to, x, y);
+  }
+
+  drawVerdicts(to, x, y) {
+    to.strokeStyle = "#fff";
+    for (const row of document.querySelectorAll(`[data-over="${this.root.id}"]`)) {
+      for (const [left, top, w, h] of JSON.parse(row.dataset.boxes)) to.strokeRect(left * x, top * y, w * x, h * y);
+    }
   }
 }
 
@@ -142,4 +156,7 @@ function startAll() {
 }
 
 document.addEventListener("DOMContentLoaded", startAll);
-document.addEventListener("htmx:afterSettle", startAll);
+document.addEventListener("htmx:afterSettle", () => {
+  startAll();
+  for (const root of document.querySelectorAll(".viewer.on")) root.viewer.draw();
+});

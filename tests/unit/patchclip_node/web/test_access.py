@@ -30,6 +30,7 @@ from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.release import ReleaseDesk
+from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.access import COOKIE, GuardedRoute
 from patchclip_node.web.gate import AllowedHosts
@@ -91,6 +92,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         spool = MemorySpool(tmp_path / "spool")
         recall = RecallService(ledger.recalls, spool, clock)
         release = ReleaseDesk(ledger.gates, clock, EarlierResults.WITHDRAW)
+        verdicts = VerdictDesk(ledger.studies, ledger.verdicts, clock)
         app = create_app(
             studies=ledger.studies,
             workload=ledger.workload,
@@ -98,7 +100,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             spool=spool,
             clock=clock,
             ae_title="PATCHCLIP",
-            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, release, secure),
+            access=Access(desk, ledger.accounts, ledger.sessions, ledger.requeueing, recall, release, verdicts, secure),
             audit=ledger.audit,
             tell=told_at_once(ledger),
             overview=ledger.overview,

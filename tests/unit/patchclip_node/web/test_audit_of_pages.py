@@ -20,6 +20,7 @@ from patchclip_node.services import passwords
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.release import ReleaseDesk
+from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.access import AUTOMATIC
 from patchclip_node.web.gate import AllowedHosts
@@ -72,6 +73,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             ledger.requeueing,
             RecallService(ledger.recalls, spool, clock),
             ReleaseDesk(ledger.gates, clock, EarlierResults.WITHDRAW),
+            VerdictDesk(ledger.studies, ledger.verdicts, clock),
         ),
         audit=ledger.audit,
         tell=told_at_once(ledger),

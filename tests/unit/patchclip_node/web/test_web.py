@@ -31,6 +31,7 @@ from patchclip_node.services.health import AUDIT_LAGS_AFTER_S, HUNG_AFTER_S, LOS
 from patchclip_node.services.login import LoginDesk
 from patchclip_node.services.recall import RecallService
 from patchclip_node.services.release import ReleaseDesk
+from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.web import create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
@@ -86,6 +87,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
                 ledger.requeueing,
                 RecallService(ledger.recalls, spool, clock),
                 ReleaseDesk(ledger.gates, clock, EarlierResults.WITHDRAW),
+                VerdictDesk(ledger.studies, ledger.verdicts, clock),
             ),
             reception=ReceptionFile(tmp_path).read,
         )
