@@ -79,6 +79,12 @@ RECALLING = (
     _after("note-planned", "deliver", "adapters.ledger.recalling", "SqlRecalls.settle_note"),
 )
 """Where results are recalled; the last steps of `RETURNING` follow."""
+KEEPING = (
+    _after("file-copied", "backup", "adapters.backups.make", "_Maker._copy_stored"),
+    _after("tables-not-committed", "upgrade", "adapters.ledger.migrate", "keep_tallies"),
+    _before("ledger-not-restored", "restore", "adapters.backups.restore", "_refuse_loss"),
+)
+"""In the commands that copy a node's data, or change its tables."""
 STEPS = (*RECEIVING, *ANALYSING, *RETURNING)
 
 _LOOK_EVERY_S = 0.02
@@ -86,7 +92,9 @@ _LOOK_EVERY_S = 0.02
 
 def install(folder: Path) -> None:
     """Watch the steps of this process's command, as each module is imported."""
-    sys.meta_path.insert(0, _Watching(folder, [step for step in (*STEPS, *RECALLING) if step.command in sys.orig_argv]))
+    sys.meta_path.insert(
+        0, _Watching(folder, [step for step in (*STEPS, *RECALLING, *KEEPING) if step.command in sys.orig_argv])
+    )
 
 
 class _Watching(MetaPathFinder):

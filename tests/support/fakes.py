@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.audit.values import AuditEvent
@@ -170,9 +172,16 @@ class FakeSender:
 
 def make_ledger(folder: Path) -> SqlLedger:
     """Return a ledger in a new SQLite file in `folder`, with all its tables."""
-    url = f"sqlite:///{folder / 'ledger.sqlite'}"
-    migrate(url)
-    return SqlLedger(url)
+    (folder / "ledger.sqlite").write_bytes(_new_ledger())
+    return SqlLedger(f"sqlite:///{folder / 'ledger.sqlite'}")
+
+
+@cache
+def _new_ledger() -> bytes:
+    """Return the content of a new ledger's file. The migrations are tested elsewhere."""
+    with TemporaryDirectory() as folder:
+        migrate(f"sqlite:///{folder}/ledger.sqlite")
+        return (Path(folder) / "ledger.sqlite").read_bytes()
 
 
 def waiting(ledger: SqlLedger) -> dict[AuditLane, int]:

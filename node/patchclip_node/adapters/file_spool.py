@@ -108,14 +108,13 @@ class FileSpool:
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
         """Give the stored file itself, which must not be changed, or in memory what was packed."""
-        path = self._path(key)
-        if path.is_file():
+        self._path(key)  # refuses what is not a key
+        path = stored_file(self._folder, key)
+        if path.suffix != _PACKED:
             yield path
-        elif (packed := path.with_suffix(_PACKED)).is_file():
-            with _unpacked(packed) as unpacked:
-                yield unpacked
-        else:
-            raise FileNotFoundError(errno.ENOENT, "the spool does not hold this file", str(path))
+            return
+        with _unpacked(path) as unpacked:
+            yield unpacked
 
     def delete(self, key: str) -> None:
         """Delete a stored file; an absent one is not an error."""
@@ -212,12 +211,29 @@ def _unpacked(packed: Path) -> Iterator[Path]:
         else:
             unpacked = files.enter_context(tempfile.NamedTemporaryFile())
             path = Path(unpacked.name)
-        source, decompressor = files.enter_context(packed.open("rb")), zlib.decompressobj()
-        while chunk := source.read(_CHUNK_BYTES):
-            unpacked.write(decompressor.decompress(chunk))
-        unpacked.write(decompressor.flush())
+        for chunk in content_of(packed):
+            unpacked.write(chunk)
         unpacked.flush()
         yield path
+
+
+def stored_file(folder: Path, key: str) -> Path:
+    """Return where a spool in `folder` keeps a key's file, packed or not. Raises `FileNotFoundError`."""
+    plain = folder / "instances" / key[:2] / key
+    for path in (plain, plain.with_suffix(_PACKED)):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(errno.ENOENT, "the spool does not hold this file", str(plain))
+
+
+def content_of(path: Path) -> Iterator[bytes]:
+    """Yield a stored file in pieces as it was written: unpacked, where it was packed. Raises `zlib.error`."""
+    decompressor = zlib.decompressobj() if path.suffix == _PACKED else None
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            yield chunk if decompressor is None else decompressor.decompress(chunk)
+    if decompressor is not None:
+        yield decompressor.flush()
 
 
 def free_bytes_above(folder: Path, reserve_bytes: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from patchclip_node.adapters.backups.restore import refuse_unfinished
 from patchclip_node.adapters.clock import SteadyClock, SystemClock, host_start, seconds_since_start
 from patchclip_node.adapters.file_spool import FileSpool
-from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.adapters.ledger import SqlLedger, prepare
 from patchclip_node.adapters.private_folder import make_private
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
 from patchclip_node.settings import NodeSettings
@@ -16,8 +17,12 @@ LEDGER_PATIENCE_S = 60.0
 
 
 def open_ledger(settings: NodeSettings) -> SqlLedger:
-    """Bring the ledger's tables to this version and open it; raises `LedgerUnavailableError` after a patient wait."""
+    """Open the ledger, with its tables made where it is empty; raises `LedgerUnavailableError` after a patient wait.
+
+    Raises `ConfigurationError` for a ledger of another version, and in a folder that is being restored.
+    """
     make_private(settings.data_dir)
+    refuse_unfinished(settings.data_dir)
     for attempt in Retrying(
         retry=retry_if_exception_type(LedgerUnavailableError),
         wait=wait_exponential(multiplier=0.2, max=5),
@@ -25,7 +30,7 @@ def open_ledger(settings: NodeSettings) -> SqlLedger:
         reraise=True,
     ):
         with attempt:
-            migrate(settings.effective_ledger_url)
+            prepare(settings.effective_ledger_url)
     return SqlLedger(settings.effective_ledger_url)
 
 

@@ -10,6 +10,7 @@ from patchclip_core.terminal import new_program, run_program
 from patchclip_node.cli import (
     analyze,
     audit,
+    backup,
     config,
     demo,
     doctor,
@@ -20,6 +21,7 @@ from patchclip_node.cli import (
     route,
     studies,
     support_bundle,
+    upgrade,
     users,
 )
 from patchclip_node.cli.terminal import NOT_FOR_OTHERS, PROGRAM
@@ -41,7 +43,7 @@ app = new_program(
     "Research software. Not for diagnosis.",
     _version,
 )
-for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall):
+for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall, backup, upgrade):
     module.register(app)
 gate.register(studies.app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")

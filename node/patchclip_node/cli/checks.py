@@ -123,14 +123,19 @@ def _free_space(settings: NodeSettings, folder: Path) -> CheckResult:
 def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
     """The ledger answers and has the tables of this version."""
     from patchclip_node.adapters.ledger import SqlLedger
-    from patchclip_node.adapters.ledger.migrate import is_current
+    from patchclip_node.adapters.ledger.migrate import Standing, standing
 
     where = masked_url(settings.effective_ledger_url)
     if settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists():
         yield CheckResult("ledger", Status.OK, f"{where} does not exist yet; the node will make it")
         return
-    if not is_current(settings.effective_ledger_url):
-        yield CheckResult("ledger", Status.OK, f"{where} answers; the next start brings its tables up to date")
+    stands = standing(settings.effective_ledger_url)
+    if stands is Standing.EMPTY:
+        yield CheckResult("ledger", Status.OK, f"{where} answers; it has no tables yet: the node will make them")
+        return
+    if stands is Standing.EARLIER:
+        detail = f"{where} was written by an earlier version: no process of this one starts on it"
+        yield CheckResult("ledger", Status.FAIL, detail, "stop the node, then run `patchclip-node upgrade`")
         return
     database = SqlLedger(settings.effective_ledger_url)
     try:

@@ -19,14 +19,14 @@ def existing_ledger(settings: NodeSettings) -> Iterator[SqlLedger]:
 
     A mistaken data_dir must not make an empty ledger that says that no study has come.
     """
-    from patchclip_node.adapters.ledger import SqlLedger, migrate
+    from patchclip_node.adapters.ledger import SqlLedger, prepare
 
     file = settings.data_dir / "ledger.sqlite"
     if settings.ledger_url is None and not file.exists():
         raise ConfigurationError(
             f"there is no ledger {file.absolute()}: has the node run with this configuration? Name it by --config"
         )
-    migrate(settings.effective_ledger_url)
+    prepare(settings.effective_ledger_url)
     ledger = SqlLedger(settings.effective_ledger_url)
     try:
         yield ledger

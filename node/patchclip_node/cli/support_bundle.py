@@ -143,7 +143,7 @@ def _open(settings: NodeSettings) -> tuple[SqlLedger | None, str]:
         return None, "there is no ledger yet"
     try:
         if not is_current(settings.effective_ledger_url):
-            return None, "the ledger is of an earlier version: start the node once, which brings it up to date"
+            return None, "the ledger is of an earlier version: run `patchclip-node upgrade` once"
     except NodeError as error:
         return None, str(error)
     return SqlLedger(settings.effective_ledger_url), ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -30,6 +32,7 @@ from tests.peers.processes import free_port
 from tests.support.analysis import radiograph_file
 from tests.support.certificates import Authority
 from tests.support.docs import ROOT, in_code
+from tests.support.earlier import make_earlier
 from tests.support.fakes import make_ledger
 from tests.support.studies import bring_to
 from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command, command
@@ -253,6 +256,56 @@ def _(site: Site) -> Outcome:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
     return site.ran("studies", "list", "--config", site.config())
+
+
+@situation("the ledger is of an earlier version")
+def _(site: Site) -> Outcome:
+    site.ledger_with()
+    make_earlier(site.folder / "data" / "ledger.sqlite")
+    return site.ran("receive", "--config", site.config())
+
+
+@situation("an upgrade finds the node running")
+def _(site: Site) -> Outcome:
+    site.ledger_with()
+    file = site.folder / "data" / "ledger.sqlite"
+    make_earlier(file)
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM studies'); print(); input()"
+    )
+    arguments = [sys.executable, "-uc", program, str(file)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        outcome = site.ran("upgrade", "--config", site.config())
+        other.communicate(b"\n")
+    return outcome
+
+
+def backed_up(site: Site) -> Path:
+    """A backup of a node without studies."""
+    site.ledger_with()
+    folder = site.folder / "backup"
+    assert site.ran("backup", "--to", folder, "--config", site.config())[0] == 0
+    return folder
+
+
+@situation("a backup is damaged")
+def _(site: Site) -> Outcome:
+    folder = backed_up(site)
+    (folder / "configuration" / "settings.json").write_text("[]")
+    return site.ran("backup", "--verify", folder)
+
+
+@situation("a restore would write over something")
+def _(site: Site) -> Outcome:
+    return site.ran("restore", backed_up(site), "--into", site.folder / "data")
+
+
+@situation("a restore was killed")
+def _(site: Site) -> Outcome:
+    (site.folder / "data" / "restoring").mkdir(parents=True)
+    return site.ran("receive", "--config", site.config())
 
 
 @situation("the ledger is not a database")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ _DRIVERS = {
 
 _DEFECTS = frozenset({"22", "23", "42"})
 """SQLSTATE classes that blame the statement, not the server: data exception, integrity violation, syntax or access."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a database of PostgreSQL is, for its own programs. What the URL leaves out is as libpq has it."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a ledger in SQLite; None for one in PostgreSQL. Raises `ConfigurationError`."""
+    parsed = _parsed(url)
+    return Path(parsed.database or "").absolute() if parsed.get_backend_name() == "sqlite" else None
 
 
 class Database:
@@ -80,6 +98,24 @@ class Database:
                 if self._is_sqlite:  # a failed COMMIT of SQLite has changed nothing
                     raise
                 raise LedgerCommitUnknownError(self._words(error)) from error
+
+    @contextmanager
+    def standing_still(self) -> Iterator[Connection]:
+        """Run a reading transaction that sees the ledger as it is at its beginning, however long it takes."""
+        with self._translating(), self.engine.connect() as connection:
+            if not self._is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            yield connection
+
+    @property
+    def server(self) -> ServerAddress:
+        """Where it is, of a database in PostgreSQL."""
+        url = self._url
+        user = url.username or ""
+        return ServerAddress(
+            url.host or "localhost", url.port or 5432, user, str(url.password or ""), url.database or user
+        )
 
     def close(self) -> None:
         """Close all connections."""
@@ -201,4 +237,4 @@ def _blames_the_statement(error: DBAPIError) -> bool:
     return type(error.orig).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
 
 
-__all__ = ["Database"]
+__all__ = ["Database", "ServerAddress", "sqlite_file"]

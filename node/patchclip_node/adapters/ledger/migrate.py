@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -16,6 +18,31 @@ from patchclip_node.domain.errors import ConfigurationError
 _MIGRATIONS = "patchclip_node.adapters.ledger:migrations"
 
 
+class Standing(StrEnum):
+    """How a ledger stands to this version of the program."""
+
+    EMPTY = "empty"
+    EARLIER = "earlier"
+    CURRENT = "current"
+
+
+def prepare(url: str) -> None:
+    """Make the tables of an empty ledger. Raises like `migrate`, and for an earlier version's ledger.
+
+    A process that starts does not migrate: there may be others of the earlier version, and no way back without a copy.
+    """
+    match standing(url):
+        case Standing.EMPTY:
+            migrate(url)
+        case Standing.EARLIER:
+            raise ConfigurationError(
+                f"the ledger {Database(url)} was written by an earlier version of this product: stop the node, then "
+                "run `patchclip-node upgrade`, which takes a backup first"
+            )
+        case Standing.CURRENT:
+            pass
+
+
 def migrate(url: str) -> None:
     """Apply the migrations that the ledger at `url` lacks, in one writing transaction.
 
@@ -28,10 +55,27 @@ def migrate(url: str) -> None:
         with database.write() as connection:
             config = _config()
             config.attributes["connection"] = connection
-            before = _revision(connection)
+            before = revision_of(connection)
             command.upgrade(config, "head")
-            if _revision(connection) != before:
+            if revision_of(connection) != before:
                 keep_tallies(connection)
+    except CommandError as error:
+        raise _is_newer(database, error) from error
+    finally:
+        database.close()
+
+
+def standing(url: str) -> Standing:
+    """Tell how the ledger at `url` stands to this version. Changes nothing; raises like `migrate`."""
+    database = Database(url)
+    known = ScriptDirectory.from_config(_config())
+    try:
+        with database.read() as connection:
+            revision = revision_of(connection)
+        if revision is None:
+            return Standing.EMPTY
+        known.get_revision(revision)
+        return Standing.CURRENT if revision == known.get_current_head() else Standing.EARLIER
     except CommandError as error:
         raise _is_newer(database, error) from error
     finally:
@@ -40,18 +84,7 @@ def migrate(url: str) -> None:
 
 def is_current(url: str) -> bool:
     """Tell whether the ledger at `url` has the tables of this version. Changes nothing; raises like `migrate`."""
-    database = Database(url)
-    known = ScriptDirectory.from_config(_config())
-    try:
-        with database.read() as connection:
-            revision = _revision(connection)
-        if revision is not None:
-            known.get_revision(revision)
-        return revision == known.get_current_head()
-    except CommandError as error:
-        raise _is_newer(database, error) from error
-    finally:
-        database.close()
+    return standing(url) is Standing.CURRENT
 
 
 def _is_newer(database: Database, error: CommandError) -> ConfigurationError:
@@ -61,7 +94,8 @@ def _is_newer(database: Database, error: CommandError) -> ConfigurationError:
     )
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """Return the last migration that a ledger has had; None where it has no tables yet."""
     return MigrationContext.configure(connection).get_current_revision()
 
 

@@ -40,6 +40,7 @@ from tests.peers import dcmtk
 from tests.peers.archive import COMPREHENSIVE_SR, KEY_OBJECTS, Archive
 from tests.peers.processes import free_port
 from tests.support.certificates import Authority, Certificate
+from tests.support.earlier import make_earlier
 from tests.support.fakes import START, make_ledger
 from tests.support.studies import OWNER, bring_to
 from tests.unit.patchclip_node.cli.conftest import BRIGHT, Command
@@ -164,9 +165,12 @@ def test_a_ledger_is_looked_at_but_not_made_or_migrated(tmp_path: Path) -> None:
     (tmp_path / "old.sqlite").touch()
 
     assert "does not exist yet" in run_check(checks.ledger, settings(tmp_path))[0].detail
-    assert "brings its tables up to date" in run_check(checks.ledger, settings(tmp_path, ledger_url=url))[0].detail
+    assert "has no tables yet" in run_check(checks.ledger, settings(tmp_path, ledger_url=url))[0].detail
     migrate(url)
     assert "0 studies" in run_check(checks.ledger, settings(tmp_path, ledger_url=url))[0].detail
+    make_earlier(tmp_path / "old.sqlite")
+    (earlier,) = run_check(checks.ledger, settings(tmp_path, ledger_url=url))
+    assert (earlier.status, "upgrade" in earlier.advice) == (Status.FAIL, True)
 
 
 def test_a_database_that_is_not_a_ledger_fails(tmp_path: Path) -> None:
