@@ -9,7 +9,7 @@ from pathlib import Path
 
 from patchclip_node.dicom import statuses
 from patchclip_node.dicom.commitment import PUSH_MODEL
-from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.lobby import FIRST_PDU_S, MAX_REQUEST_BYTES
 from patchclip_node.scp.storage_scp import NETWORK_TIMEOUT_S, VERIFICATION_SYNTAXES
@@ -20,7 +20,7 @@ STATEMENT = Path(__file__).parents[1] / "docs" / "conformance.md"
 
 def _accepted() -> str:
     verification = ", ".join(f"`{uid}`" for uid in VERIFICATION_SYNTAXES)
-    taken_back = {uid: f"{name}, results of this product alone" for uid, name in RESULT_SOP_CLASSES.items()}
+    taken_back = {uid: f"{name}, of studies that are here" for uid, name in READERS_SOP_CLASSES.items()}
     accepted = STORAGE_SOP_CLASSES | taken_back
     classes = [f"| {name} | `{uid}` | all of the table below |" for uid, name in accepted.items()]
     return "\n".join(

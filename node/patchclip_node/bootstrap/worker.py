@@ -31,6 +31,7 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
 from patchclip_node.bootstrap.readiness import tell_ready
+from patchclip_node.bootstrap.returned import reader
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.task_queue import Work
@@ -40,6 +41,7 @@ from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
 from patchclip_node.services.remind import RemindService
+from patchclip_node.services.returned import ReturnedService
 from patchclip_node.services.sweep import SweepService
 from patchclip_node.services.wake import Waker
 from patchclip_node.settings import NodeSettings
@@ -58,6 +60,7 @@ class Worker:
     app: Celery
     work_off: WorkOff
     sweep: SweepService
+    returned: ReturnedService
 
 
 @contextmanager
@@ -98,10 +101,14 @@ def build_worker(
                 spool,
                 calendar,
             )
+            returned = ReturnedService(
+                ledger.studies, ledger.returned, spool, clock, definitions, reader(settings.limits)
+            )
             identity = analyzer.identity
             log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
             with audited(events.WORK, ledger.audit, clock):
-                yield Worker(app, WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping), sweep)
+                work_off = WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping)
+                yield Worker(app, work_off, sweep, returned)
     finally:
         ledger.close()
 
@@ -127,6 +134,7 @@ def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> i
     ended = threading.Event()
     threads = [
         threading.Thread(target=worker.sweep.run, args=(stop, settings.sweep_s), name="sweep", daemon=True),
+        threading.Thread(target=worker.returned.run, args=(stop, settings.sweep_s), name="returned", daemon=True),
         threading.Thread(target=_end_consumer_after, args=(stop, ended), name="stop", daemon=True),
     ]
     controller = WorkController(

@@ -32,6 +32,8 @@ REJECTED_FOR_QUALITY: Final = Code("113001", "DCM", "Rejected for Quality Reason
 REJECTED_FOR_SAFETY: Final = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
 INCORRECT_WORKLIST_ENTRY: Final = Code("113038", "DCM", "Incorrect Modality Worklist Entry")
 RETENTION_EXPIRED: Final = Code("113039", "DCM", "Data Retention Policy Expired")
+QUALITY_ISSUE: Final = Code("113010", "DCM", "Quality Issue")
+FOR_REPORT_ATTACHMENT: Final = Code("113020", "DCM", "For Report Attachment")
 SOURCE_OF_PROCESSING: Final = Code("121322", "DCM", "Source of Image Processing Operation")
 
 THRESHOLD: Final = ("operating-point", "99PATCHCLIP")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from patchclip_node.domain.verdicts import VerdictSource
+
 COMPUTED_RADIOGRAPHY: Final = "1.2.840.10008.5.1.4.1.1.1"
 DX_FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.1"
 DX_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"
@@ -31,6 +33,28 @@ RESULT_SOP_CLASSES: Final = MappingProxyType(
     }
 )
 """SOP Class UID -> name of what the node makes and never analyses: taken back from a PACS that sends a whole study."""
+
+READERS_SOP_CLASSES: Final = RESULT_SOP_CLASSES | MappingProxyType(
+    {
+        "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+        "1.2.840.10008.5.1.4.1.1.88.34": "Comprehensive 3D SR Storage",
+    }
+)
+"""SOP Class UID -> name of what readers make in their viewers of images and results: kept, and read for verdicts."""
+
+VERDICT_SOURCES: Final = MappingProxyType(
+    {
+        "1.2.840.10008.5.1.4.1.1.88.33": VerdictSource.REPORT,
+        "1.2.840.10008.5.1.4.1.1.88.22": VerdictSource.REPORT,
+        "1.2.840.10008.5.1.4.1.1.88.34": VerdictSource.REPORT,
+        "1.2.840.10008.5.1.4.1.1.88.59": VerdictSource.KEY_OBJECTS,
+        "1.2.840.10008.5.1.4.1.1.66.4": VerdictSource.SEGMENTATION,
+        "1.2.840.10008.5.1.4.1.1.66.7": VerdictSource.SEGMENTATION,
+        "1.2.840.10008.5.1.4.1.1.11.1": VerdictSource.PRESENTATION_STATE,
+        "1.2.840.10008.5.1.4.1.1.30": VerdictSource.SEGMENTATION,
+    }
+)
+"""SOP Class UID -> what a verdict that it holds says of where it came from."""
 
 TRANSFER_SYNTAXES: Final = MappingProxyType(
     {

@@ -33,6 +33,7 @@ class Arrival(StrEnum):
     OPENED_REVISION = "opened revision"
     DUPLICATE = "duplicate"
     OWN_RESULT = "own result"
+    OF_A_READER = "object of a reader"
 
 
 @dataclass(frozen=True, slots=True)

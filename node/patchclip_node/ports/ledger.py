@@ -48,6 +48,18 @@ class Arrivals(Protocol):
         """
         ...
 
+    def record_returned(self, instance: ReceivedInstance, note: str) -> Arrival:
+        """Remember an object that a reader made, which waits to be read. note: what is said of it until then.
+
+        The same bytes again are a DUPLICATE. It joins no revision and changes none. Raises `KeyError` where its study
+        is not known.
+        """
+        ...
+
+    def knows(self, study_instance_uid: str) -> bool:
+        """Tell whether this ledger has a study."""
+        ...
+
     def issued(self, sop_instance_uid: str) -> bool:
         """Tell whether this ledger has a result of this SOP Instance UID."""
         ...

@@ -82,6 +82,7 @@ class Mark:
     colour: Colour
     shapes: tuple[Shape, ...]
     details: tuple[str, ...] = ()
+    code: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +112,12 @@ def meaning(sequence: Sequence[Dataset] | None) -> str:
     said = short(text(sequence[0], "CodeMeaning"))
     code = short(f"{text(sequence[0], 'CodeValue')} {text(sequence[0], 'CodingSchemeDesignator')}")
     return said if said and is_drawable(said) else code
+
+
+def code_of(item: Dataset, keyword: str) -> tuple[str, str]:
+    """Return value and scheme of the first code of a code sequence, empty ones where it has none."""
+    sequence = item.get(keyword)
+    return (text(sequence[0], "CodeValue"), text(sequence[0], "CodingSchemeDesignator")) if sequence else ("", "")
 
 
 def short(words: str) -> str:

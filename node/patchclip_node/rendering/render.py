@@ -52,7 +52,7 @@ def render(object_path: Path, image_path: Path, limits: DecodeLimits, *, anyway:
             limits.check_pixels(int(dataset.Rows), int(dataset.get("Columns") or 0))
         elif dataset is image:
             raise CannotRenderError(f"{path.name} is not an image: it has no Rows")
-    marks = _read(object_path, header, image)
+    marks = read_marks(object_path, header, image)
     if marks.picture is not None:
         return paint(marks, None, "")
     title = f"{UID(header.SOPClassUID).name}: {short(text(header, 'SeriesDescription')) or object_path.name}"
@@ -79,7 +79,8 @@ def _relation(header: Dataset, image: Dataset, image_path: Path, *, anyway: bool
     return ("THE OBJECT DOES NOT REFER TO THIS IMAGE",)
 
 
-def _read(path: Path, header: Dataset, image: Dataset) -> Marks:
+def read_marks(path: Path, header: Dataset, image: Dataset) -> Marks:
+    """Return what an object says of an image. Raises `CannotRenderError`."""
     sop_class = str(header.SOPClassUID)
     if sop_class in _SEGMENTATIONS:
         return read_segmentation(path, header, image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pydicom import Dataset
 
@@ -17,6 +18,7 @@ from patchclip_node.rendering.marks import (
     Colour,
     Mark,
     Marks,
+    code_of,
     graphic,
     meaning,
     palette,
@@ -24,9 +26,12 @@ from patchclip_node.rendering.marks import (
     short,
 )
 
+_OF_A_GROUP: Final = 2
+"""So far above a region its group lies: some viewers put regions below a number of their group (TID 1410, row 9)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Visit:
+class Visit:
     """A content item and its ancestors, the nearest first."""
 
     item: Dataset
@@ -35,7 +40,7 @@ class _Visit:
 
 def read_report(header: Dataset, image: Dataset) -> Marks:
     """Return a mark for each region of this image, and everything else that the report says as notes."""
-    visits = list(_walk(header))
+    visits = list(walk(header))
     regions = [visit for visit in visits if _is(visit.item, "SCOORD")]
     of_image = [visit for visit in regions if _is_on(visit.item, image, visits)]
     if len(of_image) > MAXIMUM_MARKS:
@@ -50,9 +55,9 @@ def read_report(header: Dataset, image: Dataset) -> Marks:
     return Marks(tuple(marks), (f"{title or 'report'}, {len(marks)} of {len(regions)} regions drawn", *notes))
 
 
-def _walk(root: Dataset) -> Iterator[_Visit]:
+def walk(root: Dataset) -> Iterator[Visit]:
     """Yield every content item below the root, in the order of the tree, without recursion."""
-    waiting = [_Visit(item, (root,)) for item in reversed(root.get("ContentSequence") or ())]
+    waiting = [Visit(item, (root,)) for item in reversed(root.get("ContentSequence") or ())]
     seen = 0
     while waiting:
         visit = waiting.pop()
@@ -61,14 +66,14 @@ def _walk(root: Dataset) -> Iterator[_Visit]:
             raise CannotRenderError(f"the report has more than {MAXIMUM_CONTENT_ITEMS} content items")
         yield visit
         children = visit.item.get("ContentSequence") or ()
-        waiting += [_Visit(child, (visit.item, *visit.ancestors[:8])) for child in reversed(children)]
+        waiting += [Visit(child, (visit.item, *visit.ancestors[:8])) for child in reversed(children)]
 
 
 def _is(item: Dataset, value_type: str) -> bool:
     return text(item, "ValueType").upper() == value_type
 
 
-def _is_on(region: Dataset, image: Dataset, visits: list[_Visit]) -> bool:
+def _is_on(region: Dataset, image: Dataset, visits: list[Visit]) -> bool:
     """Tell whether a region is selected from this image; one that names no image belongs to the only image there is."""
     named = referred_to(region)
     if named:
@@ -77,19 +82,18 @@ def _is_on(region: Dataset, image: Dataset, visits: list[_Visit]) -> bool:
     return len(images) <= 1
 
 
-def _mark(visit: _Visit, image: Dataset, colours: dict[tuple[str, str], Colour], order: int) -> Mark:
+def _mark(visit: Visit, image: Dataset, colours: dict[tuple[str, str], Colour], order: int) -> Mark:
     around = visit.ancestors[0]
     siblings = list(around.get("ContentSequence") or ())
-    finding = next(
-        (item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == codes.FINDING.value), None
-    )
-    tracking = next(
-        (item for item in siblings if _code(item, "ConceptNameCodeSequence")[0] == codes.TRACKING_IDENTIFIER.value),
-        None,
+    near = [item for one in visit.ancestors[:_OF_A_GROUP] for item in one.get("ContentSequence") or ()]
+    finding, comment, tracking = (
+        next((item for item in near if code_of(item, "ConceptNameCodeSequence")[0] == code.value), None)
+        for code in (codes.FINDING, codes.COMMENT, codes.TRACKING_IDENTIFIER)
     )
     named = finding if finding is not None else Dataset()
     name = (
         meaning(named.get("ConceptCodeSequence"))
+        or short(text(comment, "TextValue") if comment is not None else "")  # where OHIF puts its label
         or short(text(tracking, "TextValue") if tracking is not None else "")
         or meaning(around.get("ConceptNameCodeSequence"))
         or meaning(visit.item.get("ConceptNameCodeSequence"))
@@ -97,8 +101,8 @@ def _mark(visit: _Visit, image: Dataset, colours: dict[tuple[str, str], Colour],
     )
     beside = [item for item in (around, *siblings) if item is not finding]
     shape = graphic(text(visit.item, "GraphicType"), points_of(visit.item.get("GraphicData"), image))
-    colour = colours.get(_code(named, "ConceptCodeSequence"), palette(order))
-    return Mark(name, colour, (shape,), tuple(filter(None, map(_said, beside))))
+    code = code_of(named, "ConceptCodeSequence")
+    return Mark(name, colours.get(code, palette(order)), (shape,), tuple(filter(None, map(_said, beside))), code)
 
 
 def _said(item: Dataset) -> str:
@@ -120,13 +124,13 @@ def _number(item: Dataset) -> str:
     name = meaning(item.get("ConceptNameCodeSequence"))
     if not measured:
         return f"{name}: no value"
-    unit = _code(measured[0], "MeasurementUnitsCodeSequence")[0]
+    unit = code_of(measured[0], "MeasurementUnitsCodeSequence")[0]
     said = f"{name}: {text(measured[0], 'NumericValue')} {'' if unit == '1' else unit}".strip()
     sites = ", ".join(filter(None, map(_said, item.get("ContentSequence") or ())))
     return short(f"{said} ({sites})" if sites else said)
 
 
-def _note(visit: _Visit, told: set[int]) -> str | None:
+def _note(visit: Visit, told: set[int]) -> str | None:
     """Return what an item says in words, where it speaks of findings and not of the report itself."""
     item = visit.item
     if id(item) in told or any(id(one) in told for one in visit.ancestors) or len(visit.ancestors) < 2:
@@ -134,11 +138,6 @@ def _note(visit: _Visit, told: set[int]) -> str | None:
     if _is(item, "TEXT") and not _is(visit.ancestors[0], "IMAGE"):  # what an image library says of its images
         return short(text(item, "TextValue")) or None
     return _said(item) or None if _is(visit.ancestors[0], "CONTAINER") else None
-
-
-def _code(item: Dataset, keyword: str) -> tuple[str, str]:
-    sequence = item.get(keyword)
-    return (text(sequence[0], "CodeValue"), text(sequence[0], "CodingSchemeDesignator")) if sequence else ("", "")
 
 
 def _colours() -> dict[tuple[str, str], Colour]:

@@ -25,6 +25,7 @@ from patchclip_node.rendering.marks import (
     Heat,
     Mark,
     Marks,
+    code_of,
     meaning,
     palette,
     short,
@@ -65,7 +66,8 @@ def read_segmentation(path: Path, header: Dataset, image: Dataset) -> Marks:
             shape: Area | Heat = Heat(pixels.astype(np.float32) / most)
         else:
             shape = Area(pixels > 0)
-        marks.append(Mark(name, _colour(segment, order), (shape,), details))
+        code = code_of(segment, "SegmentedPropertyTypeCodeSequence")
+        marks.append(Mark(name, _colour(segment, order), (shape,), details, code))
     return Marks(tuple(marks), (f"{kind.lower()} segmentation, {len(marks)} of {len(segments)} segments drawn",))
 
 

@@ -19,7 +19,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from patchclip_node.dicom import statuses
 from patchclip_node.dicom.commitment import PUSH_MODEL
-from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import (
     ForeignResultError,
     InstanceTooLargeError,
@@ -141,7 +141,7 @@ class StorageScp:
         self._ae.network_timeout = NETWORK_TIMEOUT_S
         self._ae.supported_contexts = [
             build_context(Verification, list(VERIFICATION_SYNTAXES)),
-            *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in (*STORAGE_SOP_CLASSES, *RESULT_SOP_CLASSES)),
+            *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in (*STORAGE_SOP_CLASSES, *READERS_SOP_CLASSES)),
         ]
         if desk is not None:
             self._ae.add_supported_context(PUSH_MODEL, list(VERIFICATION_SYNTAXES), scu_role=True, scp_role=True)
@@ -222,7 +222,7 @@ class StorageScp:
     def _store(self, event: evt.Event) -> Dataset:
         """Answer C-STORE.
 
-        Success (0000) only after the instance is durable. 0122: of a class of results, and not made by this product.
+        Success (0000) only after the instance is durable. 0122: of a class of results, of a study that is not here.
         A700: too large, disk full, ledger down. A900: another class or instance than announced. C000: not readable, or
         a defect. What the command set refuses never comes here.
         """

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
-from patchclip_node.dicom.storage import RESULT_SOP_CLASSES
+from patchclip_node.dicom.storage import READERS_SOP_CLASSES, RESULT_SOP_CLASSES
 from patchclip_node.domain.errors import (
     DatasetMismatchError,
     ForeignResultError,
@@ -20,6 +21,9 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.urgency import UrgencyQuota
+
+WAITS: Final = "an object of a reader: it waits to be read"
+"""What is said of such an object before it is read."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +64,7 @@ class ReceiveService:
 
         - `InstanceTooLargeError`: more bytes than are taken (0xA700, out of resources);
         - `UnreadableInstanceError`: no DICOM instance that can be understood (0xC000, cannot understand);
-        - `ForeignResultError`: a report or the like that this product did not make (0x0122, SOP class not supported);
+        - `ForeignResultError`: a report or the like of a study that is not here (0x0122, SOP class not supported);
         - `DatasetMismatchError`: not the instance that was announced (0xA900, data set does not match SOP class);
         - `RetryableError`: no room, or the ledger does not answer (0xA700); the sender tries again.
         """
@@ -74,6 +78,7 @@ class ReceiveService:
             _check_announced("SOP Class UID", expected_sop_class_uid, header.sop_class_uid)
             _check_announced("SOP Instance UID", expected_sop_instance_uid, header.sop_instance_uid)
             is_own = self._is_own(header)
+            of_a_reader = not is_own and self._is_of_a_reader(header)
             sha256 = _sha256(path) if is_own else ""
             stored = None if is_own else self._spool.adopt(path)
         finally:
@@ -88,7 +93,7 @@ class ReceiveService:
             called_ae_title=called_ae_title,
             peer_address=peer_address,
         )
-        arrival = self._record(instance)
+        arrival = self._record(instance, of_a_reader=of_a_reader)
         log.info(
             "instance_received",
             arrival=arrival.value,
@@ -110,15 +115,22 @@ class ReceiveService:
             return True
         if header.sop_class_uid not in RESULT_SOP_CLASSES:
             return False
-        if not header.issued_by_product:
-            raise ForeignResultError(
-                f"only results of this product are taken back, not this {RESULT_SOP_CLASSES[header.sop_class_uid]}"
-            )
+        return header.issued_by_product
+
+    def _is_of_a_reader(self, header: InstanceHeader) -> bool:
+        """Tell whether it is what a reader made in a viewer: kept where the study is here, refused where it is not."""
+        if header.sop_class_uid not in READERS_SOP_CLASSES:
+            return False
+        if not self._arrivals.knows(header.study_instance_uid):
+            name = READERS_SOP_CLASSES[header.sop_class_uid]
+            raise ForeignResultError(f"a {name} is taken of studies that this node has, and this study is not here")
         return True
 
-    def _record(self, instance: ReceivedInstance) -> Arrival:
+    def _record(self, instance: ReceivedInstance, *, of_a_reader: bool) -> Arrival:
         try:
-            arrival = self._arrivals.record(instance)
+            arrival = (
+                self._arrivals.record_returned(instance, WAITS) if of_a_reader else self._arrivals.record(instance)
+            )
         except LedgerCommitUnknownError:
             raise  # the ledger may well remember this file: it stays
         except BaseException:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from patchclip_node.domain.listing import StudySearch, StudySort, search_words
-from patchclip_node.domain.records import DeliveryRecord, EventRecord, ResultRecord, StudyRecord
+from patchclip_node.domain.records import DeliveryRecord, EventRecord, InstanceRecord, ResultRecord, StudyRecord
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.verdicts import Verdict, that_count
 from patchclip_node.services.study_summary import FindingSummary, StudySummary, recall_lines
@@ -129,6 +129,7 @@ class RevisionPage:
     results: Sequence[ResultRecord]
     deliveries: Sequence[DeliveryRecord]
     verdicts: Sequence[Verdict] = ()
+    of_readers: Sequence[InstanceRecord] = ()
 
     @property
     def judged(self) -> Mapping[tuple[str, str], Verdict]:

@@ -90,6 +90,8 @@ class StudyPages:
         revisions = self._revisions(request)
         study = revisions[-1]
         verdicts = self._verdicts.of_study(study.study_instance_uid)
+        instances = self._studies.instances(study.study_instance_uid)
+        of_readers = [one for one in instances if one.own_result and one.instance.spool_key and one.image_reason]
         details = [
             RevisionPage(
                 study=revision,
@@ -98,10 +100,10 @@ class StudyPages:
                 results=self._studies.results(revision.id),
                 deliveries=self._studies.deliveries(revision.id),
                 verdicts=verdicts,
+                of_readers=of_readers if revision is study else (),
             )
             for revision in reversed(revisions)
         ]
-        instances = self._studies.instances(study.study_instance_uid)
         self._seen.opened(request, study)
         log.info("study_opened", account=request.state.visitor.identity, study_instance_uid=study.study_instance_uid)
         return self._page(

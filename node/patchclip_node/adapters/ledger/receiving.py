@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.purged import newest_purged
-from patchclip_node.adapters.ledger.schema import instances, results, studies
+from patchclip_node.adapters.ledger.schema import instances, results, returned_objects, studies
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.listing import SEARCHED, searched
@@ -61,6 +61,28 @@ class SqlArrivals:
                 arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
             _insert(connection, instance, study_id)
             return arrival
+
+    def record_returned(self, instance: ReceivedInstance, note: str) -> Arrival:
+        """See the port."""
+        header = instance.header
+        with self._database.write() as connection:
+            same = (instances.c.sop_instance_uid == header.sop_instance_uid) & (instances.c.sha256 == instance.sha256)
+            if _there_is(connection, same):
+                return Arrival.DUPLICATE
+            newest = newest_revision(connection, header.study_instance_uid)
+            if newest is None:
+                raise KeyError(header.study_instance_uid)
+            added = _insert(connection, instance, study_id=None, image_reason=note)
+            connection.execute(insert(returned_objects).values(instance_id=added))
+            sender = instance.calling_ae_title, instance.peer_address
+            told = events.received(rows.study(newest), *sender, [header.sop_class_uid])
+            record(connection, replace(told, at=instance.received_at))
+            return Arrival.OF_A_READER
+
+    def knows(self, study_instance_uid: str) -> bool:
+        """See the port."""
+        with self._database.read() as connection:
+            return _there_is(connection, studies.c.study_instance_uid == study_instance_uid)
 
     def issued(self, sop_instance_uid: str) -> bool:
         """See the port."""
@@ -138,12 +160,14 @@ def _there_is(connection: Connection, condition: Any) -> bool:
 
 def _insert(
     connection: Connection, instance: ReceivedInstance, study_id: int | None, image_reason: str | None = None
-) -> None:
+) -> int:
     values = asdict(instance)
     header = values.pop("header")
     header["priority"] = int(header["priority"])
     of_study = {"study_id": study_id, "own_result": study_id is None, "image_reason": image_reason}
-    connection.execute(insert(instances).values(**values, **header, **of_study))
+    added = connection.execute(insert(instances).values(**values, **header, **of_study))
+    assert added.inserted_primary_key is not None
+    return int(added.inserted_primary_key[0])
 
 
 def _open(connection: Connection, before: Row[Any] | None, instance: ReceivedInstance, is_new_image: bool) -> int:

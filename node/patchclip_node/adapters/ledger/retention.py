@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -18,6 +18,7 @@ from patchclip_node.adapters.ledger.schema import (
     leftovers,
     owed_notes,
     results,
+    returned_objects,
     studies,
     verdicts,
 )
@@ -76,7 +77,7 @@ class SqlRetention:
             connection.execute(delete(events).where(events.c.study_id.in_(ids)))
             connection.execute(delete(deliveries).where(deliveries.c.study_id.in_(ids)))
             connection.execute(delete(results).where(built))
-            connection.execute(delete(instances).where(received))
+            _forget_instances(connection, received)
             connection.execute(delete(verdicts).where(verdicts.c.study_instance_uid == study_instance_uid))
             connection.execute(delete(studies).where(of_study))
             if ids:
@@ -93,7 +94,7 @@ class SqlRetention:
         with self._database.write() as connection:
             kept = strays & instances.c.spool_key.is_not(None)
             _leave(connection, set(connection.execute(select(instances.c.spool_key).where(kept)).scalars()))
-            connection.execute(delete(instances).where(strays))
+            _forget_instances(connection, strays)
 
     def forget_purged(self, before: datetime) -> None:
         """See the port."""
@@ -109,6 +110,12 @@ class SqlRetention:
         """See the port."""
         with self._database.write() as connection:
             connection.execute(delete(leftovers).where(leftovers.c.spool_key.in_(spool_keys)))
+
+
+def _forget_instances(connection: Connection, which: ColumnElement[bool]) -> None:
+    ids = select(instances.c.id).where(which)
+    connection.execute(delete(returned_objects).where(returned_objects.c.instance_id.in_(ids)))
+    connection.execute(delete(instances).where(which))
 
 
 def _leave(connection: Connection, keys: Collection[str]) -> None:

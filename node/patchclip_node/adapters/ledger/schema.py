@@ -177,8 +177,18 @@ instances = Table(
 )
 """One row for each different file that was received. `study_id` is the revision that it opened or joined.
 
-Own results that came back have no file, and one row whatever their bytes.
+Own results that came back have no file, and one row whatever their bytes. `own_result`: it is not an image, but a
+result, or an object that a reader made (`returned_objects`).
 """
+
+returned_objects = Table(
+    "returned_objects",
+    metadata,
+    Column("instance_id", ForeignKey("instances.id"), primary_key=True),
+    Column("read_at", UtcDateTime),
+    _only("read_at", "read_at IS NULL"),
+)
+"""One row for each of `instances` that a reader made. `read_at`: when its verdicts were taken; NULL: it waits."""
 
 recalls = Table(
     "recalls",

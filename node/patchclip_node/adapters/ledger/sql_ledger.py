@@ -18,6 +18,7 @@ from patchclip_node.adapters.ledger.recalling import SqlRecalls
 from patchclip_node.adapters.ledger.receiving import SqlArrivals
 from patchclip_node.adapters.ledger.requeueing import SqlRequeueing
 from patchclip_node.adapters.ledger.retention import SqlRetention
+from patchclip_node.adapters.ledger.returned import SqlReturnedObjects
 from patchclip_node.adapters.ledger.returning import SqlDeliveries
 from patchclip_node.adapters.ledger.sessions import SqlSessions
 
@@ -45,6 +46,7 @@ class SqlLedger:
         self.sessions = SqlSessions(self._database)
         self.studies = SqlStudies(self._database)
         self.verdicts = SqlVerdicts(self._database)
+        self.returned = SqlReturnedObjects(self._database)
         self.clocks = SqlClocks(self._database)
         self.workers = SqlWorkers(self._database)
         self.workload = SqlWorkload(self._database)

@@ -22,6 +22,7 @@ from patchclip_node.bootstrap.web import build_web
 from patchclip_node.bootstrap.worker import Worker, _consume, build_worker
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.task_queue import Work
+from patchclip_node.services.returned import ReturnedService
 from patchclip_node.services.sweep import SweepService
 from patchclip_node.settings import DestinationSettings, LimitSettings, NodeSettings, read_settings
 from patchclip_node.tasks import WorkOff
@@ -109,7 +110,7 @@ def _celery_as_before() -> Iterator[None]:
 
 def worker_that(work_off: object, folder: Path) -> Worker:
     app = make_celery(None, folder / "var" / "queue")
-    return Worker(app, cast(WorkOff, work_off), cast(SweepService, IdleSweep()))
+    return Worker(app, cast(WorkOff, work_off), cast(SweepService, IdleSweep()), cast(ReturnedService, IdleSweep()))
 
 
 def test_a_call_over_the_queue_makes_the_worker_work(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pydicom.uid import (
 )
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 
-from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.scp.places import PlacePolicy
 from patchclip_node.scp.storage_scp import StorageScp
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
@@ -31,7 +31,7 @@ def test_an_echo_is_answered_with_success(start: Callable[..., StorageScp]) -> N
     assert status == 0x0000
 
 
-@pytest.mark.parametrize("sop_class_uid", [*STORAGE_SOP_CLASSES, *RESULT_SOP_CLASSES])
+@pytest.mark.parametrize("sop_class_uid", [*STORAGE_SOP_CLASSES, *READERS_SOP_CLASSES])
 def test_every_promised_class_is_accepted_in_every_promised_syntax(
     start: Callable[..., StorageScp], sop_class_uid: str
 ) -> None:

@@ -130,7 +130,7 @@ def test_what_another_node_of_this_product_made_is_taken_back_too(
 
 
 @pytest.mark.parametrize("sop_class_uid", list(RESULT_SOP_CLASSES))
-def test_a_result_of_another_maker_is_refused_and_leaves_nothing(
+def test_an_object_of_a_reader_is_refused_where_its_study_is_not_here_and_leaves_nothing(
     spool: MemorySpool,
     ledger: SqlLedger,
     clock: FakeClock,
@@ -140,7 +140,7 @@ def test_a_result_of_another_maker_is_refused_and_leaves_nothing(
     header = as_class(sop_class_uid, issued_by_product=False)
     service = ReceiveService(spool, ledger.arrivals, clock, lambda _: header, 100, UrgencyQuota(1))
 
-    with pytest.raises(ForeignResultError, match="only results of this product"):
+    with pytest.raises(ForeignResultError, match="this study is not here"):
         receive(service, incoming(b"report"), sop_class_uid, header.sop_instance_uid)
 
     assert (spool.files, list(spool.incoming_dir().iterdir())) == ({}, [])
