@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import quote
 
 import structlog
@@ -27,6 +27,8 @@ from patchclip_node.services.verdicts import VerdictDesk
 from patchclip_node.web.access import COOKIE, Form
 
 log = structlog.get_logger(__name__)
+
+ACCOUNT_STATES: Final = ("may log in", "may not log in: web.local_accounts", "disabled")
 
 
 class RenderPage(Protocol):
@@ -188,10 +190,10 @@ def own_path(target: str) -> str:
 
 
 def _state(access: Access, role: Role, is_out: bool) -> str:
+    may, may_not, disabled = ACCOUNT_STATES
     if is_out:
-        return "disabled"
-    is_welcome = access.desk.policy.local_accounts or role is Role.SEALED
-    return "may log in" if is_welcome else "may not log in: web.local_accounts"
+        return disabled
+    return may if access.desk.policy.local_accounts or role is Role.SEALED else may_not
 
 
 __all__ = ["Access", "People", "RenderPage", "address_of", "own_path", "set_session"]

@@ -406,7 +406,7 @@ def recall(site: Site, **fields: str) -> Response:
 def test_a_recall_is_asked_twice_and_says_who_did_it(site: Site) -> None:
     study = bring_to(site.ledger, StudyState.RETURNED, RETURNED, results=2)
     site.log_in(Role.OPERATOR)
-    assert "2 results in 1 study: 2 at pacs" in site.browser.get(f"/studies/{RETURNED}/recall").text
+    assert "2, sent to pacs (2)" in site.browser.get(f"/studies/{RETURNED}/recall").text
 
     asked = recall(site)
     assert (asked.status_code, site.ledger.recalls.all()) == (200, [])

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import patchclip_node
+from patchclip_node.domain.accounts import Act, Role
 from patchclip_node.domain.records import DeliveryState, Priority
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.web.actions import ACTIONS
 from patchclip_node.web.app import ROOMS
 from patchclip_node.web.language import chosen, load_speech
+from patchclip_node.web.people import ACCOUNT_STATES
 from patchclip_node.web.recalls import REASONS
 from patchclip_node.web.study import ASKS
 
@@ -26,6 +28,9 @@ SAID = {
     *(action.name for action in ACTIONS),
     *(words for asked in ASKS.values() for words in asked),
     *REASONS.values(),
+    *Act,
+    *Role,
+    *ACCOUNT_STATES,
     *("well", "trouble", "waiting", "not tried"),
     *("fetch", "select", "decode", "model", "overlay", "results", "store"),
     *("Studies in the last 24 hours", "Studies in the last 30 days", "Time until results were returned"),
