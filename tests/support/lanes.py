@@ -35,4 +35,5 @@ def lane(
         policy,
         requests,
         ledger.audit,
+        ledger.outages,
     )

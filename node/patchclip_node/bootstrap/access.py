@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from patchclip_node.adapters.client_secret import read_secret
+from patchclip_node.adapters.secret_file import read_secret
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.accounts import Accounts
 from patchclip_node.settings import NodeSettings
@@ -28,4 +28,4 @@ def refuse_open_secret(settings: NodeSettings) -> None:
     """Raise `ConfigurationError` where the secret of the pages' OpenID client cannot be read, or others can read it."""
     openid = settings.web.openid
     if openid is not None and openid.client_secret_file is not None:
-        read_secret(openid.client_secret_file)
+        read_secret(openid.client_secret_file, "web.openid.client_secret_file")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
+from patchclip_node.bootstrap.alerts import canaries, watching
 from patchclip_node.bootstrap.audit import audited, carrying, tell_changed_settings
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.domain.records import WorkerRole
+from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.result_sender import Destination
+from patchclip_node.ports.spool import Spool
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.commit import CommitmentReports, CommitmentRequests
 from patchclip_node.services.deliver import DeliveryLane
@@ -45,6 +49,8 @@ class Deliverer:
     notes: RejectionNotes
     retention: RetentionService
     release: ReleaseDesk
+    beside: Callable[[], AbstractContextManager[None]]
+    """For its time a person is told of what is wrong, and canaries go through the node."""
 
 
 @contextmanager
@@ -68,11 +74,13 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
             policy,
             commitment,
             ledger.audit,
+            ledger.outages,
         )
         for one in settings.destinations
     ]
     try:
         tell_changed_settings(settings, ledger.audit, clock)
+        retention = RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy)
         with carrying(settings, ledger, clock), audited(events.DELIVER, ledger.audit, clock):
             yield Deliverer(
                 DeliveryService(
@@ -82,8 +90,9 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
                     LeaseService(ledger.leases, clock, owner, dead_owners, policy),
                 ),
                 RejectionNotes(ledger.recalls, spool, DerivedUidGenerator(), settings.ae_title, clock, SystemClock()),
-                RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy),
+                retention,
                 ReleaseDesk(ledger.gates, clock, settings.earlier_results),
+                lambda: _beside(settings, ledger, spool, clock, retention),
             )
     finally:
         ledger.close()
@@ -106,9 +115,18 @@ def run(settings: NodeSettings) -> None:
         ]
         for thread in beside:
             thread.start()
-        deliverer.delivery.run(stop, settings.sweep_s)
+        with deliverer.beside():
+            deliverer.delivery.run(stop, settings.sweep_s)
         for thread in beside:
             thread.join(STOP_GRACE_S)
+
+
+@contextmanager
+def _beside(
+    settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, retention: RetentionService
+) -> Iterator[None]:
+    with watching(settings, ledger, spool, clock), canaries(settings, ledger, clock, retention.forget):
+        yield
 
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:

@@ -21,6 +21,7 @@ from patchclip_node.audit import events
 from patchclip_node.audit.reading import Told
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
+from patchclip_node.bootstrap.alerts import watching
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.decoding import decode_limits
@@ -118,8 +119,9 @@ def run(settings: NodeSettings) -> None:
         refuse_open_pages(settings, ledger.accounts)
         refuse_open_secret(settings)
         clock = open_clock(ledger)
-        with audited(events.WEB, ledger.audit, clock) as audit:
-            _serve(settings, build_web(settings, ledger, open_spool(settings), clock, audit.tell), stop)
+        spool = open_spool(settings)
+        with audited(events.WEB, ledger.audit, clock) as audit, watching(settings, ledger, spool, clock):
+            _serve(settings, build_web(settings, ledger, spool, clock, audit.tell), stop)
     finally:
         ledger.close()
 

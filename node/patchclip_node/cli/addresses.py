@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from patchclip_node.bootstrap.ourselves import reachable
+
 _TIMEOUT_S: Final = 5.0
 
 
@@ -33,11 +35,6 @@ def bind_advice(port: int, key: str) -> str:
     if port < 1024:
         return "a port below 1024 needs the right to bind it (CAP_NET_BIND_SERVICE); a higher one does not"
     return f"set {key} to an address of this machine, or to 0.0.0.0 for all of them"
-
-
-def reachable(host: str) -> str:
-    """Return where a program on this machine reaches what listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _bracketed(host: str) -> str:

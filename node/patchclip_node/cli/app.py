@@ -8,6 +8,7 @@ from functools import partial
 from patchclip_core.errors import CheckpointError, FindingsFileError, VocabularyFileError, WordingFileError
 from patchclip_core.terminal import new_program, run_program
 from patchclip_node.cli import (
+    alerts,
     analyze,
     audit,
     backup,
@@ -48,6 +49,7 @@ for module in (processes, demo, analyze, route, render, doctor, support_bundle, 
 gate.register(studies.app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
 app.add_typer(users.app, name="users", rich_help_panel="Look after the node")
+app.add_typer(alerts.app, name="alerts", rich_help_panel="Look after the node")
 app.add_typer(audit.app, name="audit", rich_help_panel="Look after the node")
 app.add_typer(config.app, name="config", rich_help_panel="Look after the node")
 

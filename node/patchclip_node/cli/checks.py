@@ -212,9 +212,9 @@ def workers(settings: NodeSettings) -> Iterator[CheckResult]:
         database.close()
     if seen:
         found = health(seen, due, free_bytes_above(settings.data_dir, settings.limits.min_free_bytes), now)
-        for trouble in found.troubles:
-            yield CheckResult("workers", Status.WARN, trouble, "look at the log of `work` or `deliver`; studies wait")
-        if not found.troubles:
+        for one in found.conditions:
+            yield CheckResult("workers", Status.WARN, one.detail, one.advice)
+        if not found.conditions:
             living = ", ".join(f"{count} {role}" for role, count in found.working.items())
             yield CheckResult("workers", Status.OK, f"at work or waiting for it: {living}")
     else:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from patchclip_node.adapters.reception_file import ReceptionFile
-from patchclip_node.cli.addresses import bind_advice, health_of, reachable, why_not_bindable
+from patchclip_node.bootstrap.ourselves import ourselves, reachable
+from patchclip_node.cli.addresses import bind_advice, health_of, why_not_bindable
 from patchclip_node.cli.check_result import CheckResult, Status
-from patchclip_node.cli.tls_checks import security_to_itself
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.reception import Reception
 from patchclip_node.ports.result_sender import Destination
@@ -30,12 +30,6 @@ def runs_here(settings: NodeSettings) -> bool:
     reception = reception_here(settings)
     taken = why_not_bindable(settings.host, settings.port) == errno.EADDRINUSE
     return taken and reception is not None and reception.port == settings.port
-
-
-def ourselves(settings: NodeSettings) -> Destination:
-    """Return how the node's own receiver is reached from this machine."""
-    host, security = reachable(settings.host), security_to_itself(settings)
-    return Destination("this node", settings.ae_title, host, settings.port, security=security)
 
 
 def dicom_port(settings: NodeSettings) -> Iterator[CheckResult]:

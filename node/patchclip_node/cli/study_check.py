@@ -14,13 +14,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
 import structlog
-from pydicom import dcmread
-from pydicom.uid import generate_uid
 from pynetdicom import AE, evt
 
 from patchclip_core.errors import PatchClipError
@@ -32,24 +29,20 @@ from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.demo.loopback import LoopbackScp
 from patchclip_node.dicom.statuses import SUCCESS
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE
+from patchclip_node.dicom.trial_image import write_trial_image
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import NodeError, PeerError
 from patchclip_node.domain.states import FINAL_STATES, StudyState
+from patchclip_node.domain.trial_patient import PATIENT_NAME, TEST_ID
 from patchclip_node.ports.ledger import Studies
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.scu import DicomResultSender
 from patchclip_node.settings import AuditSettings, DestinationSettings, NodeSettings
 
-PATIENT_NAME: Final = "TEST^NOT A PATIENT"
-PATIENT_ID: Final = "PATCHCLIP-TEST"
-"""What marks the test study wherever it is seen."""
-
 RETURN_WITHIN_S: Final = 60.0
 """How long the results may take from the node to the archive beside it."""
 _AE_TITLE: Final = "DOCTOR"
-_SAMPLE: Final = "sample-7-dx.dcm"
-"""The smallest in which the shipped model finds places, so that segmentations are made, too."""
 
 
 def synthetic_study(settings: NodeSettings) -> Iterator[CheckResult]:
@@ -85,7 +78,7 @@ def _send_to(settings: NodeSettings, name: str) -> CheckResult:
     refused = [one.error for one in outcomes if one.error is not None]
     if refused:
         return CheckResult(check, Status.FAIL, "; ".join(refused), "mend what it says, there or under its profile")
-    detail = f"it took {len(outcomes)} objects of the patient {PATIENT_NAME}, {PATIENT_ID}"
+    detail = f"it took {len(outcomes)} objects of the patient {PATIENT_NAME}, {TEST_ID}"
     return CheckResult(check, Status.OK, detail, "delete that patient there")
 
 
@@ -93,7 +86,8 @@ def _through(settings: NodeSettings, folder: Path) -> CheckResult:
     started_s = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(_silent_logs())
-        image = _test_image(folder, stack)
+        image = folder / "test.dcm"
+        write_trial_image(image, TEST_ID)
         archive = stack.enter_context(_Archive(folder / "archive"))
         try:
             problem = _run(_beside(settings, folder / "node", archive.port), image, archive)
@@ -152,19 +146,6 @@ def _beside(settings: NodeSettings, folder: Path, port: int) -> NodeSettings:
             "audit": AuditSettings(),
         }
     )
-
-
-def _test_image(folder: Path, stack: ExitStack) -> Path:
-    """Write a radiograph that comes with the program, as that of a test patient, with new UIDs."""
-    dataset = dcmread(stack.enter_context(as_file(files("patchclip_node.samples") / _SAMPLE)))
-    dataset.PatientName, dataset.PatientID, dataset.QualityControlSubject = PATIENT_NAME, PATIENT_ID, "YES"
-    dataset.StudyDescription, dataset.AccessionNumber = "TEST of doctor, not a patient", ""
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        setattr(dataset, keyword, generate_uid())
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    path = folder / "test.dcm"
-    dataset.save_as(path)
-    return path
 
 
 def _run(settings: NodeSettings, image: Path, archive: _Archive) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from patchclip_node.cli.check_result import CheckResult, Status
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.transport_security import CertificateMark, PeerCertificate, PeerSecurity
+from patchclip_node.domain.transport_security import PeerCertificate
 from patchclip_node.settings import NodeSettings
 
 EXPIRES_SOON: Final = timedelta(days=30)
@@ -56,13 +56,3 @@ def judged(name: str, certificate: PeerCertificate) -> CheckResult:
         advice = "an authority of the chain ends: have it renewed, then the certificates that it issued"
         return CheckResult(name, Status.WARN, detail, advice)
     return CheckResult(name, Status.OK, detail)
-
-
-def security_to_itself(settings: NodeSettings) -> PeerSecurity | None:
-    """Return how the node reaches its own receiver; None for plain DICOM."""
-    from patchclip_node.dicom.tls import own_certificate
-
-    if settings.tls is None:
-        return None
-    credentials = settings.tls.credentials
-    return PeerSecurity(credentials, CertificateMark(own_certificate(credentials).fingerprint))

@@ -64,6 +64,11 @@ class PeerCertificate:
     expires_at: datetime
     chain: tuple[ChainLink, ...] = ()
 
+    @property
+    def ends_first_at(self) -> datetime:
+        """When it, or the first authority above it, expires."""
+        return min(self.expires_at, *(one.expires_at for one in self.chain)) if self.chain else self.expires_at
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateMark:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,7 @@ from patchclip_node.domain.errors import LostLeaseError, PeerError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
 from patchclip_node.domain.variants import NoteKind
+from patchclip_node.ports.alerts import Outages
 from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Deliveries
@@ -27,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 MAX_REST = timedelta(seconds=60)
 """The longest that a destination that did not answer is left alone."""
+
+_BROKE_OFF: Final = "it broke the association off, or fell silent, while results were sent"
 
 
 class DeliveryLane:
@@ -47,6 +51,7 @@ class DeliveryLane:
         policy: WorkPolicy,
         commitment: CommitmentRequests,
         audit: AuditOutbox,
+        outages: Outages,
     ) -> None:
         self.destination = destination
         self._names = tuple(names)
@@ -57,6 +62,8 @@ class DeliveryLane:
         self._policy = policy
         self._commitment = commitment
         self._audit = audit
+        self._outages = outages
+        self._is_down: bool | None = None
         self._to = events.destination(destination.name, destination.ae_title, destination.host)
         self._failures = 0
         self._rests_until: datetime | None = None
@@ -110,12 +117,14 @@ class DeliveryLane:
             self._rest()
             self._tell(lease, [(one, str(error)) for one in files.values()], tried_again=True)
             self._settle_all(lease, files.values(), str(error), self._rests_until)
+            self._note(str(error))
         except Exception as error:
             log.exception("delivery_defect")
             self._tell(lease, [(one, type(error).__name__) for one in files.values()], tried_again=True)
             self._settle_all(lease, files.values(), f"{type(error).__name__}: {error}")
         else:
-            if any(outcome.broken for outcome in outcomes):
+            broken = any(outcome.broken for outcome in outcomes)
+            if broken:
                 self._rest()
             else:
                 self._failures = 0
@@ -126,6 +135,17 @@ class DeliveryLane:
                 if files[outcome.path] not in sent:
                     self._settle(lease, files[outcome.path], outcome)
             self._await_commitment(lease, sent)
+            self._note(_BROKE_OFF if broken else "")
+
+    def _note(self, trouble: str) -> None:
+        """Remember in the ledger that the destination takes nothing, or takes something again, where that is new."""
+        if self._is_down is bool(trouble):
+            return
+        if trouble:
+            self._outages.began(self.destination.name, self._clock.now(), trouble)
+        else:
+            self._outages.ended(self.destination.name)
+        self._is_down = bool(trouble)
 
     def _tell(self, lease: DeliveryLease, outcomes: Sequence[tuple[DeliveryRecord, str]], *, tried_again: bool) -> None:
         """Tell the audit trail what has arrived and what has not, each in one event, before the ledger settles it."""

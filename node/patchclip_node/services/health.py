@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from patchclip_node.domain.alerts import AlertKind, Condition, Level
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.ports.audit import AuditBacklog, AuditLane
 
@@ -24,24 +25,24 @@ _NEXT_STEP: Final = {
     AuditLane.SYSLOG: "see that the collector runs and takes TLS (audit.collector)",
 }
 
+_MAKE_ROOM: Final = "make room on the disk of data_dir, or shorten `retention`; nothing acknowledged is lost"
+
 _WORDS: Final = {WorkerRole.WORK: ("worker", "analyses"), WorkerRole.DELIVER: ("process that delivers", "deliveries")}
+_KINDS: Final = {WorkerRole.WORK: AlertKind.WORKER, WorkerRole.DELIVER: AlertKind.DELIVERER}
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a node is. troubles: in words, worst first. working: processes that live. longest_work_s: at one thing."""
+    """How a node is. conditions: troubles, worst first. working: processes that live. longest_work_s: at one thing."""
 
-    troubles: tuple[str, ...]
+    conditions: tuple[Condition, ...]
     working: Mapping[WorkerRole, int]
     longest_work_s: float
 
-
-@dataclass(frozen=True, slots=True)
-class AuditLag:
-    """A lane of the audit trail that is behind, in words: how far and why, and what to do."""
-
-    detail: str
-    advice: str
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong and what to do, in words."""
+        return tuple(one.line for one in self.conditions)
 
 
 def health(
@@ -58,30 +59,35 @@ def health(
     lost = [one for one in workers if now - one.seen_at >= timedelta(seconds=LOST_AFTER_S)]
     alive = [one for one in workers if one not in lost]
     working = {role: sum(one.role is role for one in alive) for role in WorkerRole}
-    at_work_s = {one.name: (now - one.working_since).total_seconds() for one in alive if one.working_since is not None}
-    troubles = [
+    at_work = [(one, (now - one.working_since).total_seconds()) for one in alive if one.working_since is not None]
+    conditions = [
         _nobody(role, waiting)
         for role, waiting in zip((WorkerRole.WORK, WorkerRole.DELIVER), due, strict=True)
         if not working[role]
     ]
     if free_bytes <= 0:
-        troubles.append("the disk is full up to its reserve: nothing is received or analysed")
-    troubles += [
-        f"the {_WORDS[one.role][0]} {one.name} was last seen at {one.seen_at:%H:%M:%S} UTC"
+        full = "the disk is full up to its reserve: nothing is received or analysed"
+        conditions.append(Condition(AlertKind.DISK, full, _MAKE_ROOM))
+    conditions += [
+        _of_worker(one, f"was last seen at {one.seen_at:%H:%M:%S} UTC", Level.WARNING)
         for one in lost
         if working[one.role]
     ]
-    troubles += [f"the {_WORDS[one.role][0]} {one.name}: {one.trouble}" for one in alive if one.trouble]
-    troubles += [
-        f"{name} is at one piece of work for {seconds:.0f} s: model, decoder or peer may hang"
-        for name, seconds in at_work_s.items()
-        if seconds >= HUNG_AFTER_S
-    ]
-    troubles += [f"{lag.detail}; {lag.advice}" for one in backlogs if (lag := audit_lag(one, now))]
-    return Health(tuple(troubles), working, max(at_work_s.values(), default=0.0))
+    conditions += [_of_worker(one, one.trouble, Level.CRITICAL) for one in alive if one.trouble]
+    conditions += [_hangs(one, seconds) for one, seconds in at_work if seconds >= HUNG_AFTER_S]
+    conditions += [lag for one in backlogs if (lag := audit_lag(one, now))]
+    return Health(tuple(conditions), working, max((seconds for _, seconds in at_work), default=0.0))
 
 
-def audit_lag(backlog: AuditBacklog, now: datetime) -> AuditLag | None:
+def disk_runs_low(free_bytes: int, least_bytes: int) -> Condition | None:
+    """Say that less than `least_bytes` is left above the reserve, while there is some; None: there is enough."""
+    if not 0 < free_bytes < least_bytes:
+        return None
+    detail = f"the disk of data_dir is filling up: less than {least_bytes / 1024**3:.1f} GiB is left above its reserve"
+    return Condition(AlertKind.DISK, detail, _MAKE_ROOM, Level.WARNING)
+
+
+def audit_lag(backlog: AuditBacklog, now: datetime) -> Condition | None:
     """Say how far a lane of the audit trail is behind, and why; None while it keeps up."""
     if backlog.since is None or now - backlog.since < timedelta(seconds=AUDIT_LAGS_AFTER_S):
         return None
@@ -89,9 +95,25 @@ def audit_lag(backlog: AuditBacklog, now: datetime) -> AuditLag | None:
     why = backlog.trouble or "no process that delivers has carried them"
     since = f"{backlog.since:%Y-%m-%d %H:%M:%S} UTC"
     detail = f"{backlog.waiting} audit events wait for the {where} since {since}: {why}"
-    return AuditLag(detail, f"{_NEXT_STEP[backlog.lane]}; none is lost meanwhile")
+    advice = f"{_NEXT_STEP[backlog.lane]}; none is lost meanwhile"
+    return Condition(AlertKind.AUDIT, detail, advice, Level.WARNING, backlog.lane.value, backlog.since)
 
 
-def _nobody(role: WorkerRole, waiting: int) -> str:
+def _nobody(role: WorkerRole, waiting: int) -> Condition:
     name, work = _WORDS[role]
-    return f"no {name} was seen within {LOST_AFTER_S:g} s" + (f"; {waiting} {work} wait" if waiting else "")
+    detail = f"no {name} was seen within {LOST_AFTER_S:g} s" + (f"; {waiting} {work} wait" if waiting else "")
+    advice = f"start `patchclip-node {role}` again, and see in its log why it ended; studies wait meanwhile"
+    return Condition(_KINDS[role], detail, advice)
+
+
+def _of_worker(worker: WorkerRecord, trouble: str, level: Level) -> Condition:
+    told = f": {trouble}" if level is Level.CRITICAL else f" {trouble}"
+    detail = f"the {_WORDS[worker.role][0]} {worker.name}{told}"
+    advice = f"see the log of `patchclip-node {worker.role}` on that host"
+    return Condition(_KINDS[worker.role], detail, advice, level, worker.name, worker.seen_at)
+
+
+def _hangs(worker: WorkerRecord, seconds: float) -> Condition:
+    detail = f"{worker.name} is at one piece of work for {seconds:.0f} s: model, decoder or peer may hang"
+    advice = f"see the log of `patchclip-node {worker.role}` on that host; where it goes on like this, start it again"
+    return Condition(AlertKind.HANGS, detail, advice, Level.WARNING, worker.name, worker.working_since)

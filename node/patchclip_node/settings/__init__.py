@@ -1,5 +1,12 @@
 """The node's settings: typed, frozen, read once at bootstrap."""
 
+from patchclip_node.settings.alerts import (
+    AlertSettings,
+    CanarySettings,
+    ExpectedSenderSettings,
+    MailSettings,
+    WebhookSettings,
+)
 from patchclip_node.settings.audit import AuditSettings, CollectorSettings
 from patchclip_node.settings.node import TEST_VARIABLES, NodeSettings, read_settings
 from patchclip_node.settings.openid import OpenIdSettings
@@ -23,13 +30,17 @@ __all__ = [
     "SHIPPED_PROFILES",
     "STANDARD_PROFILE",
     "TEST_VARIABLES",
+    "AlertSettings",
     "AuditSettings",
+    "CanarySettings",
     "CollectorSettings",
     "DestinationSettings",
     "DestinationTlsSettings",
+    "ExpectedSenderSettings",
     "KnownCallerSettings",
     "LimitSettings",
     "LogSettings",
+    "MailSettings",
     "NodeSettings",
     "OpenIdSettings",
     "ProfileSettings",
@@ -38,5 +49,6 @@ __all__ = [
     "RouteSettings",
     "TlsSettings",
     "WebSettings",
+    "WebhookSettings",
     "read_settings",
 ]

@@ -36,6 +36,7 @@ from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.routes import Routes
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity
 from patchclip_node.domain.variants import ResultVariant
+from patchclip_node.settings.alerts import AlertSettings
 from patchclip_node.settings.audit import AuditSettings, CollectorSettings
 from patchclip_node.settings.routes import RouteSettings
 from patchclip_node.settings.section import Port
@@ -124,6 +125,8 @@ class NodeSettings(BaseSettings):
     """How long studies are kept."""
     audit: AuditSettings = AuditSettings()
     """The trail of who did what to whose data."""
+    alerts: AlertSettings = AlertSettings()
+    """What a person is told of the node, and how."""
     log: LogSettings = LogSettings()
     """What the log looks like."""
 

@@ -70,11 +70,13 @@ class ForeignText(TypeDecorator[str]):
         return value.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _key() -> Any:
+def row_id() -> Any:
+    """Return the type of a key that the database gives."""
     return BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
 
 
-def _one_of(column: str, values: type[Enum], name: str, *further: type[Enum]) -> CheckConstraint:
+def one_of(column: str, values: type[Enum], name: str, *further: type[Enum]) -> CheckConstraint:
+    """Return the constraint that a column holds values of these enumerations."""
     listed = ", ".join(f"'{member.value}'" for members in (values, *further) for member in members)
     return CheckConstraint(f"{column} IN ({listed})", name=name)
 
@@ -100,7 +102,7 @@ metadata = MetaData(
 studies = Table(
     "studies",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_instance_uid", ForeignText, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("state", String(16), nullable=False),
@@ -122,7 +124,7 @@ studies = Table(
     Column("summary_json", ForeignText),
     *(Column(name, ForeignText, nullable=False, server_default="") for name in SEARCH_COLUMNS),
     UniqueConstraint("study_instance_uid", "revision"),
-    _one_of("state", StudyState, "state_known"),
+    one_of("state", StudyState, "state_known"),
     CheckConstraint("revision >= 1", name="revision_counts_from_1"),
     CheckConstraint("(state = 'ANALYSING') = (lease_owner IS NOT NULL)", name="analysing_is_leased"),
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
@@ -146,7 +148,7 @@ show.
 instances = Table(
     "instances",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_id", ForeignKey("studies.id")),
     Column("own_result", Boolean, nullable=False),
     Column("sop_class_uid", ForeignText, nullable=False),
@@ -193,15 +195,15 @@ returned_objects = Table(
 recalls = Table(
     "recalls",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("scope", String(16), nullable=False),
     Column("subject", Text, nullable=False),
     Column("reason", String(16), nullable=False),
     Column("words", ForeignText, nullable=False),
     Column("asked_by", ForeignText, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    _one_of("scope", RecallScope, "scope_known"),
-    _one_of("reason", RecallReason, "reason_known"),
+    one_of("scope", RecallScope, "scope_known"),
+    one_of("reason", RecallReason, "reason_known"),
     Index(None, "scope", "subject"),
 )
 """One row for each recall: what, why, by whom and when. It outlasts the studies that it was about."""
@@ -209,7 +211,7 @@ recalls = Table(
 results = Table(
     "results",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("variant", Text, nullable=False),
@@ -221,7 +223,7 @@ results = Table(
     Column("sha256", String(64), nullable=False),
     Column("built_at", UtcDateTime, nullable=False),
     Column("recall_id", ForeignKey("recalls.id")),
-    _one_of("kind", ResultKind, "kind_known", NoteKind),
+    one_of("kind", ResultKind, "kind_known", NoteKind),
     Index(None, "study_id"),
     Index(None, "recall_id"),
 )
@@ -230,7 +232,7 @@ results = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
     Column("result_id", ForeignKey("results.id"), nullable=False),
     Column("destination", Text, nullable=False),
@@ -246,13 +248,13 @@ deliveries = Table(
     Column("was_sent", Boolean, nullable=False, default=False),
     Column("at_time_out", String(16)),
     UniqueConstraint("result_id", "destination"),
-    _one_of("state", DeliveryState, "state_known"),
+    one_of("state", DeliveryState, "state_known"),
     CheckConstraint("(state = 'SENDING') = (lease_owner IS NOT NULL)", name="sending_is_leased"),
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease_ends"),
     CheckConstraint(
         "(state = 'DELIVERED') = (delivered_at IS NOT NULL) OR state = 'RECALLED'", name="delivered_has_time"
     ),
-    _one_of("at_time_out", AtTimeOut, "at_time_out_known"),
+    one_of("at_time_out", AtTimeOut, "at_time_out_known"),
     CheckConstraint("(state = 'HELD') = (at_time_out IS NOT NULL)", name="held_has_its_end"),
     CheckConstraint("(state = 'SENT') = (transaction_uid IS NOT NULL)", name="sent_awaits_commitment"),
     Index(None, "study_id"),
@@ -269,14 +271,14 @@ deliveries = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("event", String(32), nullable=False),
     Column("state_before", String(16)),
     Column("state_after", String(16), nullable=False),
     Column("detail", ForeignText, nullable=False),
-    _one_of("event", StudyEvent, "event_known"),
+    one_of("event", StudyEvent, "event_known"),
     Index(None, "study_id"),
 )
 """One row for each change of a study revision."""
@@ -332,7 +334,7 @@ workers = Table(
     Column("working_since", UtcDateTime),
     Column("trouble", ForeignText, nullable=False),
     Column("role", String(16), nullable=False),
-    _one_of("role", WorkerRole, "role_known"),
+    one_of("role", WorkerRole, "role_known"),
 )
 """One row for each worker process that lives, or ended without taking leave."""
 
@@ -342,7 +344,7 @@ leftovers = Table("leftovers", metadata, Column("spool_key", Text, primary_key=T
 owed_reports = Table(
     "owed_reports",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("ae_title", ForeignText, nullable=False),
     Column("address", ForeignText, nullable=False),
     Column("transaction_uid", Text, nullable=False),
@@ -362,7 +364,7 @@ owed_reports = Table(
 purged_revisions = Table(
     "purged_revisions",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_instance_uid", ForeignText, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("patient_id", ForeignText, nullable=False),
@@ -386,7 +388,7 @@ destinations; none where all were withdrawn.
 owed_notes = Table(
     "owed_notes",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("recall_id", ForeignKey("recalls.id"), nullable=False),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
     Column("carrier_id", ForeignKey("studies.id"), nullable=False),
@@ -408,7 +410,7 @@ accounts = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("opened_at", UtcDateTime),
-    _one_of("role", Role, "role_known"),
+    one_of("role", Role, "role_known"),
 )
 """One row for each local account that may, or might once, log in to the pages."""
 
@@ -428,7 +430,7 @@ sessions = Table(
     Column("secrets", LargeBinary),
     Column("emergency_reason", ForeignText),
     Column("emergency_until", UtcDateTime),
-    _one_of("role", Role, "role_known"),
+    one_of("role", Role, "role_known"),
     CheckConstraint("(account IS NULL) = (issuer IS NOT NULL)", name="account_or_issuer"),
     Index(None, "account"),
 )
@@ -455,7 +457,7 @@ audit_lanes = Table(
     Column("owner", Text),
     Column("expires_at", UtcDateTime),
     Column("trouble", ForeignText),
-    _one_of("lane", AuditLane, "lane_known"),
+    one_of("lane", AuditLane, "lane_known"),
 )
 """One row for each lane of the audit trail: what it has carried, up to `position`. `digest`: of a file's last line.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from patchclip_node.adapters.ledger.accounts import SqlAccounts
+from patchclip_node.adapters.ledger.alerting import SqlAlerts
 from patchclip_node.adapters.ledger.analysing import SqlAnalyses
 from patchclip_node.adapters.ledger.auditing import SqlAuditOutbox
 from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.duties import SqlDuties
 from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.judging import SqlVerdicts
@@ -21,10 +23,13 @@ from patchclip_node.adapters.ledger.retention import SqlRetention
 from patchclip_node.adapters.ledger.returned import SqlReturnedObjects
 from patchclip_node.adapters.ledger.returning import SqlDeliveries
 from patchclip_node.adapters.ledger.sessions import SqlSessions
+from patchclip_node.adapters.ledger.watching import SqlOutages, SqlWatched
 
 
 class SqlLedger:
-    """All ports of `ports.ledger`, recalls, accounts and audit over one database. The tables must exist: see `migrate`.
+    """All ports of `ports.ledger`, recalls, accounts, alerts and audit over one database.
+
+    The tables must exist: see `migrate`.
 
     Whoever opens it hands each reader the ports that it needs, and closes it in the end.
     """
@@ -32,6 +37,10 @@ class SqlLedger:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self.accounts = SqlAccounts(self._database)
+        self.alerts = SqlAlerts(self._database)
+        self.duties = SqlDuties(self._database)
+        self.outages = SqlOutages(self._database)
+        self.watched = SqlWatched(self._database)
         self.audit = SqlAuditOutbox(self._database)
         self.arrivals = SqlArrivals(self._database)
         self.analyses = SqlAnalyses(self._database)

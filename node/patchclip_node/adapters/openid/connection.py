@@ -11,8 +11,9 @@ import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import OAuth2Client
 
-from patchclip_node.adapters.client_secret import read_secret
-from patchclip_node.domain.errors import ConfigurationError, ProviderUnavailableError
+from patchclip_node.adapters.secret_file import read_secret
+from patchclip_node.adapters.trusted import trusting
+from patchclip_node.domain.errors import ProviderUnavailableError
 from patchclip_node.domain.openid import Registration
 
 
@@ -22,8 +23,8 @@ def client_of(registration: Registration, auth_method: str = "none") -> Iterator
 
     auth_method: how the client shows its secret (OpenID Connect Core 9); none: it shows none.
     """
-    with_secret = registration.secret_file is not None and auth_method != "none"
-    secret = read_secret(registration.secret_file) if with_secret and registration.secret_file else None
+    file = registration.secret_file if auth_method != "none" else None
+    secret = None if file is None else read_secret(file, "web.openid.client_secret_file")
     try:
         with OAuth2Client(
             client_id=registration.client_id,
@@ -32,7 +33,7 @@ def client_of(registration: Registration, auth_method: str = "none") -> Iterator
             redirect_uri=registration.redirect_uri,
             scope=" ".join(registration.scopes),
             code_challenge_method="S256",
-            verify=_context(registration),
+            verify=trusting(registration.ca, "web.openid.ca"),
             timeout=registration.timeout_s,
             follow_redirects=False,
         ) as client:
@@ -59,17 +60,6 @@ def document(client: OAuth2Client, url: str) -> tuple[dict[str, Any], Mapping[st
     if not isinstance(content, dict):
         raise ProviderUnavailableError(f"{url} is not a JSON object")
     return content, answer.headers
-
-
-def _context(registration: Registration) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=None if registration.ca is None else str(registration.ca))
-    except OSError as error:
-        raise ConfigurationError(
-            f"web.openid.ca: {registration.ca} cannot be read as certificates in PEM: {error.strerror or error}"
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _words(error: Exception) -> str:

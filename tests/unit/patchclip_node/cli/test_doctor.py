@@ -31,6 +31,7 @@ from patchclip_node.domain.commitment import CommitmentRequest, ObjectReference
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.trial_patient import PATIENT_NAME, TEST_ID
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.audit import AuditLane
 from patchclip_node.results.build import BUILDERS
@@ -320,7 +321,7 @@ def test_the_test_study_comes_back_to_doctor_and_goes_nowhere_else(tmp_path: Pat
 
     assert result.status is Status.OK, result.detail
     assert "1 SR" in result.detail
-    assert study_check.PATIENT_NAME in result.detail
+    assert PATIENT_NAME in result.detail
     assert list(tmp_path.iterdir()) == [], "the node's own folder has nothing of it"
 
 
@@ -331,9 +332,7 @@ def test_the_test_study_goes_to_a_destination_that_is_named(tmp_path: Path) -> N
 
     assert result.status is Status.OK, result.detail
     assert archive.received
-    assert {(str(one.PatientName), one.PatientID) for one in archive.received} == {
-        (study_check.PATIENT_NAME, study_check.PATIENT_ID)
-    }
+    assert {(str(one.PatientName), one.PatientID) for one in archive.received} == {(PATIENT_NAME, TEST_ID)}
 
 
 def test_a_destination_that_is_not_there_is_sent_nothing(command: Command, config: Path) -> None:

@@ -44,7 +44,9 @@ def test_a_node_without_a_process_that_delivers_says_so_although_its_workers_liv
     for delivering in ([], [lost]):
         found = health([worker(), *delivering], (0, 3), 1, START)
 
-        assert found.troubles == ("no process that delivers was seen within 30 s; 3 deliveries wait",)
+        assert [one.detail for one in found.conditions] == [
+            "no process that delivers was seen within 30 s; 3 deliveries wait"
+        ]
         assert found.working == {WorkerRole.WORK: 1, WorkerRole.DELIVER: 0}
 
 
