@@ -9,6 +9,7 @@ from typing import Final
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.ports.audit import AuditLane
+from patchclip_node.services.alerts.conditions import FAILED
 from patchclip_node.services.release import BY_THE_RULE
 from tests.support.fakes import START, make_instance
 from tests.support.studies import DESTINATION, LEASE_S
@@ -40,6 +41,16 @@ QUESTIONS: Final[dict[str, Question]] = {
     "holds that are over": lambda ledger: ledger.gates.time_out(LATER, BY_THE_RULE),
     "pages, the queue": lambda ledger: ledger.overview.queue(50),
     "pages, what is being sent": lambda ledger: ledger.overview.sending(50),
+    "watch, its duty": lambda ledger: ledger.duties.hold("watch", "me", LATER, LEASE_S),
+    "watch, alerts that are open": lambda ledger: ledger.alerts.open(),
+    "watch, since when studies have failed": lambda ledger: ledger.watched.failed_since(FAILED),
+    "watch, what was given up": lambda ledger: ledger.watched.undelivered(1000),
+    "watch, who sent what came": lambda ledger: ledger.watched.learn(1000, LATER, ["DX"]),
+    "watch, last images": lambda ledger: ledger.watched.last_images(),
+    "watch, histories": lambda ledger: ledger.watched.histories(),
+    "watch, destinations that are down": lambda ledger: ledger.outages.outages(),
+    "post, the next message": lambda ledger: ledger.alerts.take("mail", LATER, LEASE_S),
+    "pages, how messages go": lambda ledger: ledger.alerts.channels(),
     "worker, the next study": lambda ledger: ledger.analyses.lease(LATER, "me", LEASE_S),
     "pages, counts": lambda ledger: ledger.workload.counts(),
     "pages, what is due": lambda ledger: ledger.workload.due(LATER),

@@ -1,4 +1,4 @@
-"""TLS to servers that are no DICOM peers: whose certificates are taken."""
+"""TLS to servers other than DICOM peers: whose certificates are taken."""
 
 from __future__ import annotations
 

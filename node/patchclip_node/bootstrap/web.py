@@ -60,6 +60,7 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         audit=ledger.audit,
         tell=tell,
         overview=ledger.overview,
+        alerts=ledger.alerts,
         shown=_shown(settings, ledger),
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,

@@ -64,7 +64,7 @@ def list_(
         trouble = f"; {channel.trouble}" if channel.trouble else ""
         out.print(f"{channel.name}: {channel.sent} sent, {channel.waiting} wait, {channel.failed} failures{trouble}")
     if not channels:
-        out.print("nobody is told: alerts.mail and alerts.webhook are not set")
+        out.print("no message goes: alerts.mail and alerts.webhook are not set")
 
 
 @app.command("test")
@@ -77,7 +77,9 @@ def try_out(config: ConfigOption = None) -> None:
 
     settings = read_settings(config)
     if not settings.alerts.channels:
-        raise ConfigurationError("alerts: nobody is told: set alerts.mail or alerts.webhook, see docs/monitoring.md")
+        raise ConfigurationError(
+            "alerts: no message would go: set alerts.mail or alerts.webhook, see docs/monitoring.md"
+        )
     now = SystemClock().now()
     advice = "nothing is to be done: alerts of this node reach you"
     condition = Condition(AlertKind.CANARY, "a trial message of `patchclip-node alerts test`", advice, Level.WARNING)

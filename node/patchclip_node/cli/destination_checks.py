@@ -9,6 +9,7 @@ from typing import Final
 
 from patchclip_node.bootstrap.ourselves import ourselves
 from patchclip_node.cli.check_result import CheckResult, Status
+from patchclip_node.cli.port_checks import runs_here
 from patchclip_node.cli.tls_checks import judged
 from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, STORAGE_SOP_CLASSES
 from patchclip_node.domain.confirmation import Confirmation

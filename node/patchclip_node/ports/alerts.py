@@ -64,7 +64,7 @@ class Duties(Protocol):
         ...
 
     def duty(self, name: str) -> Duty | None:
-        """Return what is known of a duty; None where nobody ever took it up."""
+        """Return what is known of a duty; None where no process ever took it up."""
         ...
 
 
@@ -141,7 +141,7 @@ class Watched(Protocol):
     def learn(self, limit: int, now: datetime, modalities: Collection[str]) -> int:
         """Add images of these modalities among up to `limit` further ones to their senders' histories.
 
-        Returns how many further ones there were. Results that came back, and canaries, are nobody's.
+        Returns how many further ones there were. Results that came back, and canaries, count for no sender.
         """
         ...
 

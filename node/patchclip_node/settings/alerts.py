@@ -111,7 +111,7 @@ class AlertSettings(Section):
     """What a person is told, and how. Without mail and webhook it stands on the pages alone."""
 
     mail: MailSettings | None = None
-    """Who gets mail; None: nobody."""
+    """Who gets mail; None: no mail goes."""
     webhook: WebhookSettings | None = None
     """Where messages are posted to; None: nowhere."""
     look_s: Seconds = 10.0

@@ -30,6 +30,7 @@ from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.verdicts import may_be_said
+from patchclip_node.ports.alerts import Alerts
 from patchclip_node.ports.audit import AuditBacklog, AuditOutbox, Tell
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Overview, Studies, Workers, Workload
@@ -107,6 +108,7 @@ def create_app(
     audit: AuditOutbox,
     tell: Tell,
     overview: Overview,
+    alerts: Alerts,
     shown: Shown,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
@@ -119,7 +121,9 @@ def create_app(
     receiver's last report.
     """
     seen = PageAudit(audit, clock)
-    endpoints = _Endpoints(studies, workload, workers, spool, clock, ae_title, access, audit, seen, shown, reception)
+    endpoints = _Endpoints(
+        studies, workload, workers, spool, clock, ae_title, access, audit, seen, alerts, shown, reception
+    )
     study = StudyPages(
         studies,
         spool,
@@ -130,7 +134,7 @@ def create_app(
         endpoints.page,
         access.verdicts,
     )
-    node = NodePages(overview, clock, seen, shown.destinations, shown.read_card, endpoints.page)
+    node = NodePages(overview, clock, seen, shown.destinations, shown.read_card, alerts, endpoints.page)
     trail = TrailPages(shown.read_trail, shown.trail_uri, audit, clock, endpoints.page)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)
@@ -201,12 +205,14 @@ class _Endpoints:
         access: Access,
         outbox: AuditOutbox,
         audit: PageAudit,
+        alerts: Alerts,
         shown: Shown,
         reception: Callable[[], Reception | None],
     ) -> None:
         self._outbox = outbox
         self._definitions = shown.definitions
         self._audit = audit
+        self._alerts = alerts
         self._access = access
         self._reception = reception
         self._studies = studies
@@ -272,6 +278,7 @@ class _Endpoints:
             sorts=StudySort,
             free_bytes=self._spool.free_bytes(),
             reception=self._fresh_reception(now),
+            alerts=self._alerts.open(),
         )
 
     async def healthz(self, _: Request) -> Response:

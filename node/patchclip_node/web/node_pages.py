@@ -16,6 +16,7 @@ from patchclip_core.models.card import ModelCard
 from patchclip_node.domain.overview import Bucket, DestinationRecord
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
+from patchclip_node.ports.alerts import Alerts
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Overview
 from patchclip_node.web.audit import PageAudit
@@ -24,6 +25,7 @@ from patchclip_node.web.people import RenderPage
 _MOST_SHOWN: Final = 200
 _INSTANCES_BACK: Final = 5000
 _TURNAROUNDS: Final = 500
+_OVER: Final = 10
 _IN_TROUBLE: Final = (DeliveryState.FAILED, DeliveryState.CONFLICT)
 _WAITING: Final = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT)
 _LIMITS_S: Final = (5, 10, 20, 30, 60, 120, 300, 600, 3600)
@@ -73,9 +75,11 @@ class NodePages:
         seen: PageAudit,
         destinations: Sequence[Destination],
         read_card: Callable[[], ModelCard],
+        alerts: Alerts,
         page: RenderPage,
     ) -> None:
         self._overview = overview
+        self._alerts = alerts
         self._clock = clock
         self._seen = seen
         self._destinations = {one.name: one for one in destinations}
@@ -126,6 +130,10 @@ class NodePages:
         return self._page(
             request,
             "figures.html",
+            now=now,
+            alerts=self._alerts.open(),
+            over=self._alerts.recent(_OVER),
+            channels=self._alerts.channels(),
             plots=[
                 ("Studies in the last 24 hours", bars(self._overview.arrivals(hour, timedelta(hours=1), 24), "%H")),
                 ("Studies in the last 30 days", bars(self._overview.arrivals(day, timedelta(days=1), 30), "%d.")),

@@ -97,7 +97,7 @@ def _mail(account: MailAccount, message: AlertMessage) -> EmailMessage:
     mail["Subject"] = " ".join(message.subject.split())
     mail["Date"] = format_datetime(message.at)
     mail["Message-ID"] = f"<{message.key}.{message.at:%Y%m%d%H%M%S%f}@{_domain(account.sender)}>"
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence is answered
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no mailbox answers it by itself
     mail.set_content(message.text)
     return mail
 

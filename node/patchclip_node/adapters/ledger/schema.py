@@ -286,7 +286,7 @@ events = Table(
 verdicts = Table(
     "verdicts",
     metadata,
-    Column("id", _key(), primary_key=True),
+    Column("id", row_id(), primary_key=True),
     Column("study_instance_uid", ForeignText, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("sop_instance_uid", ForeignText, nullable=False),
@@ -299,8 +299,8 @@ verdicts = Table(
     Column("source", String(32), nullable=False),
     Column("source_uid", ForeignText, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    _one_of("kind", VerdictKind, "kind_known"),
-    _one_of("source", VerdictSource, "source_known"),
+    one_of("kind", VerdictKind, "kind_known"),
+    one_of("source", VerdictSource, "source_known"),
     Index(None, "study_instance_uid"),
     Index(None, "sop_instance_uid", "finding"),
 )

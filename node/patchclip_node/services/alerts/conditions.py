@@ -14,7 +14,7 @@ from patchclip_node.domain.transport_security import PeerCertificate
 from patchclip_node.ports.alerts import DestinationOutage, Duty
 
 FAILED = (StudyState.FAILED, StudyState.PARTLY_RETURNED)
-"""Studies of which something is owed that nobody works on."""
+"""Studies of which something is owed, and no process works on it."""
 GIVEN_UP = (DeliveryState.FAILED, DeliveryState.CONFLICT)
 """Results that a destination does not get unless a person mends something."""
 

@@ -30,7 +30,7 @@ RHYTHMS_EVERY: Final = timedelta(minutes=10)
 LEARNED_AT_ONCE: Final = 2000
 _LEAST_LEASE_S: Final = 10.0
 _SOME: Final = 1000
-"""Of so many results that were given up it is said whose they are."""
+"""Of this many results that were given up it is said whose they are."""
 
 log = structlog.get_logger(__name__)
 

@@ -104,6 +104,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             audit=ledger.audit,
             tell=told_at_once(ledger),
             overview=ledger.overview,
+            alerts=ledger.alerts,
             shown=shown(ledger.audit),
             hosts=AllowedHosts(["testserver"]),
         )

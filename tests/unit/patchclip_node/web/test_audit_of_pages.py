@@ -78,6 +78,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         audit=ledger.audit,
         tell=told_at_once(ledger),
         overview=ledger.overview,
+        alerts=ledger.alerts,
         shown=shown(ledger.audit),
         hosts=AllowedHosts(["testserver"]),
     )

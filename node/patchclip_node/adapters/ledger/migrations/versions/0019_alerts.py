@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0019"
+down_revision = "0018"
 
 _KINDS = (
     "'studies-failed', 'results-not-delivered', 'destination-down', 'sender-quiet', 'disk', 'certificate', "
