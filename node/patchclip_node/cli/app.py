@@ -24,6 +24,7 @@ from patchclip_node.cli import (
     support_bundle,
     upgrade,
     users,
+    verdicts,
 )
 from patchclip_node.cli.terminal import NOT_FOR_OTHERS, PROGRAM
 from patchclip_node.domain.errors import ConfigurationError, NodeError
@@ -48,6 +49,7 @@ for module in (processes, demo, analyze, route, render, doctor, support_bundle, 
     module.register(app)
 gate.register(studies.app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
+app.add_typer(verdicts.app, name="verdicts", rich_help_panel="Look after the node")
 app.add_typer(users.app, name="users", rich_help_panel="Look after the node")
 app.add_typer(alerts.app, name="alerts", rich_help_panel="Look after the node")
 app.add_typer(audit.app, name="audit", rich_help_panel="Look after the node")

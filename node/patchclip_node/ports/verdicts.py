@@ -25,6 +25,10 @@ class Verdicts(Protocol):
         """Return all verdicts on a study's images, the first one first."""
         ...
 
+    def studies(self) -> list[str]:
+        """Return the Study Instance UIDs that have verdicts, in their order of text."""
+        ...
+
     def agreement(self) -> list[FindingAgreement]:
         """Compare what the node said with the verdicts that count, by finding."""
         ...

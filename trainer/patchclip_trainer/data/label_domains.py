@@ -101,8 +101,8 @@ class LabelDomains(_Part):
         return self
 
     def names(self, finding: str) -> frozenset[str]:
-        """Return the plain names that sources have for a finding; a finding that is not listed has its key alone."""
-        return frozenset(plain(name) for name in self.findings.get(finding, (finding,)))
+        """Return the plain names that sources have for a finding; the key itself is one of them."""
+        return frozenset(plain(name) for name in (finding, *self.findings.get(finding, ())))
 
     def labels_of(self, source: str) -> SourceLabels:
         """Return what a source's labels are worth; of a source that is not listed they are text-mined positives."""
@@ -209,7 +209,7 @@ def readers_of(
         said = _plain(item.removesuffix("=YES") for item in answers)  # `adjudicated` says NAME=YES or NAME=NO
         if said & names:
             positive.add(name)
-        elif said - {""} and finding_key in read.looked_for:
+        elif finding_key in read.looked_for and _is_denied(read, said, names):
             negative.add(name)
     labels = domains.labels_of(row.source)
     if labels.by == "readers":
@@ -218,6 +218,13 @@ def readers_of(
         elif finding_key in labels.looked_for and not names & _plain(row.uncertain):
             negative.add(row.source)
     return tuple(sorted(positive)), tuple(sorted(negative))
+
+
+def _is_denied(read: Read, said: set[str], names: frozenset[str]) -> bool:
+    """Tell whether a read says that a finding is not there; what `adjudicated` does not name is open."""
+    if read.column == "adjudicated":
+        return any(item.removesuffix("=no") in names for item in said if item.endswith("=no"))
+    return bool(said - {""})
 
 
 def lesions_of(boxes: Sequence[BoxRow], finding_key: str, domains: LabelDomains | None = None) -> tuple[Lesion, ...]:

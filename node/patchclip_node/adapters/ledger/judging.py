@@ -42,6 +42,12 @@ class SqlVerdicts:
                 _verdict(row) for row in connection.execute(select(verdicts).where(of_study).order_by(verdicts.c.id))
             ]
 
+    def studies(self) -> list[str]:
+        """See the port."""
+        query = select(verdicts.c.study_instance_uid).distinct().order_by(verdicts.c.study_instance_uid)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
     def agreement(self) -> list[FindingAgreement]:
         """See the port."""
         about = (verdicts.c.sop_instance_uid, verdicts.c.finding)
