@@ -69,6 +69,9 @@ class ModelRecipe(BaseModel):
     linear_reader: bool = False
     """Whether a logistic regression on the fixed trunk's pooled features speaks for the image as well; stage 2 fits it
     to what its training images are known to show."""
+    cell_head: bool = False
+    """Whether a plain head over the fixed trunk's cells, trained beside the patch head, speaks for the patches as
+    well."""
     packing: dict[str, Packing] = {}
     """How weights are stored, by how their names begin, such as {text_tower.: int8}; these are not trained."""
 

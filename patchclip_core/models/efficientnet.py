@@ -256,6 +256,11 @@ class EfficientNetImageTower(TrunkTower):
         return fine if self.settings.trained_stages else fine + STAGES[-1].width
 
     @property
+    def cells_are_patches(self) -> bool:
+        """They are where no stage learns."""
+        return not self.settings.trained_stages
+
+    @property
     def fixed(self) -> nn.Module:
         """The trunk, or its first stages."""
         if self.settings.trained_stages:

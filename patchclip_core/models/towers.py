@@ -112,6 +112,11 @@ class TrunkTower(ImageTower):
     def fixed(self) -> nn.Module:
         """What `features` runs."""
 
+    @property
+    @abstractmethod
+    def cells_are_patches(self) -> bool:
+        """Whether the features have a cell for each patch, in its place."""
+
     @abstractmethod
     def features(self, images: torch.Tensor) -> Features:
         """Run the fixed trunk."""

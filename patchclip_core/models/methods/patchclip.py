@@ -13,6 +13,7 @@ Modes. `paper` is the published formulation where it is well defined; `default` 
 | logits | scale x cosine difference | plus a learned bias: most patches are negative |
 | sparse head sees | labelled patches in training, p > 0.5 in use | the k most suspicious patches, always (see below) |
 | image logit | the global head | the mean of the global and the pooled-patch head; perhaps plus `linear_reader`'s |
+| patch logits | the patch projection's | likewise; perhaps the mean of those and `cell_head`'s |
 
 What the published sparse head sees in training, and how many of it, gives the label away; k patches of the model's own
 choice do not. The published image score averages image-to-text with a text-to-image softmax over the batch; over one
@@ -30,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from patchclip_core.errors import CheckpointError
+from patchclip_core.models.cell_head import CellHead
 from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
@@ -70,14 +72,18 @@ class PatchClipSettings(NetworkSettings, _ModeFirst):
     linear_reader: bool = False
     """Whether a `LinearReader` speaks for the image as well; it needs a fixed trunk that sees images as they are."""
 
+    cell_head: bool = False
+    """Whether a `CellHead` speaks for the patches as well; it needs a fixed trunk whose cells are the patches."""
+
     training_alone = ("sparse_head.",)
 
     @model_validator(mode="after")
     def _mode_and_downscaler_agree(self) -> Self:
         if self.downscaler is not None and self.downscaler != self.downscaler.with_last_relu(self.paper):
             raise ValueError("the downscaler's last_relu belongs to mode 'paper', and only to it")
-        if self.paper and self.linear_reader:
-            raise ValueError("mode 'paper' has no linear_reader")
+        for name in ("linear_reader", "cell_head"):
+            if self.paper and getattr(self, name):
+                raise ValueError(f"mode 'paper' has no {name}")
         return self
 
     @property
@@ -110,14 +116,15 @@ def paper_settings() -> PatchClipSettings:
 class PatchClipOutput:
     """Logits of B images, F findings, P patches; positive means present.
 
-    overall, pooled, sparse: (B, F). patches: (B, F, P). image: (B, F), what the image probability is made from.
-    sparse: None of a network without that head.
+    overall, pooled, sparse: (B, F). patches, cells: (B, F, P), by the patch head and by the cell head. image: (B, F),
+    what the image probability is made from. sparse, cells: None of a network without that head.
     """
 
     overall: torch.Tensor
     pooled: torch.Tensor
     patches: torch.Tensor
     sparse: torch.Tensor | None
+    cells: torch.Tensor | None
     image: torch.Tensor
 
 
@@ -148,21 +155,31 @@ class PatchClip(FindingsNetwork):
         self.patch_head = PatchHead(width, settings.embedding, gelu=paper)
         self.pooled_head = PooledPatchHead(self.grid.rows * self.grid.columns)
         self.sparse_head = SparseHead(width, sparse.attention_heads, sparse.hidden, sparse.layers) if sparse else None
-        self.linear_reader = self._linear_reader()
+        self.linear_reader = LinearReader(*self._trunk_of("linear_reader")) if settings.linear_reader else None
+        self.cell_head = self._cell_head() if settings.cell_head else None
         self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_SCALE))
         # The paper has no bias; a parameter that stays 0 keeps one set of weights for both modes.
         self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
         self.patch_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
 
-    def _linear_reader(self) -> LinearReader | None:
-        if not self.settings.linear_reader:
-            return None
+    def _trunk_of(self, asking: str) -> tuple[int, int]:
+        """Return the channels of the fixed trunk, and the width of the shared space. Raises `CheckpointError`."""
         if self.trunk is None:
             raise CheckpointError(
-                "linear_reader: there are no features of a fixed trunk to read; leave it out, or take an image encoder "
+                f"{asking}: there are no features of a fixed trunk to read; leave it out, or take an image encoder "
                 "with such a trunk and no downscaler"
             )
-        return LinearReader(self.trunk.channels, self.settings.embedding)
+        return self.trunk.channels, self.settings.embedding
+
+    def _cell_head(self) -> CellHead:
+        head = CellHead(*self._trunk_of("cell_head"))
+        assert self.trunk is not None
+        if not self.trunk.cells_are_patches:
+            raise CheckpointError(
+                "cell_head: the fixed part of the trunk ends before its cells are the patches; leave it out, or let no "
+                "stage of the trunk learn"
+            )
+        return head
 
     def resize(self, input_px: int) -> None:
         """Take images of another size; the pooled-patch head weighs the same places."""
@@ -187,14 +204,19 @@ class PatchClip(FindingsNetwork):
         images: (B, channels, input_px, input_px), or their features. texts: (F, 2, D), positive and negative, each of
         length 1.
         labelled: (B, F, P) bool, the patches that carry a label; only mode `paper` looks at it, and only in training.
-        Where the tower has N readers, the output is of N * B images: all as the first reads them, and so on.
+        Where the tower has N readers, the output is of N * B images: all as the first reads them, and so on; but the
+        cells' are of B.
         """
-        read, sparse = self._read(images, texts), None
+        seen, direction = self._seen(images), directions_of(texts)
+        read, sparse, cells = self._read(seen, texts), None, None
         if self.sparse_head is not None:
-            scale, direction = bounded_scale(self.logit_scale), directions_of(texts)
+            scale = bounded_scale(self.logit_scale)
             suspicious = self._suspicious(self.sparse_head, read, labelled)  # (B, F, W)
             sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
-        return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, self._image(read))
+        if self.cell_head is not None:
+            assert isinstance(seen, Features)
+            cells = self.cell_head(seen, direction)
+        return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, cells, self._image(read))
 
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
         """Return the mean embeddings of each finding's positive and negative sentences, (F, 2, D) of length 1."""
@@ -204,18 +226,26 @@ class PatchClip(FindingsNetwork):
     def answer(self, images: torch.Tensor | Features, texts: Texts) -> Answer:
         """Compare, without the sparse head: it runs once a finding, and neither image score nor maps need it.
 
-        A linear reader's logit is added to the image's.
+        A linear reader's logit is added to the image's; a patch has the mean of the patch head's and the cell head's.
         """
-        seen = images
-        if self.linear_reader is not None and not isinstance(images, Features):
-            assert self.trunk is not None
-            seen = self.trunk.features(images)  # the trunk runs once for both
+        seen, direction = self._seen(images), directions_of(texts[0])
         read = self._read(seen, texts[0])
         answer = mean_of_readers(Answer(self._image(read), read.patch_logits), self.readers)
-        if self.linear_reader is None:
-            return answer
-        assert isinstance(seen, Features)
-        return Answer(answer.image + self.linear_reader(seen, directions_of(texts[0])), answer.patches)
+        image, patches = answer.image, answer.patches
+        if self.linear_reader is not None:
+            assert isinstance(seen, Features)
+            image = image + self.linear_reader(seen, direction)
+        if self.cell_head is not None:
+            assert isinstance(seen, Features)
+            patches = (patches + self.cell_head(seen, direction)) / 2
+        return Answer(image, patches)
+
+    def _seen(self, images: torch.Tensor | Features) -> torch.Tensor | Features:
+        """Return the features of images where several look at them, so that the trunk runs once."""
+        if isinstance(images, Features) or (self.linear_reader is None and self.cell_head is None):
+            return images
+        assert self.trunk is not None
+        return self.trunk.features(images)
 
     def _read(self, images: torch.Tensor | Features, texts: torch.Tensor) -> _Reading:
         tokens = self.look(images)

@@ -28,7 +28,7 @@ from patchclip_core.places.targets import Targets
 class PatchClipLoss:
     """The weighted sum, which is differentiated, and its parts before weighting, each a scalar.
 
-    sparse: 0 of a network without that head.
+    sparse, cells: 0 of a network without that head.
     """
 
     total: torch.Tensor
@@ -36,6 +36,7 @@ class PatchClipLoss:
     pooled: torch.Tensor
     patches: torch.Tensor
     sparse: torch.Tensor
+    cells: torch.Tensor
     bags: torch.Tensor
 
 
@@ -45,8 +46,12 @@ def patch_clip_loss(
     mode: Mode = "default",
     weights: LossWeights | None = None,
     total: Total = own,
+    of_cells: Targets | None = None,
 ) -> PatchClipLoss:
-    """Return the loss of a batch. Nothing known gives 0 with a gradient of 0, not NaN. total: see `Total`."""
+    """Return the loss of a batch. Nothing known gives 0 with a gradient of 0, not NaN. total: see `Total`.
+
+    of_cells: what the cells learn, where that is not `targets`: these are of each image as often as there are readers.
+    """
     weights = weights or LossWeights()
     overall, pooled = (
         masked_cross_entropy(logits, targets.image, targets.image_known, total)
@@ -58,10 +63,15 @@ def patch_clip_loss(
         sparse = masked_cross_entropy(output.sparse, targets.image, seen, total)
     patch_loss = summed_patch_loss if mode == "paper" else balanced_patch_loss
     patches = patch_loss(output.patches, targets.patches, targets.patches_known, total, targets.weights)
+    cells = output.overall.new_zeros(())
+    if output.cells is not None:
+        once = of_cells or targets
+        cells = patch_loss(output.cells, once.patches, once.patches_known, total, once.weights)
     in_bags = output.patches if weights.bags else output.patches.detach()  # only told: nothing to differentiate
     bags = bag_loss(in_bags, targets.bags, weights.bag_patches, total)
-    summed = weights.overall * overall + weights.pooled * pooled + weights.patches * patches + weights.sparse * sparse
-    return PatchClipLoss(summed + weights.bags * bags, overall, pooled, patches, sparse, bags)
+    of_image = weights.overall * overall + weights.pooled * pooled + weights.sparse * sparse
+    of_patches = weights.patches * (patches + cells) + weights.bags * bags
+    return PatchClipLoss(of_image + of_patches, overall, pooled, patches, sparse, cells, bags)
 
 
 def _selected_as_labelled(targets: Targets) -> torch.Tensor:

@@ -76,8 +76,10 @@ class PatchClipMethod(Method[PatchClip]):
         """Return the weighted cross-entropies of image, patches and sparse head."""
         labelled = (targets.patches >= 0.5) & targets.patches_known if self.paper else None
         output = network(seen, texts[0], labelled)
-        found = patch_clip_loss(output, of_all_readers(targets, network), self.mode, weights, total=total)
-        return Loss.of(found, *(["sparse"] if network.sparse_head is None else []))
+        repeated = of_all_readers(targets, network)
+        found = patch_clip_loss(output, repeated, self.mode, weights, total=total, of_cells=targets)
+        heads = {"sparse": network.sparse_head, "cells": network.cell_head}
+        return Loss.of(found, *(name for name, head in heads.items() if head is None))
 
 
 PATCH_CLIP = PatchClipMethod("default")

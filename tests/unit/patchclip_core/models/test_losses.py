@@ -45,8 +45,8 @@ def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def random_output(seed: int) -> PatchClipOutput:
     generator = torch.Generator().manual_seed(seed)
     overall, pooled, sparse = (torch.randn(IMAGES, FINDINGS, generator=generator, requires_grad=True) for _ in range(3))
-    patches = torch.randn(IMAGES, FINDINGS, PATCHES, generator=generator, requires_grad=True)
-    return PatchClipOutput(overall, pooled, patches, sparse, (overall + pooled) / 2)
+    patches, cells = (torch.randn(IMAGES, FINDINGS, PATCHES, generator=generator, requires_grad=True) for _ in range(2))
+    return PatchClipOutput(overall, pooled, patches, sparse, cells, (overall + pooled) / 2)
 
 
 def random_targets(seed: int) -> Targets:
@@ -149,7 +149,7 @@ def test_the_loss_is_never_below_zero_whatever_the_logits() -> None:
     targets = random_targets(2)
     for size in (-1e4, 1e4):
         image, patches = torch.full((IMAGES, FINDINGS), size), torch.full((IMAGES, FINDINGS, PATCHES), size)
-        output = PatchClipOutput(image, image, patches, image, image)
+        output = PatchClipOutput(image, image, patches, image, patches, image)
         assert patch_clip_loss(output, targets, "default").total.item() >= 0.0
         assert patch_clip_loss(output, targets, "paper").total.item() >= 0.0
 
@@ -160,8 +160,9 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     paper = patch_clip_loss(output, targets, "paper")
     other = patch_clip_loss(output, targets, weights=LossWeights(0.1, 0.2, 0.3, 0.4, 0.5))
 
-    assert torch.allclose(paper.total, paper.overall + paper.pooled + paper.patches + 0.5 * paper.sparse)
-    without_bags = 0.1 * other.overall + 0.2 * other.pooled + 0.3 * other.patches + 0.4 * other.sparse
+    assert torch.allclose(paper.total, paper.overall + paper.pooled + paper.patches + paper.cells + 0.5 * paper.sparse)
+    of_patches = other.patches + other.cells
+    without_bags = 0.1 * other.overall + 0.2 * other.pooled + 0.3 * of_patches + 0.4 * other.sparse
     assert other.bags.item() > 0
     assert torch.allclose(other.total, without_bags + 0.5 * other.bags)
     assert not torch.allclose(paper.patches, other.patches)

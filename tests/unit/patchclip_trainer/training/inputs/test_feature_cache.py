@@ -48,6 +48,10 @@ class CountingTower(TrunkTower):
         return 1
 
     @property
+    def cells_are_patches(self) -> bool:
+        return True
+
+    @property
     def fixed(self) -> torch.nn.Module:
         return self.scale
 
