@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from tests.peers.radiographs import radiograph, write
 from tests.peers.sinks import MailSink, WebhookSink, taking
 from tests.support.certificates import Authority
 
-pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("openssl")]
+pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("openssl"), pytest.mark.peer("promtool")]
 
 SECRET = "between the two of us"
 PATIENT = "Secretname^Greta"
@@ -190,6 +191,11 @@ def test_the_pages_and_the_ledger_show_what_is_wrong(watched: Watched) -> None:
         page = answer.read().decode()
     assert "no radiograph from STORESCU since" in page
     assert "the destination pacs takes no results" in page
+    with urlopen(f"http://127.0.0.1:{watched.node.settings.web.port}/metrics") as answer:
+        told = answer.read()
+    assert b'patchclip_alerts{kind="sender-quiet",level="warning"} 1.0' in told
+    found = subprocess.run(["promtool", "check", "metrics"], input=told, capture_output=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
 
 
 def _text(mail: EmailMessage) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.states import FINAL_STATES
+from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.ports.audit import AuditLane
 from patchclip_node.services.alerts.conditions import FAILED
 from patchclip_node.services.release import BY_THE_RULE
@@ -51,6 +51,9 @@ QUESTIONS: Final[dict[str, Question]] = {
     "watch, destinations that are down": lambda ledger: ledger.outages.outages(),
     "post, the next message": lambda ledger: ledger.alerts.take("mail", LATER, LEASE_S),
     "pages, how messages go": lambda ledger: ledger.alerts.channels(),
+    "metrics, times": lambda ledger: ledger.figures.times(),
+    "metrics, what is oldest": lambda ledger: ledger.figures.oldest(StudyState),
+    "metrics, probabilities": lambda ledger: ledger.figures.probabilities("sha256:0"),
     "worker, the next study": lambda ledger: ledger.analyses.lease(LATER, "me", LEASE_S),
     "pages, counts": lambda ledger: ledger.workload.counts(),
     "pages, what is due": lambda ledger: ledger.workload.due(LATER),

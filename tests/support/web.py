@@ -6,14 +6,17 @@ from collections.abc import Iterable
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.values.definitions import load_findings
+from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.audit.message import build_message
 from patchclip_node.audit.reading import Told, read_message
 from patchclip_node.audit.values import AuditSource
 from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.web import Shown
+from patchclip_node.web.metrics import SlowFigures
 from patchclip_node.web.node_pages import Destination
 from patchclip_node.web.study import ViewerLink
 from tests.support.analysis import FakeDecoder
+from tests.support.fakes import FakeClock
 
 
 def shown(outbox: AuditOutbox, viewer: str = "https://viewer.example/?study={study_instance_uid}") -> Shown:
@@ -31,3 +34,9 @@ def shown(outbox: AuditOutbox, viewer: str = "https://viewer.example/?study={stu
         trail_uri="file:///audit",
         viewer=ViewerLink("OHIF", viewer),
     )
+
+
+def slow_figures(ledger: SqlLedger) -> SlowFigures:
+    """Return drift and agreement of a ledger, against the shipped model's card."""
+    card = checkpoint.find("demo")
+    return SlowFigures(ledger.figures, ledger.verdicts, lambda: checkpoint.read_card(card), FakeClock())

@@ -40,6 +40,7 @@ from patchclip_node.settings import NodeSettings
 from patchclip_node.web import Shown, create_app
 from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.header_timeout import MAX_CONNECTIONS, MAX_HEADER_BYTES, HeaderTimeoutProtocol
+from patchclip_node.web.metrics import SlowFigures
 from patchclip_node.web.node_pages import Destination
 from patchclip_node.web.people import Access
 from patchclip_node.web.study import ViewerLink
@@ -49,6 +50,7 @@ log = structlog.get_logger(__name__)
 
 def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, tell: Tell) -> Starlette:
     """Wire the status pages; an ASGI application. `clock`: the ledger's. tell: takes who is turned away."""
+    shown = _shown(settings, ledger)
     return create_app(
         studies=ledger.studies,
         workload=ledger.workload,
@@ -61,7 +63,9 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
         tell=tell,
         overview=ledger.overview,
         alerts=ledger.alerts,
-        shown=_shown(settings, ledger),
+        figures=ledger.figures,
+        slow=SlowFigures(ledger.figures, ledger.verdicts, shown.read_card, clock),
+        shown=shown,
         hosts=AllowedHosts.of_node(settings.web.host, settings.web.names),
         reception=ReceptionFile(settings.data_dir).read,
     )

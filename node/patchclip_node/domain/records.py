@@ -189,8 +189,8 @@ class FinishedAnalysis:
     image_reasons: by instance id, why an image was not analysed. weights_digest: of the model that found it.
     withdraws_earlier: the results of the study's earlier revisions are withdrawn, once anything of these goes out.
     held: by a destination's name, why its results wait for a person. kept: why nothing goes out, ever; '' where it may.
-    image_reasons: by instance id, why an image was not analysed. decision: what was decided, and on what weights, for
-    the audit trail.
+    decision: what was decided, and on what weights, for the audit trail. seconds: what each step took. scores: the
+    probability of each finding in each image.
     """
 
     results: Sequence[NewResult]
@@ -202,6 +202,8 @@ class FinishedAnalysis:
     decision: Sequence[tuple[str, str]] = ()
     held: Mapping[str, Held] = field(default_factory=dict)
     kept: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    scores: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from patchclip_node.domain.verdicts import may_be_said
 from patchclip_node.ports.alerts import Alerts
 from patchclip_node.ports.audit import AuditBacklog, AuditOutbox, Tell
 from patchclip_node.ports.clock import Clock
+from patchclip_node.ports.figures import Figures
 from patchclip_node.ports.ledger import Overview, Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
@@ -46,7 +47,7 @@ from patchclip_node.web.emergencies import Emergencies
 from patchclip_node.web.gate import AllowedHosts, HostGate, SameSiteGate, SecurityHeaders
 from patchclip_node.web.gateway import Gateway
 from patchclip_node.web.language import chosen, load_speech
-from patchclip_node.web.metrics import CONTENT_TYPE, render_metrics
+from patchclip_node.web.metrics import CONTENT_TYPE, WAITING, Measured, SlowFigures, render_metrics
 from patchclip_node.web.node_pages import Destination, NodePages
 from patchclip_node.web.people import Access, People
 from patchclip_node.web.pictures import Decoder, Pictures
@@ -109,6 +110,8 @@ def create_app(
     tell: Tell,
     overview: Overview,
     alerts: Alerts,
+    figures: Figures,
+    slow: SlowFigures,
     shown: Shown,
     reception: Callable[[], Reception | None] = lambda: None,
 ) -> Starlette:
@@ -122,7 +125,7 @@ def create_app(
     """
     seen = PageAudit(audit, clock)
     endpoints = _Endpoints(
-        studies, workload, workers, spool, clock, ae_title, access, audit, seen, alerts, shown, reception
+        studies, workload, workers, spool, clock, ae_title, access, audit, seen, alerts, figures, slow, shown, reception
     )
     study = StudyPages(
         studies,
@@ -206,6 +209,8 @@ class _Endpoints:
         outbox: AuditOutbox,
         audit: PageAudit,
         alerts: Alerts,
+        figures: Figures,
+        slow: SlowFigures,
         shown: Shown,
         reception: Callable[[], Reception | None],
     ) -> None:
@@ -213,6 +218,8 @@ class _Endpoints:
         self._definitions = shown.definitions
         self._audit = audit
         self._alerts = alerts
+        self._figures = figures
+        self._slow = slow
         self._access = access
         self._reception = reception
         self._studies = studies
@@ -313,16 +320,22 @@ class _Endpoints:
 
     def metrics(self, _: Request) -> Response:
         now = self._clock.now()
-        text = render_metrics(
-            self._workload.counts(),
-            self._workload.due(now),
-            self._health(),
-            self._spool.free_bytes(),
-            len(self._access.sessions.emergencies(now)),
-            self._outbox.backlogs(),
-            now,
+        measured = Measured(
+            counts=self._workload.counts(),
+            due=self._workload.due(now),
+            health=self._health(),
+            free_bytes=self._spool.free_bytes(),
+            emergencies=len(self._access.sessions.emergencies(now)),
+            backlogs=self._outbox.backlogs(),
+            times=self._figures.times(),
+            oldest=self._figures.oldest(WAITING),
+            drifts=self._slow.drifts(),
+            agreement=self._slow.agreement(),
+            alerts=self._alerts.open(),
+            channels=self._alerts.channels(),
+            now=now,
         )
-        return Response(text, media_type=CONTENT_TYPE)
+        return Response(render_metrics(measured), media_type=CONTENT_TYPE)
 
     def _fresh_reception(self, now: datetime) -> Reception | None:
         reception = self._reception()

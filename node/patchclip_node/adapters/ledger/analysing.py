@@ -13,6 +13,7 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, change_leased
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.measuring import scored, took
 from patchclip_node.adapters.ledger.recalling import refuse_recalled_model, withdraw_earlier
 from patchclip_node.adapters.ledger.returning import end_if_settled, refuse_held
 from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
@@ -29,6 +30,7 @@ from patchclip_node.domain.records import (
 )
 from patchclip_node.domain.release import Held
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.steps import Step, known_steps
 
 _BEFORE_ANALYSED = tuple(s.value for s in (StudyState.RECEIVING, StudyState.RECEIVED, StudyState.ANALYSING))
 
@@ -43,11 +45,11 @@ class SqlAnalyses:
         """See the port."""
         most_urgent = (studies.c.priority, studies.c.first_received_at, studies.c.id)
         with self._database.write() as connection:
-            row = connection.execute(
-                select(studies.c.id, studies.c.attempts).where(due_for_analysis(now)).order_by(*most_urgent).limit(1)
-            ).one_or_none()
+            first = select(studies.c.id, studies.c.attempts, studies.c.state_since)
+            row = connection.execute(first.where(due_for_analysis(now)).order_by(*most_urgent).limit(1)).one_or_none()
             if row is None:
                 return None
+            took(connection, {Step.WAIT: (now - row.state_since).total_seconds()})
             change(
                 connection,
                 row.id,
@@ -79,6 +81,8 @@ class SqlAnalyses:
             ids = _insert_results(connection, study_id, now, finished.results)
             classes = [result.sop_class_uid for result in finished.results]
             record(connection, events.analysed(study_of(connection, study_id), now, classes, finished.decision))
+            took(connection, known_steps(finished.seconds))
+            scored(connection, finished.weights_digest, finished.scores)
             if finished.kept:
                 change(connection, study_id, StudyState.ANALYSED, StudyEvent.KEPT_HERE, now, finished.kept)
                 return

@@ -7,9 +7,11 @@ from datetime import datetime
 from sqlalchemy import Connection, exists, select
 
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.measuring import took
 from patchclip_node.adapters.ledger.returning import deliveries_of, end_if_settled, set_delivery
 from patchclip_node.adapters.ledger.schema import deliveries
 from patchclip_node.domain.records import DeliveryRecord, DeliveryState
+from patchclip_node.domain.steps import Step
 
 
 class SqlCommitments:
@@ -32,6 +34,8 @@ class SqlCommitments:
             if not _is_awaited(connection, delivery_id, transaction_uid):
                 return False
             kept = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "not_before": None}
+            due = select(deliveries.c.due_since).where(deliveries.c.id == delivery_id)
+            took(connection, {Step.CONFIRM: (now - connection.execute(due).scalar_one()).total_seconds()})
             set_delivery(connection, delivery_id, **kept, last_error=None)
             _end_study(connection, delivery_id, now)
             return True

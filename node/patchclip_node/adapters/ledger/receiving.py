@@ -12,6 +12,7 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.measuring import took
 from patchclip_node.adapters.ledger.purged import newest_purged
 from patchclip_node.adapters.ledger.schema import instances, results, returned_objects, studies
 from patchclip_node.audit import events
@@ -19,6 +20,7 @@ from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
+from patchclip_node.domain.steps import Step
 
 MADE_ELSEWHERE: Final = "this product made it, but not this node: another one did, or its ledger is gone"
 
@@ -125,6 +127,8 @@ class SqlArrivals:
             rows_of_closed = rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id)
             closed = [rows.study(row) for row in connection.execute(rows_of_closed)]
             record(connection, *(event for study in closed for event in _received(connection, study)))
+            for study in closed:
+                took(connection, {Step.RECEIVE: (now - study.first_received_at).total_seconds()})
             return closed
 
     def next_quiet(self, quiet_s: float, max_open_s: float | None = None) -> datetime | None:

@@ -12,12 +12,14 @@ from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.measuring import took
 from patchclip_node.adapters.ledger.schema import deliveries, owed_notes, results, studies
 from patchclip_node.audit import events
 from patchclip_node.audit.values import Actor
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
 from patchclip_node.domain.states import StudyEvent, StudyState
+from patchclip_node.domain.steps import Step
 from patchclip_node.domain.variants import NoteKind
 
 GIVEN_UP = frozenset({DeliveryState.FAILED, DeliveryState.CONFLICT})
@@ -97,6 +99,7 @@ class SqlDeliveries:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
             set_delivery(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
+            took(connection, {Step.DELIVER: (now - row.due_since).total_seconds()})
             end_if_settled(connection, row.study_id, now)
 
     def await_commitment(
@@ -195,6 +198,9 @@ def end_if_settled(connection: Connection, study_id: int, now: datetime, detail:
     failures = [one for one in all_of_study if one.state in GIVEN_UP]
     if not failures:
         event = StudyEvent.KEPT_HERE if _is_kept(state, all_of_study) else StudyEvent.ALL_DELIVERED
+        if all_of_study and event is StudyEvent.ALL_DELIVERED and state is StudyState.RETURNING:
+            first = connection.execute(select(studies.c.first_received_at).where(studies.c.id == study_id)).scalar_one()
+            took(connection, {Step.WHOLE: (now - first).total_seconds()})
         change(connection, study_id, state, event, now, detail)
         return
     error = "; ".join(dict.fromkeys(f"{one.destination}: {one.last_error}" for one in failures))

@@ -13,6 +13,7 @@ from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.judging import SqlVerdicts
 from patchclip_node.adapters.ledger.leases import SqlLeases
+from patchclip_node.adapters.ledger.measuring import SqlFigures
 from patchclip_node.adapters.ledger.overview import SqlOverview
 from patchclip_node.adapters.ledger.owing import SqlOwedReports
 from patchclip_node.adapters.ledger.queries import SqlStudies, SqlWorkload
@@ -39,6 +40,7 @@ class SqlLedger:
         self.accounts = SqlAccounts(self._database)
         self.alerts = SqlAlerts(self._database)
         self.duties = SqlDuties(self._database)
+        self.figures = SqlFigures(self._database)
         self.outages = SqlOutages(self._database)
         self.watched = SqlWatched(self._database)
         self.audit = SqlAuditOutbox(self._database)

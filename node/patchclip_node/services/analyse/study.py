@@ -131,6 +131,8 @@ class StudyAnalysis:
                 decision=decision(summary),
                 held=held,
                 kept=dispatch.kept(self.plan.destinations),
+                seconds=summary.seconds,
+                scores=() if dispatch.routes == CANARY_ROUTES.routes else _scores(outcome),
             ),
             spool_keys=tuple(kept),
             images=len(outcome.images),
@@ -151,6 +153,11 @@ class StudyAnalysis:
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
         )
+
+
+def _scores(outcome: Analysed) -> list[tuple[str, float]]:
+    findings = (one for file in outcome.images for one in file.result.findings)
+    return [(one.key, float(one.probability)) for one in findings if one.probability is not None]
 
 
 def _write(content: bytes, room: Room, kept: list[str]) -> str:

@@ -37,7 +37,7 @@ from patchclip_node.web.gate import AllowedHosts
 from patchclip_node.web.people import Access
 from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to, newest_revision
-from tests.support.web import shown
+from tests.support.web import shown, slow_figures
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = passwords.hashed(PASSWORD)
@@ -105,6 +105,8 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             tell=told_at_once(ledger),
             overview=ledger.overview,
             alerts=ledger.alerts,
+            figures=ledger.figures,
+            slow=slow_figures(ledger),
             shown=shown(ledger.audit),
             hosts=AllowedHosts(["testserver"]),
         )

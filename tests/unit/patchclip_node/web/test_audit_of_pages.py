@@ -28,7 +28,7 @@ from patchclip_node.web.people import Access
 from tests.support.audit_schema import problems
 from tests.support.fakes import START, FakeClock, MemorySpool, make_ledger, told_at_once
 from tests.support.studies import bring_to
-from tests.support.web import shown
+from tests.support.web import shown, slow_figures
 
 PASSWORD = "correct horse battery"
 UID = "1.2.3"
@@ -79,6 +79,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         tell=told_at_once(ledger),
         overview=ledger.overview,
         alerts=ledger.alerts,
+        figures=ledger.figures,
+        slow=slow_figures(ledger),
         shown=shown(ledger.audit),
         hosts=AllowedHosts(["testserver"]),
     )

@@ -40,7 +40,7 @@ from tests.support.fakes import FakeClock, MemorySpool, make_ledger, told_at_onc
 from tests.support.pages import loaded_by
 from tests.support.studies import OWNER, POLICY, bring_to
 from tests.support.synthetic import TRAINED
-from tests.support.web import shown
+from tests.support.web import shown, slow_figures
 
 
 @dataclass
@@ -79,6 +79,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
             tell=told_at_once(ledger),
             overview=ledger.overview,
             alerts=ledger.alerts,
+            figures=ledger.figures,
+            slow=slow_figures(ledger),
             shown=shown(ledger.audit),
             hosts=AllowedHosts(["testserver"]),
             access=Access(
