@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import sys
 import time
@@ -36,6 +37,19 @@ PLAIN_WIDTH: Final = 160
 """Columns of a table that goes into a file or a pipe, where no terminal says how wide it is."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+EXTRA_OF: Final = {
+    "gdcm": "worker",
+    "openjpeg": "worker",
+    "safetensors": "worker",
+    "scipy": "worker",
+    "tokenizers": "worker",
+    "torch": "worker",
+    "transformers": "worker",
+    "sklearn": "trainer",
+    "tensorboardX": "trainer",
+}
+"""Packages that are not everywhere -> the extra of `patchclip` that brings them."""
 
 LINE_EVERY_S: Final = 10.0
 """Without a terminal, the progress of what is counted is a line this often at most."""
@@ -96,6 +110,11 @@ def run_program(
     except tuple(usage) as error:
         complain(program, error)
         sys.exit(EXIT_USAGE)
+    except ModuleNotFoundError as error:
+        if (words := missing_extra(error)) is None:
+            raise
+        complain(program, words)
+        sys.exit(EXIT_USAGE)
     except tuple(failures) as error:
         complain(program, error)
         sys.exit(EXIT_FAILURE)
@@ -106,6 +125,19 @@ def run_program(
             raise
         complain(program, f"{error.filename or 'a file'}: {error.strerror}; make room there and give the command again")
         sys.exit(EXIT_FAILURE)
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """Say which extra is to be installed for a package that is not here; None where no extra brings it."""
+    package = (error.name or "").partition(".")[0]
+    extra = EXTRA_OF.get(package)
+    return extra and f"this needs {package}, which is not installed here: pip install 'patchclip[{extra}]'"
+
+
+def require_package(name: str) -> None:
+    """Raise `ModuleNotFoundError` where a package is not here, without importing it."""
+    if importlib.util.find_spec(name) is None:
+        raise ModuleNotFoundError(name, name=name)
 
 
 @contextmanager

@@ -6,7 +6,8 @@
 - requirements.lock: this, and PyTorch's build for processors;
 - requirements/cuda.lock: this, and the index's own build for Linux with what it needs of CUDA;
 - requirements/build.lock: what makes the wheel;
-- requirements/dev.lock: what tests and gates need beside these.
+- requirements/dev.lock: what tests and gates need beside these;
+- requirements/base.lock: of the first what every process but the worker needs.
 
 Versions are those installed beside this interpreter. What only another version of Python or another system needs is not
 installed here: of that the newest release that is allowed is taken. Digests come from the package index (PIP_INDEX_URL,
@@ -29,6 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.tags import Tag
@@ -50,6 +52,8 @@ SYSTEMS = (
     {"sys_platform": "darwin", "platform_system": "Darwin"},
 )
 MACHINES = ("x86_64", "aarch64")
+PRODUCT = ("worker", "trainer")
+"""Extras that belong to the whole product."""
 EXTRAS = ("notebook", "onnx", "demo-model", "dev")
 EDITABLE = "editables"  # what hatchling asks for when it installs a checkout
 LOCKS = (
@@ -58,6 +62,7 @@ LOCKS = (
     ROOT / "requirements" / "cuda.lock",
     ROOT / "requirements" / "build.lock",
     ROOT / "requirements" / "dev.lock",
+    ROOT / "requirements" / "base.lock",
 )
 INDEX = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")
 
@@ -122,6 +127,12 @@ def closure(roots: Iterable[str]) -> dict[str, list[Requirement]]:
             continue
         waiting.extend(item for item in further if applies(item, requirement.extras))
     return asked
+
+
+def of_the_product(project: Mapping[str, Any]) -> list[str]:
+    """Return what the whole product needs, its worker and its trainer included. project: of pyproject.toml."""
+    extras = [text for extra in PRODUCT for text in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *(text for text in extras if Requirement(text).name != project["name"])]
 
 
 def read_lock(path: Path) -> dict[tuple[str, str], Pin]:
@@ -224,14 +235,15 @@ def write(path: Path, says: str, pins: Iterable[Pin], includes: str = "") -> Non
 
 
 def main() -> None:
-    """Write the five files."""
+    """Write the six files."""
     parser = argparse.ArgumentParser(description="write the lock files from what is installed")
     parser.add_argument("--wheel", type=Path, nargs="+", default=[], help="PyTorch's build for processors")
     wheels = parser.parse_args().wheel
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = [text for extra in EXTRAS for text in project["project"]["optional-dependencies"][extra]]
-    product = closure(project["project"]["dependencies"])
+    base = closure(project["project"]["dependencies"])
+    product = closure(of_the_product(project["project"]))
     build = closure([*project["build-system"]["requires"], EDITABLE])
     development = closure(extras)
     known = {name: one for path in LOCKS for name, one in read_lock(path).items()}
@@ -241,7 +253,7 @@ def main() -> None:
 
     torch = pin("torch", product["torch"], known)
     processors = [for_processors(torch.version, wheels, known), replace(torch, marker='sys_platform != "linux"')]
-    common, processor, gpu, building, developing = LOCKS
+    common, processor, gpu, building, developing, receiving = LOCKS
     write(common, "What the product needs to run, but for PyTorch.", pins(product, ["torch"]))
     write(processor, "The product, with PyTorch's build for processors.", processors, "requirements/common.lock")
     says = "The product, with the index's own build of PyTorch for Linux, which computes on GPUs, too."
@@ -252,6 +264,7 @@ def main() -> None:
         "What tests and gates need beside the product and what makes it.",
         pins(development, [*product, *build]),
     )
+    write(receiving, "What every process but the worker needs.", pins(base))
 
 
 if __name__ == "__main__":

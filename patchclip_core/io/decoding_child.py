@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import gdcm  # noqa: F401 - decoders are loaded before limits hold
+import jpeg_ls  # noqa: F401
 import numpy as np
+import openjpeg.utils  # noqa: F401
 
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import limited_child

@@ -6,11 +6,8 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
-import gdcm
-import jpeg_ls
 import numpy as np
 from numpy.typing import NDArray
-from openjpeg.utils import decode as decode_jpeg_2000
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import RLELosslessDecoder
 from pydicom.uid import (
@@ -106,9 +103,13 @@ def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> Decoded
     header = read_codestream_header(frame)
     _check_codestream(header, layout)
     if syntax in JPEGLSTransferSyntaxes:
+        import jpeg_ls  # noqa: PLC0415 - as the decoder below
+
         samples = np.asarray(jpeg_ls.decode(np.frombuffer(frame, dtype=np.uint8)))
     elif syntax in _JPEG_2000_SYNTAXES:
-        samples = np.asarray(decode_jpeg_2000(BytesIO(frame)))
+        from openjpeg.utils import decode  # noqa: PLC0415 - of the extra `worker`: who receives does without
+
+        samples = np.asarray(decode(BytesIO(frame)))
     elif syntax in _JPEG_SYNTAXES:
         samples = _jpeg_samples(frame, syntax, header, layout)
     else:
@@ -220,6 +221,8 @@ def _jpeg_samples(frame: bytes, syntax: UID, header: CodestreamHeader, layout: F
     sample_bytes = 1 if precision <= 8 else 2
     lossy_12_bit = not header.lossless_jpeg and precision == _GDCM_PROCESS_BITS
     bits = (12, 12, 11) if lossy_12_bit else (8 * sample_bytes, precision, precision - 1)
+    import gdcm  # noqa: PLC0415 - of the extra `worker`: who receives does without
+
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
     fragments = gdcm.SequenceOfFragments.New()

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from patchclip_core.errors import CheckpointError, PatchClipError
+from patchclip_core.terminal import missing_extra, require_package
 from patchclip_node.cli.audit_checks import audit_trail
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.cli.destination_checks import destinations
@@ -46,6 +47,10 @@ def run_check(check: Check, settings: NodeSettings) -> list[CheckResult]:
     except (NodeError, PatchClipError, OSError) as error:
         advice = next((words for kind, words in _ADVICE.items() if isinstance(error, kind)), "")
         return [CheckResult(name, Status.FAIL, str(error), advice)]
+    except ModuleNotFoundError as error:
+        if (words := missing_extra(error)) is None:
+            raise
+        return [CheckResult(name, Status.WARN, words, "do so where studies are analysed; nothing else needs it")]
     except Exception as error:  # noqa: BLE001 - the boundary: every finding belongs in the table
         detail = f"the check itself failed: {type(error).__name__}: {error}"
         return [CheckResult(name, Status.FAIL, detail, "this is a defect of the program: please report it")]
@@ -278,6 +283,7 @@ def decoders(settings: NodeSettings) -> Iterator[CheckResult]:
     from patchclip_node.bootstrap.decoding import open_decoder
     from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 
+    require_package("gdcm")  # it is missed here, and not in the child that decodes
     expected = np.tile(np.linspace(0.0, 1.0, 64, dtype=np.float32), (64, 1))
     troubles: list[str] = []
     with as_file(files("patchclip_node.cli") / "streams") as folder, open_decoder(settings.limits) as decoder:

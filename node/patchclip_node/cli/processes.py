@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from patchclip_core.terminal import require_package
 from patchclip_node.cli.terminal import ConfigOption
 from patchclip_node.settings import read_settings
 
@@ -27,6 +28,7 @@ def serve(config: ConfigOption = None) -> None:
     """
     from patchclip_node.bootstrap import supervisor
 
+    require_package("torch")  # its worker would miss it again and again
     supervisor.run(read_settings(config), config)
 
 

@@ -24,7 +24,6 @@ from patchclip_core.errors import PatchClipError
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.deliverer import build_deliverer
 from patchclip_node.bootstrap.receiver import build_receiver
-from patchclip_node.bootstrap.worker import build_worker
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.demo.loopback import LoopbackScp
 from patchclip_node.dicom.statuses import SUCCESS
@@ -168,6 +167,8 @@ def _run(settings: NodeSettings, image: Path, archive: _Archive) -> str | None:
 
 
 def _analyse(settings: NodeSettings) -> None:
+    from patchclip_node.bootstrap.worker import build_worker
+
     with build_worker(settings, lambda: False) as worker:
         worker.sweep.run_once()
         worker.work_off(Work.ANALYSE)

@@ -18,9 +18,9 @@ from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tools.lock import LOCKS, ROOT, Pin, closure, environments, is_for_the_locks, read_lock, where
+from tools.lock import LOCKS, ROOT, Pin, closure, environments, is_for_the_locks, of_the_product, read_lock, where
 
-COMMON, PROCESSORS, CUDA, BUILD, DEV = (read_lock(path) for path in LOCKS)
+COMMON, PROCESSORS, CUDA, BUILD, DEV, BASE = (read_lock(path) for path in LOCKS)
 PRODUCT = {**COMMON, **PROCESSORS}
 EVERYTHING = {**PRODUCT, **BUILD, **DEV}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -67,7 +67,18 @@ def test_a_need_that_is_not_pinned_is_seen() -> None:
 
 
 def test_the_products_lock_has_what_the_product_needs_and_nothing_else() -> None:
-    assert {name for name, _ in PRODUCT} == set(closure(PROJECT["dependencies"]))
+    assert {name for name, _ in PRODUCT} == set(closure(of_the_product(PROJECT)))
+
+
+def test_the_lock_of_a_receiver_is_closed_without_what_its_worker_needs() -> None:
+    place = next(environments())
+    large = {"torch", "transformers", "scipy", "scikit-learn", "python-gdcm", "tensorboardx"}
+
+    assert {name for name, _ in BASE} == set(closure(PROJECT["dependencies"]))
+    assert not_pinned(BASE, place) == {}
+    assert BASE.items() <= COMMON.items()
+    assert large & {name for name, _ in BASE} == set()
+    assert large <= {name for name, _ in PRODUCT}
 
 
 def test_no_test_tool_is_in_the_products_lock() -> None:

@@ -13,7 +13,6 @@ from highdicom.color import CIELabColor
 from pydicom import Dataset
 
 from patchclip_core.places.contours import Line, outlines
-from patchclip_core.places.regions import region_mask
 from patchclip_core.values.results import Finding, Findings, FindingState, Region
 from patchclip_node.results.context import Subject
 from patchclip_node.results.images.grayscale import softcopy_modules
@@ -76,6 +75,8 @@ def _whole_image(subject: Subject) -> Dataset:
 
 
 def _annotation(layer: str, finding: Finding, subject: Subject) -> Dataset:
+    from patchclip_core.places.regions import region_mask  # noqa: PLC0415 - scipy is the worker's: who delivers does without
+
     annotation = Dataset()
     annotation.GraphicLayer = layer
     findings = subject.image.findings

@@ -15,7 +15,6 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
-from patchclip_core.places.regions import probability_surface, region_mask
 from patchclip_core.values.results import Finding, Findings
 from patchclip_node.dicom import codes
 from patchclip_node.domain.variants import PlaneGeometry
@@ -45,6 +44,8 @@ def mapped(findings: Findings) -> list[Finding]:
 
 def segmentation(subject: Subject) -> Dataset:
     """Return the regions of one image, a bit a pixel."""
+    from patchclip_core.places.regions import region_mask  # noqa: PLC0415 - scipy is the worker's: who delivers does without
+
     findings = subject.image.findings
     shown = placed(findings)
     result = _segmentation(subject, shown, subject.phrases.say("Regions of AI findings, not for diagnosis"))
@@ -65,6 +66,8 @@ def fractional_segmentation(subject: Subject) -> Dataset:
     result.MaximumFractionalValue = _MAXIMUM
     result.BitsAllocated, result.BitsStored, result.HighBit = 8, 8, 7
     probabilities = np.empty((len(shown), geometry.source_rows, geometry.source_columns), dtype=np.uint8)
+    from patchclip_core.places.regions import probability_surface  # noqa: PLC0415 - scipy is the worker's: who delivers does without
+
     for frame, finding in zip(probabilities, shown, strict=True):
         assert finding.patch_map is not None
         levels = finding.patch_map * np.float32(_MAXIMUM) + np.float32(0.5)  # to be cut off to the nearest one
