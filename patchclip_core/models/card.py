@@ -86,9 +86,10 @@ class FindingCard(BaseModel):
     negative: tuple[NonEmpty, ...] = ()
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Operating point, on calibrated probabilities."""
-    firm_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    firm_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     """From which probability on the finding is said to be present, and not only possible; fewer images without it reach
-    this one. None: nothing is known of such a point, or the threshold is as firm."""
+    this one. None: nothing is known of such a point, or the threshold is as firm. 1: never, such as where too few
+    images taught the finding."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Divides the image logit before it becomes a probability; fitted on held-out predictions."""
     bias: float = 0.0

@@ -199,6 +199,10 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))
 
 
+NEVER_FIRM = 1.0
+"""Firm threshold of a finding that is possible at most, whatever its probability."""
+
+
 def verdict(
     probability: float,
     threshold: float,
@@ -215,10 +219,11 @@ def verdict(
     unevaluated.
 
     sensitivity: None where it was never measured. lookalikes: findings that look like this one and that the model
-    does not evaluate. firm_threshold: None where none was measured, or where the threshold itself is as firm.
+    does not evaluate. firm_threshold: None where none was measured, or where the threshold itself is as firm;
+    `NEVER_FIRM` where no probability is.
     """
     if probability >= threshold:
-        is_firm = firm_threshold is None or probability >= firm_threshold
+        is_firm = firm_threshold is None or (firm_threshold < NEVER_FIRM and probability >= firm_threshold)
         return FindingState.PRESENT if is_firm else FindingState.POSSIBLE
     finds_nearly_all = sensitivity is not None and sensitivity.at_least >= useful
     return FindingState.ABSENT if finds_nearly_all and not lookalikes else FindingState.NOT_SEEN
@@ -246,7 +251,8 @@ class Finding:
 
     probability: calibrated if the model card says so, in [0, 1]; None when not evaluated.
     threshold: the operating point the state was decided at; None when not evaluated.
-    firm_threshold: from which probability on it is present and not only possible; None where the threshold says both.
+    firm_threshold: from which probability on it is present and not only possible; None where the threshold says both,
+        `NEVER_FIRM` where it is possible at most.
     patch_map: (grid rows, grid columns) float32 patch probabilities in [0, 1], smoothed where the model's card asks for
         it; None when the model has no map for it.
     region_threshold: the patch probability from which on a place belongs to a region.

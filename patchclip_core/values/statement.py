@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from patchclip_core.values.definitions import FindingDefinition
-from patchclip_core.values.results import Finding, FindingState
+from patchclip_core.values.results import NEVER_FIRM, Finding, FindingState
 from patchclip_core.values.wording import ENGLISH, Wording, percent
 
 NOTHING_SEEN: Final = "nothing above its threshold, which rules nothing out"
@@ -90,6 +90,12 @@ def number_line(finding: Finding, wording: Wording = ENGLISH) -> str:
     if finding.firm_threshold is None:
         said = wording.say(
             "probability {probability}, threshold {threshold}", probability=probability, threshold=threshold
+        )
+    elif finding.firm_threshold >= NEVER_FIRM:
+        said = wording.say(
+            "probability {probability}, possible from {threshold}, never called present",
+            probability=probability,
+            threshold=threshold,
         )
     else:
         said = wording.say(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from patchclip_core.terminal import console
+from patchclip_core.values.results import NEVER_FIRM
 from patchclip_trainer.cli.options import Draws, LabelDomainsFile, PredictedFolders, Seed, out_folder, predictions_path
 
 
@@ -52,6 +53,12 @@ def export(
             "--least", min=5, metavar="N", help="Images with and without a finding that it takes to say anything of it."
         ),
     ] = 10,
+    least_firm: Annotated[
+        int,
+        typer.Option(
+            "--least-firm", min=1, metavar="N", help="Images with a finding that it takes to ever call it present."
+        ),
+    ] = 50,
     useful_sensitivity: Annotated[
         float,
         typer.Option(
@@ -106,6 +113,7 @@ def export(
         firm=Rule.parse(firm_point),
         region_false_positives=region_false_positives,
         least=least,
+        least_firm=least_firm,
         useful_sensitivity=useful_sensitivity,
         statement=statement or STATEMENT,
         version=version,
@@ -122,9 +130,10 @@ def export(
             terminal.print(f"{finding.key}: not evaluated: {finding.not_evaluated}", markup=False, soft_wrap=True)
             continue
         place = f"regions from {finding.region_threshold:.3f}" if finding.extent == "localised" else "without a place"
+        firm = finding.firm_threshold or finding.threshold
+        present = f"present from {firm:.3f}" if firm < NEVER_FIRM else "never present (too few images with it)"
         terminal.print(
-            f"{finding.key}: possible from {finding.threshold:.3f}, present from "
-            f"{finding.firm_threshold or finding.threshold:.3f}, temperature {finding.temperature:.3f}, "
+            f"{finding.key}: possible from {finding.threshold:.3f}, {present}, temperature {finding.temperature:.3f}, "
             f"bias {finding.bias:+.3f}, {place}",
             markup=False,
             soft_wrap=True,

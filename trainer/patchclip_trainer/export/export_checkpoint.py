@@ -53,7 +53,8 @@ class ExportSettings:
     checkpoint: a run's. predictions: of the cross-validation of the same recipe. data: the images' lists; None: the
     prepared data that the cross-validation names. rule: of thresholds. firm: of those from which on a finding is
     present, and not only possible. region_false_positives: an image, that regions may have. least: images with and
-    without a finding, and boxed images, below which nothing is said of it.
+    without a finding, and boxed images, below which nothing is said of it. least_firm: images with a finding below
+    which it is possible at most.
     held_out: the part of the data that the exported weights are tried on. scorings: the list that this look at it is
     added to; default: beside the export.
     useful_sensitivity: what the lower end of a sensitivity's interval has to reach before an absence is said.
@@ -66,6 +67,7 @@ class ExportSettings:
     firm: Rule = FIRM
     region_false_positives: float = 0.5
     least: int = 10
+    least_firm: int = 50
     useful_sensitivity: float = USEFUL_SENSITIVITY
     statement: str = STATEMENT
     version: str | None = None
@@ -228,7 +230,7 @@ def _decided_by(
             "evidence": evidence,
         }
     )
-    decided = with_firm_point(decided, judged, who, pair.after, settings.firm)
+    decided = with_firm_point(decided, judged, who, pair.after, settings.firm, settings.least_firm)
     return _with_place(decided, judged, predicted, point.called, settings)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.models.card import FindingCard
+from patchclip_core.values.results import NEVER_FIRM
 from patchclip_core.values.scores import STEPS, Scores
 from patchclip_trainer.export.evidence import JudgedOutOfFold
 from patchclip_trainer.export.operating_points import Rule, choose
@@ -14,17 +15,22 @@ _DECIMALS = 4
 
 
 def with_firm_point(
-    finding: FindingCard, judged: JudgedOutOfFold, who: str, calibrated: NDArray[np.float64], rule: Rule
+    finding: FindingCard, judged: JudgedOutOfFold, who: str, calibrated: NDArray[np.float64], rule: Rule, least: int
 ) -> FindingCard:
     """Return a decided finding with its firm threshold, what that does out of fold, and the scores of its images.
 
     who: says what is true, as for the threshold. calibrated: (N,) probabilities, each by a calibration that its own
     fold had no part in. A threshold by this rule that is not above the finding's own says nothing more: it is left out.
+    A finding with fewer than `least` images is possible at most: neither it nor its threshold is known well enough.
     """
     assert finding.evidence is not None
     known, positive = judged.known_by(who)
     told = known & np.isfinite(calibrated)
     measured: dict[str, object] = {"scores": scores_of(calibrated[told], positive[told])}
+    if int(positive[known].sum()) < least:
+        return finding.model_copy(
+            update={"firm_threshold": NEVER_FIRM, "evidence": finding.evidence.model_copy(update=measured)}
+        )
     firm = choose(judged.probabilities, positive, known, judged.fold_of, rule)
     if firm.threshold <= finding.threshold:
         return finding.model_copy(update={"evidence": finding.evidence.model_copy(update=measured)})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.results import FindingState, verdict
+from patchclip_core.values.results import NEVER_FIRM, FindingState, verdict
 
 MODEL_CARD_FILE = "README.md"
 
@@ -48,7 +48,7 @@ def describe(card: ModelCard) -> str:
             [_image_row(finding) for finding in decided],
         ),
         "From its threshold on a finding is said to be possible, and present from the one below on. Where it has none, "
-        "the threshold is as firm, or nothing is known of it.",
+        "the threshold is as firm, or nothing is known of it. What too few images taught is never said to be present.",
         _table(
             ("Finding", "Present from", "Sensitivity there", "Specificity there"),
             [_firm_row(finding) for finding in decided],
@@ -143,6 +143,8 @@ def _firm_row(finding: FindingCard) -> tuple[str, ...]:
     evidence, firm = finding.evidence, finding.firm_threshold
     if evidence is None or firm is None:
         return (_name(finding), f"{finding.threshold:.3f}", "", "")
+    if firm >= NEVER_FIRM:
+        return (_name(finding), "never", "", "")
     return (_name(finding), f"{firm:.3f}", _shown(evidence.firm_sensitivity), _shown(evidence.firm_specificity))
 
 

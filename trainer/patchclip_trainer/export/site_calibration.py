@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
 from patchclip_core.models.card import FindingCard, ModelCard
 from patchclip_core.values.calibration import Calibration, fit_calibration
+from patchclip_core.values.results import NEVER_FIRM
 from patchclip_core.values.scores import Scores
 from patchclip_trainer.data.listing import number, read_table
 from patchclip_trainer.data.shards import write_atomically
@@ -200,7 +201,7 @@ def _bent(finding: FindingCard, record: Record | None) -> FindingCard:
             "temperature": finding.temperature * bend.temperature,
             "bias": finding.bias / bend.temperature + bend.bias,
             "threshold": bent([finding.threshold])[0],
-            "firm_threshold": None if firm is None else bent([firm])[0],
+            "firm_threshold": firm if firm is None or firm >= NEVER_FIRM else bent([firm])[0],
             "evidence": evidence,
         }
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from patchclip_core.values.definitions import load_findings
-from patchclip_core.values.results import Finding, FindingState, Sensitivity, verdict
+from patchclip_core.values.results import NEVER_FIRM, Finding, FindingState, Sensitivity, verdict
 from patchclip_core.values.statement import basis_line, sensitivity_line
 from patchclip_core.values.wording import load_wordings
 from tests.support.synthetic import MISSES_MANY, USEFUL, not_seen
@@ -46,6 +46,8 @@ def test_an_absence_needs_a_sensitivity_that_is_known_to_be_high_and_no_lookalik
         (0.799, 0.8, FindingState.POSSIBLE),
         (0.8, 0.8, FindingState.PRESENT),
         (0.55, None, FindingState.PRESENT),  # nothing firmer is known
+        (0.55, NEVER_FIRM, FindingState.POSSIBLE),
+        (1.0, NEVER_FIRM, FindingState.POSSIBLE),
     ],
 )
 def test_a_finding_is_only_possible_below_what_few_images_without_it_reach(

@@ -46,7 +46,9 @@ def sets(changes: dict[str, Any]) -> list[str]:
 
 
 def export(folder: Path, run_folder: Path, crossval: Path, out: str = "exported") -> FindingCard:
-    run("export", "-m", run_folder / "checkpoint", "-p", crossval, "-o", folder / out, "--draws", 50)
+    run(
+        "export", "-m", run_folder / "checkpoint", "-p", crossval, "-o", folder / out, "--draws", 50, "--least-firm", 10
+    )
     (finding,) = read_card(folder / out).findings
     return finding
 

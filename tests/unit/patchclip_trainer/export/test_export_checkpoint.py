@@ -14,6 +14,7 @@ from patchclip_core.checkpoints.checkpoint import read_card, verify_weights, wri
 from patchclip_core.checkpoints.texts import read_texts
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import FindingCard, ModelCard, TrainingCounts
+from patchclip_core.values.results import NEVER_FIRM
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import read_mean_boxes
@@ -60,6 +61,20 @@ def test_a_finding_that_is_told_gets_calibration_operating_points_and_what_they_
     assert evidence.calibration_error.value < evidence.calibration_error_before.value
     assert evidence.region_false_positives is not None
     assert evidence.region_false_positives.value <= 0.6
+
+
+@pytest.mark.parametrize(("least", "is_ever_present"), [("40", True), ("41", False)])
+def test_a_finding_of_few_images_is_possible_at_most(
+    least: str, is_ever_present: bool, checkpoint: Path, crossval: Path, tmp_path: Path
+) -> None:
+    opacity = _finding(_export(checkpoint, crossval, tmp_path / "out", "--least-firm", least), "opacity")
+
+    assert opacity.evidence is not None
+    assert (opacity.firm_threshold != NEVER_FIRM) is is_ever_present
+    assert (opacity.evidence.firm_sensitivity is not None) is is_ever_present
+    assert opacity.evidence.scores is not None
+    in_words = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert ("| lung opacity | never |" in in_words) is not is_ever_present
 
 
 def test_an_export_keeps_where_the_boxes_lie_that_it_learned_from(
