@@ -98,7 +98,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 "outage_s": OUTAGE_S,
                 "least_free_bytes": 0,
                 "senders": [{"ae_title": "STORESCU", "after_s": QUIET_S}],
-                "canary": {"every_s": 2.0, "within_s": 6.0},
+                "canary": {"every_s": 2.0, "within_s": 10.0},
             },
         )
         settings = yaml.safe_load(node.config.read_text())

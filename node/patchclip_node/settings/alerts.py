@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints, model_validator
 
 from patchclip_node.domain.alerts import AlertPolicy
 from patchclip_node.domain.rhythm import ExpectedSender
@@ -25,6 +25,11 @@ def _web_address(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must begin with https:// or http:// and name a host")
     return value
+
+
+def _host_alone(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/***"
 
 
 class MailSettings(Section):
@@ -59,8 +64,8 @@ class MailSettings(Section):
 class WebhookSettings(Section):
     """A web address to which messages are posted as JSON."""
 
-    url: Annotated[str, AfterValidator(_web_address)]
-    """Such as https://chat.hospital.example/hooks/imaging."""
+    url: Annotated[str, AfterValidator(_web_address), PlainSerializer(_host_alone, when_used="json")]
+    """Such as https://chat.hospital.example/hooks/imaging. What follows the host is often a secret and is not shown."""
     secret_file: Path | None = None
     """Its first line signs each message (HMAC with SHA-256, X-Patchclip-Signature); None: they are not signed."""
     ca: Path | None = None

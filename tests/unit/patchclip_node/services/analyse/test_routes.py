@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
+from patchclip_node.domain.trial_patient import CANARY_ID
 from patchclip_node.settings import RouteSettings
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
 
@@ -106,3 +107,29 @@ def test_a_destination_that_one_image_may_not_go_to_gets_nothing_of_the_study(be
     bench.run_one()
 
     assert {one.destination for one in bench.ledger.studies.deliveries(bench.study().id)} == {"pacs"}
+
+
+def test_a_canary_is_analysed_and_goes_nowhere_whatever_the_routes_say(bench: Bench) -> None:
+    bench.destinations = (PACS, SEG_ONLY)
+    bench.routes = routes({"name": "nothing", "analyse": False})
+    bench.arrive(PatientID=CANARY_ID)
+    bench.run_one()
+
+    study = bench.study()
+    assert study.state is StudyState.KEPT
+    assert bench.ledger.studies.results(study.id), "its results are built"
+    assert bench.ledger.studies.deliveries(study.id) == []
+    assert bench.ledger.figures.probabilities(bench.analyzer.identity.weights_digest) == {}, (
+        "nor does it count as a patient's"
+    )
+
+
+def test_probabilities_of_a_patients_images_are_kept_for_figures(bench: Bench) -> None:
+    bench.arrive()
+    bench.run_one()
+
+    kept = bench.ledger.figures.probabilities(bench.analyzer.identity.weights_digest)
+
+    (image,) = summary_of(bench.study()).images
+    assert kept == {one.key: [one.probability] for one in image.findings if one.probability is not None}
+    assert kept
