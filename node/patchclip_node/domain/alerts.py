@@ -204,7 +204,10 @@ class Settling:
 
 
 def changes(alerts: Sequence[Alert], found: Sequence[Condition], now: datetime, policy: AlertPolicy) -> list[Change]:
-    """Return what changes in the open alerts where these conditions are found, each once."""
+    """Return what changes in the open alerts where these conditions are found, each once.
+
+    An alert that was critical stays so until it is over: what swings between two levels is told of once.
+    """
     known = {one.condition.key: one for one in alerts}
     made: list[Change] = []
     for condition in found:
@@ -213,6 +216,8 @@ def changes(alerts: Sequence[Alert], found: Sequence[Condition], now: datetime, 
             made.append(Change(condition, News.RAISED))
             continue
         stays = replace(condition, since=alert.condition.since)
+        if alert.condition.level is Level.CRITICAL:
+            stays = replace(stays, level=Level.CRITICAL)
         news = _news(alert, stays, now, policy)
         if news is not None or stays != alert.condition:
             made.append(Change(stays, news, alert))

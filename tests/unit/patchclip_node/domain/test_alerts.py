@@ -47,6 +47,17 @@ def test_it_is_told_again_by_the_stated_rule_alone(now: Condition, later_s: floa
     assert [one.news for one in made if one.news is not None] == ([] if news is None else [news])
 
 
+def test_what_swings_between_two_levels_is_told_of_once() -> None:
+    alert = ALERT
+    news: list[News | None] = []
+    for level in (Level.CRITICAL, Level.WARNING, Level.CRITICAL, Level.WARNING):
+        for change in changes([alert], [replace(DISK, level=level)], START + timedelta(seconds=10), POLICY):
+            news.append(change.news)
+            alert = replace(alert, condition=change.condition)
+
+    assert news == [News.WORSE]
+
+
 def test_another_subject_is_another_alert() -> None:
     other = replace(DISK, kind=AlertKind.DESTINATION, subject="pacs")
 
