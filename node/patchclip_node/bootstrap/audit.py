@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -60,7 +60,12 @@ def audited(process: str, outbox: AuditOutbox, clock: Clock) -> Iterator[AuditDe
 @contextmanager
 def carrying(settings: NodeSettings, ledger: SqlLedger, clock: Clock) -> Iterator[None]:
     """Carry events of all processes from the ledger to files and collector, for the time of the context."""
-    lanes = _lanes(settings, ledger.audit, clock)
+    with ExitStack() as ends, _in_threads(_lanes(settings, ledger.audit, clock, ends), ledger):
+        yield
+
+
+@contextmanager
+def _in_threads(lanes: Mapping[AuditLane, Callable[[], None]], ledger: SqlLedger) -> Iterator[None]:
     ledger.audit.follow(frozenset(lanes))
     stop = threading.Event()
     threads = [
@@ -89,12 +94,15 @@ def source_of(settings: NodeSettings) -> AuditSource:
     return AuditSource(settings.ae_title, socket.gethostname(), settings.audit.site)
 
 
-def _lanes(settings: NodeSettings, outbox: AuditOutbox, clock: Clock) -> Mapping[AuditLane, Callable[[], None]]:
+def _lanes(
+    settings: NodeSettings, outbox: AuditOutbox, clock: Clock, ends: ExitStack
+) -> Mapping[AuditLane, Callable[[], None]]:
     source, owner = source_of(settings), process_name()
     files = AuditFiles(settings.audit_dir, settings.audit.file_max_bytes, partial(build_message, source=source))
     lanes: dict[AuditLane, Callable[[], None]] = {AuditLane.FILE: TrailLane(outbox, files, clock, owner).run_once}
     if (collector := settings.audit.collector) is not None:
         connection = SyslogCollector(collector.host, collector.port, settings.security_to_collector(collector))
+        ends.callback(connection.close)
         framed = partial(_framed, source)
         lanes[AuditLane.SYSLOG] = CollectorLane(
             outbox, connection, framed, clock, owner, collector.keep_events
