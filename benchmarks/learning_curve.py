@@ -22,6 +22,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Numbers, Statistic, draw_patients
+from patchclip_core.statistics.roc import auc
 from patchclip_core.terminal import progress
 from patchclip_core.values.definitions import load_findings
 from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, fit_and_predict
@@ -34,10 +36,8 @@ from patchclip_trainer.evaluation.measure_table import Measured
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, read_out_of_fold
 from patchclip_trainer.evaluation.place_measures import PATCH_MAP, place_maps
 from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
-from patchclip_trainer.metrics.bootstrap import Numbers, Statistic, draw_patients
 from patchclip_trainer.metrics.froc import mean_sensitivity
 from patchclip_trainer.metrics.learning_curve import PowerLaw
-from patchclip_trainer.metrics.roc import auc
 from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
 from patchclip_trainer.training.stage2.samples import collect
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe, read_stage2_recipe

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.model_recipe import read_recipe
 from patchclip_core.models.downscaler import LearnedDownscalerSettings
+from patchclip_core.statistics.bootstrap import Estimate, Statistic, draw_patients, estimate, mean_of, paired_difference
 from patchclip_core.values.definitions import conf_dir
 from patchclip_trainer.data.shards import PreparedData, open_prepared
-from patchclip_trainer.metrics.bootstrap import Estimate, Statistic, draw_patients, estimate, mean_of, paired_difference
 from patchclip_trainer.training.loop.training_run import Run
 from patchclip_trainer.training.run_recipe import read_recipe_of
 from patchclip_trainer.training.stage1.pairs import DESCRIBED_AS

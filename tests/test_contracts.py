@@ -43,7 +43,7 @@ BREACHES = (
     Breach("the node's layers", "node/patchclip_node/domain/states.py", "patchclip_node.settings"),
     Breach("the node's layers", "node/patchclip_node/product.py", "patchclip_node.samples"),
     Breach("the node's layers", "node/patchclip_node/a_new_module.py", "patchclip_node.domain.states"),
-    Breach("the trainer's layers", "trainer/patchclip_trainer/data/names.py", "patchclip_trainer.metrics.roc"),
+    Breach("the trainer's layers", "trainer/patchclip_trainer/data/names.py", "patchclip_trainer.metrics.froc"),
     Breach(
         "the trainer's layers", "trainer/patchclip_trainer/simulation/draw.py", "patchclip_trainer.evaluation.pictures"
     ),
@@ -57,7 +57,7 @@ BREACHES = (
     Breach(
         "simulation depends on data alone",
         "trainer/patchclip_trainer/simulation/lesions.py",
-        "patchclip_trainer.metrics.roc",
+        "patchclip_trainer.metrics.froc",
     ),
     Breach("simulation depends on data alone", "trainer/patchclip_trainer/simulation/a_new_module.py", "torch"),
     Breach(

@@ -8,6 +8,7 @@ from functools import partial
 from patchclip_core.errors import CheckpointError, FindingsFileError, VocabularyFileError, WordingFileError
 from patchclip_core.terminal import new_program, run_program
 from patchclip_node.cli import (
+    acceptance,
     alerts,
     analyze,
     audit,
@@ -19,6 +20,7 @@ from patchclip_node.cli import (
     processes,
     recall,
     render,
+    replay,
     route,
     studies,
     support_bundle,
@@ -45,9 +47,10 @@ app = new_program(
     "Research software. Not for diagnosis.",
     _version,
 )
-for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall, backup, upgrade):
+for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall, acceptance, backup, upgrade):
     module.register(app)
 gate.register(studies.app)
+replay.register(studies.app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
 app.add_typer(verdicts.app, name="verdicts", rich_help_panel="Look after the node")
 app.add_typer(users.app, name="users", rich_help_panel="Look after the node")

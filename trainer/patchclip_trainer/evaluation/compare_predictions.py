@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from patchclip_core.statistics.bootstrap import Resamples, paired_difference
+from patchclip_core.statistics.roc import auc
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem
 from patchclip_trainer.evaluation.image_measures import label_statistics, macro
 from patchclip_trainer.evaluation.predictions import Predictions, predictions_file, read_predictions
 from patchclip_trainer.evaluation.records import Mask, Record, record_of
 from patchclip_trainer.evaluation.truth import FindingTruth
-from patchclip_trainer.metrics.bootstrap import Resamples, paired_difference
-from patchclip_trainer.metrics.roc import auc
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from patchclip_core.statistics.bootstrap import draw_patients
 from patchclip_trainer.data.label_domains import load_label_domains, view_of
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import PRIOR, MapSystem, mean_box_prior
@@ -28,7 +29,6 @@ from patchclip_trainer.evaluation.measure_table import (
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import predictions_file, read_predictions
 from patchclip_trainer.evaluation.records import Record
-from patchclip_trainer.metrics.bootstrap import draw_patients
 
 _NOT_PREDICTED = "the predictions say nothing of it"
 

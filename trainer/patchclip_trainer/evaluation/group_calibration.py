@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Numbers, Resamples, estimate, mean_of, paired_difference
+from patchclip_core.statistics.roc import calibration_error
 from patchclip_core.values.calibration import fit_calibration
 from patchclip_trainer.evaluation.calibrated import logits_of
 from patchclip_trainer.evaluation.records import Mask, Record, record_of
-from patchclip_trainer.metrics.bootstrap import Numbers, Resamples, estimate, mean_of, paired_difference
-from patchclip_trainer.metrics.roc import calibration_error
 
 PULL = 20.0
 """How strongly a group's fit is held to the pooled one: few images of a group move it little."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Resamples
 from patchclip_trainer.data.label_domains import LabelDomains
 from patchclip_trainer.evaluation.baselines import MapSystem
 from patchclip_trainer.evaluation.compare_predictions import Opponent, compare_labels
@@ -15,7 +16,6 @@ from patchclip_trainer.evaluation.place_measures import PATCH_MAP, PlacedMaps, p
 from patchclip_trainer.evaluation.predictions import Predictions
 from patchclip_trainer.evaluation.records import Record
 from patchclip_trainer.evaluation.truth import FindingTruth
-from patchclip_trainer.metrics.bootstrap import Resamples
 
 
 def group_measures(

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from patchclip_core.statistics.bootstrap import Numbers, Resamples, Statistic, estimate
+from patchclip_core.statistics.roc import auc, average_precision, calibration_error
 from patchclip_trainer.evaluation.calibrated import LEAST_PROBABILITY, CalibrationPair
 from patchclip_trainer.evaluation.predictions import Predictions
 from patchclip_trainer.evaluation.records import Mask, Record, record_of
-from patchclip_trainer.metrics.bootstrap import Numbers, Resamples, Statistic, estimate
-from patchclip_trainer.metrics.roc import auc, average_precision, calibration_error
 
 
 def image_measures(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Resamples, draw_patients
 from patchclip_trainer.data.label_domains import LabelDomains, disagreements, view_of
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.baselines import MapSystem
@@ -32,7 +33,6 @@ from patchclip_trainer.evaluation.place_measures import (
 from patchclip_trainer.evaluation.predictions import Predictions
 from patchclip_trainer.evaluation.records import Record
 from patchclip_trainer.evaluation.truth import FindingTruth, text_labelled, truth_of
-from patchclip_trainer.metrics.bootstrap import Resamples, draw_patients
 from patchclip_trainer.metrics.candidates import GRID_CELLS, MAXIMUM_CANDIDATES, SEPARATION_CELLS
 
 SCHEMA = 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from patchclip_core.statistics.roc import reliability, roc_points
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_trainer.evaluation.measure_table import DOMAINS, Evaluation
@@ -17,7 +18,6 @@ from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
 from patchclip_trainer.evaluation.predictions import candidates_of
 from patchclip_trainer.evaluation.records import Mask
 from patchclip_trainer.metrics.froc import PRIMARY_RATES, SECONDARY_RATES, froc_curve
-from patchclip_trainer.metrics.roc import reliability, roc_points
 
 CASES_A_ROW = 4
 LEAST_FOR_CALIBRATION = 30

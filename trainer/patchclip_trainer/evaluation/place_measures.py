@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Numbers, Resamples, estimate, mean_of, paired_difference, paired_ratio
 from patchclip_trainer.evaluation.baselines import SALIENCY, MapSystem
 from patchclip_trainer.evaluation.predictions import Predictions, candidates_of
 from patchclip_trainer.evaluation.records import Mask, Record, number_of, record_of
 from patchclip_trainer.evaluation.truth import FindingTruth
-from patchclip_trainer.metrics.bootstrap import Numbers, Resamples, estimate, mean_of, paired_difference, paired_ratio
 from patchclip_trainer.metrics.froc import (
     PRIMARY_RATES,
     SECONDARY_RATES,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_trainer.metrics.bootstrap import Estimate
+from patchclip_core.statistics.bootstrap import Estimate
 
 Record = dict[str, Any]
 """A JSON object, or a part of one."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.models.card import Evidence, FindingCard, Interval
+from patchclip_core.statistics.bootstrap import Estimate, Resamples, Statistic, estimate, mean_of
+from patchclip_core.statistics.roc import auc
 from patchclip_trainer.evaluation.truth import FindingTruth
-from patchclip_trainer.metrics.bootstrap import Estimate, Resamples, Statistic, estimate, mean_of
-from patchclip_trainer.metrics.roc import auc
 
 READERS, TEXT_MINED = "radiologists", "labels mined from reports"
 

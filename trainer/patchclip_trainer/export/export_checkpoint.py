@@ -13,6 +13,8 @@ from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weight
 from patchclip_core.checkpoints.in_use import write_in_use
 from patchclip_core.checkpoints.texts import write_texts
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
+from patchclip_core.statistics.bootstrap import Resamples, draw_patients, mean_of
+from patchclip_core.statistics.roc import calibration_error
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import USEFUL_SENSITIVITY
 from patchclip_trainer.errors import DataError
@@ -29,10 +31,8 @@ from patchclip_trainer.export.firm_point import with_firm_point
 from patchclip_trainer.export.held_out import Trial, images_apart, tried
 from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
 from patchclip_trainer.export.operating_points import Rule, choose, choose_regions
-from patchclip_trainer.metrics.bootstrap import Resamples, draw_patients, mean_of
 from patchclip_trainer.metrics.froc import froc_cases, mean_sensitivity
 from patchclip_trainer.metrics.pointing import coverage
-from patchclip_trainer.metrics.roc import calibration_error
 from patchclip_trainer.training.loop.provenance import disagreements
 
 STATEMENT = (

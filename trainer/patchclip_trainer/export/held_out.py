@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.models.card import Evidence, FindingCard, Interval, ModelCard
+from patchclip_core.statistics.bootstrap import Resamples, draw_patients, mean_of
+from patchclip_core.statistics.roc import calibration_error
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.collection import Collection, Part
@@ -19,9 +21,7 @@ from patchclip_trainer.evaluation.predictions import Predictions, candidates_of,
 from patchclip_trainer.evaluation.scorings import Scoring, record_scoring, timestamp
 from patchclip_trainer.evaluation.truth import FindingTruth
 from patchclip_trainer.export.evidence import Judged, measured, said, undecided
-from patchclip_trainer.metrics.bootstrap import Resamples, draw_patients, mean_of
 from patchclip_trainer.metrics.froc import froc_cases, mean_sensitivity
-from patchclip_trainer.metrics.roc import calibration_error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.thresholds import LEAST, cuts
 from patchclip_core.values.calibration import Calibration, fit_calibration
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.errors import DataError
@@ -19,8 +20,6 @@ from patchclip_trainer.metrics.froc import froc_cases
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_LEAST = 1e-4
-"""Thresholds keep this distance from 0 and 1."""
 _REGION_THRESHOLDS = np.arange(1, 20) / 20
 """Among which that of the best overlap is looked for."""
 
@@ -57,20 +56,12 @@ def threshold(probabilities: Numbers, truth: Mask, rule: Rule) -> float:
 
     probabilities, truth: (N,), with both classes.
     """
-    values = np.unique(probabilities)
-    cuts = np.concatenate([[values[0] / 2], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
-    positive, negative = np.sort(probabilities[truth]), np.sort(probabilities[~truth])
-    sensitivity = 1 - np.searchsorted(positive, cuts) / len(positive)
-    specificity = np.searchsorted(negative, cuts) / len(negative)
+    possible = cuts(probabilities, truth)
     if rule.kind == "youden":
-        total = (sensitivity + specificity).round(9)
-        best = np.flatnonzero(total == total.max())
-        chosen = best[len(best) // 2]
-    elif rule.kind == "sensitivity":
-        chosen = np.flatnonzero(sensitivity >= rule.at_least)[-1]
-    else:
-        chosen = np.flatnonzero(specificity >= rule.at_least)[0]
-    return float(np.clip(cuts[chosen], _LEAST, 1 - _LEAST))
+        return possible.chosen(possible.youden)
+    if rule.kind == "sensitivity":
+        return possible.chosen(int(np.flatnonzero(possible.sensitivity >= rule.at_least)[-1]))
+    return possible.chosen(int(np.flatnonzero(possible.specificity >= rule.at_least)[0]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,5 +165,5 @@ def _cut(false_scores: Numbers, images: int, false_positives: float) -> float:
     allowed = int(np.floor(false_positives * images))
     strongest = np.sort(false_scores)[::-1]
     if len(strongest) <= allowed:
-        return _LEAST
-    return float(np.clip(np.nextafter(strongest[allowed], 1.0), _LEAST, 1 - _LEAST))
+        return LEAST
+    return float(np.clip(np.nextafter(strongest[allowed], 1.0), LEAST, 1 - LEAST))

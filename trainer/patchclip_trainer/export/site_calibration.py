@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.checkpoint import find, read_card, verify_weights, write_card
 from patchclip_core.models.card import FindingCard, ModelCard
+from patchclip_core.statistics.bootstrap import draw_patients, estimate, mean_of, paired_difference
+from patchclip_core.statistics.roc import calibration_error
 from patchclip_core.values.calibration import Calibration, fit_calibration
 from patchclip_core.values.results import NEVER_FIRM
 from patchclip_core.values.scores import Scores
@@ -30,8 +32,6 @@ from patchclip_trainer.evaluation.journal import digest_of_names
 from patchclip_trainer.evaluation.measure_table import Bootstrap, Measured
 from patchclip_trainer.evaluation.records import Record, record_of
 from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
-from patchclip_trainer.metrics.bootstrap import draw_patients, estimate, mean_of, paired_difference
-from patchclip_trainer.metrics.roc import calibration_error
 
 CALIBRATION_FILE = "calibration.json"
 PULL = 5.0

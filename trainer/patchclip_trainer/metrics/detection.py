@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from patchclip_core.statistics.bootstrap import Numbers, Statistic
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.label_domains import Lesion, intersection_over_union
-from patchclip_trainer.metrics.bootstrap import Numbers, Statistic
 from patchclip_trainer.metrics.candidates import find_candidates
 from patchclip_trainer.metrics.froc import FrocCases, matched
 

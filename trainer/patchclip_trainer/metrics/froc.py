@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Numbers, Statistic
 from patchclip_trainer.data.label_domains import Lesion
-from patchclip_trainer.metrics.bootstrap import Numbers, Statistic
 from patchclip_trainer.metrics.candidates import Candidate
 
 PRIMARY_RATES = (0.125, 0.25, 0.5, 1.0, 2.0)

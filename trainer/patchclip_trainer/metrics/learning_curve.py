@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_trainer.metrics.bootstrap import COVERAGE, Numbers
+from patchclip_core.statistics.bootstrap import COVERAGE, Numbers
 
 _LEAST_MISSED = 1e-6
 """What a measure of 1 counts as: its logarithm is to be finite."""

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from patchclip_trainer.metrics.roc import auc
+from patchclip_core.statistics.roc import auc
 
 Numbers = NDArray[np.float64]
 

@@ -62,8 +62,8 @@ class StudyAnalysis:
         timer = StepTimer()
         with ExitStack() as held:
             with timer.step("fetch"):
-                copies = _newest_copies(leased.instances)
-                images = [_study_image(record, held, self.spool) for record in copies.values()]
+                copies = newest_copies(leased.instances)
+                images = [study_image(record, held, self.spool) for record in copies.values()]
                 paths = [image.path for image in images]
                 needed = most_bytes(paths, self.plan.variants, len(self.analyzer.finding_keys))
                 room = held.enter_context(self.spool.reserved(needed))
@@ -165,12 +165,13 @@ def _write(content: bytes, room: Room, kept: list[str]) -> str:
     return kept[-1]
 
 
-def _newest_copies(instances: Sequence[InstanceRecord]) -> dict[str, InstanceRecord]:
+def newest_copies(instances: Sequence[InstanceRecord]) -> dict[str, InstanceRecord]:
     """Return the instance of each SOP Instance UID that came last, in the order in which the UIDs first came."""
     return {record.instance.header.sop_instance_uid: record for record in instances}
 
 
-def _study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> StudyImage:
+def study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> StudyImage:
+    """Return an image as it is analysed; its file stays at hand while `files` is open."""
     key = record.instance.spool_key
     assert key is not None, "images have files; results that came back are of no revision"
     path = files.enter_context(spool.local_path(key))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from patchclip_core.statistics.bootstrap import draw_patients
 from patchclip_trainer.evaluation.group_calibration import group_calibration
-from patchclip_trainer.metrics.bootstrap import draw_patients
 
 COUNT = 600
 GENERATOR = np.random.default_rng(0)

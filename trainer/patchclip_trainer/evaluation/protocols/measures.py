@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Statistic, mean_of
+from patchclip_core.statistics.roc import auc
 from patchclip_trainer.evaluation.protocols.protocol import Answered, Measure, Score
-from patchclip_trainer.metrics.bootstrap import Statistic, mean_of
 from patchclip_trainer.metrics.candidates import Candidate, find_candidates
 from patchclip_trainer.metrics.detection import (
     ScoredBox,
@@ -19,7 +20,6 @@ from patchclip_trainer.metrics.detection import (
 )
 from patchclip_trainer.metrics.froc import FrocCases, froc_cases, sensitivities
 from patchclip_trainer.metrics.pointing import contrast_to_noise, map_overlap, points_at
-from patchclip_trainer.metrics.roc import auc
 
 MAP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Values of a map from which on its area is laid over the boxes, for the mean IoU of grounding."""

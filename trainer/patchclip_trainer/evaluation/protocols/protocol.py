@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Statistic
 from patchclip_core.values.definitions import Code, FindingDefinition
 from patchclip_core.values.results import Box, Radiograph
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.evaluation.predictions import Answer
-from patchclip_trainer.metrics.bootstrap import Statistic
 
 _NO_OPERATING_POINT = 1e-9
 """A question by text has no operating point: each image gets its probability."""

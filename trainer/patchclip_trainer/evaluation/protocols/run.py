@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchclip_core.checkpoints.checkpoint import find, load, read_card
+from patchclip_core.statistics.bootstrap import Numbers, Resamples, Statistic, draw_patients, estimate
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.code_digest import code_digest, core_digest
@@ -30,7 +31,6 @@ from patchclip_trainer.evaluation.protocols.protocol import (
 from patchclip_trainer.evaluation.protocols.table import protocol_named
 from patchclip_trainer.evaluation.records import Record, record_of
 from patchclip_trainer.evaluation.training_patients import seen_in_training
-from patchclip_trainer.metrics.bootstrap import Numbers, Resamples, Statistic, draw_patients, estimate
 
 SCHEMA = 1
 Ask = Literal["text", "findings"]

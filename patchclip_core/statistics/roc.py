@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.statistics.bootstrap import Numbers, Statistic
 from patchclip_core.values.calibration import ECE_BINS
-from patchclip_trainer.metrics.bootstrap import Numbers, Statistic
 
 
 def auc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> Statistic:

@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
+from patchclip_core.statistics.roc import auc, average_precision, calibration_error, reliability, roc_points
 from patchclip_core.values.calibration import expected_calibration_error
-from patchclip_trainer.metrics.roc import auc, average_precision, calibration_error, reliability, roc_points
 
 
 def _images(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

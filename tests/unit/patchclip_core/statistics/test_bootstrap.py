@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from patchclip_trainer.metrics.bootstrap import (
+from patchclip_core.statistics.bootstrap import (
     Numbers,
     draw_patients,
     estimate,

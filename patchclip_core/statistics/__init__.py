@@ -1,0 +1,1 @@
+"""How well probabilities tell what is there: areas, thresholds, and intervals by drawing patients."""
