@@ -10,7 +10,7 @@ WORKERS ?= 2
 ENDURANCE ?= tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model paper-shape test mutations endurance lint spelling types contracts check format pictures clean
+.PHONY: help venv viewers demo demo-model paper-shape test mutations endurance lint spelling types contracts check format pictures clean wheelhouse install-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -62,6 +62,13 @@ lint: venv ## ruff, and whether the format is the house's
 spelling: venv ## spelling of code and pages, and the words that both avoid
 	@git ls-files -z '*.py' '*.md' '*.yaml' '*.toml' '*.sh' '*.html' Makefile ':!conf/wording/*.yaml' ':!conf/radiographs.yaml' | xargs -0 $(BIN)/codespell
 	@$(BIN)/python tools/plain_words.py
+
+wheelhouse: ## make a folder from which the product is installed without a network: OUT=/FOLDER [LOCK=requirements/base.lock]
+	@sh tools/wheelhouse.sh $(OUT) $(LOCK)
+
+# Needs Orthanc, storescu, curl, pipx and uv; 10 minutes and 2 GB. WAYS="lock uv" takes these alone.
+install-check: ## install by each way of docs/installation.md, up to the first result in an Orthanc, and say what it costs
+	@bash tools/install_check.sh $(WAYS)
 
 types: venv ## mypy --strict, tests included
 	@$(BIN)/mypy

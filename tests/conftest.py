@@ -49,6 +49,7 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     "nginx": (("nginx|/usr/sbin/nginx", "curl"), "apt-get install nginx-light curl"),
     "minisign": (("minisign",), "apt-get install minisign"),
     "promtool": (("promtool",), "apt-get install prometheus"),
+    "systemd-analyze": (("systemd-analyze",), "apt-get install systemd"),
     "rsyslog": (
         ("rsyslogd|/usr/sbin/rsyslogd", "/usr/lib/*/rsyslog/lmnsd_gtls.so"),
         "apt-get install rsyslog rsyslog-gnutls",

@@ -207,7 +207,7 @@ def test_each_command_of_the_node_and_each_file_of_a_command_is_there() -> None:
 
 
 def test_the_service_runs_the_node_and_may_write_into_its_folder_alone() -> None:
-    (unit,) = blocks(GUIDE, "ini")
+    unit = page("packaging/systemd/patchclip.service")
     options = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
 
     assert options["ExecStart"].split()[1:] == ["serve", "--config", "/etc/patchclip/node.yaml"]

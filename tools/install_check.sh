@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Installs the product by each way of docs/installation.md, by the page's own commands, and says what each costs until the
+# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base lock wheelhouse pipx uv.
+# Needs Orthanc, storescu, curl, and uv and pipx for their ways. CPU_WHEELS=FOLDER: PyTorch's build for processors lies there,
+# and the page's address of it is not asked.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PYTHON=${PYTHON:-python3}
+ADDRESS=https://download.pytorch.org/whl/cpu
+WAYS=${*:-base lock wheelhouse pipx uv}
+WORK=$(mktemp -d)
+STARTED=()
+[[ -z ${CPU_WHEELS:-} ]] || export CPU_INDEX=file://$CPU_WHEELS PIP_FIND_LINKS=$CPU_WHEELS
+export PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+stop() {
+  ((${#STARTED[@]})) && kill "${STARTED[@]}" 2>/dev/null && wait "${STARTED[@]}" 2>/dev/null
+  STARTED=()
+  return 0
+}
+trap 'stop; rm -rf "$WORK"' EXIT
+
+fail() {
+  printf 'patchclip: %s\n' "$1" >&2
+  exit 1
+}
+
+# The commands of the page below a heading, up to the next one: in a folder that is not the system's.
+commands() {
+  local found
+  found=$(awk -v heading="$1" '
+    /^#+ / && !fenced { within = (substr($0, index($0, " ") + 1) == heading) }
+    /^ *```/ { fenced = !fenced; shell = fenced && /```sh$/; next }
+    within && shell { sub(/^ +/, ""); print }' docs/installation.md)
+  [[ -n $found ]] || fail "docs/installation.md has no commands below '$1'"
+  found=$(grep -v -e '^useradd' -e '^install ' <<<"$found") # the system's user and folders
+  found=${found//\/opt\/patchclip/$WORK/opt}
+  found=${found//python3 -m venv/$PYTHON -m venv}
+  [[ -z ${CPU_WHEELS:-} ]] || found=$(sed -E "s#--(extra-index-url|index) $ADDRESS#--find-links $CPU_WHEELS#g" <<<"$found")
+  printf '%s\n' "$found"
+}
+
+free_port() {
+  "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+wait_for() { # SECONDS WHAT COMMAND...
+  local left=$(($1 * 5)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    ((left-- > 0)) || { tail -n 20 "$WORK"/*.log >&2; fail "$what did not come about"; }
+    sleep 0.2
+  done
+}
+
+configure() { # a node and an archive on free ports
+  NODE=$(free_port) ARCHIVE=$(free_port) REST=$(free_port)
+  rm -rf "$WORK/data" "$WORK/archive"
+  cat >"$WORK/node.yaml" <<YAML
+host: 127.0.0.1
+port: $NODE
+data_dir: $WORK/data
+quiet_s: 0.5
+web: {port: $(free_port)}
+limits: {min_free_bytes: 0}
+destinations: [{name: pacs, ae_title: ORTHANC, host: 127.0.0.1, port: $ARCHIVE}]
+YAML
+  cat >"$WORK/orthanc.json" <<JSON
+{"StorageDirectory": "$WORK/archive", "IndexDirectory": "$WORK/archive", "DicomAet": "ORTHANC", "DicomPort": $ARCHIVE,
+ "HttpPort": $REST, "RemoteAccessAllowed": false, "AuthenticationEnabled": false, "DicomAlwaysAllowStore": true}
+JSON
+}
+
+send() {
+  storescu -aec PATCHCLIP -xv 127.0.0.1 "$NODE" node/patchclip_node/samples/sample-2-dx.dcm
+}
+
+has_report() {
+  curl -sf "http://127.0.0.1:$REST/series?expand" | grep -q '"Modality" : "SR"'
+}
+
+first_result() { # PROGRAM: until the archive has the report
+  configure
+  Orthanc "$WORK/orthanc.json" >"$WORK/orthanc.log" 2>&1 &
+  STARTED+=($!)
+  "$1" serve --config "$WORK/node.yaml" >"$WORK/node.log" 2>&1 &
+  STARTED+=($!)
+  wait_for 120 "the node's start" grep -q '^ready:' "$WORK/node.log"
+  send
+  wait_for 60 "the report in Orthanc" has_report
+  stop
+}
+
+first_study() { # PROGRAM: of a receiver alone, until its study is listed
+  configure
+  "$1" receive --config "$WORK/node.yaml" >"$WORK/node.log" 2>&1 &
+  STARTED+=($!)
+  wait_for 60 "the receiver's start" grep -q '^listening:' "$WORK/node.log"
+  send
+  stop
+  [[ $("$1" studies list --uids --config "$WORK/node.yaml" | wc -l) == 1 ]] || fail "the study is not listed"
+  "$WORK/opt/venv/bin/python" -c 'import torch' 2>/dev/null && fail "the base package brought torch"
+  return 0
+}
+
+timed() { # WHAT COMMAND...
+  local what=$1 TIMEFORMAT='%R %U %S'
+  shift
+  { time "$@" >"$WORK/out.log" 2>"$WORK/err.log"; } 2>"$WORK/time" || { cat "$WORK/err.log" >&2; fail "$what failed"; }
+  awk -v what="$what" '{ printf "  %-28s %6.1f s, %6.1f s of a processor\n", what, $1, $2 + $3 }' "$WORK/time"
+}
+
+installed() { # HEADING
+  commands "$1" >"$WORK/install.sh"
+  timed "install" bash -euo pipefail "$WORK/install.sh"
+}
+
+size() {
+  printf '  %-28s %6d MB\n' "on the disk" "$(du -sm "$1" | cut -f1)"
+}
+
+for way in $WAYS; do
+  [[ " base lock wheelhouse pipx uv " == *" $way "* ]] || fail "$way is not a way: base, lock, wheelhouse, pipx or uv"
+done
+
+WHEEL=$WORK/wheel
+mkdir "$WHEEL"
+"$PYTHON" -m venv "$WORK/build"
+"$WORK/build/bin/python" -m pip install --require-hashes --requirement requirements/build.lock
+"$WORK/build/bin/python" -m hatchling build --target wheel --directory "$WHEEL" >/dev/null 2>&1
+export PATCHCLIP_WHEEL=("$WHEEL"/*.whl)
+export PATCHCLIP_WHEEL=${PATCHCLIP_WHEEL[0]} PIPX_HOME=$WORK/opt/pipx PIPX_BIN_DIR=$WORK/opt/bin \
+  UV_TOOL_DIR=$WORK/opt/uv UV_TOOL_BIN_DIR=$WORK/opt/bin PIPX_DEFAULT_PYTHON=$PYTHON UV_PYTHON=$PYTHON
+
+for way in $WAYS; do
+  rm -rf "$WORK/opt" && mkdir "$WORK/opt"
+  printf '%s\n' "$way"
+  case $way in
+    base) installed "A machine without a worker" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
+    lock) installed "Without containers" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
+    wheelhouse) installed "Without internet" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
+    pipx) installed "By pipx" && size "$WORK/opt" && timed "first result" first_result "$WORK/opt/bin/patchclip-node" ;;
+    uv) installed "By uv" && size "$WORK/opt" && timed "first result" first_result "$WORK/opt/bin/patchclip-node" ;;
+  esac
+done
