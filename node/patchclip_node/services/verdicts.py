@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from patchclip_node.audit.values import Actor
+from patchclip_node.domain.agreement import FindingAgreement
 from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.verdicts import (
     MOST_BOXES,
@@ -57,6 +58,10 @@ class VerdictDesk:
     def of_study(self, study_instance_uid: str) -> list[Verdict]:
         """Return all verdicts on a study, the first one first. Raises `LedgerUnavailableError`."""
         return self._verdicts.of_study(study_instance_uid)
+
+    def agreement(self) -> list[FindingAgreement]:
+        """Return how far the node and the verdicts that count agree. Raises `LedgerUnavailableError`."""
+        return self._verdicts.agreement()
 
 
 def fitting(

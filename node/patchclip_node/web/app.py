@@ -137,7 +137,16 @@ def create_app(
         endpoints.page,
         access.verdicts,
     )
-    node = NodePages(overview, clock, seen, shown.destinations, shown.read_card, alerts, endpoints.page)
+    node = NodePages(
+        overview,
+        clock,
+        seen,
+        shown.destinations,
+        shown.read_card,
+        alerts,
+        endpoints.page,
+        access.verdicts.agreement,
+    )
     trail = TrailPages(shown.read_trail, shown.trail_uri, audit, clock, endpoints.page)
     people, gateway = People(access, clock, endpoints.page), Gateway(access, endpoints.page)
     recalls = RecallPages(access.recall, studies, endpoints.page)

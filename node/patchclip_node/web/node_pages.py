@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import ModelCard
+from patchclip_node.domain.agreement import FindingAgreement
 from patchclip_node.domain.overview import Bucket, DestinationRecord
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
@@ -77,6 +78,7 @@ class NodePages:
         read_card: Callable[[], ModelCard],
         alerts: Alerts,
         page: RenderPage,
+        agreement: Callable[[], Sequence[FindingAgreement]],
     ) -> None:
         self._overview = overview
         self._alerts = alerts
@@ -85,6 +87,7 @@ class NodePages:
         self._destinations = {one.name: one for one in destinations}
         self._read_card = read_card
         self._page = page
+        self._agreement = agreement
 
     def queue(self, request: Request) -> Response:
         """Show what waits, in the order of its turn."""
@@ -134,6 +137,7 @@ class NodePages:
             alerts=self._alerts.open(),
             over=self._alerts.recent(_OVER),
             channels=self._alerts.channels(),
+            agreement=self._agreement(),
             plots=[
                 ("Studies in the last 24 hours", bars(self._overview.arrivals(hour, timedelta(hours=1), 24), "%H")),
                 ("Studies in the last 30 days", bars(self._overview.arrivals(day, timedelta(days=1), 30), "%d.")),

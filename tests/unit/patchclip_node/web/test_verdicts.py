@@ -150,3 +150,15 @@ def test_who_may_only_look_sees_verdicts_and_no_buttons(analysed: Site) -> None:
     assert "judged right, operator" in page
     assert 'name="said"' not in page
     assert say(other, "rejected:opacity") == 403
+
+
+def test_the_figures_say_how_far_node_and_readers_agree(analysed: Site) -> None:
+    assert "Agreement with readers" not in analysed.browser.get("/figures").text
+    say(analysed, "rejected:opacity")
+    say(analysed, "missed:edema")
+
+    page = analysed.browser.get("/figures").text
+
+    assert "Agreement with readers" in page
+    assert re.search(r"lung opacity</td><td[^>]*>1</td>", page)
+    assert "0.00" in page
