@@ -136,8 +136,8 @@ mkdir "$WHEEL"
 "$PYTHON" -m venv "$WORK/build"
 "$WORK/build/bin/python" -m pip install --require-hashes --requirement requirements/build.lock
 "$WORK/build/bin/python" -m hatchling build --target wheel --directory "$WHEEL" >/dev/null 2>&1
-export PATCHCLIP_WHEEL=("$WHEEL"/*.whl)
-export PATCHCLIP_WHEEL=${PATCHCLIP_WHEEL[0]} PIPX_HOME=$WORK/opt/pipx PIPX_BIN_DIR=$WORK/opt/bin \
+PATCHCLIP_WHEEL=$(echo "$WHEEL"/*.whl)
+export PATCHCLIP_WHEEL PIPX_HOME=$WORK/opt/pipx PIPX_BIN_DIR=$WORK/opt/bin \
   UV_TOOL_DIR=$WORK/opt/uv UV_TOOL_BIN_DIR=$WORK/opt/bin PIPX_DEFAULT_PYTHON=$PYTHON UV_PYTHON=$PYTHON
 
 for way in $WAYS; do
