@@ -29,6 +29,8 @@ LOGOUT: Final = _dcm("110123", "Logout")
 
 NODE_AUTHENTICATION: Final = _dcm("110126", "Node Authentication")
 EMERGENCY_OVERRIDE_STARTED: Final = _dcm("110127", "Emergency Override Started")
+NETWORK_CONFIGURATION: Final = _dcm("110128", "Network Configuration")
+SECURITY_CONFIGURATION: Final = _dcm("110129", "Security Configuration")
 SOFTWARE_CONFIGURATION: Final = _dcm("110131", "Software Configuration")
 USE_OF_RESTRICTED_FUNCTION: Final = _dcm("110132", "Use of Restricted Function")
 AUDIT_RECORDING_STOPPED: Final = _dcm("110133", "Audit Recording Stopped")

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from patchclip_node.adapters.audit_files import AuditFiles
+from patchclip_node.adapters.configuration_store import ConfigurationBusyError, ConfigurationStore
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.processes import process_name
 from patchclip_node.audit import codes, events
 from patchclip_node.audit.message import build_message
 from patchclip_node.audit.syslog import frame
-from patchclip_node.audit.values import AuditEvent, AuditSource, Outcome, RecordedEvent
+from patchclip_node.audit.values import AuditEvent, AuditSource, Code, Outcome, RecordedEvent
+from patchclip_node.bootstrap.configuration import changes_between
+from patchclip_node.domain.configuration import Version
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.ports.audit import AuditLane, AuditOutbox
 from patchclip_node.ports.clock import Clock
@@ -32,6 +33,9 @@ from patchclip_node.settings import NodeSettings
 
 LOOK_S: Final = 0.5
 """How often the lanes look for events."""
+
+TELL_EVERY_S: Final = 1.0
+"""How often it is looked whether the configuration has another version."""
 
 _JOIN_S: Final = 5.0
 """How long the threads may take to end; what waits then is carried at the next start."""
@@ -115,32 +119,44 @@ def _framed(source: AuditSource, recorded: RecordedEvent) -> bytes:
     return frame(build_message(event, source), source, recorded.sequence, event.at, event.outcome)
 
 
-def tell_changed_settings(settings: NodeSettings, outbox: AuditOutbox, clock: Clock) -> None:
-    """Tell which settings differ from those of the last start. Their values are not told, and only digests are kept."""
-    path = settings.data_dir / "settings.json"
-    digests = {key: _digest(value) for key, value in settings.model_dump(mode="json").items()}
-    before = _read(path)
-    changed = sorted(key for key in digests.keys() | before.keys() if digests.get(key) != before.get(key))
-    if not changed:
+def tell_changed_settings(store: ConfigurationStore, outbox: AuditOutbox, clock: Clock) -> None:
+    """Tell each version of the configuration that was not told yet: who made it, how, and which keys it changes.
+
+    Values are not told; `config diff` has them. The first version changes nothing. Raises `LedgerUnavailableError`.
+    """
+    if store.numbers()[-1] <= store.told_up_to():
         return
-    if before:
-        outbox.record(_settings_changed(changed, clock))
-    path.write_text(json.dumps(digests), encoding="utf-8")
-    path.chmod(0o600)
+    with suppress(ConfigurationBusyError), store.locked(patience_s=0):  # what is being applied is told when it is over
+        told = store.told_up_to()
+        for number in (one for one in store.numbers() if one > told):
+            before = store.before(number)
+            if before is not None:
+                for event in _settings_changed(before, store.version(number), clock.now()):
+                    outbox.record(event)
+            store.tell_up_to(number)
 
 
-def _settings_changed(keys: Sequence[str], clock: Clock) -> AuditEvent:
-    what = f"other settings than at the last start: {', '.join(keys)}"
-    return events.alert(codes.SOFTWARE_CONFIGURATION, clock.now(), events.DELIVER, what, outcome=Outcome.SUCCESS)
+_KINDS: Final[Mapping[Code, frozenset[str]]] = {
+    codes.SECURITY_CONFIGURATION: frozenset(
+        {"tls", "allowed_networks", "accept_any_called_ae_title", "calling_ae_titles", "known_callers", "web", "audit"}
+    ),
+    codes.NETWORK_CONFIGURATION: frozenset({"ae_title", "host", "port", "destinations", "renamed_destinations"}),
+}
+"""Which kind of alert a setting's change is (PS3.16 CID 403); of all others it is of the software's configuration."""
 
 
-def _read(path: Path) -> Mapping[str, str]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _settings_changed(before: Version, after: Version, at: datetime) -> Iterator[AuditEvent]:
+    """Yield an event for each kind of what a version changes."""
+    by_kind: dict[Code, list[str]] = {}
+    for key in changes_between(before.configuration, after.configuration):
+        section = key.partition(".")[0]
+        kind = next((kind for kind, keys in _KINDS.items() if section in keys), codes.SOFTWARE_CONFIGURATION)
+        by_kind.setdefault(kind, []).append(key)
+    for kind, keys in by_kind.items():
+        what = f"the configuration was changed by {after.act}: {', '.join(keys)}"
+        if after.refused:
+            what = f"{what}; it does not hold: {after.refused}"
+        details = [("version", str(after.number)), ("as user", after.who.user), ("digest", after.configuration.digest)]
+        who = events.person(after.who.name)
+        outcome = Outcome.MINOR_FAILURE if after.refused else Outcome.SUCCESS
+        yield events.alert(kind, at, events.DELIVER, what, who, outcome=outcome, details=details)

@@ -6,20 +6,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import structlog
 
 from patchclip_node.adapters.clock import SystemClock
+from patchclip_node.adapters.configuration_store import ConfigurationStore
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.alerts import canaries, watching
-from patchclip_node.bootstrap.audit import audited, carrying, tell_changed_settings
+from patchclip_node.bootstrap.audit import TELL_EVERY_S, audited, carrying, tell_changed_settings
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.readiness import tell_ready
-from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.stopping import Stop
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.result_sender import Destination
@@ -51,6 +55,7 @@ class Deliverer:
     release: ReleaseDesk
     beside: Callable[[], AbstractContextManager[None]]
     """For its time a person is told of what is wrong, and canaries go through the node."""
+    tell_changes: Callable[[ConfigurationStore], None]
 
 
 @contextmanager
@@ -79,7 +84,6 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
         for one in settings.destinations
     ]
     try:
-        tell_changed_settings(settings, ledger.audit, clock)
         retention = RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy)
         with carrying(settings, ledger, clock), audited(events.DELIVER, ledger.audit, clock):
             yield Deliverer(
@@ -93,15 +97,20 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
                 retention,
                 ReleaseDesk(ledger.gates, clock, settings.earlier_results),
                 lambda: _beside(settings, ledger, spool, clock, retention),
+                lambda store: tell_changed_settings(store, ledger.audit, clock),
             )
     finally:
         ledger.close()
 
 
-def run(settings: NodeSettings) -> None:
-    """Deliver until SIGTERM or SIGINT."""
+def run(config: Path | None) -> None:
+    """Deliver until SIGTERM or SIGINT; with other settings, what is being sent is finished first."""
+    run_again_and_again("deliver", config, _deliver)
+
+
+def _deliver(started: Started, stop: Stop) -> None:
+    settings = started.settings
     logging.configure(settings.log, "deliver")
-    stop = stop_on_signals()
     with build_deliverer(settings) as deliverer:
         log.info("ready", destinations=[one.name for one in settings.destinations])
         tell_ready("deliver")
@@ -111,6 +120,7 @@ def run(settings: NodeSettings) -> None:
                 (deliverer.retention.run_once, PURGE_EVERY_S, "retention"),
                 (deliverer.notes.run_once, LOOK_S, "rejection_notes"),
                 (deliverer.release.run_once, HOLDS_EVERY_S, "holds"),
+                (partial(deliverer.tell_changes, started.store), TELL_EVERY_S, "changed_settings"),
             )
         ]
         for thread in beside:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
@@ -12,6 +15,7 @@ from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.configuration import Follower, following, start
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.dicom.headers import read_header
@@ -45,15 +49,58 @@ RECENT_INSTANCES = 20_000
 """Whoever sent one of that many last images is known from the start: a day of a large hospital."""
 
 
-def build_receiver(
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A wired receiver, and what of it follows the settings while it runs."""
+
+    scp: StorageScp
+    desk: CommitmentDesk
+    urgency: UrgencyQuota
+    reports: Callable[[NodeSettings], tuple[CommitmentReports, CustodyReports]]
+
+    def follow(self, settings: NodeSettings) -> None:
+        """Admit and answer by other settings from now on; open associations go on as they were admitted.
+
+        Raises `ConfigurationError` where files that they name cannot be used: then nothing has changed.
+        """
+        admission, (reports, custody) = _admission(settings), self.reports(settings)
+        logging.configure(settings.log, "receive")
+        self.urgency.follow(settings.limits.urgent_studies_an_hour)
+        self.desk.follow(reports.take, custody)
+        self.scp.follow(admission, _listed(settings))
+
+
+def wire_receiver(
     settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, audit: AuditDesk | None = None
-) -> StorageScp:
+) -> Receiver:
     """Wire the receiver; it listens once it is started. `clock`: the ledger's. audit: takes what it tells."""
     arrivals = ledger.arrivals
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
     service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes, urgency)
-    admission = Admission(
+    endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
+    room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
+    known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
+    witness = None if audit is None else Witness(audit.tell, clock)
+
+    def reports_by(settings: NodeSettings) -> tuple[CommitmentReports, CustodyReports]:
+        theirs = CommitmentReports(ledger.commitments, clock, settings.work_policy)
+        return theirs, _custody_reports(settings, ledger, spool, clock)
+
+    reports, custody = reports_by(settings)
+    desk = CommitmentDesk(reports.take, custody)
+    scp = StorageScp(service, room, endpoint, _admission(settings), known, desk, witness)
+    return Receiver(scp, desk, urgency, reports_by)
+
+
+def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> StorageScp:
+    """Wire a receiver that keeps the settings that it has."""
+    return wire_receiver(settings, ledger, spool, clock).scp
+
+
+def _admission(settings: NodeSettings) -> Admission:
+    limits = settings.limits
+    return Admission(
         calling_ae_titles=settings.calling_ae_titles,
         accept_any_called_ae_title=settings.accept_any_called_ae_title,
         places=PlacePolicy(
@@ -65,14 +112,10 @@ def build_receiver(
         networks=AllowedNetworks(settings.allowed_networks),
         security=_security(settings),
     )
-    endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
-    room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
-    listed = [Caller(one.ae_title, one.address) for one in settings.known_callers]
-    reports = CommitmentReports(ledger.commitments, clock, settings.work_policy)
-    desk = CommitmentDesk(reports.take, _custody_reports(settings, ledger, spool, clock))
-    known = KnownCallers(listed, have_sent=_have_sent(arrivals))
-    witness = None if audit is None else Witness(audit.tell, clock)
-    return StorageScp(service, room, endpoint, admission, known, desk, witness)
+
+
+def _listed(settings: NodeSettings) -> list[Caller]:
+    return [Caller(one.ae_title, one.address) for one in settings.known_callers]
 
 
 def _security(settings: NodeSettings) -> CallerSecurity | None:
@@ -102,16 +145,24 @@ def _have_sent(arrivals: Arrivals) -> list[Caller]:
     return [Caller(ae_title, address) for ae_title, address in arrivals.recent_senders(RECENT_INSTANCES)]
 
 
-def run(settings: NodeSettings) -> None:
-    """Receive until SIGTERM or SIGINT. Prints one line on standard output as soon as it listens."""
+def run(config: Path | None) -> None:
+    """Receive until SIGTERM or SIGINT. Prints one line on standard output as soon as it listens.
+
+    Other settings are taken up in place: no association is dropped.
+    """
+    started = start("receive", config)
+    settings = started.settings
     logging.configure(settings.log, "receive")
     stop = stop_on_signals()
     ledger = open_ledger(settings)
     try:
         clock = open_clock(ledger)
         with audited(events.RECEIVE, ledger.audit, clock) as audit:
-            scp = build_receiver(settings, ledger, open_spool(settings), clock, audit)
-            if listen(scp, settings, stop):
+            receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit)
+            scp = receiver.scp
+            with following(Follower("receive", started, receiver.follow), stop):
+                if not listen(scp, settings, stop):
+                    return
                 sys.stdout.write(f"listening: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
                 sys.stdout.flush()
                 tell_ready("receive")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,16 @@ import structlog
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.common import open_ledger
+from patchclip_node.bootstrap.configuration import (
+    SERVE,
+    Follower,
+    apply_by_command,
+    command_of,
+    read_configuration,
+    start,
+)
 from patchclip_node.bootstrap.readiness import ReadyBoard
-from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.stopping import on_hangup, stop_on_signals
 from patchclip_node.settings import NodeSettings
 
 COMMANDS: Final = ("receive", "work", "deliver", "web")
@@ -42,9 +51,12 @@ log = structlog.get_logger(__name__)
 class Child:
     """One child process, started again with growing delays when it ends by itself."""
 
-    def __init__(self, name: str, command: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, command: Callable[[], Sequence[str]], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`command`: what it is started by, each time."""
         self.name = name
-        self._command = list(command)
+        self._command = command
         self._now = now
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -91,7 +103,7 @@ class Child:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            self._command,
+            list(self._command()),
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches the parent alone, which then stops its children in order
             preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread but the one that tells of a stop
@@ -100,17 +112,30 @@ class Child:
         log.info("child_started", child=self.name, pid=self._process.pid)
 
 
-def run(settings: NodeSettings, config_path: Path | None) -> None:
+def run(config: Path | None) -> None:
     """Run receiver, worker, delivery and status pages until SIGTERM or SIGINT.
 
-    The children read the same configuration file and environment. They end with this process however it ends.
+    The children read the version of the configuration that holds, and the same environment; each follows it by itself.
+    They end with this process however it ends.
     """
-    logging.configure(settings.log, "serve")
+    settings, _ = read_configuration(config)
+    logging.configure(settings.log, SERVE)
     refuse_open_secret(settings)
     _look_at_access(settings)
-    stop = stop_on_signals()
-    with ReadyBoard(COMMANDS) as board:
-        supervise([Child(name, _command(name, config_path)) for name in COMMANDS], stop, board, ready_line(settings))
+    started, stop = start(SERVE, config), stop_on_signals()
+    said = ready_line(settings)
+
+    def take(changed: NodeSettings) -> None:
+        logging.configure(changed.log, SERVE)
+
+    follower = Follower(SERVE, started, take)
+    on_hangup(lambda: apply_by_command(follower.source))
+    children = [Child(name, partial(_command, name, follower)) for name in COMMANDS]
+    try:
+        with ReadyBoard(COMMANDS) as board:
+            supervise(children, stop, board, said, follower.look)
+    finally:
+        follower.close()
 
 
 def ready_line(settings: NodeSettings) -> str:
@@ -137,11 +162,19 @@ def _look_at_access(settings: NodeSettings) -> None:
 
 
 def supervise(
-    children: Sequence[Child], stop: threading.Event, board: ReadyBoard | None = None, ready: str = ""
+    children: Sequence[Child],
+    stop: threading.Event,
+    board: ReadyBoard | None = None,
+    ready: str = "",
+    look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Keep the children up until `stop`, then end them. `ready` is said each time that all on the board are so."""
+    """Keep the children up until `stop`, then end them. `ready` is said each time that all on the board are so.
+
+    look: done each time, such as for another configuration.
+    """
     try:
         while not stop.is_set():
+            look()
             for child in children:
                 before = child.pid
                 child.keep_up()
@@ -160,9 +193,8 @@ def supervise(
             child.wait(end - time.monotonic())
 
 
-def _command(name: str, config_path: Path | None) -> list[str]:
-    command = [sys.executable, "-m", "patchclip_node", name]
-    return command if config_path is None else [*command, "--config", str(config_path)]
+def _command(name: str, follower: Follower) -> list[str]:
+    return command_of(name, follower.file)
 
 
 def _end_with(parent_pid: int) -> Callable[[], None] | None:

@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -24,9 +25,10 @@ from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secre
 from patchclip_node.bootstrap.alerts import watching
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.decoding import decode_limits
 from patchclip_node.bootstrap.readiness import tell_ready
-from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.stopping import Stop
 from patchclip_node.bootstrap.trail import told
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.audit import Tell
@@ -115,10 +117,14 @@ def _access(settings: NodeSettings, ledger: SqlLedger, clock: Clock, spool: Spoo
     )
 
 
-def run(settings: NodeSettings) -> None:
-    """Serve the pages until SIGTERM or SIGINT."""
+def run(config: Path | None) -> None:
+    """Serve the pages until SIGTERM or SIGINT; with other settings, what is being answered is finished first."""
+    run_again_and_again("web", config, _serve_with)
+
+
+def _serve_with(started: Started, stop: Stop) -> None:
+    settings = started.settings
     logging.configure(settings.log, "web")
-    stop = stop_on_signals()  # uvicorn ends by its own handlers, and then passes the signal on to ours
     ledger = open_ledger(settings)
     try:
         refuse_open_pages(settings, ledger.accounts)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -28,11 +29,13 @@ from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.decoding import open_decoder
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
+from patchclip_node.bootstrap.named_findings import refuse_unnamed_findings
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.returned import reader
-from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.stopping import Stop
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.analyse import AnalysisService, ResultIssuer, StudyAnalysis
@@ -113,13 +116,17 @@ def build_worker(
         ledger.close()
 
 
-def run(settings: NodeSettings) -> None:
-    """Work until SIGTERM or SIGINT: the piece of work at hand is finished, no other one begun.
+def run(config: Path | None) -> None:
+    """Work until SIGTERM or SIGINT, or with other settings: the piece of work at hand is finished, no other one begun.
 
     Exits with 70 (EX_SOFTWARE) after a defect, so that whoever supervises the process starts a fresh one.
     """
+    run_again_and_again("work", config, _work, refuse_unnamed_findings)
+
+
+def _work(started: Started, stop: Stop) -> None:
+    settings = started.settings
     logging.configure(settings.log, "work")
-    stop = stop_on_signals()
     with build_worker(settings, stop.is_set) as worker:
         status = _consume(worker, settings, stop)
     if status:

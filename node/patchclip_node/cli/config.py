@@ -9,31 +9,27 @@ from typing import Any
 
 import typer
 import yaml
-from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.terminal import console
 from patchclip_core.typed_yaml import read_yaml
+from patchclip_node.cli import config_changes
 from patchclip_node.cli.terminal import ConfigOption, JsonOption, print_json
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.domain.masking import masked_url
 from patchclip_node.settings import NodeSettings, read_settings
+from patchclip_node.settings.effective import effective_values, masked
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Check and show the configuration.")
-
-SECRET_URLS = frozenset({"ledger_url", "broker_url"})
 
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Read the configuration; say what is wrong with each key, or that all is well. `doctor` also asks peers."""
-    from patchclip_core.io.vocabulary import load_vocabulary
-    from patchclip_core.values.definitions import load_findings
+    from patchclip_node.bootstrap.configuration import refuse_unusable
 
     settings = read_settings(config)
-    settings.refuse_unknown_findings(load_findings(settings.findings_file))
-    load_vocabulary(settings.radiographs_file)
+    refuse_unusable(settings)
     typer.echo(f"{config or 'the defaults'}: the configuration is valid")
     if not settings.destinations:
         typer.echo("note: there are no destinations, so results stay in the spool and are sent nowhere")
@@ -66,33 +62,22 @@ def schema() -> None:
     print_json(settings_schema())
 
 
+config_changes.register(app)
+
+
 def effective_settings(
     settings: NodeSettings, file_values: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Iterator[tuple[str, Any, str]]:
     """Yield (dotted key, value as JSON type, where it comes from) for every setting; passwords in URLs are masked."""
-    for name in NodeSettings.model_fields:
-        value = getattr(settings, name)
-        variable = f"PATCHCLIP_{name.upper()}"
-        if not isinstance(value, BaseModel):
-            masked = masked_url(value) if name in SECRET_URLS and value else value
-            yield name, _plain(masked), _source(variable in environment, name in file_values)
-            continue
-        section = file_values.get(name) or {}
-        for part in type(value).model_fields:
-            from_environment = f"{variable}__{part.upper()}" in environment
-            yield f"{name}.{part}", _plain(getattr(value, part)), _source(from_environment, part in section)
+    for key, value in effective_values(settings):
+        name, _, part = key.partition(".")
+        in_file = part in (file_values.get(name) or {}) if part else name in file_values
+        variable = f"PATCHCLIP_{key.upper().replace('.', '__')}"
+        yield key, masked(key, value), _source(variable in environment, in_file)
 
 
 def _source(in_environment: bool, in_file: bool) -> str:
     return "environment" if in_environment else "file" if in_file else "default"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _written(value: Any) -> str:

@@ -6,7 +6,6 @@ import typer
 
 from patchclip_core.terminal import require_package
 from patchclip_node.cli.terminal import ConfigOption
-from patchclip_node.settings import read_settings
 
 PANEL = "Run the node"
 
@@ -29,32 +28,32 @@ def serve(config: ConfigOption = None) -> None:
     from patchclip_node.bootstrap import supervisor
 
     require_package("torch")  # its worker would miss it again and again
-    supervisor.run(read_settings(config), config)
+    supervisor.run(config)
 
 
 def receive(config: ConfigOption = None) -> None:
     """Run the DICOM receiver alone (service mode): C-ECHO and C-STORE on ae_title and port."""
     from patchclip_node.bootstrap import receiver
 
-    receiver.run(read_settings(config))
+    receiver.run(config)
 
 
 def work(config: ConfigOption = None) -> None:
     """Run one worker alone (service mode): it analyses studies. One process a GPU."""
     from patchclip_node.bootstrap import worker
 
-    worker.run(read_settings(config))
+    worker.run(config)
 
 
 def deliver(config: ConfigOption = None) -> None:
     """Run the delivery alone (service mode): results go to the destinations, each of which waits for no other one."""
     from patchclip_node.bootstrap import deliverer
 
-    deliverer.run(read_settings(config))
+    deliverer.run(config)
 
 
 def web(config: ConfigOption = None) -> None:
     """Run the status pages alone (service mode). Without an account (`users add`) on loopback alone."""
     from patchclip_node.bootstrap import web as web_process
 
-    web_process.run(read_settings(config))
+    web_process.run(config)

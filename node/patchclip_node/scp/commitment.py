@@ -47,11 +47,19 @@ class CommitmentDesk:
     """
 
     def __init__(self, take: Callable[[CommitmentReport], None], owing: OwingReports) -> None:
-        self.reported = answer_to(take)
+        self.reported = answer_to(self._settle)
+        self._take = take
         self._owing = owing
         self._wake = threading.Event()
         self._is_over = False
         self._thread: threading.Thread | None = None
+
+    def _settle(self, report: CommitmentReport) -> None:
+        self._take(report)
+
+    def follow(self, take: Callable[[CommitmentReport], None], owing: OwingReports) -> None:
+        """Answer by these from now on."""
+        self._take, self._owing = take, owing
 
     def start(self) -> None:
         """Tell what is owed, also what was asked of a process before this one."""

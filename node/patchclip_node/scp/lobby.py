@@ -25,7 +25,7 @@ from typing import Final
 
 from patchclip_node.dicom.tls import peer_certificate, reason
 from patchclip_node.scp.places import Caller, KnownCallers, Places
-from patchclip_node.scp.security import CallerSecurity
+from patchclip_node.scp.security import EVERYBODY, AllowedNetworks, CallerSecurity
 from patchclip_node.scp.troubles import Troubles
 
 FIRST_PDU_S: Final = 10.0
@@ -70,10 +70,16 @@ class _Visitor:
     connection: socket.socket
     address: tuple[str, int]
     leaves_at_s: float
+    security: CallerSecurity | None
+    """What its handshake is done with; None: it speaks plain DICOM."""
     received: bytearray = field(default_factory=bytearray)
     is_leaving: bool = False
-    may_speak: bool = False
-    """Its handshake is over, or it needs none."""
+    has_shaken_hands: bool = False
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether its handshake is over, or it needs none."""
+        return self.has_shaken_hands or self.security is None
 
     @property
     def request_bytes(self) -> int | None:
@@ -93,8 +99,10 @@ class Lobby:
         serve: Serve,
         troubles: Troubles,
         security: CallerSecurity | None = None,
+        networks: AllowedNetworks = EVERYBODY,
     ) -> None:
         """`serve` owns the connection and the place from then on. `security`: None for plain DICOM."""
+        self._networks = networks
         self._security = security
         self._places = places
         self._known = known
@@ -126,11 +134,14 @@ class Lobby:
         self._wake()
         self._thread.join()
 
+    def follow(self, security: CallerSecurity | None, networks: AllowedNetworks) -> None:
+        """Ask for this of who connects or asks for an association from now on."""
+        self._security, self._networks = security, networks
+
     def enter(self, connection: socket.socket, address: tuple[str, int]) -> None:
         """Take a connection over."""
         connection.setblocking(False)
-        visitor = _Visitor(connection, address, time.monotonic() + FIRST_PDU_S, may_speak=self._security is None)
-        self._entering.append(visitor)
+        self._entering.append(_Visitor(connection, address, time.monotonic() + FIRST_PDU_S, self._security))
         self._wake()
 
     def _wake(self) -> None:
@@ -216,20 +227,20 @@ class Lobby:
 
     def _shake_hands(self, visitor: _Visitor) -> bool:
         """Go on with the TLS handshake as far as that goes without waiting; return whether it is over."""
-        assert self._security is not None
+        assert visitor.security is not None
         wanted = selectors.EVENT_READ
         try:
             if not isinstance(visitor.connection, ssl.SSLSocket):
                 if visitor.connection.recv(1, socket.MSG_PEEK) == bytes([_ASSOCIATE_REQUEST]):
                     self._turn_away(visitor, "association_without_tls_asked_for")
                     return False
-                visitor.connection = self._security.context.wrap_socket(
+                visitor.connection = visitor.security.context.wrap_socket(
                     visitor.connection, server_side=True, do_handshake_on_connect=False
                 )
             visitor.connection.do_handshake()
             if peer_certificate(visitor.connection).expires_at <= datetime.now(UTC):  # a session that is taken up again
                 raise OSError("certificate has expired")
-            visitor.may_speak = True
+            visitor.has_shaken_hands = True
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except ssl.SSLWantWriteError:
@@ -267,9 +278,16 @@ class Lobby:
     def _show_in(self, visitor: _Visitor) -> None:
         title = bytes(visitor.received[_CALLING_AE_TITLE]).decode("ascii", "replace").strip()
         caller = Caller(title, visitor.address[0])
-        if self._security is not None and isinstance(visitor.connection, ssl.SSLSocket):
+        if caller.address not in self._networks:  # they changed since it connected
+            self._turn_away(visitor, "address_not_allowed")
+            return
+        security = self._security  # those that hold now, whatever held when it connected
+        if security is not None:
+            if not isinstance(visitor.connection, ssl.SSLSocket):
+                self._turn_away(visitor, "association_without_tls_asked_for")
+                return
             shown = peer_certificate(visitor.connection)
-            if not self._security.admits(caller, shown):
+            if not security.admits(caller, shown):
                 facts = {"calling_ae_title": title, "certificate": shown.subject, "sha256": shown.fingerprint}
                 self._answer(visitor, _NOT_RECOGNIZED, "certificate_not_of_this_caller", **facts)
                 return

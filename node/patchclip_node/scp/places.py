@@ -56,6 +56,12 @@ class KnownCallers:
         self._addresses = Counter(caller.address for caller in self._listed or self._have_sent)
         self._lock = threading.Lock()
 
+    def follow(self, listed: Iterable[Caller]) -> None:
+        """Let others be listed from now on; who has sent stays remembered."""
+        with self._lock:
+            self._listed = frozenset(listed)
+            self._addresses = Counter(caller.address for caller in self._listed or self._have_sent)
+
     def __contains__(self, caller: Caller) -> bool:
         """Tell whether a caller is known."""
         with self._lock:
@@ -86,6 +92,11 @@ class Places:
         self._known = known
         self._taken: Counter[Caller] = Counter()
         self._lock = threading.Lock()
+
+    def follow(self, policy: PlacePolicy) -> None:
+        """Give places out by another policy from now on; those that are taken stay so, even where they are too many."""
+        with self._lock:
+            self._policy = policy
 
     def take(self, caller: Caller) -> Shortage | None:
         """Take a place, which `release` gives back; or return the limit that there is none by."""

@@ -60,8 +60,13 @@ class ReceivingServer(ThreadedAssociationServer):
         self.troubles = troubles
         super().__init__(ae, address, ae.ae_title, ae.supported_contexts, request_handler=RequestHandler)
         ae._servers.append(self)  # noqa: SLF001 - the base class' shutdown() takes it out of there
-        self.lobby = Lobby(places, known, self.serve, troubles, security)
+        self.lobby = Lobby(places, known, self.serve, troubles, security, networks)
         self.lobby.open()
+
+    def follow(self, networks: AllowedNetworks, security: CallerSecurity | None) -> None:
+        """Admit by these from now on; what is open stays open."""
+        self.networks = networks
+        self.lobby.follow(security, networks)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
         """Tell whether who has just connected is listened to; who is not finds the connection closed."""

@@ -135,8 +135,7 @@ class StorageScp:
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self._ae.maximum_associations = _MORE_THAN_PLACES
         self._ae.maximum_pdu_size = MAX_PDU_BYTES
-        self._ae.require_calling_aet = list(admission.calling_ae_titles)
-        self._ae.require_called_aet = not admission.accept_any_called_ae_title
+        self._require_titles(admission)
         self._ae.acse_timeout = ACSE_TIMEOUT_S
         self._ae.network_timeout = NETWORK_TIMEOUT_S
         self._ae.supported_contexts = [
@@ -145,6 +144,22 @@ class StorageScp:
         ]
         if desk is not None:
             self._ae.add_supported_context(PUSH_MODEL, list(VERIFICATION_SYNTAXES), scu_role=True, scp_role=True)
+
+    def follow(self, admission: Admission, listed: Iterable[Caller]) -> None:
+        """Admit by other rules from now on; an association that is open goes on under those that it was admitted by.
+
+        listed: callers that places are kept for. How large an instance may be does not change.
+        """
+        self._known.follow(listed)
+        self._places.follow(admission.places)
+        self._require_titles(admission)
+        self._admission = admission
+        if self._server is not None:
+            self._server.follow(admission.networks, admission.security)
+
+    def _require_titles(self, admission: Admission) -> None:
+        self._ae.require_calling_aet = list(admission.calling_ae_titles)
+        self._ae.require_called_aet = not admission.accept_any_called_ae_title
 
     @property
     def port(self) -> int:

@@ -32,6 +32,10 @@ class UrgencyQuota:
         self._granted: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def follow(self, studies_an_hour: int) -> None:
+        """Let each address have another number from now on; what it had lately counts."""
+        self._studies_an_hour = studies_an_hour
+
     def applied(self, header: InstanceHeader, peer_address: str) -> InstanceHeader:
         """Return the header with the priority that its sender may have."""
         if header.priority >= Priority.ROUTINE or self._may(header.study_instance_uid, peer_address):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from patchclip_node.settings.live import NEEDS_A_RESTART
 from patchclip_node.settings.section import Port, Section
 from patchclip_node.settings.sections import DestinationTlsSettings
 
@@ -27,7 +28,7 @@ class CollectorSettings(Section):
 class AuditSettings(Section):
     """The audit trail (PS3.15 A.5): always in files, and at a collector where one is named."""
 
-    folder: Path | None = None
+    folder: Annotated[Path | None, NEEDS_A_RESTART] = None
     """Where the files lie; None: `audit` in data_dir. They are never deleted."""
     file_max_bytes: Annotated[int, Field(ge=1024**2)] = 64 * 1024**2
     """A file that is as large is followed by another one."""

@@ -38,6 +38,7 @@ from patchclip_node.domain.transport_security import CertificateMark, PeerSecuri
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.settings.alerts import AlertSettings
 from patchclip_node.settings.audit import AuditSettings, CollectorSettings
+from patchclip_node.settings.live import EVERY_PROCESS, live
 from patchclip_node.settings.routes import RouteSettings
 from patchclip_node.settings.section import Port
 from patchclip_node.settings.sections import (
@@ -69,15 +70,15 @@ class NodeSettings(BaseSettings):
     """Address that the receiver listens on."""
     port: Port = 11112
     """The receiver's port; 104 and 11112 are DICOM's own."""
-    tls: TlsSettings | None = None
+    tls: Annotated[TlsSettings | None, live("receive", "deliver")] = None
     """The port speaks TLS, and both sides show certificates; None: plain DICOM."""
-    allowed_networks: tuple[Network, ...] = ()
+    allowed_networks: Annotated[tuple[Network, ...], live("receive")] = ()
     """Addresses of others are not listened to at all; empty: everybody's are."""
-    accept_any_called_ae_title: bool = True
+    accept_any_called_ae_title: Annotated[bool, live("receive")] = True
     """False: associations that call another AE title than `ae_title` are rejected."""
-    calling_ae_titles: tuple[AeTitle, ...] = ()
+    calling_ae_titles: Annotated[tuple[AeTitle, ...], live("receive")] = ()
     """Who may associate; empty: everybody."""
-    known_callers: tuple[KnownCallerSettings, ...] = ()
+    known_callers: Annotated[tuple[KnownCallerSettings, ...], live("receive")] = ()
     """Whom places are kept for; empty: callers that have sent before, by AE title and address."""
     data_dir: Path = Path("var")
     """Spool, embedded ledger and embedded queue live here."""
@@ -91,43 +92,43 @@ class NodeSettings(BaseSettings):
     """What the model runs on; auto: a GPU where there is one."""
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
-    findings_file: Path | None = None
+    findings_file: Annotated[Path | None, live("work", "web")] = None
     """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
-    radiographs_file: Path | None = None
+    radiographs_file: Annotated[Path | None, live("work")] = None
     """The site's own words for body parts and views, beside those of conf/radiographs.yaml."""
-    pixel_check: PixelCheck = PixelCheck.REMARK
+    pixel_check: Annotated[PixelCheck, live("work")] = PixelCheck.REMARK
     """What becomes of an image whose pixels do not look like a frontal chest radiograph."""
-    quiet_s: Annotated[float, Field(ge=0)] = 5.0
+    quiet_s: Annotated[float, Field(ge=0), live("work")] = 5.0
     """A study is complete when nothing new has come for this long."""
-    max_open_s: Annotated[float, Field(gt=0)] = 600.0
+    max_open_s: Annotated[float, Field(gt=0), live("work")] = 600.0
     """A study to which images still come after this long is closed all the same; the rest of it is a new revision."""
-    lease_s: Annotated[float, Field(ge=1)] = 60.0
+    lease_s: Annotated[float, Field(ge=1), live("receive", "work", "deliver")] = 60.0
     """A worker that shows no sign of life for this long loses its study to another."""
-    sweep_s: Annotated[float, Field(gt=0)] = 1.0
+    sweep_s: Annotated[float, Field(gt=0), live("work", "deliver")] = 1.0
     """How often each worker looks for quiet studies, ended leases and due work."""
-    profiles: tuple[ProfileSettings, ...] = ()
+    profiles: Annotated[tuple[ProfileSettings, ...], live("work", "deliver")] = ()
     """Own result profiles, beside or instead of the shipped ones."""
-    destinations: tuple[DestinationSettings, ...] = ()
+    destinations: Annotated[tuple[DestinationSettings, ...], live("work", "deliver", "web")] = ()
     """Where results go; empty: they stay in the spool."""
-    routes: tuple[RouteSettings, ...] = ()
+    routes: Annotated[tuple[RouteSettings, ...], live("work")] = ()
     """Which images are analysed, and where results go; the first that holds counts; empty: all, and everywhere."""
-    renamed_destinations: Mapping[str, str] = {}
+    renamed_destinations: Annotated[Mapping[str, str], live("deliver")] = {}
     """Former name of a destination -> its present one, which gets what still waits under the former."""
-    earlier_results: EarlierResults = EarlierResults.WITHDRAW
+    earlier_results: Annotated[EarlierResults, live("work", "deliver", "web")] = EarlierResults.WITHDRAW
     """What becomes of a study's earlier results when later ones are made: a note withdraws them, or they stay."""
-    web: WebSettings = WebSettings()
+    web: Annotated[WebSettings, live("web")] = WebSettings()
     """Status pages, health and metrics."""
     limits: LimitSettings = LimitSettings()
     """What peers may take at most."""
-    retry: RetrySettings = RetrySettings()
+    retry: Annotated[RetrySettings, live("receive", "work", "deliver")] = RetrySettings()
     """How often, and for how long, what failed is tried again."""
-    retention: RetentionSettings = RetentionSettings()
+    retention: Annotated[RetentionSettings, live("deliver")] = RetentionSettings()
     """How long studies are kept."""
-    audit: AuditSettings = AuditSettings()
+    audit: Annotated[AuditSettings, live("deliver")] = AuditSettings()
     """The trail of who did what to whose data."""
-    alerts: AlertSettings = AlertSettings()
+    alerts: Annotated[AlertSettings, live("deliver")] = AlertSettings()
     """What a person is told of the node, and how."""
-    log: LogSettings = LogSettings()
+    log: Annotated[LogSettings, live(*EVERY_PROCESS)] = LogSettings()
     """What the log looks like."""
 
     @field_validator("destinations", "profiles", "routes")
@@ -328,15 +329,23 @@ TEST_VARIABLES: Final = frozenset({"PATCHCLIP_TEST_DATA", "PATCHCLIP_TEST_PICTUR
 _ENVIRONMENT_NOT_SETTINGS: Final = TEST_VARIABLES | {"PATCHCLIP_CONFIG"}
 
 
+def own_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those variables of an environment that are settings."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PATCHCLIP_") and name not in _ENVIRONMENT_NOT_SETTINGS
+    }
+
+
 def _refuse_unknown_environment() -> None:
     """A misspelt PATCHCLIP_ variable is as much an error as a misspelt key in the file."""
     known = {name.upper() for name in NodeSettings.model_fields}
-    for name in os.environ:
-        if name.startswith("PATCHCLIP_") and name not in _ENVIRONMENT_NOT_SETTINGS:
-            key = name.removeprefix("PATCHCLIP_").split("__")[0]
-            if key not in known:
-                near = not_known(key.lower(), tuple(NodeSettings.model_fields))
-                raise ConfigurationError(f"the environment variable {name} names no setting; {near}")
+    for name in own_variables(os.environ):
+        key = name.removeprefix("PATCHCLIP_").split("__")[0]
+        if key not in known:
+            near = not_known(key.lower(), tuple(NodeSettings.model_fields))
+            raise ConfigurationError(f"the environment variable {name} names no setting; {near}")
 
 
 def _unreadable_variable(error: SettingsError) -> str:

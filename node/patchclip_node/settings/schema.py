@@ -6,13 +6,18 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, Final
 
 from pydantic import BaseModel
 
+from patchclip_node.settings.live import NEEDS_A_RESTART, Live, live_of, sections_in
 from patchclip_node.settings.node import NodeSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+TAKES_EFFECT: Final = "x-takes-effect"
+"""The keyword that says how a change of a setting reaches a running node."""
+_WORDS: Final = {True: "by config apply", False: "at a restart"}
 
 
 def settings_schema() -> dict[str, Any]:
@@ -25,7 +30,21 @@ def settings_schema() -> dict[str, Any]:
         for name, said in _said_of(kind).items():
             if name in here["properties"]:
                 here["properties"][name]["description"] = said
+    for kind, around in _marked(NodeSettings):
+        here = described["" if kind is NodeSettings else kind.__name__]
+        for name, field in kind.model_fields.items():
+            if name in here["properties"]:
+                here["properties"][name][TAKES_EFFECT] = _WORDS[bool(live_of(field, around).processes)]
     return {"$schema": DIALECT, **schema, "title": "Configuration of a Patch-CLIP node"}
+
+
+def _marked(kind: type[BaseModel], around: Live = NEEDS_A_RESTART) -> Iterator[tuple[type[BaseModel], Live]]:
+    """Yield a model and those below it, with the mark of the field that each belongs to."""
+    yield kind, around
+    for field in kind.model_fields.values():
+        for section in sections_in(field.annotation):
+            if section is not kind:
+                yield from _marked(section, live_of(field, around))
 
 
 def _models(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -34,14 +53,7 @@ def _models(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for one in seen:
         yield one
         for field in one.model_fields.values():
-            seen += [found for found in _classes(field.annotation) if found not in seen]
-
-
-def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _classes(part)
+            seen += [found for found in sections_in(field.annotation) if found not in seen]
 
 
 def _said_of(kind: type[BaseModel]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from patchclip_core.values.wording import languages
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity, TlsCredentials, TlsProfile
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.settings.live import live
 from patchclip_node.settings.section import Name, Port, Section
 
 AeTitle = Annotated[
@@ -190,23 +191,23 @@ class KnownCallerSettings(Section):
 class LimitSettings(Section):
     """What is too much."""
 
-    max_associations: Annotated[int, Field(ge=1, le=1000)] = 20
+    max_associations: Annotated[int, Field(ge=1, le=1000), live("receive")] = 20
     """Associations at the same time, of all callers together."""
-    max_associations_per_address: Annotated[int, Field(ge=1, le=1000)] = 10
+    max_associations_per_address: Annotated[int, Field(ge=1, le=1000), live("receive")] = 10
     """Of one known caller, and of all others at one address."""
-    associations_kept_for_known: Annotated[int, Field(ge=0, le=1000)] = 5
+    associations_kept_for_known: Annotated[int, Field(ge=0, le=1000), live("receive")] = 5
     """Of max_associations, for `known_callers` or who has sent before."""
-    urgent_studies_an_hour: Annotated[int, Field(ge=0)] = 60
+    urgent_studies_an_hour: Annotated[int, Field(ge=0), live("receive")] = 60
     """Of one address; further studies that call themselves STAT or HIGH are routine."""
     max_instance_bytes: Annotated[int, Field(ge=1)] = 512 * 1024**2
     """A larger instance is refused with 0xA700 while it arrives."""
-    max_image_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    max_image_pixels: Annotated[int, Field(ge=1), live("work", "web")] = 100_000_000
     """Rows x Columns above this are not decoded."""
-    decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    decode_timeout_s: Annotated[float, Field(gt=0), live("work", "web")] = 60.0
     """An image whose decoding takes longer is not analysed."""
-    decode_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 4 * 1024**3
+    decode_memory_bytes: Annotated[int, Field(ge=256 * 1024**2), live("work", "web")] = 4 * 1024**3
     """Address space of the decoding process."""
-    analysis_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    analysis_timeout_s: Annotated[float, Field(gt=0), live("work")] = 600.0
     """A worker whose model takes longer for an image is ended, and started again by what supervises it."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3
     """The spool refuses new instances when less than this would stay free."""

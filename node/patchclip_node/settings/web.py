@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from patchclip_node.domain.accounts import SessionPolicy
+from patchclip_node.settings.live import NEEDS_A_RESTART
 from patchclip_node.settings.openid import OpenIdSettings
 from patchclip_node.settings.section import Port, Section
 
@@ -40,9 +41,9 @@ def _viewer_url(value: str) -> str:
 class WebSettings(Section):
     """The status pages. They show patient names: where there is no login they are served on loopback alone."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, NEEDS_A_RESTART] = "127.0.0.1"
     """Address that the pages listen on."""
-    port: Port = 8042
+    port: Annotated[Port, NEEDS_A_RESTART] = 8042
     """Their port."""
     allowed_hosts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]+$")], ...] = ()
     """Names of the pages besides localhost, `host` and this machine's name: those of a proxy, or an alias."""
