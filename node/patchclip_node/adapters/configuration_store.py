@@ -194,7 +194,7 @@ class ConfigurationStore:
                     path.unlink(missing_ok=True)
                     path.with_suffix(".lock").unlink(missing_ok=True)
                 else:
-                    found.append(_process(json.loads(path.read_text(encoding="utf-8"))))
+                    found.append(_process(path.stem, json.loads(path.read_text(encoding="utf-8"))))
         return found
 
 
@@ -276,9 +276,10 @@ def _is_over(lock: Path) -> bool:
         return True
 
 
-def _process(told: Mapping[str, Any]) -> RunningProcess:
+def _process(name: str, told: Mapping[str, Any]) -> RunningProcess:
     refused = told["refused"]
     return RunningProcess(
+        name,
         told["process"],
         told["host"],
         told["pid"],

@@ -53,7 +53,8 @@ class Applied:
 def apply(file: Path | None) -> Applied:
     """Let a configuration file hold in the node that runs with its data folder.
 
-    Raises `ConfigurationError`, a `PatchClipError` or `NotAppliedError`: then what held before holds.
+    Raises `ConfigurationError`, a `PatchClipError`, `NeedsRestartError` or `NotAppliedError`: then what held before
+    holds.
     """
     settings, _ = read_configuration(file)
     refuse_unusable(settings)
@@ -117,8 +118,8 @@ def _answers(store: ConfigurationStore, asked: Sequence[RunningProcess], number:
     """
     end = time.monotonic() + ANSWER_S
     while True:
-        there = {(one.host, one.pid): one for one in store.running()}
-        asked_now = [there[key] for one in asked if (key := (one.host, one.pid)) in there]
+        there = {one.id: one for one in store.running()}
+        asked_now = [there[one.id] for one in asked if one.id in there]
         refusals = {f"{one}: {one.refused[1]}" for one in asked_now if one.refused and one.refused[0] == number}
         if refusals:
             raise NotAppliedError(f"what held before holds; refused by {'; '.join(sorted(refusals))}")
@@ -128,6 +129,15 @@ def _answers(store: ConfigurationStore, asked: Sequence[RunningProcess], number:
         if time.monotonic() > end:
             raise NotAppliedError(f"what held before holds; there is no answer of {', '.join(map(str, silent))}")
         time.sleep(_LOOK_S)
+
+
+def changes_of(store: ConfigurationStore, running: Sequence[RunningProcess], file: Path | None) -> list[str]:
+    """Return the keys that a file would change in the processes that run, each with its own variables."""
+    changed: dict[str, None] = {}
+    for environment in _environments(running):
+        with _environment(environment):
+            changed |= _changed_there(store, running, environment, read_configuration(file)[1])
+    return list(changed)
 
 
 def _refuse(
@@ -143,18 +153,34 @@ def _refuse(
     in_use: returns settings with the files that they are to be judged by.
     """
     changed: dict[str, None] = {}
-    environments = [dict(one) for one in {tuple(sorted(one.environment.items())) for one in running}]
-    for environment in environments or [own_variables(os.environ)]:
+    for environment in _environments(running):
         with _environment(environment):
             settings, configuration = read_configuration(file)
             refuse_unusable(in_use(settings))
             refuse_unnamed_findings(in_use(settings))
-            for number in {one.version for one in running if dict(one.environment) == environment}:
-                theirs = store.version(number)
-                now = in_this_process(theirs, read_settings(store.file_of(number)))
-                changed |= dict.fromkeys(changes_between(now, configuration))
+            changed |= _changed_there(store, running, environment, configuration)
     if also_what_needs_a_restart:
         refuse_what_needs_a_restart(list(changed))
+
+
+def _environments(running: Sequence[RunningProcess]) -> Sequence[Mapping[str, str]]:
+    """Return the different variables that processes have; this one's where none runs."""
+    found = {tuple(sorted(one.environment.items())) for one in running}
+    return [dict(one) for one in sorted(found)] or [own_variables(os.environ)]
+
+
+def _changed_there(
+    store: ConfigurationStore,
+    running: Sequence[RunningProcess],
+    environment: Mapping[str, str],
+    configuration: Configuration,
+) -> dict[str, None]:
+    """Return the keys that a configuration changes in processes with the variables that hold now."""
+    changed: dict[str, None] = {}
+    for number in {one.version for one in running if one.environment == environment}:
+        theirs = in_this_process(store.version(number), read_settings(store.file_of(number)))
+        changed |= dict.fromkeys(changes_between(theirs, configuration))
+    return changed
 
 
 def _of_the_node(running: Sequence[RunningProcess]) -> Mapping[str, str]:

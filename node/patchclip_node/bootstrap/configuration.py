@@ -136,10 +136,14 @@ def differing_files(before: Version | None, after: Version) -> list[str]:
     ]
 
 
+class NeedsRestartError(NodeError):
+    """A change that no process takes up while it runs."""
+
+
 def refuse_what_needs_a_restart(keys: Sequence[str]) -> None:
-    """Raise `ConfigurationError` where one of the keys cannot change while a process runs."""
+    """Raise `NeedsRestartError` where one of the keys cannot change while a process runs."""
     if stuck := needing_a_restart(keys):
-        raise ConfigurationError(f"needs a restart: {', '.join(stuck)}; nothing was applied")
+        raise NeedsRestartError(f"needs a restart: {', '.join(stuck)}; nothing was applied")
 
 
 def kept(store: ConfigurationStore, configuration: Configuration, who: Person, act: str) -> Version:

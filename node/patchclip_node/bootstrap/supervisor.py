@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -51,12 +50,10 @@ log = structlog.get_logger(__name__)
 class Child:
     """One child process, started again with growing delays when it ends by itself."""
 
-    def __init__(
-        self, name: str, command: Callable[[], Sequence[str]], now: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`command`: what it is started by, each time."""
+    def __init__(self, name: str, command: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
         self.name = name
-        self._command = command
+        self.command = command
+        """What it is started by; another one counts from the next start."""
         self._now = now
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -103,7 +100,7 @@ class Child:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            list(self._command()),
+            list(self.command),
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches the parent alone, which then stops its children in order
             preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread but the one that tells of a stop
@@ -127,10 +124,12 @@ def run(config: Path | None) -> None:
 
     def take(changed: NodeSettings) -> None:
         logging.configure(changed.log, SERVE)
+        for child in children:
+            child.command = command_of(child.name, follower.file)
 
     follower = Follower(SERVE, started, take)
     on_hangup(lambda: apply_by_command(follower.source))
-    children = [Child(name, partial(_command, name, follower)) for name in COMMANDS]
+    children = [Child(name, command_of(name, follower.file)) for name in COMMANDS]
     try:
         with ReadyBoard(COMMANDS) as board:
             supervise(children, stop, board, said, follower.look)
@@ -191,10 +190,6 @@ def supervise(
         end = time.monotonic() + STOP_GRACE_S
         for child in children:
             child.wait(end - time.monotonic())
-
-
-def _command(name: str, follower: Follower) -> list[str]:
-    return command_of(name, follower.file)
 
 
 def _end_with(parent_pid: int) -> Callable[[], None] | None:

@@ -140,7 +140,8 @@ def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> i
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     ended = threading.Event()
     threads = [
-        threading.Thread(target=worker.sweep.run, args=(stop, settings.sweep_s), name="sweep", daemon=True),
+        # The sweep renews the lease of what is at hand: it goes on until that is done.
+        threading.Thread(target=worker.sweep.run, args=(ended, settings.sweep_s), name="sweep", daemon=True),
         threading.Thread(target=worker.returned.run, args=(stop, settings.sweep_s), name="returned", daemon=True),
         threading.Thread(target=_end_consumer_after, args=(stop, ended), name="stop", daemon=True),
     ]

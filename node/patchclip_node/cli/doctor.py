@@ -52,17 +52,18 @@ def doctor(
 
 def _examine(config: ConfigOption, send_to: str | None) -> list[CheckResult]:
     from patchclip_node.cli.checks import ALL_CHECKS, run_check
+    from patchclip_node.cli.configuration_checks import in_use
     from patchclip_node.cli.study_check import sent_to
 
     try:
         settings = read_settings(config)
     except ConfigurationError as error:
         return [CheckResult("configuration", Status.FAIL, str(error), "correct the key; `config show` lists all keys")]
-    checks = ALL_CHECKS
+    checks = (in_use(config), *ALL_CHECKS)
     if send_to is not None:
         if send_to not in {one.name for one in settings.destinations}:
             raise typer.BadParameter(f"there is no destination {send_to!r}", param_hint="--send-to")
-        checks = (*ALL_CHECKS, sent_to(send_to))
+        checks = (*checks, sent_to(send_to))
     results = [CheckResult("configuration", Status.OK, f"{config or 'defaults'}: valid")]
     with steps("doctor", len(checks)) as done:
         for check in checks:

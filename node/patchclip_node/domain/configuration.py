@@ -75,10 +75,11 @@ class Version:
 class RunningProcess:
     """A process of the node that runs now, as it says itself.
 
-    version: it runs with, or goes over to. started: it began with. refused: a later version that it does not take,
-    and why. environment: variables of the node that it was started with.
+    id: no other has or had it. started: version that it began with. version: it runs with, or goes over to. refused: a
+    later one that it does not take, and why. environment: variables of the node that it was started with.
     """
 
+    id: str
     process: str
     host: str
     pid: int

@@ -136,14 +136,22 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     wait_until(lambda: ended(pid), "the child ends with its parent", 5)
 
 
-def test_children_get_the_same_configuration_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = [supervisor._command(name, Path("node.yaml")) for name in supervisor.COMMANDS]
-
-    assert commands == [
-        [sys.executable, "-m", "patchclip_node", name, "--config", "node.yaml"]
-        for name in ("receive", "work", "deliver", "web")
+def test_another_command_counts_from_the_next_start(tmp_path: Path) -> None:
+    clock = Clock()
+    child = Child("work", ENDS_AT_ONCE, clock)
+    keep_up_until_ended(child)
+    child.command = [
+        sys.executable,
+        "-c",
+        "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()",
+        str(tmp_path / "up"),
     ]
-    assert supervisor._command("work", None)[-1] == "work"
+
+    clock.now_s += 1
+    child.keep_up()
+    child.wait(60)
+
+    assert (tmp_path / "up").exists()
 
 
 def test_supervising_takes_no_longer_than_its_children() -> None:
