@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from patchclip_node.settings.schema import settings_schema
+from patchclip_node.settings.schema import TAKES_EFFECT, settings_schema
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -21,7 +21,10 @@ you write:
 
     patchclip-node config schema > node.schema.json
 
-An editor with a YAML language server takes it from a first line `# yaml-language-server: $schema=node.schema.json`."""
+An editor with a YAML language server takes it from a first line `# yaml-language-server: $schema=node.schema.json`.
+
+*Takes effect* says how a change reaches a node that runs: at a restart, or by
+[`config apply`](commands.md#apply-a-change-config-apply), which drops no association."""
 _WORDS = {
     "string": "text",
     "integer": "whole number",
@@ -43,14 +46,14 @@ def page() -> str:
 
 def _table(name: str, described: Mapping[str, Any]) -> list[str]:
     rows = [
-        f"| `{key}` | {_kind(of)} | {_default(of)} | {of.get('description', '')} |".replace("  |", " |")
+        f"| `{key}` | {_kind(of)} | {_default(of)} | {_effect(of)} | {of.get('description', '')} |".replace("  |", " |")
         for key, of in described["properties"].items()
     ]
     return [
         f"\n## {name}\n",
         f"{described['description']}\n",
-        "| key | is | default | meaning |",
-        "|---|---|---|---|",
+        "| key | is | default | takes effect | meaning |",
+        "|---|---|---|---|---|",
         *rows,
     ]
 
@@ -119,6 +122,11 @@ def _number(value: float) -> str:
 
 def _values(values: list[Any]) -> str:
     return ", ".join(f"`{value}`" for value in values)
+
+
+def _effect(of: Mapping[str, Any]) -> str:
+    """Return how a change reaches a node that runs; of a section its keys say it."""
+    return "as below" if _default(of) == "as below" else str(of[TAKES_EFFECT])
 
 
 def _default(of: Mapping[str, Any]) -> str:

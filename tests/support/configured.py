@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -20,7 +20,7 @@ BRIGHT = Path(__file__).parents[1] / "plugins" / "bright_checkpoint"
 
 @dataclass
 class Configured:
-    """A configuration file in a folder of its own."""
+    """A configuration file in a test's folder."""
 
     folder: Path
     values: dict[str, Any] = field(default_factory=dict)
@@ -41,16 +41,22 @@ class Configured:
 
     def runs(self, process: str, **refuse: Callable[[NodeSettings], None]) -> Taking:
         """Let a process begin with the file."""
-        return Taking(process, self, **refuse)
+        return Taking(process, self.file, **refuse)
 
 
 class Taking:
     """A process that follows the configuration, and notes which settings it took; `look` is its turn."""
 
-    def __init__(self, process: str, of: Configured, **refuse: Callable[[NodeSettings], None]) -> None:
-        self.started = start(process, of.file)
+    def __init__(self, process: str, file: Path, **refuse: Callable[[NodeSettings], None]) -> None:
+        self.started = start(process, file)
         self.settings = self.started.settings
         self.follower = Follower(process, self.started, self._take, **refuse)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.follower.close()
 
     def _take(self, settings: NodeSettings) -> None:
         self.settings = settings
@@ -61,7 +67,7 @@ class Taking:
 
 
 def in_a_child(act: Callable[[], object]) -> int:
-    """Do something in a process of its own; returns its exit status, below 0 the signal that ended it."""
+    """Do something in a separate process; returns its exit status, below 0 the signal that ended it."""
     pid = os.fork()
     if pid == 0:
         try:

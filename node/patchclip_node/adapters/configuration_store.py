@@ -37,7 +37,7 @@ _PRIVATE: Final = 0o600
 
 
 class ConfigurationBusyError(NodeError):
-    """Somebody else changes the configuration, and does not come to an end."""
+    """Another process changes the configuration, and does not come to an end."""
 
 
 class ConfigurationStore:
@@ -66,7 +66,7 @@ class ConfigurationStore:
 
     @contextmanager
     def locked(self, patience_s: float = PATIENCE_S) -> Iterator[None]:
-        """Change something; nobody else does meanwhile. Raises `ConfigurationBusyError` after a patient wait."""
+        """Change something; no other process does meanwhile. Raises `ConfigurationBusyError` after a patient wait."""
         end = time.monotonic() + patience_s
         with _opened(self.folder / "lock", os.O_RDWR | os.O_CREAT) as descriptor:
             if (owner := self._owner) is not None:
@@ -199,7 +199,7 @@ class ConfigurationStore:
 
 
 class Registration:
-    """What a process says of itself; nobody else writes it."""
+    """What a process says of itself; no other writes it."""
 
     def __init__(self, path: Path, process: str, environment: Mapping[str, str], number: int) -> None:
         self._path = path.with_suffix(".json")
@@ -259,7 +259,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _take(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Take the lock of a file where nobody has it; closing the file gives it back."""
+    """Take the lock of a file where it is free; closing the file gives it back."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -22,15 +22,18 @@ import yaml
 
 from patchclip_core.checkpoints.checkpoint import find
 from patchclip_node.adapters.ledger import migrate
+from patchclip_node.bootstrap.configuration import start
 from patchclip_node.cli import checks, destination_checks, port_checks, tls_checks
 from patchclip_node.cli.check_result import Check, Status
 from patchclip_node.cli.checks import run_check
+from patchclip_node.cli.configuration_checks import in_use
 from patchclip_node.domain.states import StudyState
 from patchclip_node.settings import read_settings
 from tests.peers.archive import COMPREHENSIVE_SR, Archive
 from tests.peers.processes import free_port
 from tests.support.analysis import radiograph_file
 from tests.support.certificates import Authority
+from tests.support.configured import Taking
 from tests.support.docs import ROOT, in_code
 from tests.support.earlier import make_earlier
 from tests.support.fakes import make_ledger
@@ -117,7 +120,11 @@ class Site:
 
     def doctor(self, check: Check, **values: Any) -> Outcome:
         """Run one check of `doctor`, which ends with 1 where something fails."""
-        results = run_check(check, read_settings(self.config(**values)))
+        return self.doctored(check, self.config(**values))
+
+    def doctored(self, check: Check, config: Path) -> Outcome:
+        """Run one check of a configuration file that is there."""
+        results = run_check(check, read_settings(config))
         failed = any(result.status is Status.FAIL for result in results)
         return int(failed), "\n".join(f"{one.name} {one.status}: {one.detail}; {one.advice}" for one in results)
 
@@ -188,6 +195,50 @@ def _(site: Site) -> Outcome:
 @situation("the configuration is a folder")
 def _(site: Site) -> Outcome:
     return site.ran("config", "check", "--config", site.folder)
+
+
+def running_with(site: Site, **values: Any) -> Taking:
+    """A receiver that runs with a configuration, and looks at nothing by itself."""
+    return Taking("receive", site.config(calling_ae_titles=["A"], **values))
+
+
+def changed(site: Site, **values: Any) -> Path:
+    """Change the configuration file."""
+    path = site.folder / "node.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))
+    return path
+
+
+@situation("a change needs a restart")
+def _(site: Site) -> Outcome:
+    with running_with(site):
+        return site.ran("config", "apply", "--config", changed(site, port=104))
+
+
+@situation("nothing runs that a change could be applied to")
+def _(site: Site) -> Outcome:
+    return site.ran("config", "apply", "--config", site.config())
+
+
+@situation("a version that is wanted back is not there")
+def _(site: Site) -> Outcome:
+    with running_with(site):
+        return site.ran("config", "back", "7", "--config", site.folder / "node.yaml")
+
+
+@situation("the file was changed, and not applied")
+def _(site: Site) -> Outcome:
+    with running_with(site):
+        return site.doctored(in_use(changed(site, calling_ae_titles=["B"])), site.folder / "node.yaml")
+
+
+@situation("a process does not take a version that holds")
+def _(site: Site) -> Outcome:
+    with running_with(site) as receive:
+        file = changed(site, port=104)
+        start("work", file)
+        receive.follower.look()
+        return site.doctored(in_use(file), file)
 
 
 @situation("the pages are open to the network without an account")

@@ -22,6 +22,7 @@ from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.services.outage import again_and_again
 from patchclip_node.settings import NodeSettings
 from patchclip_node.settings.live import EVERY_PROCESS, takers
+from patchclip_node.settings.node import own_variables
 from tests.support.configured import Configured, Taking, in_a_child, kill_this_process
 
 SHIPPED_FINDINGS = Path(configuration.__file__).parents[3] / "conf" / "findings.yaml"
@@ -176,11 +177,14 @@ def test_where_one_process_refuses_all_go_back(running: Running, configured: Con
     assert "no such file" in configured.store.version(2).refused
 
 
-def test_a_process_that_is_killed_while_it_is_asked_is_not_waited_for(
-    running: Running, configured: Configured, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_is_killed_while_it_is_asked_is_not_waited_for(running: Running, configured: Configured) -> None:
     running.begin("receive")
-    assert in_a_child(lambda: [configured.runs("work"), kill_this_process()]) == -9
+
+    def killed() -> None:
+        configured.runs("work")
+        kill_this_process()
+
+    assert in_a_child(killed) == -9
 
     applied = apply(configured.write(quiet_s=2))
 
@@ -197,8 +201,7 @@ def test_each_process_is_judged_by_its_own_variables(configured: Configured, mon
 
     receive.follower.close()
     assert found == ["quiet_s"]
-    assert os.environ.get("PATCHCLIP_PORT") is None
-    assert os.environ["PATCHCLIP_QUIET_S"] == "2"
+    assert own_variables(os.environ) == {"PATCHCLIP_QUIET_S": "2"}
 
 
 def test_a_variable_that_one_process_has_makes_no_version_at_each_start(
@@ -321,7 +324,7 @@ def killed_at_sync(number: int, act: Callable[[], object]) -> int:
         synced(descriptor)
 
     def doomed() -> None:
-        os.fsync = fsync
+        os.fsync = fsync  # type: ignore[assignment]  # the files of the store are descriptors
         act()
 
     return in_a_child(doomed)
