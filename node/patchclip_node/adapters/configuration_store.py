@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from patchclip_node.adapters.folders import sync_folder
 from patchclip_node.adapters.private_folder import make_private
 from patchclip_node.domain.configuration import Configuration, NamedFile, Person, RunningProcess, Version
@@ -31,6 +33,8 @@ from patchclip_node.domain.errors import NodeError
 
 PATIENCE_S: Final = 60.0
 """How long one change waits for another one to end."""
+
+log = structlog.get_logger(__name__)
 
 _FILE: Final = "node.yaml"
 _PRIVATE: Final = 0o600
@@ -199,12 +203,16 @@ class ConfigurationStore:
 
 
 class Registration:
-    """What a process says of itself; no other writes it."""
+    """What a process says of itself; no other writes it. A full disk keeps no process from its work."""
 
     def __init__(self, path: Path, process: str, environment: Mapping[str, str], number: int) -> None:
         self._path = path.with_suffix(".json")
-        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock: int | None = None
+        try:
+            self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except OSError as error:
+            log.warning("process_not_registered", error=str(error))
         self._told: dict[str, Any] = {
             "process": process,
             "host": socket.gethostname(),
@@ -216,15 +224,19 @@ class Registration:
 
     def say(self, version: int, refused: tuple[int, str] | None = None) -> None:
         """Say which version is run with or gone over to, and which later one is refused, and why."""
-        replace_durably(
-            self._path, json.dumps(self._told | {"version": version, "refused": refused}).encode(), _PRIVATE
-        )
+        told = self._told | {"version": version, "refused": refused}
+        try:
+            replace_durably(self._path, json.dumps(told).encode(), _PRIVATE)
+        except OSError as error:
+            log.warning("process_not_registered", error=str(error))
 
     def close(self) -> None:
         """Say that this process ends."""
-        self._path.unlink(missing_ok=True)
-        self._path.with_suffix(".lock").unlink(missing_ok=True)
-        os.close(self._lock)
+        with suppress(OSError):  # whoever looks finds the lock free
+            self._path.unlink(missing_ok=True)
+            self._path.with_suffix(".lock").unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 def replace_durably(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:

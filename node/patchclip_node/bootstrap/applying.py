@@ -59,7 +59,8 @@ def apply(file: Path | None) -> Applied:
     settings, _ = read_configuration(file)
     refuse_unusable(settings)
     store = ConfigurationStore(settings.data_dir)
-    store.prepare()
+    if not store.folder.is_dir():
+        raise _nothing_runs(store)
     with store.locked():
         return _apply(store, file, "apply")
 
@@ -89,10 +90,7 @@ def go_back(file: Path, number: int, *, only_write: bool = False) -> Applied | N
 def _apply(store: ConfigurationStore, file: Path | None, act: str) -> Applied:
     running = store.running()
     if not running:
-        raise NotAppliedError(
-            f"no process of a node runs with the data folder {store.folder.parent}: nothing was applied. The file "
-            "holds from the next start; where a node runs with another data_dir, restart it"
-        )
+        raise _nothing_runs(store)
     _refuse(store, running, file, lambda settings: settings, also_what_needs_a_restart=True)
     held = store.current()
     with _environment(_of_the_node(running)):
@@ -109,6 +107,13 @@ def _apply(store: ConfigurationStore, file: Path | None, act: str) -> Applied:
             store.point_at(held)
         raise
     return Applied(version, keys, took)
+
+
+def _nothing_runs(store: ConfigurationStore) -> NotAppliedError:
+    return NotAppliedError(
+        f"no process of a node runs with the data folder {store.folder.parent}: nothing was applied. The file "
+        "holds from the next start; where a node runs with another data_dir, restart it"
+    )
 
 
 def _answers(store: ConfigurationStore, asked: Sequence[RunningProcess], number: int) -> list[str]:

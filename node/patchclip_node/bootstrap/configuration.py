@@ -31,7 +31,7 @@ from patchclip_node.bootstrap.stopping import Stop, on_hangup, stop_on_signals
 from patchclip_node.dicom.tls import client_context, server_context
 from patchclip_node.domain.configuration import Configuration, NamedFile, Person, Version
 from patchclip_node.domain.errors import ConfigurationError, NodeError
-from patchclip_node.services.outage import again_and_again
+from patchclip_node.services.outage import Outage, again_and_again
 from patchclip_node.settings import NodeSettings, read_settings
 from patchclip_node.settings.effective import changed_keys, concern, effective_values, needing_a_restart
 from patchclip_node.settings.live import Process
@@ -183,11 +183,24 @@ def start(process: str, file: Path | None) -> Started:
         version = store.version(number)
         written = in_this_process(version, settings)
     else:
+        version, written = _kept_at_start(store, configuration, process), configuration
+    return Started(store, version, written, with_kept_files(store, version, settings))
+
+
+def _kept_at_start(store: ConfigurationStore, configuration: Configuration, process: str) -> Version:
+    """Keep the configuration where it is new, and let it hold. Nothing is written where nothing is new."""
+    try:
         store.prepare()
         with store.locked():
-            version, written = kept(store, configuration, who_runs_this(), f"start of {process}"), configuration
-            store.point_at(version.number)
-    return Started(store, version, written, with_kept_files(store, version, settings))
+            version = kept(store, configuration, who_runs_this(), f"start of {process}")
+            if store.current() != version.number:
+                store.point_at(version.number)
+            return version
+    except OSError as error:
+        raise ConfigurationError(
+            f"data_dir: the configuration can't be kept in {store.folder}: {error.strerror}. Free space there, or name "
+            "a folder that this user may write to"
+        ) from error
 
 
 def in_this_process(version: Version, settings: NodeSettings) -> Configuration:
@@ -226,6 +239,9 @@ class Follower:
         self.number = started.version.number
         self.source = started.version.configuration.source
         self._registration: Registration = self._store.register(process, own_variables(os.environ), self.number)
+        self._cannot_look = Outage("configuration")
+        version = started.version
+        log.info("configuration_in_use", version=self.number, since=version.at.isoformat(), by=str(version.who))
 
     @property
     def file(self) -> Path:
@@ -233,7 +249,15 @@ class Follower:
         return self._store.file_of(self.number)
 
     def look(self) -> None:
-        """Take the version that holds now, or say why not, once."""
+        """Take the version that holds now, or say why not, once. A folder that cannot be read is logged, once."""
+        try:
+            self._look()
+        except OSError as error:
+            self._cannot_look.begin(error)
+        else:
+            self._cannot_look.end()
+
+    def _look(self) -> None:
         number = self._store.current()
         if number is None or number == self.number:
             if self._refused is not None:  # what could not be taken does not hold any more

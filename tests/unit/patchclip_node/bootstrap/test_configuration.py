@@ -409,6 +409,31 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_keeps_no_process_from_starting(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
+    start("receive", configured.file)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with configured.runs("receive") as receive:
+        receive.follower.look()
+        number = receive.number
+    configured.write(quiet_s=2)
+    with pytest.raises(ConfigurationError, match="No space left on device"):
+        start("receive", configured.file)
+
+    assert number == 1
+    assert configured.store.current() == 1
+
+
+def test_nothing_is_made_where_no_node_has_run(configured: Configured) -> None:
+    with pytest.raises(NotAppliedError, match="no process of a node runs"):
+        apply(configured.file)
+
+    assert not (configured.folder / "data").exists()
+
+
 def test_a_silent_process_is_named_and_what_held_holds(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "ANSWER_S", 0.1)
     silent = configured.runs("deliver")
