@@ -24,9 +24,10 @@ import structlog
 from patchclip_core.errors import PatchClipError
 from patchclip_core.io.vocabulary import load_vocabulary
 from patchclip_core.values.definitions import load_findings
-from patchclip_node.adapters.client_secret import read_secret
 from patchclip_node.adapters.configuration_store import ConfigurationStore, Registration
 from patchclip_node.adapters.people import who_runs_this
+from patchclip_node.adapters.secret_file import read_secret
+from patchclip_node.bootstrap.access import refuse_open_secret
 from patchclip_node.bootstrap.stopping import Stop, on_hangup, stop_on_signals
 from patchclip_node.dicom.tls import client_context, server_context
 from patchclip_node.domain.configuration import Configuration, NamedFile, Person, Version
@@ -111,9 +112,12 @@ def refuse_unusable(settings: NodeSettings) -> None:
     for security in others:
         if security is not None:
             client_context(security.credentials)
-    openid = settings.web.openid
-    if openid is not None and openid.client_secret_file is not None:
-        read_secret(openid.client_secret_file)
+    refuse_open_secret(settings)
+    mail, webhook = settings.alerts.mail, settings.alerts.webhook
+    if mail is not None and mail.password_file is not None:
+        read_secret(mail.password_file, "alerts.mail.password_file")
+    if webhook is not None and webhook.secret_file is not None:
+        read_secret(webhook.secret_file, "alerts.webhook.secret_file")
 
 
 def changes_between(before: Configuration, after: Configuration) -> list[str]:
