@@ -79,7 +79,7 @@ def sent(node: Node, title: str, dataset: Dataset) -> int | None:
 
 def test_open_associations_go_on_while_peers_routes_and_destinations_change(tmp_path: Path, archive: Archive) -> None:
     slow, held, after = radiograph(bright=True), radiograph(bright=True), radiograph(bright=True)
-    node = new_node(tmp_path / "node", [archive.destination], calling_ae_titles=["MODALITY", "OLD"])
+    node = new_node(tmp_path / "node", [archive.destination], calling_ae_titles=["MODALITY", "OLD"], lease_s=60.0)
     before = named(archive, archive.destination.name)
     with Archive() as second, node.running() as process:
         wait_until(lambda: "ready: " in node.log, "the node is ready")
