@@ -49,7 +49,7 @@ class ConfigurationStore:
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir.absolute() / "config"
-        self._versions = self.folder / "versions"
+        self.versions = self.folder / "versions"
         self._running = self.folder / "running"
 
     @property
@@ -65,7 +65,7 @@ class ConfigurationStore:
 
     def prepare(self) -> None:
         """Make the folders. Raises `ConfigurationError`."""
-        for folder in (self.folder.parent, self.folder, self._versions, self._running):
+        for folder in (self.folder.parent, self.folder, self.versions, self._running):
             make_private(folder)
 
     @contextmanager
@@ -83,17 +83,17 @@ class ConfigurationStore:
 
     def file_of(self, number: int) -> Path:
         """Return the configuration file of a version."""
-        return self._versions / f"{number:04d}" / _FILE
+        return self.versions / f"{number:04d}" / _FILE
 
     def number_of(self, file: Path | None) -> int | None:
         """Return which version's a file is; None where it is another file."""
-        if file is None or file.name != _FILE or file.absolute().parent.parent != self._versions:
+        if file is None or file.name != _FILE or file.absolute().parent.parent != self.versions:
             return None
         return int(file.absolute().parent.name)
 
     def named_file(self, number: int, key: str) -> Path:
         """Return where a version's copy lies of the file that a setting names."""
-        return self._versions / f"{number:04d}" / f"{key}.yaml"
+        return self.versions / f"{number:04d}" / f"{key}.yaml"
 
     def current(self) -> int | None:
         """Return the number of the version that holds; None before the first."""
@@ -109,13 +109,13 @@ class ConfigurationStore:
     def numbers(self) -> list[int]:
         """Return the numbers of all versions, the first one first."""
         try:
-            return sorted(int(one.name) for one in self._versions.iterdir() if one.name.isdigit())
+            return sorted(int(one.name) for one in self.versions.iterdir() if one.name.isdigit())
         except FileNotFoundError:
             return []
 
     def version(self, number: int) -> Version:
         """Read a version. Raises `NodeError` where there is none of this number."""
-        folder = self._versions / f"{number:04d}"
+        folder = self.versions / f"{number:04d}"
         try:
             told = json.loads((folder / "version.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -142,7 +142,7 @@ class ConfigurationStore:
         """Keep one more version; it does not hold yet. To be called `locked`."""
         number = max(self.numbers(), default=0) + 1
         version = Version(number, datetime.now(UTC), who, act, configuration)
-        new = self._versions / f".{uuid.uuid4().hex}.new"
+        new = self.versions / f".{uuid.uuid4().hex}.new"
         new.mkdir(mode=0o700)
         if (owner := self._owner) is not None:
             os.chown(new, *owner)
@@ -159,9 +159,9 @@ class ConfigurationStore:
         for one in configuration.files:
             self._write(new / f"{one.key}.yaml", one.text)
         self._write(new / "version.json", json.dumps(told, indent=1))
-        new.rename(self._versions / f"{number:04d}")
-        sync_folder(self._versions)
-        for leftover in self._versions.glob(".*.new"):  # of one that was killed
+        new.rename(self.versions / f"{number:04d}")
+        sync_folder(self.versions)
+        for leftover in self.versions.glob(".*.new"):  # of one that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         return version
 
@@ -172,7 +172,7 @@ class ConfigurationStore:
 
     def refuse(self, number: int, why: str) -> None:
         """Write down why a version does not hold, though it was to."""
-        self._write(self._versions / f"{number:04d}" / "refused", why)
+        self._write(self.versions / f"{number:04d}" / "refused", why)
 
     def told_up_to(self) -> int:
         """Return up to which version changes were told to the audit trail."""

@@ -24,6 +24,7 @@ import structlog
 from patchclip_core.errors import PatchClipError
 from patchclip_core.io.vocabulary import load_vocabulary
 from patchclip_core.values.definitions import load_findings
+from patchclip_node.adapters.backups.restore import refuse_unfinished
 from patchclip_node.adapters.configuration_store import ConfigurationStore, Registration
 from patchclip_node.adapters.people import who_runs_this
 from patchclip_node.adapters.secret_file import read_secret
@@ -181,6 +182,7 @@ def start(process: str, file: Path | None) -> Started:
     A version's own file, which `serve` gives its processes, is that version. Raises `ConfigurationError`.
     """
     settings, configuration = read_configuration(file)
+    refuse_unfinished(settings.data_dir)
     store = ConfigurationStore(settings.data_dir)
     number = store.number_of(file)
     if number is not None:

@@ -135,6 +135,7 @@ def refuse_without_ledger(settings: NodeSettings) -> None:
 def sources_of(settings: NodeSettings, config: Path | None, *, with_secrets: bool) -> Sources:
     """Return what a backup of this node is made of."""
     from patchclip_node.adapters.backups.make import Sources
+    from patchclip_node.adapters.configuration_store import ConfigurationStore
     from patchclip_node.cli.config import effective_settings, file_values
     from patchclip_node.domain.masking import masked_url
     from patchclip_node.settings.named_files import named_files
@@ -161,6 +162,7 @@ def sources_of(settings: NodeSettings, config: Path | None, *, with_secrets: boo
         spool=settings.spool_dir,
         audit=settings.audit_dir,
         configuration=files,
+        versions=ConfigurationStore(settings.data_dir).versions if with_secrets else None,
         settings=json.dumps(written, indent=2, ensure_ascii=False, default=str) + "\n",
         left_out=tuple(left_out),
     )

@@ -28,6 +28,8 @@ SUMS: Final = "SHA256SUMS"
 SPOOL: Final = "spool"
 AUDIT: Final = "audit"
 CONFIGURATION: Final = "configuration"
+VERSIONS: Final = "config"
+"""What `config history` shows, in the place where a node keeps it."""
 FORMAT: Final = 1
 
 Progress = Callable[[int, int], None]

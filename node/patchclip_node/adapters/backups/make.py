@@ -21,6 +21,7 @@ from patchclip_node.adapters.backups.folder import (
     CONFIGURATION,
     SPOOL,
     SUMS,
+    VERSIONS,
     About,
     BackupError,
     Progress,
@@ -43,14 +44,16 @@ _CHUNK_BYTES: Final = 1024**2
 class Sources:
     """What a backup is made of.
 
-    configuration: (path below the backup's `configuration/`, file). settings: all settings in force, as JSON, passwords
-    masked. left_out: what is named by the settings and not copied, and why.
+    configuration: (path below the backup's `configuration/`, file). versions: folder of the earlier configurations, as
+    `ConfigurationStore` keeps it; None leaves them out. settings: all settings in force, as JSON, passwords masked.
+    left_out: what is named by the settings and not copied, and why.
     """
 
     ledger_url: str
     spool: Path
     audit: Path
     configuration: Sequence[tuple[str, Path]] = ()
+    versions: Path | None = None
     settings: str = ""
     left_out: tuple[str, ...] = ()
 
@@ -179,6 +182,10 @@ class _Maker:
         self._write(f"{CONFIGURATION}/settings.json", self._sources.settings.encode())
         for below, source in self._sources.configuration:
             self._copy(source, Path(CONFIGURATION) / below)
+        versions = self._sources.versions
+        for source in sorted(versions.glob("*/*")) if versions is not None else ():
+            assert versions is not None
+            self._copy(source, Path(VERSIONS) / source.relative_to(versions.parent))
 
     def _write(self, below: str, content: bytes) -> None:
         path = self._folder / below

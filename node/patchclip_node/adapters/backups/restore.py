@@ -12,6 +12,7 @@ from patchclip_node.adapters.backups.folder import (
     AUDIT,
     CONFIGURATION,
     SPOOL,
+    VERSIONS,
     About,
     BackupError,
     Progress,
@@ -28,7 +29,7 @@ from patchclip_node.domain.errors import ConfigurationError
 RESTORING: Final = "restoring"
 """A folder in the data folder while a restore is under way; what was killed is known by it."""
 
-_OURS: Final = frozenset({RESTORING, SPOOL, AUDIT, CONFIGURATION, SQLITE_COPY})
+_OURS: Final = frozenset({RESTORING, SPOOL, AUDIT, CONFIGURATION, VERSIONS, SQLITE_COPY})
 _FILE_SYSTEMS: Final = frozenset({"lost+found"})
 """What the root of an empty file system may hold."""
 
@@ -86,7 +87,7 @@ def _refuse_taken(into: Path) -> None:
 def _clear(into: Path) -> None:
     (into / RESTORING).mkdir(mode=0o700, exist_ok=True)
     sync_folder(into)
-    for name in (SPOOL, AUDIT, CONFIGURATION):
+    for name in (SPOOL, AUDIT, CONFIGURATION, VERSIONS):
         if (into / name).exists():
             shutil.rmtree(into / name)
     (into / SQLITE_COPY).unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import yaml
 from patchclip_node.adapters import file_spool
 from patchclip_node.adapters.audit_files import AuditFiles, trail_files, trail_lines
 from patchclip_node.adapters.backups import make
+from patchclip_node.adapters.configuration_store import ConfigurationStore
 from patchclip_node.adapters.file_spool import FileSpool, stored_file
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.copying import copy_ledger, ledger_state
@@ -23,6 +24,7 @@ from patchclip_node.adapters.ledger.migrate import Standing, standing
 from patchclip_node.audit import events
 from patchclip_node.audit.chain import verify
 from patchclip_node.cli.shell_user import shell_user
+from patchclip_node.domain.configuration import Configuration, Person
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.audit import AuditLane
 from patchclip_node.ports.spool import StoredFile
@@ -248,6 +250,26 @@ def test_secrets_are_left_out_where_that_is_wanted(command: Command, ledger: Sql
     assert holding("some", b"s3cret") == holding("some", b"hidden") == []
     assert "web.openid.client_secret_file" in without.out
     assert "holds a password" in without.out
+
+
+@pytest.mark.parametrize(("more", "kept"), [((), [1, 2]), (("--no-secrets",), [])])
+def test_earlier_configurations_come_back_where_secrets_may(
+    command: Command, config: Path, ledger: SqlLedger, tmp_path: Path, more: tuple[str, ...], kept: list[int]
+) -> None:
+    store = ConfigurationStore(tmp_path / "data")
+    store.prepare()
+    for text in ("log: {level: info}\n", "log: {level: debug}\n"):
+        store.keep(Configuration(config, text, (), {}), Person("ops", "patchclip"), "apply")
+
+    command("backup", "--to", tmp_path / "b", "--config", config, *more)
+    restored = command("restore", tmp_path / "b", "--into", tmp_path / "new")
+
+    assert restored.status == 0, restored.err
+    there = ConfigurationStore(tmp_path / "new")
+    assert there.numbers() == kept
+    assert [there.version(number).configuration.text for number in kept] == [
+        store.version(number).configuration.text for number in kept
+    ]
 
 
 @pytest.mark.parametrize("name", ["data", "b"])
