@@ -28,6 +28,7 @@ from patchclip_node.adapters.backups.restore import refuse_unfinished
 from patchclip_node.adapters.configuration_store import ConfigurationStore, Registration
 from patchclip_node.adapters.people import who_runs_this
 from patchclip_node.adapters.secret_file import read_secret
+from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_secret
 from patchclip_node.bootstrap.stopping import Stop, on_hangup, stop_on_signals
 from patchclip_node.dicom.tls import client_context, server_context
@@ -334,6 +335,7 @@ def run_again_and_again(
     refuse: raises where this process cannot use settings.
     """
     started, stop = start(process, file), stop_on_signals()
+    logging.configure(started.settings.log, process)
     follower = Follower(process, started, lambda _settings: stop.set(), refuse)
     with following(follower, stop):
         run(started, stop)

@@ -17,7 +17,6 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.audit import events
-from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.alerts import canaries, watching
 from patchclip_node.bootstrap.audit import TELL_EVERY_S, audited, carrying, tell_changed_settings
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
@@ -110,7 +109,6 @@ def run(config: Path | None) -> None:
 
 def _deliver(started: Started, stop: Stop) -> None:
     settings = started.settings
-    logging.configure(settings.log, "deliver")
     with build_deliverer(settings) as deliverer:
         log.info("ready", destinations=[one.name for one in settings.destinations])
         tell_ready("deliver")

@@ -20,7 +20,6 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
 from patchclip_node.audit.reading import Told
-from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.alerts import watching
 from patchclip_node.bootstrap.audit import audited
@@ -124,7 +123,6 @@ def run(config: Path | None) -> None:
 
 def _serve_with(started: Started, stop: Stop) -> None:
     settings = started.settings
-    logging.configure(settings.log, "web")
     ledger = open_ledger(settings)
     try:
         refuse_open_pages(settings, ledger.accounts)

@@ -26,7 +26,6 @@ from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.audit import events
-from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
@@ -126,7 +125,6 @@ def run(config: Path | None) -> None:
 
 def _work(started: Started, stop: Stop) -> None:
     settings = started.settings
-    logging.configure(settings.log, "work")
     with build_worker(settings, stop.is_set) as worker:
         status = _consume(worker, settings, stop)
     if status:
