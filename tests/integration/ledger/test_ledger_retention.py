@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.measuring import step_times
 from patchclip_node.adapters.ledger.schema import audit_events, leftovers, metadata, purged_revisions, tallies
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import FINAL_STATES, StudyState
@@ -66,6 +67,7 @@ def test_a_study_leaves_whole_unless_it_is_under_way(ledger: SqlLedger, ledger_u
             leftovers.name: len(files) + 1,
             purged_revisions.name: int(was_sent),  # what a recall needs
             audit_events.name: before[audit_events.name],
+            step_times.name: before[step_times.name],  # how long steps took, of all studies together
         }
         ledger.retention.gone(["picture"])
         assert set(ledger.retention.leftovers(100)) == files
