@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -28,8 +29,9 @@ def _web_address(value: str) -> str:
 
 
 def _host_alone(url: str) -> str:
+    """Return what may be shown of an address. The digits tell that another one was set, and not which."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}/***"
+    return f"{parts.scheme}://{parts.hostname}/*** ({hashlib.sha256(url.encode()).hexdigest()[:8]})"
 
 
 class MailSettings(Section):

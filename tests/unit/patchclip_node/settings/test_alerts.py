@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from patchclip_node.cli.config import effective_settings
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import NodeSettings, read_settings
+from patchclip_node.settings.effective import changed_keys, effective_values
 
 MAIL = {"host": "mail.example", "sender": "node@hospital.example", "to": ["team@hospital.example"]}
 
@@ -44,7 +46,7 @@ def test_the_secret_part_of_a_webhook_is_not_shown_and_is_used() -> None:
 
     shown = {key: value for key, value, _ in effective_settings(settings, {}, {})}
 
-    assert shown["alerts.webhook"]["url"] == "https://chat.example/***"
+    assert re.fullmatch(r"https://chat\.example/\*\*\* \([0-9a-f]{8}\)", shown["alerts.webhook"]["url"])
     assert settings.alerts.webhook is not None
     assert settings.alerts.webhook.url.endswith("T0K3N?key=4711")
 
@@ -54,3 +56,12 @@ def test_days_and_hours_of_a_sender_are_taken_over() -> None:
     expected = settings.alerts.senders[0].expected
 
     assert (expected.days, expected.after_s) == (frozenset({6, 0}), None)
+
+
+def test_another_secret_of_a_webhook_is_a_change() -> None:
+    one, other, again = (
+        dict(effective_values(read(webhook={"url": f"https://chat.example/hooks/{token}"}))) for token in "ABA"
+    )
+
+    assert changed_keys(one, other) == ["alerts.webhook"]
+    assert changed_keys(one, again) == []
