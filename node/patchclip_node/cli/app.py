@@ -14,6 +14,7 @@ from patchclip_node.cli import (
     audit,
     backup,
     config,
+    conformance,
     demo,
     doctor,
     gate,
@@ -47,7 +48,20 @@ app = new_program(
     "Research software. Not for diagnosis.",
     _version,
 )
-for module in (processes, demo, analyze, route, render, doctor, support_bundle, recall, acceptance, backup, upgrade):
+for module in (
+    processes,
+    demo,
+    analyze,
+    route,
+    render,
+    doctor,
+    conformance,
+    support_bundle,
+    recall,
+    acceptance,
+    backup,
+    upgrade,
+):
     module.register(app)
 gate.register(studies.app)
 replay.register(studies.app)

@@ -20,7 +20,7 @@ import structlog
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.transport_security import ChainLink, PeerCertificate, TlsCredentials, TlsProfile
 
-_SUITES: Final = {
+SUITES: Final = {
     TlsProfile.BCP195: (
         "ECDHE-ECDSA-AES256-GCM-SHA384",
         "ECDHE-RSA-AES256-GCM-SHA384",
@@ -69,7 +69,7 @@ def client_context(credentials: TlsCredentials) -> ssl.SSLContext:
 def _context(protocol: int, credentials: TlsCredentials) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(":".join((*_SUITES[credentials.profile], _STRENGTH)))
+    context.set_ciphers(":".join((*SUITES[credentials.profile], _STRENGTH)))
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED

@@ -12,14 +12,11 @@ from typing import Any, Final, Protocol
 
 import structlog
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom import AE, evt
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
+from pynetdicom.presentation import PresentationContext
 
 from patchclip_node.dicom import statuses
-from patchclip_node.dicom.commitment import PUSH_MODEL
-from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.domain.errors import (
     ForeignResultError,
     InstanceTooLargeError,
@@ -31,6 +28,7 @@ from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import Arrival
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.commitment import CommitmentDesk
+from patchclip_node.scp.contexts import supported_contexts
 from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.responses import response
@@ -40,9 +38,6 @@ from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
 from patchclip_node.scp.troubles import RationedLog, Troubles
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
 from patchclip_node.scp.witness import REJECTED, Witness
-
-VERIFICATION_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-"""A C-ECHO carries no data set."""
 
 ACSE_TIMEOUT_S: Final = 5.0
 """How long a connection stays open after its end was said (the ARTIM timer, PS3.8 9.1.5); see `FIRST_PDU_S`, too."""
@@ -138,12 +133,10 @@ class StorageScp:
         self._require_titles(admission)
         self._ae.acse_timeout = ACSE_TIMEOUT_S
         self._ae.network_timeout = NETWORK_TIMEOUT_S
-        self._ae.supported_contexts = [
-            build_context(Verification, list(VERIFICATION_SYNTAXES)),
-            *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in (*STORAGE_SOP_CLASSES, *READERS_SOP_CLASSES)),
-        ]
-        if desk is not None:
-            self._ae.add_supported_context(PUSH_MODEL, list(VERIFICATION_SYNTAXES), scu_role=True, scp_role=True)
+        for one in supported_contexts(commitment=desk is not None):  # set as a list they would lose their roles
+            self._ae.add_supported_context(
+                str(one.abstract_syntax), list(one.transfer_syntax), one.scu_role, one.scp_role
+            )
 
     def follow(self, admission: Admission, listed: Iterable[Caller]) -> None:
         """Admit by other rules from now on; an association that is open goes on under those that it was admitted by.

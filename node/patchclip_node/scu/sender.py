@@ -13,12 +13,11 @@ from typing import Any, Final
 import structlog
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from patchclip_node.dicom.answers import Answers
@@ -33,14 +32,18 @@ from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scu.commitment import COMMITMENT_CONTEXT, ReportsHere, why_not_asked, why_not_reported
 from patchclip_node.scu.confirmation import QUERY_CONTEXT, why_not_there
+from patchclip_node.scu.contexts import (
+    MAX_CONTEXTS,
+    UNCOMPRESSED,
+    VERIFICATION_CONTEXT,
+    contexts_for,
+    with_pictures,
+)
 from patchclip_node.scu.security import HandshakeError, presented, secured
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
 MAX_PDU_BYTES: Final = 131_072
 """Maximum Length of what we receive; responses are far shorter."""
-_MAX_CONTEXTS: Final = 128
-"""PS3.8 9.3.2.2: presentation context ids are the odd numbers from 1 to 255."""
-_UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 Handler = tuple[evt.EventType, Callable[..., Any]]
 
@@ -88,13 +91,13 @@ class DicomResultSender:
         if not paths:
             return []
         read = [_read(path) for path in paths]
-        contexts = _contexts([dataset for dataset in read if isinstance(dataset, Dataset)])
+        contexts = contexts_for([dataset for dataset in read if isinstance(dataset, Dataset)])
         if not contexts:
             return [outcome for outcome in read if isinstance(outcome, SendOutcome)]
         if destination.fallback is not None:
-            contexts = _with_pictures(contexts)
+            contexts = with_pictures(contexts)
         if destination.confirm is Confirmation.QUERY:
-            contexts = [*contexts[: _MAX_CONTEXTS - 1], QUERY_CONTEXT]
+            contexts = [*contexts[: MAX_CONTEXTS - 1], QUERY_CONTEXT]
         association = self._associate(destination, contexts)
         outcomes: list[SendOutcome] = []
         try:
@@ -162,9 +165,9 @@ class DicomResultSender:
 
         Nothing is sent. Raises `PeerError` when no association came about, whatever it is for.
         """
-        offered = [build_context(uid, syntax) for uid in sop_classes for syntax in _UNCOMPRESSED]
+        offered = [build_context(uid, syntax) for uid in sop_classes for syntax in UNCOMPRESSED]
         try:
-            association = self._associate(destination, offered[:_MAX_CONTEXTS])
+            association = self._associate(destination, offered[:MAX_CONTEXTS])
         except NoContextError:
             return dict.fromkeys(sop_classes, ())
         taken = [(one.abstract_syntax, str(one.transfer_syntax[0])) for one in association.accepted_contexts]
@@ -182,7 +185,7 @@ class DicomResultSender:
 
     def echo(self, destination: Destination) -> None:
         """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
-        association = self._associate(destination, [build_context(Verification, [str(uid) for uid in _UNCOMPRESSED])])
+        association = self._associate(destination, [VERIFICATION_CONTEXT])
         try:
             status = association.send_c_echo().get("Status")
         except (RuntimeError, ValueError) as error:
@@ -196,7 +199,7 @@ class DicomResultSender:
 
     def implementation(self, destination: Destination) -> str:
         """Return what a peer calls its implementation, after C-ECHO's association. Raises `PeerError`."""
-        association = self._associate(destination, [build_context(Verification, [str(uid) for uid in _UNCOMPRESSED])])
+        association = self._associate(destination, [VERIFICATION_CONTEXT])
         try:
             name, uid = association.acceptor.implementation_version_name, association.acceptor.implementation_class_uid
         finally:
@@ -279,7 +282,7 @@ class DicomResultSender:
         sop_class, syntax = UID(dataset.SOPClassUID), UID(dataset.file_meta.TransferSyntaxUID)
         if not association.is_established:
             return _unsent(path, destination)
-        acceptable = _UNCOMPRESSED if syntax in _UNCOMPRESSED else (syntax,)
+        acceptable = UNCOMPRESSED if syntax in UNCOMPRESSED else (syntax,)
         if not any(
             context.abstract_syntax == sop_class and context.transfer_syntax[0] in acceptable
             for context in association.accepted_contexts
@@ -355,23 +358,6 @@ def _confirmed(
 
 def _unsent(path: Path, destination: Destination) -> SendOutcome:
     return SendOutcome(path, f"{_where(destination)} ended the association before this object was sent", broken=True)
-
-
-def _contexts(datasets: Sequence[Dataset]) -> list[PresentationContext]:
-    proposed: dict[tuple[str, str], None] = {}
-    for dataset in datasets:
-        syntax = UID(dataset.file_meta.TransferSyntaxUID)
-        alternatives = (syntax, *_UNCOMPRESSED) if syntax in _UNCOMPRESSED else (syntax,)
-        proposed.update(dict.fromkeys((str(dataset.SOPClassUID), str(uid)) for uid in alternatives))
-    return [build_context(sop_class, syntax) for sop_class, syntax in proposed][:_MAX_CONTEXTS]
-
-
-def _with_pictures(contexts: list[PresentationContext]) -> list[PresentationContext]:
-    """Offer Secondary Capture as well, with the last contexts that fit."""
-    if any(context.abstract_syntax == SecondaryCaptureImageStorage for context in contexts):
-        return contexts
-    pictures = [build_context(SecondaryCaptureImageStorage, syntax) for syntax in _UNCOMPRESSED]
-    return contexts[: _MAX_CONTEXTS - len(pictures)] + pictures
 
 
 def _end(association: Association) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import re
 import shlex
 import subprocess
 from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from patchclip_node import product
 from patchclip_node.cli import app
 from patchclip_node.settings import NodeSettings, read_settings
 from tests.support.containers import compose
-from tests.support.docs import ROOT, fenced, in_code, page, table
+from tests.support.docs import ROOT, fenced, in_code, not_there, page, table
 
 THREATS = page("docs/security/threat-model.md")
 GUIDE = page("docs/security/hardening.md")
@@ -39,20 +37,6 @@ FORM = {
     "TXCF": 6, "TXIG": 2, "RMOT": 6,
 }  # fmt: skip
 """How many questions each section of ANSI/NEMA HN 1-2019 has."""
-
-
-@cache
-def defined_in(file: str) -> frozenset[str]:
-    """Return the names of the tests that a file defines, without running it; of no file, none."""
-    path = ROOT / file
-    tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return frozenset(node.name for node in found if node.name.startswith("test_"))
-
-
-def not_there(named: list[str]) -> list[str]:
-    """Return what names no test, of `path::name` each."""
-    return [text for text in named if text.partition("::")[2] not in defined_in(text.partition("::")[0])]
 
 
 def test_a_test_that_does_not_exist_is_seen() -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from patchclip_node.cli import checks
 from patchclip_node.cli.check_result import Status
+from patchclip_node.conformance import statement as stated
 from patchclip_node.dicom import headers, storage
 from patchclip_node.domain.errors import UnreadableInstanceError
+from patchclip_node.scp import contexts
 from patchclip_node.settings import NodeSettings
 from tests.support.docs import ROOT, fenced, in_code, page, table
 from tools import conformance, make_decoder_streams
@@ -35,7 +37,7 @@ def accept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do step 1: all who read the table see the new row."""
     names = {"TRANSFER_SYNTAXES": dict(storage.TRANSFER_SYNTAXES)}
     exec(compile(ACCEPTED, "docs/how-to/add-a-transfer-syntax.md", "exec"), names)
-    for module in (storage, headers, conformance):
+    for module in (storage, headers, contexts, stated):
         monkeypatch.setattr(module, "TRANSFER_SYNTAXES", MappingProxyType(names["TRANSFER_SYNTAXES"]))
 
 
@@ -74,7 +76,7 @@ def test_the_statement_of_conformance_gets_its_row(monkeypatch: pytest.MonkeyPat
     accept(monkeypatch)
 
     assert f"| `{UID}` |" not in statement
-    assert f"| `{UID}` |" in conformance.filled(statement)
+    assert f"| `{UID}` |" in conformance.statement()
 
 
 def test_the_steps_are_where_the_page_says() -> None:
