@@ -42,6 +42,10 @@ class ChestCheckFileError(PatchClipError):
     """The weights of the pixel check have an error; the text names the file and the key."""
 
 
+class ReportHeadingsFileError(PatchClipError):
+    """The headings of reports have an error; the text names the file and the entry."""
+
+
 class UnknownFindingError(PatchClipError, KeyError):
     """There is no finding by this name here; the text has the nearest one, and all."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from patchclip_trainer.data.statements import Meaning, Statement, implied_by
+from patchclip_core.reports.statements import Meaning, Statement, implied_by
 from patchclip_trainer.training.stage1.measures import Embedded, Written
 from patchclip_trainer.training.stage1.pairs import Text
 from patchclip_trainer.training.stage1.said import Said

@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from patchclip_core.reports.sentences import sections, sentences
 from patchclip_trainer.data.duplicates import NearDuplicate
 from patchclip_trainer.data.knowledge import as_lines, knowledge
 from patchclip_trainer.data.label_domains import LabelDomains
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Problem
-from patchclip_trainer.data.reports import sections, sentences
 from patchclip_trainer.data.splits import PARTS
 
 _SHOWN_PROBLEMS = 20

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from patchclip_core.reports.names import plain
 from patchclip_trainer.data.label_domains import (
     LabelDomains,
     LabelState,
@@ -16,7 +17,6 @@ from patchclip_trainer.data.label_domains import (
     text_label_of,
 )
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
-from patchclip_trainer.data.names import plain
 from patchclip_trainer.data.splits import PARTS
 
 TOGETHER = "all together"

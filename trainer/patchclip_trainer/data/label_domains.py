@@ -12,11 +12,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from patchclip_core.reports.names import NO_FINDING, plain
 from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
-from patchclip_trainer.data.names import NO_FINDING, plain
 from patchclip_trainer.errors import DataError
 
 

@@ -12,9 +12,9 @@ from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 
 from patchclip_core.io.reader import is_lfs_pointer
+from patchclip_core.reports.names import is_known
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place, Problem, SplitName
-from patchclip_trainer.data.names import is_known
 from patchclip_trainer.data.splits import one_split_a_patient
 from patchclip_trainer.errors import DataError
 

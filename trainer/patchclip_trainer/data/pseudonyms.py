@@ -7,8 +7,8 @@ import secrets
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from patchclip_core.reports.sentences import kept_of
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place, Problem
-from patchclip_trainer.data.reports import kept_of
 from patchclip_trainer.errors import DataError
 
 PUBLIC_KEY = b"patchclip: pseudonyms of published data sets"

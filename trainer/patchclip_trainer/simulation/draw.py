@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from patchclip_core.reports.names import NO_FINDING, plain
 from patchclip_core.values.results import Box, FloatArray, Geometry
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
-from patchclip_trainer.data.names import NO_FINDING, plain
 from patchclip_trainer.simulation.anatomy import find_lungs
 from patchclip_trainer.simulation.lesions import LESIONS, scene_of
 

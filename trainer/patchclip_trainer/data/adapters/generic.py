@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from patchclip_core.reports.sentences import kept_of
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.listing import Listing, age_of, number, part_named, read_table, words
 from patchclip_trainer.data.manifest import BoxRow, ImageRow, Manifest, Place
-from patchclip_trainer.data.reports import kept_of
 from patchclip_trainer.data.splits import PARTS
 
 _MANIFEST = "manifest.csv"

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from patchclip_core.reports.sentences import kept_of
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.dicom import read_header
 from patchclip_trainer.data.listing import Listing, number, read_table, split_of
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place
-from patchclip_trainer.data.reports import kept_of
 
 SOURCE = "MIMIC-CXR"
 _FRONTAL = frozenset({"PA", "AP"})

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from patchclip_core.reports.sentences import says_something
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.adapters.dicom import SUFFIXES
 from patchclip_trainer.data.adapters.folders import PICTURES, by_name
 from patchclip_trainer.data.listing import Listing, read_table, words
 from patchclip_trainer.data.manifest import ImageRow, Manifest, Place
-from patchclip_trainer.data.reports import says_something
 
 SOURCE = "OpenI (Indiana University)"
 _LICENCE = "cc-nc"

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from patchclip_core.reports.names import plain
 from patchclip_trainer.data.adapters.nih import CHESTX_DET
 from patchclip_trainer.data.label_domains import Lesion
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
-from patchclip_trainer.data.names import plain
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.collection import open_collection
 from patchclip_trainer.evaluation.protocols.measures import image_auc, pointing_game, recall_by_overlap

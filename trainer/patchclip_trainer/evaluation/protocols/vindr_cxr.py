@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from patchclip_core.reports.names import plain
 from patchclip_trainer.data.adapters.vindr import VINDR
 from patchclip_trainer.data.label_domains import LabelDomains, lesions_of, load_label_domains
 from patchclip_trainer.data.manifest import BoxRow, ImageRow
-from patchclip_trainer.data.names import plain
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.protocols.measures import box_precision, image_auc, sensitivity_by_points
 from patchclip_trainer.evaluation.protocols.protocol import Benchmark, Case, Protocol, PublishedRow, Question, there_is

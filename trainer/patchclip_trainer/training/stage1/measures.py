@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from patchclip_core.models.losses import bounded_scale, report_contrastive_loss
+from patchclip_core.reports.names import plain
+from patchclip_core.reports.statements import ABNORMALITY, Meaning, Statement
 from patchclip_core.statistics.bootstrap import Resamples, Statistic, draw_patients, estimate, mean_of
 from patchclip_core.statistics.roc import auc
 from patchclip_trainer.data.label_domains import LabelDomains, LabelState, label_of
-from patchclip_trainer.data.names import plain
-from patchclip_trainer.data.statements import ABNORMALITY, Meaning, Statement
 from patchclip_trainer.metrics.retrieval import chance_recall, ranks
 from patchclip_trainer.training.loop.processes import ALONE, Processes
 from patchclip_trainer.training.stage1.pairs import Pairs, Text

@@ -17,12 +17,12 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from patchclip_core.reports.sentences import Sentence, sections, sentences
+from patchclip_core.reports.statements import Meaning, implied_by, meaning_of, names_a_place, statements_of
 from patchclip_trainer.data.label_domains import LabelDomains, SourceLabels, reason_to_leave_out
 from patchclip_trainer.data.manifest import ImageRow
-from patchclip_trainer.data.reports import Sentence, sections, sentences
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.data.splits import train_folds
-from patchclip_trainer.data.statements import Meaning, implied_by, meaning_of, names_a_place, statements_of
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.images_in_words import in_words
 from patchclip_trainer.training.stage1.said import Said

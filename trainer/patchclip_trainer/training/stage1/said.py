@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_trainer.data.statements import Meaning, Statement
+from patchclip_core.reports.statements import Meaning, Statement
 
 _NEVER, _ALWAYS = 0, 1
 """Rows of bits: of what is known of no image of a block, and of what says nothing."""

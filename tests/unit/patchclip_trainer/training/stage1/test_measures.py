@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from patchclip_core.models.losses import bounded_scale, report_contrastive_loss
-from patchclip_trainer.data.statements import Meaning, Statement
+from patchclip_core.reports.statements import Meaning, Statement
 from patchclip_trainer.metrics.retrieval import ranks
 from patchclip_trainer.training.stage1 import measures
 from patchclip_trainer.training.stage1.measures import Embedded, Written, contrast, rank_images, rank_texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchclip_trainer.data.reports import kept_of, says_something, sections, sentences, without_identifiers
+from patchclip_core.reports.sentences import kept_of, says_something, sections, sentences, without_identifiers
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from patchclip_core.errors import ReportHeadingsFileError
+from patchclip_core.reports.headings import load_report_headings, report_headings
+from patchclip_core.reports.sentences import kept_of, sections
 from patchclip_core.values.definitions import conf_dir
-from patchclip_trainer.data.headings import load_report_headings, report_headings
-from patchclip_trainer.data.reports import kept_of, sections
-from patchclip_trainer.errors import DataError
 
 CONTENT = yaml.safe_load((conf_dir() / "report_headings.yaml").read_text(encoding="utf-8"))
 SEEN, MEANT, ASKED = "The lungs are clear.", "No acute disease.", "Fever and cough; pneumonia"
@@ -332,6 +332,8 @@ def test_a_file_of_headings_that_cannot_be_used_is_named(tmp_path: Path) -> None
     path = tmp_path / "headings.yaml"
     path.write_text(yaml.safe_dump(CONTENT | {"impression": [*CONTENT["impression"], "Befund"]}), encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"headings\.yaml.*\n.*'Befund' is listed under findings and under impression"):
+    with pytest.raises(
+        ReportHeadingsFileError, match=r"headings\.yaml.*\n.*'Befund' is listed under findings and under impression"
+    ):
         load_report_headings(path)
     assert report_headings().kind_of("Röntgenbefund") == "findings"

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from patchclip_trainer.data.headings import report_headings
+from patchclip_core.reports.headings import report_headings
 
 _ABBREVIATION: Final = re.compile(r"(?:\b(?:dr|drs|mr|mrs|ms|prof|vs|e\.g|i\.e|approx|no|fig|st)|\b[A-Za-z])\.$", re.I)
 _LIST_NUMBER: Final = re.compile(r"^\s*(?:\(?\d{1,2}[.)]|[-*\u2022])\s+")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from patchclip_trainer.data.reports import sentences
-from patchclip_trainer.data.statements import (
+from patchclip_core.reports.sentences import sentences
+from patchclip_core.reports.statements import (
     ABNORMALITY,
     Statement,
     implied_by,

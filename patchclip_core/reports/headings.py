@@ -14,9 +14,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from patchclip_core.errors import ReportHeadingsFileError
 from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
-from patchclip_trainer.errors import DataError
 
 Kind = Literal["findings", "impression", "question", "about", "left_out", "none"]
 """What a part of a report is; `none`: text under no heading."""
@@ -225,13 +225,13 @@ class ReportHeadings(BaseModel):
 
 @lru_cache(maxsize=1)
 def report_headings() -> ReportHeadings:
-    """Return the headings in `conf/`. Raises `DataError`, which names what is wrong with the file."""
+    """Return the headings in `conf/`. Raises `ReportHeadingsFileError`, which names what is wrong with the file."""
     return load_report_headings(conf_dir() / "report_headings.yaml")
 
 
 def load_report_headings(path: Path) -> ReportHeadings:
-    """Read a file of headings. Raises `DataError`, which names what is wrong with it."""
-    return read_model(ReportHeadings, path, DataError, "the report headings")
+    """Read a file of headings. Raises `ReportHeadingsFileError`, which names what is wrong with it."""
+    return read_model(ReportHeadings, path, ReportHeadingsFileError, "the report headings")
 
 
 def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from patchclip_trainer.data.names import KNOWN, NO_FINDING
-from patchclip_trainer.data.reports import Sentence
+from patchclip_core.reports.names import KNOWN, NO_FINDING
+from patchclip_core.reports.sentences import Sentence
 
 Side = Literal["", "left", "right", "both"]
 

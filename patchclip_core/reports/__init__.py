@@ -1,0 +1,1 @@
+"""What written reports say of findings: their parts, sentences and denials, by rules in plain sight."""
