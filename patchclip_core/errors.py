@@ -42,8 +42,16 @@ class ChestCheckFileError(PatchClipError):
     """The weights of the pixel check have an error; the text names the file and the key."""
 
 
+class FindingNamesFileError(PatchClipError):
+    """The names that sources have for findings have an error; the text names the file and the entry."""
+
+
 class ReportHeadingsFileError(PatchClipError):
     """The headings of reports have an error; the text names the file and the entry."""
+
+
+class ReportLanguageError(PatchClipError):
+    """A report is in a language that the rules do not know."""
 
 
 class UnknownFindingError(PatchClipError, KeyError):

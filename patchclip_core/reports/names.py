@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from patchclip_core.errors import FindingNamesFileError
+from patchclip_core.typed_yaml import read_model
+from patchclip_core.values.definitions import conf_dir
 
 NO_FINDING: Final = frozenset({"no finding", "no abnormality boxed", "normal"})
 
@@ -28,3 +36,26 @@ def plain(name: str) -> str:
 def is_known(name: str) -> bool:
     """Tell whether a name is one that the product's data sets use."""
     return plain(name) in KNOWN
+
+
+class _FindingNames(BaseModel):
+    """The one part of `conf/label_domains.yaml` that is about names."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    findings: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+
+
+def names_of(findings: Mapping[str, tuple[str, ...]], finding: str) -> frozenset[str]:
+    """Return the plain names that sources have for a finding; the key itself is one of them."""
+    return frozenset(plain(name) for name in (finding, *findings.get(finding, ())))
+
+
+def load_finding_names(path: Path | None = None) -> dict[str, frozenset[str]]:
+    """Return the plain names of each finding (default: those in `conf/label_domains.yaml`).
+
+    Raises `FindingNamesFileError`, which names what is wrong with the file.
+    """
+    path = path or conf_dir() / "label_domains.yaml"
+    findings = read_model(_FindingNames, path, FindingNamesFileError, "the names of findings").findings
+    return {finding: names_of(findings, finding) for finding in findings}

@@ -67,6 +67,26 @@ _TURNS: Final = re.compile(
 _NEGATION: Final = re.compile(r"\b(?:" + "|".join(_BEFORE) + r")\b", re.IGNORECASE)
 _TRAILING_NEGATION: Final = re.compile(r"\b(?:" + "|".join(_AFTER) + r")\b", re.IGNORECASE)
 _FALSE: Final = re.compile(r"\b(?:" + "|".join(_FALSE_CUES) + r")\b", re.IGNORECASE)
+_DOUBT_BEFORE: Final = (
+    r"possibl[ey]|possibility of|probabl[ey]|likely|presumed|presumably|question|questionable|equivocal",
+    r"suspect|suspected|suspicious for|suspicion (?:of|for)|concern(?:ing)? for|worrisome for",
+    r"suggest(?:s|ing|ive)?(?: of)?",
+    r"may (?:represent|reflect|be|indicate|suggest)|might|could (?:represent|reflect|be)|can represent",
+    r"cannot (?:\w+ )?(?:be )?(?:entirely |completely )?(?:exclude|rule out)|not (?:entirely |completely )?exclude",
+    r"difficult to (?:\w+ )?exclude|differential|versus|vs|rule out|r/o|consider|consideration of|if",
+    r"evaluat(?:e|ion) (?:for|of)|correlat(?:e|ion) (?:\w+ )?for|to identify|may obscure|could obscure",
+    r"history of|previously|prior",  # of another time: it says nothing sure of this image
+)
+_DOUBT_AFTER: Final = (
+    r"(?:is|are|was|were) (?:\w+ )?(?:possible|probable|likely|suspected|questionable|considered|questioned)",
+    r"(?:cannot|can not|could not|may not) (?:\w+ )?be (?:\w+ )?(?:excluded|ruled out)",
+    r"(?:is|are|was|were) not (?:\w+ )?(?:excluded|ruled out)",
+    r"(?:would|could|may|might) be (?:a )?consider(?:ed|ation)|(?:is|remains) a consideration",
+    r"(?:is |are )?difficult to (?:\w+ )?exclude",
+    r"versus|vs",
+)
+_DOUBT: Final = re.compile(r"\b(?:" + "|".join(_DOUBT_BEFORE) + r")\b", re.IGNORECASE)
+_TRAILING_DOUBT: Final = re.compile(r"\b(?:" + "|".join(_DOUBT_AFTER) + r")\b", re.IGNORECASE)
 _CLAUSE_START: Final = re.compile(r"[,;:]|\b(?:but|however|although|while)\b", re.IGNORECASE)
 
 _DATE: Final = re.compile(
@@ -157,6 +177,20 @@ def without_identifiers(text: str) -> str:
     for pattern in (_NAME, _DATE, _NUMBER):
         text = pattern.sub("___", text)
     return text
+
+
+def doubted(sentence: str) -> tuple[tuple[int, int], ...]:
+    """Return the parts of a sentence that it is not sure of, all of it if it asks: (start, end) character offsets."""
+    if sentence.rstrip().endswith("?"):
+        return ((0, len(sentence)),)
+    spans = []
+    for cue in _DOUBT.finditer(sentence):
+        turn = _TURNS.search(sentence, cue.end())
+        spans.append((cue.end(), turn.start() if turn else len(sentence)))
+    for cue in _TRAILING_DOUBT.finditer(sentence):
+        starts = [match.end() for match in _CLAUSE_START.finditer(sentence, 0, cue.start())]
+        spans.append((starts[-1] if starts else 0, cue.start()))
+    return tuple(sorted((start, end) for start, end in spans if end > start))
 
 
 def _negated(sentence: str) -> tuple[tuple[int, int], ...]:

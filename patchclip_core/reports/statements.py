@@ -8,7 +8,7 @@ than before are not part of a statement: one image cannot tell the last, and wor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -76,20 +76,35 @@ Meaning = frozenset[Statement | str]
 """What a text says: its statements, and the plain words of each of its sentences that has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A finding that a sentence names, or denies without naming it. start: where, a character offset."""
+
+    finding: str
+    start: int
+    present: bool
+
+
+def mentions_of(sentence: Sentence) -> Iterator[Mention]:
+    """Yield what a sentence says of findings: first what it denies without a word of negation."""
+    denied = []
+    for finding, pattern in _DENIED.items():
+        for match in pattern.finditer(sentence.text):
+            denied.append(match.span())
+            yield Mention(finding, match.start(), present=False)
+    for mention in _MENTION.finditer(sentence.text):
+        start = mention.start()
+        if not any(first <= start < end for first, end in denied):
+            negated = any(first <= start < end for first, end in sentence.negated)
+            yield Mention(_FINDING_OF[str(mention.lastgroup)], start, present=not negated)
+
+
 def statements_of(sentence: Sentence) -> frozenset[Statement]:
     """Return what a sentence states. A finding that it both states and denies counts as stated."""
     side = _side_of(sentence.text)
     found: dict[str, bool] = {}
-    denied = [match.span() for pattern in _DENIED.values() for match in pattern.finditer(sentence.text)]
-    for finding, pattern in _DENIED.items():
-        if pattern.search(sentence.text):
-            found[finding] = False
-    for mention in _MENTION.finditer(sentence.text):
-        if any(start <= mention.start() < end for start, end in denied):
-            continue
-        finding = _FINDING_OF[str(mention.lastgroup)]
-        negated = any(start <= mention.start() < end for start, end in sentence.negated)
-        found[finding] = found.get(finding, False) or not negated
+    for mention in mentions_of(sentence):
+        found[mention.finding] = found.get(mention.finding, False) or mention.present
     return frozenset(Statement(finding, present, side) for finding, present in found.items())
 
 

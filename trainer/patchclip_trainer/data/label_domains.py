@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from patchclip_core.reports.names import NO_FINDING, plain
+from patchclip_core.reports.names import NO_FINDING, names_of, plain
 from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 from patchclip_core.values.results import Box
@@ -102,7 +102,7 @@ class LabelDomains(_Part):
 
     def names(self, finding: str) -> frozenset[str]:
         """Return the plain names that sources have for a finding; the key itself is one of them."""
-        return frozenset(plain(name) for name in (finding, *self.findings.get(finding, ())))
+        return names_of(self.findings, finding)
 
     def labels_of(self, source: str) -> SourceLabels:
         """Return what a source's labels are worth; of a source that is not listed they are text-mined positives."""
