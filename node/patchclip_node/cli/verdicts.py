@@ -1,17 +1,22 @@
-"""`verdicts`: what persons said of findings, counted, and given on as a training set."""
+"""`verdicts`: what persons said of findings, read from reports, counted, and given on as a training set."""
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from patchclip_core.terminal import EXIT_FAILURE
 from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.cli.terminal import ConfigOption, complain
+from patchclip_node.domain.agreement import FindingAgreement
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 
@@ -25,19 +30,92 @@ def agreement(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Compare what the node said with the verdicts that count, finding by finding."""
+    """Compare what the node said with verdicts and final reports: each source by itself, finding by finding."""
     with existing_ledger(read_settings(config)) as ledger:
         found = ledger.verdicts.agreement()
     if as_json:
-        names = ("finding", "both", "node_only", "reader_only", "neither", "sensitivity", "specificity", "kappa")
-        typer.echo(json.dumps([{name: getattr(one, name) for name in names} for one in found], indent=1))
+        typer.echo(json.dumps([_record(one) for one in found], indent=1))
         return
     if not found:
-        typer.echo("no verdict was given yet")
-    for one in found:
-        shares = ((name, getattr(one, name)) for name in ("sensitivity", "specificity", "kappa"))
-        figures = ", ".join(f"{name} {value:.2f}" for name, value in shares if value is not None)
-        typer.echo(f"{one.finding}: {one.number} verdicts, {one.both + one.neither} agree{figures and '; '}{figures}")
+        typer.echo("no verdict was given yet, and no report was imported")
+    for source, of_source in groupby(found, lambda one: one.source):
+        typer.echo(f"by {source}:")
+        for one in of_source:
+            typer.echo(f"  {_line(one)}")
+
+
+@app.command(name="import")
+def import_reports(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES...",
+            exists=True,
+            show_default=False,
+            help="Files, or folders of them: HL7 ORU^R01 messages, FHIR DiagnosticReports (JSON), tables (CSV).",
+        ),
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Compare the node with final reports: read what radiologists wrote of analysed studies.
+
+    Of each finding a report says that it is there, that it is not, that this is not sure, or nothing; that is kept, and
+    its words are not. Only final and corrected reports count, the last one of a study; the same file again changes
+    nothing. Reports in English are read.
+    """
+    from patchclip_core.reports.names import load_finding_names
+    from patchclip_core.values.definitions import load_findings
+    from patchclip_node.adapters.final_reports import read_reports
+    from patchclip_node.bootstrap.common import open_clock
+    from patchclip_node.domain.final_reports import NotRead
+    from patchclip_node.services.final_reports import Outcome, ReportDesk
+
+    settings = read_settings(config)
+    by, counted = shell_user(), Counter[str]()
+    with existing_ledger(settings) as ledger:
+        definitions = load_findings(settings.findings_file)
+        desk = ReportDesk(ledger.studies, ledger.final_reports, open_clock(ledger), definitions, load_finding_names())
+        for path in _listed(files):
+            for report in read_reports(path):
+                if isinstance(report, NotRead):
+                    complain(f"{report.where}: not read: {report.why}")
+                    counted["not read"] += 1
+                    continue
+                taken = desk.take(report, by)
+                if taken.outcome is Outcome.REFUSED:
+                    complain(f"{taken.where}: refused: {taken.why}")
+                counted[taken.outcome] += 1
+    typer.echo(", ".join(f"{number} {outcome}" for outcome, number in counted.items()) or "no report is in there")
+    if counted["not read"] or counted[Outcome.REFUSED] or not counted:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _listed(files: Sequence[Path]) -> Iterator[Path]:
+    """Yield files, and those in folders in the order of their names; hidden ones are not meant."""
+    for path in files:
+        below = [path] if path.is_file() else sorted(path.rglob("*"))
+        yield from (one for one in below if one.is_file() and not one.name.startswith("."))
+
+
+def _record(one: FindingAgreement) -> dict[str, object]:
+    counts = ("source", "finding", "both", "node_only", "reader_only", "neither", "unsure")
+    shares = ("sensitivity", "sensitivity_interval", "specificity", "specificity_interval", "kappa")
+    return {name: getattr(one, name) for name in (*counts, *shares)}
+
+
+def _line(one: FindingAgreement) -> str:
+    shares = (
+        ("sensitivity", one.sensitivity, one.sensitivity_interval),
+        ("specificity", one.specificity, one.specificity_interval),
+        ("kappa", one.kappa, None),
+    )
+    figures = [
+        f"{name} {value:.2f}{f' ({within[0]:.2f} to {within[1]:.2f})' if within else ''}"
+        for name, value, within in shares
+        if value is not None
+    ]
+    unsure = f", {one.unsure} unsure" if one.unsure else ""
+    return "; ".join([f"{one.finding}: {one.number} compared, {one.both + one.neither} agree{unsure}", *figures])
 
 
 @app.command(name="training-set")

@@ -197,10 +197,16 @@ def _of_findings(gauge: Callable[..., Gauge], measured: Measured) -> None:
         if one.psi is not None and one.ks is not None:
             psi.labels(one.finding).set(one.psi)
             ks.labels(one.finding).set(one.ks)
-    verdicts = gauge("verdicts", "Images with a verdict, by who says that the finding is there", "finding", "answer")
+    verdicts = gauge(
+        "verdicts",
+        "Images with a verdict, or studies with a final report, by who says that the finding is there",
+        "source",
+        "finding",
+        "answer",
+    )
     for agreed in measured.agreement:
-        for answer in ("both", "node_only", "reader_only", "neither"):
-            verdicts.labels(agreed.finding, answer).set(getattr(agreed, answer))
+        for answer in ("both", "node_only", "reader_only", "neither", "unsure"):
+            verdicts.labels(agreed.source.value, agreed.finding, answer).set(getattr(agreed, answer))
 
 
 __all__ = ["CONTENT_TYPE", "Measured", "SlowFigures", "render_metrics"]

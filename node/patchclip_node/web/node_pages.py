@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import ModelCard
-from patchclip_node.domain.agreement import FindingAgreement
+from patchclip_node.domain.agreement import AgreementSource, FindingAgreement
 from patchclip_node.domain.overview import Bucket, DestinationRecord
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import StudyState
@@ -31,6 +31,14 @@ _IN_TROUBLE: Final = (DeliveryState.FAILED, DeliveryState.CONFLICT)
 _WAITING: Final = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT)
 _LIMITS_S: Final = (5, 10, 20, 30, 60, 120, 300, 600, 3600)
 """Ends of the classes of times until a study was returned, in seconds; the last class has none."""
+
+
+AGREEMENT_WORDS: Final = {
+    AgreementSource.PAGE: "Verdicts on this node's pages, by image",
+    AgreementSource.RETURNED: "Objects that readers sent back, by image",
+    AgreementSource.REPORT: "Final reports, by study",
+}
+"""Whose word the node's is compared with -> the title of its table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +146,7 @@ class NodePages:
             over=self._alerts.recent(_OVER),
             channels=self._alerts.channels(),
             agreement=self._agreement(),
+            agreement_words=AGREEMENT_WORDS,
             plots=[
                 ("Studies in the last 24 hours", bars(self._overview.arrivals(hour, timedelta(hours=1), 24), "%H")),
                 ("Studies in the last 30 days", bars(self._overview.arrivals(day, timedelta(days=1), 30), "%d.")),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from patchclip_node.domain.agreement import FindingAgreement
+from patchclip_node.domain.agreement import AgreementSource, FindingAgreement
 from patchclip_node.domain.alerts import Alert, AlertKind, Condition
 from patchclip_node.domain.records import LedgerCounts, WorkerRole
 from patchclip_node.domain.states import StudyState
@@ -44,7 +44,7 @@ def scrape() -> str:
         times=[StepTimes(step, (0, 1, *[2] * (len(BOUNDS_S) - 1)), 5.0) for step in Step],
         oldest={StudyState.RECEIVED: START},
         drifts=[Drift("opacity", 500, True, 0.1, 0.2), Drift("effusion", 500, has_reference=False)],
-        agreement=[FindingAgreement("opacity", 1, 2, 3, 4)],
+        agreement=[FindingAgreement(AgreementSource.REPORT, "opacity", 1, 2, 3, 4, 5)],
         alerts=[Alert(1, condition, START, START, 1, 1)],
         channels=[ChannelRecord("mail", 1, 2, 3, "down", START)],
         now=START + timedelta(seconds=90),

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select
 
-from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
-from patchclip_node.adapters.ledger.schema import studies, verdicts
+from patchclip_node.adapters.ledger.final_reports import compared_in
+from patchclip_node.adapters.ledger.rows import revision_of
+from patchclip_node.adapters.ledger.schema import verdicts
 from patchclip_node.audit import events
 from patchclip_node.audit.values import Actor
-from patchclip_node.domain.agreement import FindingAgreement, agreement
-from patchclip_node.domain.records import StudyRecord
-from patchclip_node.domain.verdicts import Box, NewVerdict, Opinion, Verdict, VerdictKind, VerdictSource
+from patchclip_node.domain.agreement import AgreementSource, Compared, FindingAgreement, agreement
+from patchclip_node.domain.verdicts import Box, NewVerdict, Opinion, Verdict, VerdictKind, VerdictSource, that_count
+
+_ABOUT: Final = (verdicts.c.sop_instance_uid, verdicts.c.finding)
 
 
 class SqlVerdicts:
@@ -50,17 +52,28 @@ class SqlVerdicts:
 
     def agreement(self) -> list[FindingAgreement]:
         """See the port."""
-        about = (verdicts.c.sop_instance_uid, verdicts.c.finding)
-        that_count = select(func.max(verdicts.c.id)).group_by(*about)
+        last_ones = select(func.max(verdicts.c.id)).group_by(*_ABOUT, verdicts.c.source)
         with self._database.read() as connection:
-            found = connection.execute(select(verdicts).where(verdicts.c.id.in_(that_count)))
-            said = [_verdict(row).said for row in found]
-        return agreement((one.opinion.finding, one.was_found, one.is_there) for one in said)
+            given = [_verdict(row) for row in connection.execute(select(verdicts).where(verdicts.c.id.in_(last_ones)))]
+            reported = list(compared_in(connection))
+        return agreement([*_judged(given), *reported])
+
+
+def _judged(given: Iterable[Verdict]) -> Iterator[Compared]:
+    """Compare with the last verdict of an image and finding, on the page and in returned objects each."""
+    by_source: dict[AgreementSource, list[Verdict]] = {}
+    for one in given:
+        is_page = one.said.source is VerdictSource.PAGE
+        by_source.setdefault(AgreementSource.PAGE if is_page else AgreementSource.RETURNED, []).append(one)
+    for source, of_source in by_source.items():
+        for verdict in that_count(of_source).values():
+            said = verdict.said
+            yield Compared(source, said.opinion.finding, said.was_found, said.is_there)
 
 
 def add_verdict(connection: Connection, said: NewVerdict, by: Actor, now: datetime) -> Verdict:
     """Add a verdict in the writing transaction of `connection`, and tell it. Raises as `Verdicts.give`."""
-    study = _study_of(connection, said)
+    study = revision_of(connection, said.study_instance_uid, said.revision)
     opinion = said.opinion
     added = connection.execute(
         insert(verdicts).values(
@@ -81,14 +94,6 @@ def add_verdict(connection: Connection, said: NewVerdict, by: Actor, now: dateti
     assert added.inserted_primary_key is not None
     record(connection, events.changed(study, now, by, said.line))
     return Verdict(int(added.inserted_primary_key[0]), now, said)
-
-
-def _study_of(connection: Connection, said: NewVerdict) -> StudyRecord:
-    wanted = (studies.c.study_instance_uid == said.study_instance_uid) & (studies.c.revision == said.revision)
-    row = connection.execute(rows.select_studies().where(wanted)).one_or_none()
-    if row is None:
-        raise KeyError(said.study_instance_uid, said.revision)
-    return rows.study(row)
 
 
 def _verdict(row: Row[Any]) -> Verdict:

@@ -14,6 +14,7 @@ from patchclip_node.adapters.ledger.purged import forget_purged, remember
 from patchclip_node.adapters.ledger.schema import (
     deliveries,
     events,
+    final_reports,
     instances,
     leftovers,
     owed_notes,
@@ -78,7 +79,8 @@ class SqlRetention:
             connection.execute(delete(deliveries).where(deliveries.c.study_id.in_(ids)))
             connection.execute(delete(results).where(built))
             _forget_instances(connection, received)
-            connection.execute(delete(verdicts).where(verdicts.c.study_instance_uid == study_instance_uid))
+            for said in (verdicts, final_reports):
+                connection.execute(delete(said).where(said.c.study_instance_uid == study_instance_uid))
             connection.execute(delete(studies).where(of_study))
             if ids:
                 record(connection, *told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from patchclip_node.adapters.ledger.schema import (
     SEARCH_COLUMNS,
@@ -53,6 +53,15 @@ def study(row: Row[Any]) -> StudyRecord:
 def study_of(values: Mapping[str, Any]) -> StudyRecord:
     """Return the record of these values of a row of `select_studies`."""
     return StudyRecord(**{**values, "state": StudyState(values["state"]), "priority": Priority(values["priority"])})
+
+
+def revision_of(connection: Connection, study_instance_uid: str, revision: int) -> StudyRecord:
+    """Return a revision of a study. Raises `KeyError` with (UID, revision) where there is none."""
+    wanted = (studies.c.study_instance_uid == study_instance_uid) & (studies.c.revision == revision)
+    row = connection.execute(select_studies().where(wanted)).one_or_none()
+    if row is None:
+        raise KeyError(study_instance_uid, revision)
+    return study(row)
 
 
 def event(row: Row[Any]) -> EventRecord:

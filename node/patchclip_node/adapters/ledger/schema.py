@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from patchclip_node.domain.accounts import Role
+from patchclip_node.domain.final_reports import ReportStatus
 from patchclip_node.domain.recalls import RecallReason, RecallScope
 from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.release import AtTimeOut
@@ -307,6 +308,28 @@ verdicts = Table(
 """One row for each word of a person on a finding of an image; rows are added, never changed. See `domain.verdicts`.
 
 `boxes_json`: [[x, y, w, h], ...] in source pixels. They leave with their study.
+"""
+
+final_reports = Table(
+    "final_reports",
+    metadata,
+    Column("id", row_id(), primary_key=True),
+    Column("study_instance_uid", ForeignText, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("report_id", ForeignText, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("issued_at", UtcDateTime),
+    Column("weights_digest", Text, nullable=False),
+    Column("answers_json", Text, nullable=False),
+    Column("read_at", UtcDateTime, nullable=False),
+    one_of("status", ReportStatus, "status_known"),
+    UniqueConstraint("study_instance_uid", "digest"),
+)
+"""One row for each version of a report on a study; rows are added, never changed. See `domain.final_reports`.
+
+`answers_json`: {finding: [the report's answer, whether the node had found it], ...}; the report's words are not kept.
+They leave with their study.
 """
 
 tallies = Table(

@@ -9,6 +9,7 @@ from patchclip_node.adapters.ledger.auditing import SqlAuditOutbox
 from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.duties import SqlDuties
+from patchclip_node.adapters.ledger.final_reports import SqlFinalReports
 from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.judging import SqlVerdicts
@@ -57,6 +58,7 @@ class SqlLedger:
         self.sessions = SqlSessions(self._database)
         self.studies = SqlStudies(self._database)
         self.verdicts = SqlVerdicts(self._database)
+        self.final_reports = SqlFinalReports(self._database)
         self.returned = SqlReturnedObjects(self._database)
         self.clocks = SqlClocks(self._database)
         self.workers = SqlWorkers(self._database)
