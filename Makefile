@@ -63,7 +63,7 @@ spelling: venv ## spelling of code and pages, and the words that both avoid
 	@git ls-files -z '*.py' '*.md' '*.yaml' '*.toml' '*.sh' '*.html' Makefile ':!conf/wording/*.yaml' ':!conf/radiographs.yaml' | xargs -0 $(BIN)/codespell
 	@$(BIN)/python tools/plain_words.py
 
-wheelhouse: ## make a folder from which the product is installed without a network: OUT=/FOLDER [LOCK=requirements/base.lock]
+wheelhouse: ## make a folder from which the product is installed without a network: OUT=/FOLDER [LOCK=requirements/results.lock]
 	@sh tools/wheelhouse.sh $(OUT) $(LOCK)
 
 # Needs Orthanc, storescu, curl, pipx and uv; 10 minutes and 2 GB. WAYS="lock uv" takes these alone.

@@ -42,7 +42,8 @@ from patchclip_core.models.clip import ClipImageSettings, ClipTextSettings
 from patchclip_core.models.losses import summed_patch_loss
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.tokenizer import TOKENIZER_FILE
-from patchclip_core.places.preprocess import PreprocessSettings, preprocess
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import preprocess
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.results import Radiograph
 from tests.support.checkpoints import write_network

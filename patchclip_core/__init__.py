@@ -1,28 +1,29 @@
 """Patch-CLIP as a library: radiograph in, findings with probability and place out.
 
-Importing this package imports neither torch nor pydicom. `load` brings torch in when it is first used.
+Importing this package imports nothing else, neither torch nor numpy nor pydicom: each name brings what it needs when it
+is first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from patchclip_core.inference.warming import warm_up
-from patchclip_core.values.results import (
-    Box,
-    Finding,
-    Findings,
-    FindingState,
-    Geometry,
-    ModelIdentity,
-    PatchGrid,
-    Radiograph,
-    Region,
-    Sensitivity,
-)
-
 if TYPE_CHECKING:
+    from patchclip_core.inference.warming import warm_up
     from patchclip_core.notebook import load
+    from patchclip_core.values.results import (
+        Box,
+        Finding,
+        Findings,
+        FindingState,
+        Geometry,
+        ModelIdentity,
+        PatchGrid,
+        Radiograph,
+        Region,
+        Sensitivity,
+    )
 
 __all__ = [
     "Box",
@@ -39,11 +40,12 @@ __all__ = [
     "warm_up",
 ]
 
+_ELSEWHERE = {"load": "patchclip_core.notebook", "warm_up": "patchclip_core.inference.warming"}
+"""Where a name is that is not one of the values."""
+
 
 def __getattr__(name: str) -> Any:
-    """Resolve `load` on first use, so that importing the package stays free of torch."""
-    if name == "load":
-        from patchclip_core.notebook import load  # noqa: PLC0415 - this is what keeps torch out until a model is loaded
-
-        return load
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Resolve a public name on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ELSEWHERE.get(name, "patchclip_core.values.results")), name)

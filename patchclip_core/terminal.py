@@ -39,8 +39,12 @@ PLAIN_WIDTH: Final = 160
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 EXTRA_OF: Final = {
-    "gdcm": "worker",
-    "openjpeg": "worker",
+    "PIL": "results",
+    "gdcm": "results",
+    "highdicom": "results",
+    "jpeg_ls": "results",
+    "numpy": "results",
+    "openjpeg": "results",
     "safetensors": "worker",
     "scipy": "worker",
     "tokenizers": "worker",

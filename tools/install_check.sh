@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs the product by each way of docs/installation.md, by the page's own commands, and says what each costs until the
-# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base lock wheelhouse pipx uv deb.
+# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base results lock wheelhouse pipx uv deb.
 # Needs Orthanc, storescu, curl; pipx, uv, and nfpm and dpkg-deb for their ways. The package is unpacked, not installed. CPU_WHEELS=FOLDER: PyTorch's build for processors lies there,
 # and the page's address of it is not asked.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 ADDRESS=https://download.pytorch.org/whl/cpu
-WAYS=${*:-base lock wheelhouse pipx uv deb}
+WAYS=${*:-base results lock wheelhouse pipx uv deb}
 WORK=$(mktemp -d)
 STARTED=()
 [[ -z ${CPU_WHEELS:-} ]] || export CPU_INDEX=file://$CPU_WHEELS PIP_FIND_LINKS=$CPU_WHEELS
@@ -120,7 +120,7 @@ size() {
 }
 
 for way in $WAYS; do
-  [[ " base lock wheelhouse pipx uv deb " == *" $way "* ]] || fail "$way is not a way: base, lock, wheelhouse, pipx, uv or deb"
+  [[ " base results lock wheelhouse pipx uv deb " == *" $way "* ]] || fail "$way is not a way: base, results, lock, wheelhouse, pipx, uv or deb"
 done
 
 from_deb() {
@@ -144,7 +144,8 @@ for way in $WAYS; do
   rm -rf "$WORK/opt" && mkdir "$WORK/opt"
   printf '%s\n' "$way"
   case $way in
-    base) installed "A machine without a worker" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
+    base) installed "A receiver alone" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
+    results) installed "A machine without a worker" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
     lock) installed "Without containers" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
     wheelhouse) installed "Without internet" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
     pipx) installed "By pipx" && size "$WORK/opt" && timed "first result" first_result "$WORK/opt/bin/patchclip-node" ;;

@@ -7,7 +7,8 @@
 - requirements/cuda.lock: this, and the index's own build for Linux with what it needs of CUDA;
 - requirements/build.lock: what makes the wheel;
 - requirements/dev.lock: what tests and gates need beside these;
-- requirements/base.lock: of the first what every process but the worker needs.
+- requirements/base.lock: of the first what a receiver needs, the pages without images, and doctor;
+- requirements/results.lock: of the first what every process but the worker needs.
 
 Versions are those installed beside this interpreter. What only another version of Python or another system needs is not
 installed here: of that the newest release that is allowed is taken. Digests come from the package index (PIP_INDEX_URL,
@@ -52,7 +53,7 @@ SYSTEMS = (
     {"sys_platform": "darwin", "platform_system": "Darwin"},
 )
 MACHINES = ("x86_64", "aarch64")
-PRODUCT = ("worker", "trainer")
+PRODUCT = ("results", "worker", "trainer")
 """Extras that belong to the whole product."""
 EXTRAS = ("notebook", "onnx", "demo-model", "dev")
 EDITABLE = "editables"  # what hatchling asks for when it installs a checkout
@@ -63,6 +64,7 @@ LOCKS = (
     ROOT / "requirements" / "build.lock",
     ROOT / "requirements" / "dev.lock",
     ROOT / "requirements" / "base.lock",
+    ROOT / "requirements" / "results.lock",
 )
 INDEX = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")
 
@@ -235,14 +237,16 @@ def write(path: Path, says: str, pins: Iterable[Pin], includes: str = "") -> Non
 
 
 def main() -> None:
-    """Write the six files."""
+    """Write the seven files."""
     parser = argparse.ArgumentParser(description="write the lock files from what is installed")
     parser.add_argument("--wheel", type=Path, nargs="+", default=[], help="PyTorch's build for processors")
     wheels = parser.parse_args().wheel
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = [text for extra in EXTRAS for text in project["project"]["optional-dependencies"][extra]]
+    optional = project["project"]["optional-dependencies"]
+    extras = [text for extra in EXTRAS for text in optional[extra]]
     base = closure(project["project"]["dependencies"])
+    without_model = closure([*project["project"]["dependencies"], *optional["results"]])
     product = closure(of_the_product(project["project"]))
     build = closure([*project["build-system"]["requires"], EDITABLE])
     development = closure(extras)
@@ -253,7 +257,7 @@ def main() -> None:
 
     torch = pin("torch", product["torch"], known)
     processors = [for_processors(torch.version, wheels, known), replace(torch, marker='sys_platform != "linux"')]
-    common, processor, gpu, building, developing, receiving = LOCKS
+    common, processor, gpu, building, developing, receiving, delivering = LOCKS
     write(common, "What the product needs to run, but for PyTorch.", pins(product, ["torch"]))
     write(processor, "The product, with PyTorch's build for processors.", processors, "requirements/common.lock")
     says = "The product, with the index's own build of PyTorch for Linux, which computes on GPUs, too."
@@ -264,7 +268,8 @@ def main() -> None:
         "What tests and gates need beside the product and what makes it.",
         pins(development, [*product, *build]),
     )
-    write(receiving, "What every process but the worker needs.", pins(base))
+    write(receiving, "What a receiver needs, the pages without images, and doctor.", pins(base))
+    write(delivering, "What every process but the worker needs.", pins(without_model))
 
 
 if __name__ == "__main__":

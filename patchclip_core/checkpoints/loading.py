@@ -18,7 +18,7 @@ from patchclip_core.models.methods import settings_of
 from patchclip_core.models.network import FindingsNetwork, is_symmetric
 from patchclip_core.models.stored import STORED, StoredTextTower, fill
 from patchclip_core.models.towers import TextSettings, Tokenizer
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.typed_yaml import checked
 
 Settings = TypeVar("Settings", bound=BaseModel)

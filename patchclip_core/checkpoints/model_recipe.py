@@ -33,7 +33,7 @@ from patchclip_core.models.towers import (
     Tokenizer,
     Wanted,
 )
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.typed_yaml import read_model
 from patchclip_core.values.definitions import conf_dir
 

@@ -23,7 +23,7 @@ from patchclip_core.models.compact import VOCABULARY_FILE, CompactImageSettings,
 from patchclip_core.models.downscaler import DownscalerSettings
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings, SparseSettings
 from patchclip_core.models.tokenizer import WordTokenizer
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.values.definitions import FindingDefinition, load_findings
 
 NAME = "untrained"

@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import limited_child
 from patchclip_core.io.display_json import display_from_json
@@ -138,6 +136,8 @@ class _Child:
             raise UnreadableImageError(answer["unreadable"])
         if "unsuitable" in answer:
             raise UnsuitableImageError(answer["unsuitable"])
+        import numpy as np  # noqa: PLC0415 - the pages have a decoder on machines that have no numpy, too
+
         shape = (answer["rows"], answer["columns"])
         pixels = np.empty(shape, dtype=np.float32)
         self._read_into(pixels.data.cast("B"), deadline)

@@ -6,8 +6,6 @@ from base64 import b64decode, b64encode
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from patchclip_core.values.display import Display, LookupTable, Rescale, VoiFunction, Window
 
 
@@ -41,5 +39,7 @@ def _table_to_json(table: LookupTable) -> dict[str, Any]:
 
 
 def _table_from_json(content: dict[str, Any]) -> LookupTable:
+    import numpy as np  # noqa: PLC0415 - as in `decoding_process`
+
     entries = np.frombuffer(b64decode(content["entries"]), dtype="<u2").astype(np.uint16)
     return LookupTable(content["first"], entries, content["bits"])

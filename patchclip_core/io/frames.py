@@ -107,7 +107,7 @@ def decode_frame(pixel_data: bytes, syntax: UID, layout: FrameLayout) -> Decoded
 
         samples = np.asarray(jpeg_ls.decode(np.frombuffer(frame, dtype=np.uint8)))
     elif syntax in _JPEG_2000_SYNTAXES:
-        from openjpeg.utils import decode  # noqa: PLC0415 - of the extra `worker`: who receives does without
+        from openjpeg.utils import decode  # noqa: PLC0415 - of the extra `results`: who receives does without
 
         samples = np.asarray(decode(BytesIO(frame)))
     elif syntax in _JPEG_SYNTAXES:
@@ -221,7 +221,7 @@ def _jpeg_samples(frame: bytes, syntax: UID, header: CodestreamHeader, layout: F
     sample_bytes = 1 if precision <= 8 else 2
     lossy_12_bit = not header.lossless_jpeg and precision == _GDCM_PROCESS_BITS
     bits = (12, 12, 11) if lossy_12_bit else (8 * sample_bytes, precision, precision - 1)
-    import gdcm  # noqa: PLC0415 - of the extra `worker`: who receives does without
+    import gdcm  # noqa: PLC0415 - of the extra `results`: who receives does without
 
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.values.definitions import NonEmpty
 from patchclip_core.values.results import USEFUL_SENSITIVITY, ModelIdentity, Sensitivity
 from patchclip_core.values.scores import Scores

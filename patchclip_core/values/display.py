@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class VoiFunction(StrEnum):
@@ -57,6 +59,8 @@ class LookupTable:
 
     def apply(self, values: NDArray[np.generic]) -> NDArray[np.uint16]:
         """Look every value up; fractional inputs are rounded."""
+        import numpy as np  # noqa: PLC0415 - who receives has the value, and no array
+
         index = np.rint(values).astype(np.int64) - self.first
         found: NDArray[np.uint16] = self.entries[np.clip(index, 0, len(self.entries) - 1)]
         return found

@@ -4,7 +4,7 @@ Coordinates are continuous and image-relative, in pixels: (0, 0) is the outer co
 (row r, column c) covers [c, c + 1) x [r, r + 1) and has its centre at (c + 0.5, r + 0.5). This is the convention of
 SCOORD (PS3.3 C.18.6.1.1) and of graphic annotations in PIXEL units (PS3.3 C.10.5): nothing is shifted on the way out.
 
-Values alone: this module imports numpy, and nothing here reads, draws or computes with a network.
+Values alone: nothing here reads, draws or computes with a network, and numpy is imported by whoever makes an array.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from math import sqrt
-from typing import Any, Final, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from math import isfinite, sqrt
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from patchclip_core.errors import UnknownFindingError, not_known
 from patchclip_core.values.display import Display
 from patchclip_core.values.scores import Scores
 
-FloatArray = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FloatArray: TypeAlias = "NDArray[np.float32]"
+Mask: TypeAlias = "NDArray[np.bool_]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +46,9 @@ class Radiograph:
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or 0 in self.pixels.shape:
             raise ValueError(f"a radiograph has (rows, columns) pixels, this one has shape {self.pixels.shape}")
-        if self.pixels.dtype != np.float32:
+        if self.pixels.dtype != "float32":
             raise ValueError(f"radiograph pixels are float32, these are {self.pixels.dtype}")
-        if not (np.isfinite(self.pixel_aspect_ratio) and self.pixel_aspect_ratio > 0):
+        if not (isfinite(self.pixel_aspect_ratio) and self.pixel_aspect_ratio > 0):
             raise ValueError(f"pixel_aspect_ratio must be positive, it is {self.pixel_aspect_ratio}")
 
     @property

@@ -18,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 
 from patchclip_core.checkpoints.checkpoint import digest_of, write_card
 from patchclip_core.models.card import WEIGHTS_FILE, FindingCard, ModelCard
-from patchclip_core.places.preprocess import PreprocessSettings, fit
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import fit
 from patchclip_core.places.regions import find_regions
 from patchclip_core.values.results import Finding, Findings, FindingState, ModelIdentity, PatchGrid, Radiograph, verdict
 

@@ -18,7 +18,7 @@ from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.tokenizer import WordTokenizer
 from patchclip_core.models.towers import ImageSettings
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 
 FINDINGS = (
     FindingCard(key="opacity", positive=("lung opacity", "an opacity"), negative=("no lung opacity",), threshold=0.4),

@@ -10,8 +10,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from patchclip_core.errors import CheckpointError, PatchClipError
 from patchclip_core.terminal import missing_extra, require_package
 from patchclip_node.cli.audit_checks import audit_trail
@@ -50,7 +48,7 @@ def run_check(check: Check, settings: NodeSettings) -> list[CheckResult]:
     except ModuleNotFoundError as error:
         if (words := missing_extra(error)) is None:
             raise
-        return [CheckResult(name, Status.WARN, words, "do so where studies are analysed; nothing else needs it")]
+        return [CheckResult(name, Status.WARN, words, "do so where this is done; elsewhere go without")]
     except Exception as error:  # noqa: BLE001 - the boundary: every finding belongs in the table
         detail = f"the check itself failed: {type(error).__name__}: {error}"
         return [CheckResult(name, Status.FAIL, detail, "this is a defect of the program: please report it")]
@@ -253,6 +251,7 @@ def queue(settings: NodeSettings) -> Iterator[CheckResult]:
 
 def model(settings: NodeSettings) -> Iterator[CheckResult]:
     """The checkpoint loads, whether it was trained, and what it does not evaluate."""
+    require_package("torch")
     from patchclip_core.checkpoints.checkpoint import find, read_card
     from patchclip_core.values.definitions import load_findings
     from patchclip_node.bootstrap.model import load_analyzer
@@ -284,6 +283,8 @@ def decoders(settings: NodeSettings) -> Iterator[CheckResult]:
     from patchclip_node.dicom.storage import TRANSFER_SYNTAXES
 
     require_package("gdcm")  # it is missed here, and not in the child that decodes
+    import numpy as np
+
     expected = np.tile(np.linspace(0.0, 1.0, 64, dtype=np.float32), (64, 1))
     troubles: list[str] = []
     with as_file(files("patchclip_node.cli") / "streams") as folder, open_decoder(settings.limits) as decoder:

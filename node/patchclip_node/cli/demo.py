@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_core.terminal import EXIT_FAILURE, console, steps
+from patchclip_core.terminal import EXIT_FAILURE, console, require_package, steps
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +36,7 @@ def demo(
     for the results, prints a table and writes DIR/returned/*.dcm, a PNG for each study and DIR/report.html. Stops
     everything it started. Ends with status 0 only if every study came back.
     """
+    require_package("torch")
     from patchclip_node.bootstrap.stopping import stop_on_signals
     from patchclip_node.demo.run_demo import run_demo
 

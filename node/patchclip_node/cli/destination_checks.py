@@ -16,7 +16,6 @@ from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination
-from patchclip_node.results.build import BUILDERS
 from patchclip_node.scp.security import AllowedNetworks
 from patchclip_node.scu import DicomResultSender
 from patchclip_node.settings import DestinationSettings, NodeSettings
@@ -85,6 +84,7 @@ class Offer:
 
 def offers_to(settings: NodeSettings, item: DestinationSettings) -> list[Offer]:
     """Return all SOP classes that may be sent to a destination."""
+    from patchclip_node.results.build import BUILDERS  # who delivers has what builds objects; who receives may not
 
     def class_of(kind: ResultKind) -> str:
         return str(BUILDERS[kind].sop_class_uid)

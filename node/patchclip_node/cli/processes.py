@@ -25,9 +25,9 @@ def serve(config: ConfigOption = None) -> None:
     Needs no other server: studies, queue and images lie in data_dir. A child that dies is started again. Stop it with
     Ctrl-C or SIGTERM; what was acknowledged is kept and continues at the next start.
     """
+    require_package("torch")  # its worker would miss it again and again
     from patchclip_node.bootstrap import supervisor
 
-    require_package("torch")  # its worker would miss it again and again
     supervisor.run(config)
 
 
@@ -40,6 +40,7 @@ def receive(config: ConfigOption = None) -> None:
 
 def work(config: ConfigOption = None) -> None:
     """Run one worker alone (service mode): it analyses studies. One process a GPU."""
+    require_package("torch")  # what brings it brings all else, too
     from patchclip_node.bootstrap import worker
 
     worker.run(config)

@@ -21,8 +21,8 @@ import structlog
 from pynetdicom import AE, evt
 
 from patchclip_core.errors import PatchClipError
+from patchclip_core.terminal import require_package
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
-from patchclip_node.bootstrap.deliverer import build_deliverer
 from patchclip_node.bootstrap.receiver import build_receiver
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.demo.loopback import LoopbackScp
@@ -46,6 +46,7 @@ _AE_TITLE: Final = "DOCTOR"
 
 def synthetic_study(settings: NodeSettings) -> Iterator[CheckResult]:
     """A study of a test patient is received, analysed and returned, each destination's objects to doctor itself."""
+    require_package("torch")
     with tempfile.TemporaryDirectory(prefix="patchclip-doctor-") as folder:
         yield _through(settings, Path(folder))
 
@@ -175,6 +176,8 @@ def _analyse(settings: NodeSettings) -> None:
 
 
 def _return(settings: NodeSettings, known: Studies, archive: _Archive) -> str | None:
+    from patchclip_node.bootstrap.deliverer import build_deliverer
+
     (study,) = known.find()
     if study.state is StudyState.RECEIVED:
         return f"it was received, and its analysis failed: {known.events(study.id)[-1].detail}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import log
 from typing import Final
-
-import numpy as np
 
 from patchclip_core.models.card import Evidence
 
@@ -18,7 +19,7 @@ WINDOW: Final = 500
 
 _CLASSES: Final = 10
 _LEAST_SHARE: Final = 1e-4
-_GRID: Final = np.linspace(0.0, 1.0, 2001)
+_GRID: Final = tuple(step / 2000 for step in range(2001))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +45,48 @@ def drift(finding: str, probabilities: Sequence[float], evidence: Evidence | Non
     mixture.
     """
     reference = None if evidence is None else evidence.scores
-    last = np.asarray(probabilities[-WINDOW:], dtype=float)
+    last = sorted(probabilities[-WINDOW:])
     if evidence is None or reference is None or len(last) < LEAST_IMAGES:
         return Drift(finding, len(last), reference is not None)
-    from scipy.stats import kstest  # noqa: PLC0415 - a second that a process without figures need not spend
-
     share = evidence.positives / (evidence.positives + evidence.negatives)
-    below = np.array([1 - _at_least(reference.at_least(float(one)), share) for one in _GRID])
-    below = np.maximum.accumulate(below)
+    below = list(accumulate((1 - _at_least(reference.at_least(one), share) for one in _GRID), max))
     below[-1] = 1.0
+    edges = [_between(step / _CLASSES, below, _GRID) for step in range(1, _CLASSES)]
+    cumulative = [_between(value, _GRID, below) for value in last]
+    return Drift(finding, len(last), True, _psi(last, edges, below), _ks(cumulative))
 
-    def cumulative(values: np.ndarray) -> np.ndarray:
-        return np.asarray(np.interp(values, _GRID, below))
 
-    edges = np.interp(np.linspace(0, 1, _CLASSES + 1)[1:-1], below, _GRID)
-    counts = np.bincount(np.searchsorted(edges, last, side="right"), minlength=_CLASSES)
-    found = np.maximum(counts / len(last), _LEAST_SHARE)
-    expected = np.maximum(np.diff(np.concatenate(([0.0], cumulative(edges), [1.0]))), _LEAST_SHARE)
-    psi = float(((found - expected) * np.log(found / expected)).sum())
-    return Drift(finding, len(last), True, psi, float(kstest(last, cumulative).statistic))
+def _psi(values: Sequence[float], edges: Sequence[float], below: Sequence[float]) -> float:
+    """Return the population stability index of sorted values over the classes between edges. below: at each `_GRID`."""
+    ends = [
+        0,
+        *(bisect_left(values, edge) for edge in edges),
+        len(values),
+    ]  # what lies on an edge is of the class above
+    expected_ends = [0.0, *(_between(edge, _GRID, below) for edge in edges), 1.0]
+    total = 0.0
+    for i in range(_CLASSES):
+        found = max((ends[i + 1] - ends[i]) / len(values), _LEAST_SHARE)
+        expected = max(expected_ends[i + 1] - expected_ends[i], _LEAST_SHARE)
+        total += (found - expected) * log(found / expected)
+    return total
+
+
+def _ks(cumulative: Sequence[float]) -> float:
+    """Return the largest distance of sorted values' steps to the reference, which is `cumulative` at each of them."""
+    number = len(cumulative)
+    return max(max((i + 1) / number - at, at - i / number) for i, at in enumerate(cumulative))
+
+
+def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Interpolate y at x, linearly, in a table that ascends; beyond its ends their y."""
+    above = bisect_right(xs, x)
+    if above == 0:
+        return ys[0]
+    if above == len(xs):
+        return ys[-1]
+    left, right = xs[above - 1], xs[above]
+    return ys[above - 1] + (ys[above] - ys[above - 1]) * (x - left) / (right - left)
 
 
 def _at_least(shares: tuple[float, float], with_it: float) -> float:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-import numpy as np
-from PIL import Image
 from starlette.exceptions import HTTPException
 
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
+from patchclip_core.terminal import missing_extra, require_package
 from patchclip_core.values.results import Radiograph
 from patchclip_node.domain.records import InstanceRecord
 from patchclip_node.ports.spool import Spool
@@ -71,16 +70,24 @@ class Pictures:
 
     def _decoded(self, spool_key: str) -> CanvasPicture:
         try:
+            require_package("gdcm")  # it is missed here, and not in the child that decodes
             with self._spool.local_path(spool_key) as path:
                 return canvas_picture(self._decoder.read(path))
         except FileNotFoundError as error:
             raise HTTPException(404, "the image is no longer in the spool") from error
         except (UnreadableImageError, UnsuitableImageError, DecoderTimeoutError) as error:
             raise HTTPException(422, f"the image cannot be shown: {error}") from error
+        except ModuleNotFoundError as error:
+            if (words := missing_extra(error)) is None:
+                raise
+            raise HTTPException(501, f"the image cannot be shown: {words}") from error
 
 
 def canvas_picture(radiograph: Radiograph) -> CanvasPicture:
     """Return a radiograph as it is displayed (its VOI transform applied), with square pixels."""
+    import numpy as np  # noqa: PLC0415 - a machine may show pages without being able to show images
+    from PIL import Image  # noqa: PLC0415 - likewise
+
     height, width = radiograph.rows * radiograph.pixel_aspect_ratio, radiograph.columns
     scale = min(1.0, LONGEST_SIDE_PX / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

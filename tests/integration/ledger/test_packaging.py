@@ -5,7 +5,7 @@ from importlib.resources import files
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from patchclip_node.adapters.ledger.migrate import _MIGRATIONS
+from patchclip_node.adapters.ledger.migrate import _MIGRATIONS, revisions
 
 
 def test_the_migrations_lie_inside_the_package_in_one_line() -> None:
@@ -18,3 +18,4 @@ def test_the_migrations_lie_inside_the_package_in_one_line() -> None:
     assert str(inside) == str(scripts.dir)
     assert len(scripts.get_heads()) == 1
     assert len(scripts.get_bases()) == 1
+    assert revisions() == tuple(one.revision for one in reversed(list(scripts.walk_revisions())))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from patchclip_core.errors import PatchClipError, UnknownFindingError, not_known
-from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import letterbox
 from patchclip_core.values.results import Findings, ModelIdentity, PatchGrid
 from tests.support.synthetic import absent
 

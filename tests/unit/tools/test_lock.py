@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from tools.lock import LOCKS, ROOT, Pin, closure, environments, is_for_the_locks, of_the_product, read_lock, where
 
-COMMON, PROCESSORS, CUDA, BUILD, DEV, BASE = (read_lock(path) for path in LOCKS)
+COMMON, PROCESSORS, CUDA, BUILD, DEV, BASE, RESULTS = (read_lock(path) for path in LOCKS)
 PRODUCT = {**COMMON, **PROCESSORS}
 EVERYTHING = {**PRODUCT, **BUILD, **DEV}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -70,15 +70,25 @@ def test_the_products_lock_has_what_the_product_needs_and_nothing_else() -> None
     assert {name for name, _ in PRODUCT} == set(closure(of_the_product(PROJECT)))
 
 
-def test_the_lock_of_a_receiver_is_closed_without_what_its_worker_needs() -> None:
-    place = next(environments())
-    large = {"torch", "transformers", "scipy", "scikit-learn", "python-gdcm", "tensorboardx"}
+MODEL = {"torch", "transformers", "scipy", "scikit-learn", "tensorboardx"}
+IMAGES = {"numpy", "pillow", "highdicom", "pyjpegls", "pylibjpeg-openjpeg", "python-gdcm"}
 
-    assert {name for name, _ in BASE} == set(closure(PROJECT["dependencies"]))
-    assert not_pinned(BASE, place) == {}
-    assert BASE.items() <= COMMON.items()
-    assert large & {name for name, _ in BASE} == set()
-    assert large <= {name for name, _ in PRODUCT}
+
+@pytest.mark.parametrize(
+    ("pins", "extra", "without"),
+    [(BASE, [], MODEL | IMAGES), (RESULTS, PROJECT["optional-dependencies"]["results"], MODEL)],
+    ids=["base", "results"],
+)
+def test_the_lock_of_a_machine_without_a_worker_is_closed_without_what_that_needs(
+    pins: Mapping[tuple[str, str], Pin], extra: list[str], without: set[str]
+) -> None:
+    place = next(environments())
+
+    assert {name for name, _ in pins} == set(closure([*PROJECT["dependencies"], *extra]))
+    assert not_pinned(pins, place) == {}
+    assert pins.items() <= COMMON.items()
+    assert without & {name for name, _ in pins} == set()
+    assert without <= {name for name, _ in PRODUCT}
 
 
 def test_no_test_tool_is_in_the_products_lock() -> None:

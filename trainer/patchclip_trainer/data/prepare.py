@@ -19,7 +19,8 @@ import numpy as np
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.io.polarity import EXCHANGED
-from patchclip_core.places.preprocess import PreprocessSettings, fit
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import fit
 from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.boxes import check_boxes

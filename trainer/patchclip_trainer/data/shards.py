@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import letterbox
 from patchclip_core.values.results import Geometry, PatchGrid
 from patchclip_trainer.data.concatenated import Concatenated
 from patchclip_trainer.data.manifest import BoxRow, ImageRow

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
+from importlib.resources import files
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.tallies import keep_tallies
 from patchclip_node.domain.errors import ConfigurationError
 
 _MIGRATIONS = "patchclip_node.adapters.ledger:migrations"
+_REVISION_TABLE = "alembic_version"
 
 
 class Standing(StrEnum):
@@ -50,17 +48,20 @@ def migrate(url: str) -> None:
     `LedgerUnavailableError` where the database does not answer and `ConfigurationError` for a ledger that a newer
     version of this product has written.
     """
+    from alembic import command  # noqa: PLC0415 - a start that has nothing to migrate, which is each but one, need not wait
+    from alembic.config import Config  # noqa: PLC0415 - likewise
+
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
     database = Database(url)
     try:
         with database.write() as connection:
-            config = _config()
             config.attributes["connection"] = connection
             before = revision_of(connection)
+            _refuse_newer(database, before)
             command.upgrade(config, "head")
             if revision_of(connection) != before:
                 keep_tallies(connection)
-    except CommandError as error:
-        raise _is_newer(database, error) from error
     finally:
         database.close()
 
@@ -68,16 +69,13 @@ def migrate(url: str) -> None:
 def standing(url: str) -> Standing:
     """Tell how the ledger at `url` stands to this version. Changes nothing; raises like `migrate`."""
     database = Database(url)
-    known = ScriptDirectory.from_config(_config())
     try:
         with database.read() as connection:
             revision = revision_of(connection)
         if revision is None:
             return Standing.EMPTY
-        known.get_revision(revision)
-        return Standing.CURRENT if revision == known.get_current_head() else Standing.EARLIER
-    except CommandError as error:
-        raise _is_newer(database, error) from error
+        _refuse_newer(database, revision)
+        return Standing.CURRENT if revision == revisions()[-1] else Standing.EARLIER
     finally:
         database.close()
 
@@ -87,19 +85,25 @@ def is_current(url: str) -> bool:
     return standing(url) is Standing.CURRENT
 
 
-def _is_newer(database: Database, error: CommandError) -> ConfigurationError:
-    return ConfigurationError(
-        f"the ledger {database} was written by a newer version of this product ({error}); "
-        "install that version or restore the ledger's backup"
-    )
+def _refuse_newer(database: Database, revision: str | None) -> None:
+    if revision is not None and revision not in revisions():
+        raise ConfigurationError(
+            f"the ledger {database} was written by a newer version of this product (its revision {revision} is not "
+            "known here); install that version or restore the ledger's backup"
+        )
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Return the names of all migrations, the first one first: each file's name begins with its own."""
+    package, _, folder = _MIGRATIONS.partition(":")
+    names = (file.name for file in (files(package) / folder / "versions").iterdir())
+    return tuple(sorted(name.partition("_")[0] for name in names if name.endswith(".py") and name[0].isdigit()))
 
 
 def revision_of(connection: Connection) -> str | None:
     """Return the last migration that a ledger has had; None where it has no tables yet."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", _MIGRATIONS)
-    return config
+    if not inspect(connection).has_table(_REVISION_TABLE):
+        return None
+    revision: str | None = connection.scalar(text(f"SELECT version_num FROM {_REVISION_TABLE}"))  # noqa: S608 - a constant
+    return revision

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from patchclip_core.checkpoints.checkpoint import load
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.inference.scales import TileSettings, cut, finer, merge
-from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import letterbox
 from patchclip_core.places.regions import find_regions
 from patchclip_core.values.results import FloatArray, Geometry, PatchGrid, Radiograph
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from patchclip_core.places.preprocess import PreprocessSettings, fit, letterbox, preprocess
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import fit, letterbox, preprocess
 from patchclip_core.values.results import PatchGrid, Radiograph
 
 GRID = PatchGrid(14, 14, 16.0, 8.0)

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import letterbox
 from patchclip_core.places.regions import find_regions
 from patchclip_core.places.targets import FindingLabel, Targets, box_coverage, inside_image, make_targets
 from patchclip_core.values.results import Box, PatchGrid

@@ -1,4 +1,4 @@
-"""Who receives, delivers and shows pages needs no extra; who does is told which one, in a line."""
+"""Who receives and shows pages needs no extra; who does is told which one, in a line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_is_missed_is_what_the_extras_bring() -> None:
     names = packages_distributions()
     brought = {
         canonicalize_name(Requirement(text).name): extra
-        for extra in ("trainer", "worker")
+        for extra in ("trainer", "worker", "results")
         for text in PROJECT["optional-dependencies"][extra]
     }
     del brought[canonicalize_name(PROJECT["name"])]
@@ -55,8 +55,8 @@ def test_what_is_missed_is_what_the_extras_bring() -> None:
     assert {canonicalize_name(names[module][0]): extra for module, extra in EXTRA_OF.items()} == brought
 
 
-def test_receiver_pages_delivery_and_doctor_need_no_extra() -> None:
-    processes = ("receiver", "deliverer", "web", "supervisor")
+def test_receiver_pages_and_doctor_need_no_extra() -> None:
+    processes = ("receiver", "web", "supervisor")
 
     ended = ran("--version", modules=tuple(f"patchclip_node.bootstrap.{name}" for name in processes))
 
@@ -74,6 +74,16 @@ def test_a_worker_names_the_extra_that_it_misses(command: str, tmp_path: Path) -
     assert "pip install 'patchclip[worker]'" in line
 
 
+def test_who_delivers_names_the_extra_that_it_misses(tmp_path: Path) -> None:
+    (tmp_path / "node.yaml").write_text(f"data_dir: {tmp_path / 'data'}\n")
+
+    ended = ran("deliver", "--config", str(tmp_path / "node.yaml"))
+
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "pip install 'patchclip[results]'" in line
+
+
 def test_doctor_looks_at_the_rest_and_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "node.yaml").write_text(f"data_dir: {tmp_path / 'data'}\n")
 
@@ -82,4 +92,5 @@ def test_doctor_looks_at_the_rest_and_says_what_is_missing(tmp_path: Path) -> No
     found = {one["check"]: one for one in json.loads(ended.stdout)}
     assert {found[name]["status"] for name in ("model", "decoders")} == {"warn"}
     assert "patchclip[worker]" in found["model"]["detail"]
+    assert "patchclip[results]" in found["decoders"]["detail"]
     assert found["ledger"]["status"] == found["data folder"]["status"] == "ok"

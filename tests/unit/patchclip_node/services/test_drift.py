@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.models.card import Evidence
@@ -68,3 +69,23 @@ def test_without_a_reference_or_with_few_images_nothing_is_said() -> None:
     for without in (None, of.model_copy(update={"scores": None})):
         found = drift("opacity", [0.5] * WINDOW, without)
         assert (found.images, found.has_reference, found.psi) == (WINDOW, False, None)
+
+
+@pytest.mark.parametrize("with_it", [0.02, 0.3, 0.9])
+def test_both_figures_are_those_of_other_programs(with_it: float) -> None:
+    of = evidence()
+    assert of.scores is not None
+    share = of.positives / (of.positives + of.negatives)
+    values = [*drawn(of, 240, with_it), *[0.0, 1.0, 0.5, 0.5]]
+    grid = np.linspace(0, 1, 2001)
+    has, has_not = np.array([of.scores.at_least(float(one)) for one in grid]).T
+    below = np.maximum.accumulate(1 - (share * has + (1 - share) * has_not))
+    below[-1] = 1.0
+    edges = np.concatenate(([-np.inf], np.interp(np.arange(1, 10) / 10, below, grid), [np.inf]))
+    found = np.maximum(np.histogram(values, edges)[0] / len(values), 1e-4)
+    expected = np.maximum(np.diff(np.interp(edges, grid, below, left=0)), 1e-4)
+
+    mine = drift("opacity", values, of)
+
+    assert mine.psi == pytest.approx(float(np.sum((found - expected) * np.log(found / expected))))
+    assert mine.ks == pytest.approx(kstest(values, lambda x: np.interp(x, grid, below)).statistic)

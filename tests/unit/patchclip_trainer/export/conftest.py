@@ -11,7 +11,8 @@ from PIL import Image
 
 from patchclip_core.checkpoints.checkpoint import read_card, write_card
 from patchclip_core.models.card import Provenance
-from patchclip_core.places.preprocess import PreprocessSettings, letterbox
+from patchclip_core.places.input_settings import PreprocessSettings
+from patchclip_core.places.preprocess import letterbox
 from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.evaluation.collection import open_collection
 from patchclip_trainer.evaluation.out_of_fold import OutOfFold, write_out_of_fold

@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from patchclip_core.models.towers import Features, TrunkTower
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.values.results import Box
 from patchclip_trainer.data.shards import DESCRIPTION, write_atomically
 from patchclip_trainer.errors import TrainerError

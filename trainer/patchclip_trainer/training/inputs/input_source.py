@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.towers import Features
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.training.inputs.feature_cache import FEATURES, FeatureCache, Progress, Wanted

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.places.targets import FindingLabel
 from patchclip_core.values.results import Box, Geometry
 from patchclip_trainer.data.shards import PreparedData

@@ -18,7 +18,7 @@ from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.methods import METHODS, find_method
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_core.models.towers import Tokenizer
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_trainer.errors import RecipeError
 from patchclip_trainer.training.run_recipe import Objective, RunRecipe

@@ -15,7 +15,7 @@ from patchclip_core.models.alignment import Alignment
 from patchclip_core.models.efficientnet import EfficientNetImageSettings, EfficientNetImageTower, Reader
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
 from patchclip_core.models.towers import Features, ImageTokens, TrunkTower
-from patchclip_core.places.preprocess import PreprocessSettings
+from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.values.results import PatchGrid
 from patchclip_trainer.data.shards import PreparedData
 from patchclip_trainer.errors import TrainerError
