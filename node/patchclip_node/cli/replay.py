@@ -70,7 +70,7 @@ def replay(
     changed = sum(bool(study.changed) for study in studies)
     typer.echo(f"{len(studies)} studies by {identity}: in {changed} of them a reader would be told something else")
     if out is not None:
-        _write(out, studies, identity)
+        _write(out, studies, identity, settings)
         typer.echo(f"{out / 'replay.html'}")
     if missing:
         raise typer.Exit(EXIT_FAILURE)
@@ -147,9 +147,11 @@ def _said(said: Said | None) -> str:
     return f"{said.state}{'' if said.probability is None else f' ({said.probability:.2f})'}"
 
 
-def _write(out: Path, studies: Sequence[ReplayedStudy], identity: str) -> None:
+def _write(out: Path, studies: Sequence[ReplayedStudy], identity: str, settings: NodeSettings) -> None:
     from patchclip_core.drawing import page
+    from patchclip_core.values.definitions import load_findings
     from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
+    from patchclip_node.services.replay import told_otherwise
 
     out.mkdir(parents=True, exist_ok=True)
     document = {"schema": 1, "model": identity, "studies": [_document(study) for study in studies]}
@@ -158,8 +160,10 @@ def _write(out: Path, studies: Sequence[ReplayedStudy], identity: str) -> None:
     html = page(
         "patchclip_node.cli",
         "replay.html",
-        studies=studies,
+        studies=sorted(studies, key=lambda study: not study.changed),
         identity=identity,
+        names={key: known.name for key, known in load_findings(settings.findings_file).items()},
+        told=told_otherwise(studies),
         said=_said,
         picture=_data_uri,
         product=PRODUCT_NAME,

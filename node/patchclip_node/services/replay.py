@@ -139,6 +139,19 @@ class Replay:
             return None
 
 
+def told_otherwise(studies: Sequence[ReplayedStudy]) -> dict[str, tuple[int, int]]:
+    """Return of each finding in how many studies it is told now and was not, and was told and is not now."""
+    counted: dict[str, tuple[int, int]] = {}
+    for study in studies:
+        findings = [one for image in study.images for one in image.findings]
+        for key in dict.fromkeys(one.finding for one in findings):
+            before = any(one.before is not None and one.before.state.is_found for one in findings if one.finding == key)
+            now = any(one.after is not None and one.after.state.is_found for one in findings if one.finding == key)
+            more, less = counted.get(key, (0, 0))
+            counted[key] = (more + (now and not before), less + (before and not now))
+    return counted
+
+
 def compared(before: Sequence[FindingSummary], after: Mapping[str, Said]) -> tuple[Compared, ...]:
     """Lay what two models say of an image side by side; findings that one of them alone knows come last."""
     said = {one.key: Said(one.state, one.probability) for one in before}
