@@ -70,7 +70,7 @@ def replica(path: Path, seed: tuple[int, int]) -> Replica:
     pixels, _ = fit(read_radiograph(path), prepare_settings(SIDE))
     scale, x, y, contrast, brightness = (float(value) for value in chance.uniform(-1, 1, 5))
     change = Change(scale=1 + 0.08 * scale, shift_x=0.05 * x, shift_y=0.05 * y)
-    grid = places_of([change], SIDE)
+    grid = places_of([change], SIDE, torch.device("cpu"))
     moved = torch.nn.functional.grid_sample(torch.from_numpy(pixels)[None, None], grid, align_corners=False)[0, 0]
     toned = ((moved - 0.5) * (1 + 0.15 * contrast) + 0.5 + 0.05 * brightness).clamp(0, 1).numpy()
     drawn = simulate(toned, chance) if chance.random() >= _HEALTHY else None

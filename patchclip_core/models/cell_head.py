@@ -1,4 +1,4 @@
-"""A plain head over the cells of a fixed trunk: each cell against the findings' sentences, without its surroundings.
+"""A plain head over the cells of a trunk: each cell against the findings' sentences, without its surroundings.
 
 It errs otherwise than what reads the same cells with context, so that the mean of both places lesions better than
 either (docs/results.md).
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-
-from patchclip_core.models.towers import Features
 
 _HIDDEN = 128
 _DROPOUT = 0.1
@@ -29,7 +27,10 @@ class CellHead(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, features: Features, directions: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, F, P). directions: (F, D), each finding's positive text minus its negative one."""
-        seen = self.layers(features.values.flatten(2).transpose(1, 2))  # (B, P, D)
+    def forward(self, cells: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, F, P).
+
+        cells: (B, P, C). directions: (F, D), each finding's positive text minus its negative one.
+        """
+        seen = self.layers(cells)  # (B, P, D)
         return torch.einsum("bpd,fd->bfp", seen, directions) + self.bias

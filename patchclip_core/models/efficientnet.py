@@ -1,7 +1,7 @@
 """EfficientNet-Lite0, a convolutional trunk for processors, and an image tower that ends in transformer layers over it.
 
 Tan and Le 2019 (arXiv 1905.11946); the Lite variant has neither squeeze-and-excite nor swish. The trunk's batch norms
-are folded into its convolutions. Its first stages stay as they are, the last two may learn with the layers after it.
+are folded into its convolutions. Its first stages stay as they are, the last ones may learn with the layers after it.
 
 A layer of stride 2 reads half a pixel of its input beside the middle of the cell that it stands for, to the side where
 its smaller padding lies. The published weights were trained with all larger paddings after the image, and their kernels
@@ -92,8 +92,8 @@ class EfficientNetImageSettings(ImageSettings):
     hidden: Annotated[int, Field(ge=4)] = 256
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """In training: of the features, and in the transformer layers."""
-    trained_stages: Literal[0, 2] = 0
-    """How many of the trunk's stages learn: none, or the last two, which are those of stride 32."""
+    trained_stages: Literal[0, 2, 3, 4, 5, 6, 7] = 0
+    """How many of the trunk's seven stages learn: none, or the last ones. The last two are those of stride 32."""
     readers: Annotated[int, Field(ge=1)] = 1
     """Sets of layers over the same trunk, each with its own random start."""
 
@@ -171,17 +171,20 @@ class EfficientNetLite(nn.Module):
                 before = stage.width
             self.stages.append(nn.Sequential(*blocks))
 
-    def fine(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, H, W) -> (B, 112, H / 16, W / 16)."""
-        features: torch.Tensor = self.stem(images)
-        for stage in self.stages[:_FINE]:
-            features = stage(features)
-        return features
+    def early(self, images: torch.Tensor, stages: int) -> torch.Tensor:
+        """(B, 1, H, W) -> what the stem and the first stages make of it."""
+        return self._through(self.stem(images), 0, stages)
+
+    def fine(self, features: torch.Tensor, after: int) -> torch.Tensor:
+        """Go on from what comes after so many stages, up to stride 16: -> (B, 112, H / 16, W / 16)."""
+        return self._through(features, after, _FINE)
 
     def coarse(self, fine: torch.Tensor) -> torch.Tensor:
         """(B, 112, H / 16, W / 16) -> (B, 320, H / 32, W / 32)."""
-        features = fine
-        for stage in self.stages[_FINE:]:
+        return self._through(fine, _FINE, len(STAGES))
+
+    def _through(self, features: torch.Tensor, begin: int, end: int) -> torch.Tensor:
+        for stage in self.stages[begin:end]:
             features = stage(features)
         return features
 
@@ -234,10 +237,9 @@ class EfficientNetImageTower(TrunkTower):
         # Channels last: a third faster on processors.
         self.model = EfficientNetLite().requires_grad_(False)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its types lack it
-        if settings.trained_stages:
-            self.model.stages[_FINE:].requires_grad_(True)
-        given = STAGES[_FINE - 1].width + STAGES[-1].width
-        self.reading = nn.ModuleList([Reader(settings, given) for _ in range(settings.readers)])
+        self._learning = len(STAGES) - settings.trained_stages
+        self.model.stages[self._learning :].requires_grad_(True)
+        self.reading = nn.ModuleList([Reader(settings, self.cell_channels) for _ in range(settings.readers)])
         self.final_norm = nn.LayerNorm(self.width)
 
     @property
@@ -251,32 +253,36 @@ class EfficientNetImageTower(TrunkTower):
 
     @property
     def channels(self) -> int:
-        """Those of strides 16 and 32 side by side, or of stride 16 alone where stages learn."""
-        fine = STAGES[_FINE - 1].width
-        return fine if self.settings.trained_stages else fine + STAGES[-1].width
+        """Those of the last stage that is fixed, or of strides 16 and 32 side by side where all are."""
+        if not self.settings.trained_stages:
+            return self.cell_channels
+        return STAGES[self._learning - 1].width if self._learning else STEM_WIDTH
 
     @property
-    def cells_are_patches(self) -> bool:
-        """They are where no stage learns."""
-        return not self.settings.trained_stages
+    def cell_channels(self) -> int:
+        """Those of strides 16 and 32 side by side."""
+        return STAGES[_FINE - 1].width + STAGES[-1].width
 
     @property
     def fixed(self) -> nn.Module:
-        """The trunk, or its first stages."""
+        """The trunk, or its stem and first stages."""
         if self.settings.trained_stages:
-            return nn.ModuleList([self.model.stem, *self.model.stages[:_FINE]])
+            return nn.ModuleList([self.model.stem, *self.model.stages[: self._learning]])
         return self.model
 
     def features(self, images: torch.Tensor) -> Features:
-        """Run what is fixed: (B, 432, H // stride, W // stride), or (B, 112, H / 16, W / 16) where stages learn."""
-        fine = self.model.fine(images.contiguous(memory_format=torch.channels_last))
-        return Features(fine if self.settings.trained_stages else self._side_by_side(fine))
+        """Run what is fixed: all, (B, 432, H // stride, W // stride), or what comes before the stages that learn."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        if self.settings.trained_stages:
+            return Features(self.model.early(images, self._learning))
+        return Features(self._side_by_side(self.model.early(images, _FINE)))
 
     def cells(self, features: Features) -> torch.Tensor:
         """Return what is read, (B, 432, H // stride, W // stride): the features, or what the stages that learn add."""
         if not self.settings.trained_stages:
             return features.values
-        return self._side_by_side(features.values.contiguous(memory_format=torch.channels_last))
+        fixed = features.values.contiguous(memory_format=torch.channels_last)
+        return self._side_by_side(self.model.fine(fixed, self._learning))
 
     def _side_by_side(self, fine: torch.Tensor) -> torch.Tensor:
         """(B, 112, H / 16, W / 16) -> (B, 432, H // stride, W // stride).
@@ -300,7 +306,7 @@ class EfficientNetImageTower(TrunkTower):
         positions = read[0][1]
         if len(read) > 1:
             positions = torch.stack([of_reader for _, of_reader in read]).repeat_interleave(len(features.values), dim=0)
-        return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions)
+        return ImageTokens(self.final_norm(tokens[:, 0]), tokens[:, 1:], positions, cells.flatten(2).transpose(1, 2))
 
 
 def read_efficientnet(path: Path) -> dict[str, torch.Tensor]:

@@ -225,10 +225,12 @@ def joined(pieces: Sequence[ImageTokens], readers: int) -> ImageTokens:
         return torch.cat(by_reader, dim=1).flatten(0, 1)
 
     positions = [piece.positions for piece in pieces]
+    cells = [piece.cells for piece in pieces if piece.cells is not None]
     return ImageTokens(
         of_all([piece.pooled for piece in pieces]),
         of_all([piece.patches for piece in pieces]),
         positions[0] if positions[0].ndim == 2 else of_all(positions),
+        torch.cat(cells) if cells else None,
     )
 
 

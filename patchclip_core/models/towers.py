@@ -26,12 +26,14 @@ class ImageTokens:
 
     pooled: (N, W), the class token after the final layer norm.
     patches: (N, P, W), row by row, before the final layer norm. positions: (P, W) or (N, P, W), the patches' position
-    embeddings.
+    embeddings. cells: (B, P, C), what each patch was read from, without its surroundings; None of a tower that reads
+    none.
     """
 
     pooled: torch.Tensor
     patches: torch.Tensor
     positions: torch.Tensor
+    cells: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +116,8 @@ class TrunkTower(ImageTower):
 
     @property
     @abstractmethod
-    def cells_are_patches(self) -> bool:
-        """Whether the features have a cell for each patch, in its place."""
+    def cell_channels(self) -> int:
+        """Channels of the cells that `encode` reads and returns beside the tokens, one a patch, in its place."""
 
     @abstractmethod
     def features(self, images: torch.Tensor) -> Features:

@@ -38,7 +38,7 @@ from patchclip_core.models.heads import PatchHead, PooledPatchHead, SparseHead
 from patchclip_core.models.linear_reader import LinearReader, directions_of
 from patchclip_core.models.losses import bounded_scale
 from patchclip_core.models.network import Answer, FindingsNetwork, NetworkSettings, Texts, mean_of_readers, membership
-from patchclip_core.models.towers import Features, TextTower, Tokens
+from patchclip_core.models.towers import Features, TextTower, Tokens, TrunkTower
 
 Mode = Literal["default", "paper"]
 
@@ -73,7 +73,7 @@ class PatchClipSettings(NetworkSettings, _ModeFirst):
     """Whether a `LinearReader` speaks for the image as well; it needs a fixed trunk that sees images as they are."""
 
     cell_head: bool = False
-    """Whether a `CellHead` speaks for the patches as well; it needs a fixed trunk whose cells are the patches."""
+    """Whether a `CellHead` speaks for the patches as well; it needs a trunk whose cells are the patches."""
 
     training_alone = ("sparse_head.",)
 
@@ -132,13 +132,14 @@ class PatchClipOutput:
 class _Reading:
     """What costs next to nothing once the tower has run. overall, pooled: (B, F). patch_logits: (B, F, P).
 
-    placed: (B, P, W), the patches with their position embeddings.
+    placed: (B, P, W), the patches with their position embeddings. cells: (B, F, P), see `PatchClipOutput`.
     """
 
     overall: torch.Tensor
     pooled: torch.Tensor
     patch_logits: torch.Tensor
     placed: torch.Tensor
+    cells: torch.Tensor | None
 
 
 class PatchClip(FindingsNetwork):
@@ -155,31 +156,24 @@ class PatchClip(FindingsNetwork):
         self.patch_head = PatchHead(width, settings.embedding, gelu=paper)
         self.pooled_head = PooledPatchHead(self.grid.rows * self.grid.columns)
         self.sparse_head = SparseHead(width, sparse.attention_heads, sparse.hidden, sparse.layers) if sparse else None
-        self.linear_reader = LinearReader(*self._trunk_of("linear_reader")) if settings.linear_reader else None
-        self.cell_head = self._cell_head() if settings.cell_head else None
+        self.linear_reader, self.cell_head = None, None
+        if settings.linear_reader:
+            self.linear_reader = LinearReader(self._trunk_of("linear_reader").channels, settings.embedding)
+        if settings.cell_head:
+            self.cell_head = CellHead(self._trunk_of("cell_head").cell_channels, settings.embedding)
         self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_SCALE))
         # The paper has no bias; a parameter that stays 0 keeps one set of weights for both modes.
         self.image_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
         self.patch_bias = nn.Parameter(torch.zeros(()), requires_grad=not paper)
 
-    def _trunk_of(self, asking: str) -> tuple[int, int]:
-        """Return the channels of the fixed trunk, and the width of the shared space. Raises `CheckpointError`."""
+    def _trunk_of(self, asking: str) -> TrunkTower:
+        """Return the tower, which begins with a fixed trunk. Raises `CheckpointError`."""
         if self.trunk is None:
             raise CheckpointError(
                 f"{asking}: there are no features of a fixed trunk to read; leave it out, or take an image encoder "
                 "with such a trunk and no downscaler"
             )
-        return self.trunk.channels, self.settings.embedding
-
-    def _cell_head(self) -> CellHead:
-        head = CellHead(*self._trunk_of("cell_head"))
-        assert self.trunk is not None
-        if not self.trunk.cells_are_patches:
-            raise CheckpointError(
-                "cell_head: the fixed part of the trunk ends before its cells are the patches; leave it out, or let no "
-                "stage of the trunk learn"
-            )
-        return head
+        return self.trunk
 
     def resize(self, input_px: int) -> None:
         """Take images of another size; the pooled-patch head weighs the same places."""
@@ -207,16 +201,12 @@ class PatchClip(FindingsNetwork):
         Where the tower has N readers, the output is of N * B images: all as the first reads them, and so on; but the
         cells' are of B.
         """
-        seen, direction = self._seen(images), directions_of(texts)
-        read, sparse, cells = self._read(seen, texts), None, None
+        read, sparse = self._read(images, texts), None
         if self.sparse_head is not None:
-            scale = bounded_scale(self.logit_scale)
+            scale, direction = bounded_scale(self.logit_scale), directions_of(texts)
             suspicious = self._suspicious(self.sparse_head, read, labelled)  # (B, F, W)
             sparse = scale * torch.einsum("bfd,fd->bf", self.patch_head(suspicious), direction) + self.image_bias
-        if self.cell_head is not None:
-            assert isinstance(seen, Features)
-            cells = self.cell_head(seen, direction)
-        return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, cells, self._image(read))
+        return PatchClipOutput(read.overall, read.pooled, read.patch_logits, sparse, read.cells, self._image(read))
 
     def embed_findings(self, tokens: Tokens, counts: Sequence[int]) -> Texts:
         """Return the mean embeddings of each finding's positive and negative sentences, (F, 2, D) of length 1."""
@@ -228,21 +218,20 @@ class PatchClip(FindingsNetwork):
 
         A linear reader's logit is added to the image's; a patch has the mean of the patch head's and the cell head's.
         """
-        seen, direction = self._seen(images), directions_of(texts[0])
+        seen = self._seen(images)
         read = self._read(seen, texts[0])
         answer = mean_of_readers(Answer(self._image(read), read.patch_logits), self.readers)
         image, patches = answer.image, answer.patches
         if self.linear_reader is not None:
             assert isinstance(seen, Features)
-            image = image + self.linear_reader(seen, direction)
-        if self.cell_head is not None:
-            assert isinstance(seen, Features)
-            patches = (patches + self.cell_head(seen, direction)) / 2
+            image = image + self.linear_reader(seen, directions_of(texts[0]))
+        if read.cells is not None:
+            patches = (patches + read.cells) / 2
         return Answer(image, patches)
 
     def _seen(self, images: torch.Tensor | Features) -> torch.Tensor | Features:
-        """Return the features of images where several look at them, so that the trunk runs once."""
-        if isinstance(images, Features) or (self.linear_reader is None and self.cell_head is None):
+        """Return the features of images where two look at them, so that the fixed trunk runs once."""
+        if isinstance(images, Features) or self.linear_reader is None:
             return images
         assert self.trunk is not None
         return self.trunk.features(images)
@@ -250,13 +239,17 @@ class PatchClip(FindingsNetwork):
     def _read(self, images: torch.Tensor | Features, texts: torch.Tensor) -> _Reading:
         tokens = self.look(images)
         patches = tokens.patches if self.settings.paper else self.image_tower.final_norm(tokens.patches)
-        direction = directions_of(texts)
+        direction, cells = directions_of(texts), None
         scale = bounded_scale(self.logit_scale)
+        if self.cell_head is not None:
+            assert tokens.cells is not None
+            cells = self.cell_head(tokens.cells, direction)
         return _Reading(
             overall=scale * self._overall(tokens.pooled) @ direction.T + self.image_bias,
             pooled=scale * self.patch_head(self.pooled_head(patches)) @ direction.T + self.image_bias,
             patch_logits=scale * torch.einsum("bpd,fd->bfp", self.patch_head(patches), direction) + self.patch_bias,
             placed=patches + tokens.positions,
+            cells=cells,
         )
 
     def _image(self, read: _Reading) -> torch.Tensor:

@@ -14,7 +14,6 @@ from patchclip_core.models.linear_reader import directions_of
 from patchclip_core.models.losses import LossWeights
 from patchclip_core.models.methods import find_method
 from patchclip_core.models.methods.patchclip import PatchClip, PatchClipSettings
-from patchclip_core.models.towers import Features
 from patchclip_core.places.targets import Targets
 
 TRUNK = EfficientNetImageSettings(input_px=64, stride=16, width=16, attention_heads=2, hidden=16)
@@ -48,20 +47,21 @@ def targets(images: int, known: bool) -> Targets:
 
 def test_each_cell_is_seen_for_itself() -> None:
     head, directions = CellHead(channels=6, embedding=8).eval(), drawn(FINDINGS, 8)
-    values = drawn(2, 6, 4, 5, seed=1)
-    changed = values.clone()
-    changed[1, :, 2, 3] += drawn(6, seed=3)
+    cells = drawn(2, 20, 6, seed=1)
+    changed = cells.clone()
+    changed[1, 13] += drawn(6, seed=3)
 
-    before, after = head(Features(values), directions), head(Features(changed), directions)
+    before, after = head(cells, directions), head(changed, directions)
 
     assert before.shape == (2, FINDINGS, 20)
-    differs = (before - after).abs().amax(dim=1) > 0  # (B, P), rows first
-    assert differs.nonzero().tolist() == [[1, 2 * 5 + 3]]
+    differs = (before - after).abs().amax(dim=1) > 0  # (B, P)
+    assert differs.nonzero().tolist() == [[1, 13]]
 
 
+@pytest.mark.parametrize("trained_stages", [0, 2, 5])
 @pytest.mark.parametrize("readers", [1, 2])
-def test_patches_have_the_mean_of_both_heads_and_the_image_is_as_it_was(readers: int) -> None:
-    model = network(readers=readers)
+def test_patches_have_the_mean_of_both_heads_and_the_image_is_as_it_was(readers: int, trained_stages: int) -> None:
+    model = network(readers=readers, trained_stages=trained_stages)
     images, head = drawn(2, 1, 64, 64, seed=5), model.cell_head
     assert head is not None
     assert model.trunk is not None
@@ -69,7 +69,7 @@ def test_patches_have_the_mean_of_both_heads_and_the_image_is_as_it_was(readers:
     with torch.inference_mode():
         features = model.trunk.features(images)
         both, from_features = model.answer(images, (texts(),)), model.answer(features, (texts(),))
-        cells = head(features, directions_of(texts()))
+        cells = head(model.look(features).cells, directions_of(texts()))
         model.cell_head = None
         alone = model.answer(images, (texts(),))
 
@@ -105,10 +105,31 @@ def test_a_network_without_it_has_no_such_part_of_a_loss() -> None:
     assert "cells" not in loss.parts
 
 
-def test_it_needs_a_fixed_trunk_whose_cells_are_the_patches_and_is_not_in_the_published_mode() -> None:
+def test_what_it_learns_reaches_the_stages_that_learn() -> None:
+    model = network(trained_stages=2)
+    last = dict(model.named_parameters())["image_tower.model.stages.6.0.project.convolution.weight"]
+
+    cells = model(drawn(2, 1, 64, 64, seed=5), texts()).cells
+    cells.sum().backward()
+
+    assert last.grad is not None
+
+
+def test_images_that_are_looked_at_in_pieces_have_all_their_cells() -> None:
+    model = network(readers=2)
+    images = drawn(3, 1, 64, 64, seed=5)
+
+    whole = model.look(images)
+    model.looks_at = 2
+    pieces = model.look(images)
+
+    assert whole.cells is not None
+    assert pieces.cells is not None
+    torch.testing.assert_close(pieces.cells, whole.cells)
+
+
+def test_it_needs_a_trunk_and_is_not_in_the_published_mode() -> None:
     with pytest.raises(CheckpointError, match="cell_head: there are no features of a fixed trunk"):
         PatchClip(PatchClipSettings.model_validate({**PARTS, "image_tower": COMPACT, "cell_head": True}))
-    with pytest.raises(CheckpointError, match="cell_head: the fixed part of the trunk ends before"):
-        network(trained_stages=2)
     with pytest.raises(ValidationError, match="mode 'paper' has no cell_head"):
         PatchClipSettings.model_validate({**PARTS, "image_tower": TRUNK, "mode": "paper", "cell_head": True})

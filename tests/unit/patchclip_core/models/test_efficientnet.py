@@ -80,7 +80,7 @@ def test_a_token_stands_for_its_own_square(stride: int, input_px: int) -> None:
         assert tower(torch.randn(1, 1, input_px, input_px)).patches.shape == (1, (input_px // stride) ** 2, 16)
 
 
-@pytest.mark.parametrize("trained_stages", [0, 2])
+@pytest.mark.parametrize("trained_stages", [0, 2, 5, 7])
 @pytest.mark.parametrize("stride", [16, 32])
 def test_features_and_what_follows_are_the_tower(stride: int, trained_stages: int) -> None:
     torch.manual_seed(0)
@@ -93,6 +93,8 @@ def test_features_and_what_follows_are_the_tower(stride: int, trained_stages: in
 
     torch.testing.assert_close(parts.patches, whole.patches)
     torch.testing.assert_close(parts.pooled, whole.pooled)
+    assert whole.cells is not None
+    assert whole.cells.shape == (2, whole.patches.shape[1], tower.cell_channels)
 
 
 def test_the_trunk_is_never_trained() -> None:
@@ -105,25 +107,35 @@ def test_the_trunk_is_never_trained() -> None:
     assert not any(name.startswith("model.") for name in trained)
 
 
-def test_the_last_two_stages_learn_where_they_are_asked_to_and_nothing_before_them() -> None:
-    settings = EfficientNetImageSettings.model_validate(_SMALL | {"trained_stages": 2})
+@pytest.mark.parametrize(
+    ("trained_stages", "learning"), [(2, {"5", "6"}), (4, {"3", "4", "5", "6"}), (7, set("0123456"))]
+)
+def test_the_last_stages_learn_where_they_are_asked_to_and_nothing_before_them(
+    trained_stages: int, learning: set[str]
+) -> None:
+    settings = EfficientNetImageSettings.model_validate(_SMALL | {"trained_stages": trained_stages})
     tower = EfficientNetImageTower(settings)
+    images = torch.randn(1, 1, 64, 64)
 
-    tower(torch.randn(1, 1, 64, 64)).patches.sum().backward()
+    tower(images).patches.sum().backward()
+
+    assert tower.features(images).values.shape[1] == tower.channels
 
     trained = {name for name, weight in tower.named_parameters() if weight.grad is not None}
     of_trunk = {name.split(".")[2] for name in trained if name.startswith("model.stages.")}
-    assert of_trunk == {"5", "6"}
+    assert of_trunk == learning
     assert not any(name.startswith("model.stem.") for name in trained)
     assert {id(weight) for weight in tower.fixed.parameters()}.isdisjoint(
         id(weight) for name, weight in tower.named_parameters() if name in trained
     )
 
 
-def test_stages_that_learn_change_nothing_as_long_as_they_have_not_learned() -> None:
+@pytest.mark.parametrize("trained_stages", [2, 5, 7])
+def test_stages_that_learn_change_nothing_as_long_as_they_have_not_learned(trained_stages: int) -> None:
     torch.manual_seed(0)
     fixed = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL)).eval()
-    learning = EfficientNetImageTower(EfficientNetImageSettings.model_validate(_SMALL | {"trained_stages": 2})).eval()
+    changes = _SMALL | {"trained_stages": trained_stages}
+    learning = EfficientNetImageTower(EfficientNetImageSettings.model_validate(changes)).eval()
     learning.load_state_dict(fixed.state_dict())
     images = torch.randn(1, 1, 64, 64)
 

@@ -167,7 +167,7 @@ def moved(geometry: Geometry, change: Change) -> Geometry:
 def _changed(images: torch.Tensor, changes: Sequence[Change], padding: float) -> torch.Tensor:
     """Mirror, scale, shift, tone: (B, 1, side, side) in [0, 1] before and after. `images` may be written over."""
     if any(change.moves for change in changes):
-        grid = places_of(changes, images.shape[-1]).to(images.device)
+        grid = places_of(changes, images.shape[-1], images.device)
         images = torch.nn.functional.grid_sample(images.sub_(padding), grid, align_corners=False).add_(padding)
     contrast, brightness = (
         torch.tensor(values, device=images.device)[:, None, None, None]
@@ -176,7 +176,7 @@ def _changed(images: torch.Tensor, changes: Sequence[Change], padding: float) ->
     return images.sub_(0.5).mul_(contrast).add_(0.5).add_(brightness).clamp_(0, 1)
 
 
-def places_of(changes: Sequence[Change], side: int) -> torch.Tensor:
+def places_of(changes: Sequence[Change], side: int, device: torch.device) -> torch.Tensor:
     """Return where each output pixel comes from, (B, side, side, 2) as x, y in units of half a side from the centre.
 
     Nothing is turned: x depends on the column alone and y on the row. `affine_grid` multiplies a matrix by each pixel,
@@ -191,6 +191,6 @@ def places_of(changes: Sequence[Change], side: int) -> torch.Tensor:
         )
     )
     x, y = (centres - 2 * shift_x) * mirrored / scale, (centres - 2 * shift_y) / scale  # (B, side)
-    grid = torch.empty(len(changes), side, side, 2)
+    grid = torch.empty(len(changes), side, side, 2, device=device)
     grid[..., 0], grid[..., 1] = x[:, None, :], y[:, :, None]
     return grid

@@ -48,8 +48,8 @@ class CountingTower(TrunkTower):
         return 1
 
     @property
-    def cells_are_patches(self) -> bool:
-        return True
+    def cell_channels(self) -> int:
+        return 1
 
     @property
     def fixed(self) -> torch.nn.Module:

@@ -26,7 +26,7 @@ def test_places_are_those_of_the_affine_map() -> None:
         rows[:] = torch.tensor([[across, 0, -2 * one.shift_x * across], [0, down, -2 * one.shift_y * down]])
     expected = torch.nn.functional.affine_grid(theta, [len(CHANGES), 1, side, side], align_corners=False)
 
-    assert torch.allclose(places_of(CHANGES, side), expected, atol=1e-6)
+    assert torch.allclose(places_of(CHANGES, side, torch.device("cpu")), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("mirror", [0.0, 1.0])
