@@ -55,7 +55,7 @@ class Collection:
     """Rows and boxes, and how to get at sizes and pixels.
 
     boxes: by image. digest: of the list of images. size_px: rows and columns of a source image. radiograph: its pixels,
-    whole; prepared data give them at the prepared size.
+    whole; prepared data give them at the prepared size, and are `resized`: boxes are drawn in pixels of the source.
     """
 
     folder: Path
@@ -65,6 +65,7 @@ class Collection:
     digest: str
     size_px: Callable[[ImageRow], tuple[int, int]]
     radiograph: Callable[[ImageRow], Radiograph]
+    resized: bool = False
 
     def choose(self, part: Part, domains: LabelDomains) -> tuple[list[ImageRow], dict[str, str]]:
         """Return the rows of a part, and image -> reason for those that are never evaluated.
@@ -149,7 +150,7 @@ def _prepared(data: PreparedData) -> Collection:
 
     digest = _digest(data.folder / DESCRIPTION)
     return Collection(
-        data.folder, data.rows, _by_image(data.boxes), _problems(data.folder), digest, size_px, radiograph
+        data.folder, data.rows, _by_image(data.boxes), _problems(data.folder), digest, size_px, radiograph, resized=True
     )
 
 

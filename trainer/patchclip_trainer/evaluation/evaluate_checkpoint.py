@@ -133,7 +133,7 @@ def _predicted(
         }
         journal = Journal.open(settings.out / PREDICTIONS_FILE, made_from, resume=settings.resume)
     with progress("analysing", len(rows)) as advance:
-        predictions, not_read = predict(analyzer, collection.radiograph, rows, advance, journal)
+        predictions, not_read = predict(analyzer, collection, rows, advance, journal)
     if not predictions.rows:
         raise DataError(f"{settings.data}: no image of '{settings.part}' can be read")
     cards = {card.key: card for card in read_card(folder).findings}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.values.results import Analyzer, Box, Findings, Geometry, Radiograph
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.errors import DataError
+from patchclip_trainer.evaluation.collection import Collection
 from patchclip_trainer.evaluation.journal import Journal, written
 from patchclip_trainer.metrics.candidates import GRID_CELLS, Candidate, find_candidates, to_grid
 
@@ -89,12 +90,14 @@ def load_whole(checkpoint: str | Path, device: str) -> Analyzer:
 
 def predict(
     analyzer: Analyzer,
-    radiograph_of: Callable[[ImageRow], Radiograph],
+    collection: Collection,
     rows: Sequence[ImageRow],
     advance: Callable[[int], None],
     journal: Journal | None = None,
 ) -> tuple[Predictions, tuple[NotRead, ...]]:
-    """Analyse images, `BATCH` at a time. An image that cannot be read is listed and left out.
+    """Analyse images of a collection, `BATCH` at a time. An image that cannot be read is listed and left out.
+
+    Places are said in the pixels that boxes are drawn in, whatever size the images have here.
 
     journal: takes each image's line as soon as it is there; images that it has already are not analysed again. What is
     returned is what the lines say, rounded as they are, so that a run that was resumed says what any other says.
@@ -107,10 +110,13 @@ def predict(
     advance(len(rows) - len(left))
     problems: list[NotRead] = []
     for batch in batches(left):
-        read, radiographs, refused = read_batch(batch, radiograph_of)
+        read, radiographs, refused = read_batch(batch, collection.radiograph)
         problems += refused
         for row, findings in zip(read, analyzer.analyze_batch(radiographs), strict=True):
-            line = line_of(row.image, answers_of(findings, keys))
+            said = answers_of(findings, keys)
+            if collection.resized:
+                said = in_pixels_of(said, collection.size_px(row))
+            line = line_of(row.image, said)
             found[row.image] = said_in(line)
             if journal is not None:
                 journal.append(line)
@@ -151,6 +157,19 @@ def answers_of(findings: Findings, keys: Sequence[str]) -> Said:
             for item in items
         },
     )
+
+
+def in_pixels_of(said: Said, size_px: tuple[int, int]) -> Said:
+    """Return what was said of an image, as it is said of the same image with these rows and columns."""
+    down, across = size_px[0] / said.size_px[0], size_px[1] / said.size_px[1]
+    answers = {
+        key: replace(
+            answer,
+            regions=tuple(Box(box.x * across, box.y * down, box.w * across, box.h * down) for box in answer.regions),
+        )
+        for key, answer in said.answers.items()
+    }
+    return Said(size_px, answers)
 
 
 def _predictions(keys: Sequence[str], rows: tuple[ImageRow, ...], said: Sequence[Said]) -> Predictions:

@@ -71,9 +71,7 @@ def tried(card: ModelCard, folder: Path, apart: Apart, trial: Trial, progress: P
     place: what was measured of the folds does not hold for these weights then.
     """
     with progress("trying the exported weights", len(apart.rows)) as advance:
-        predictions, not_read = predict(
-            load_whole(folder, trial.device), apart.collection.radiograph, apart.rows, advance
-        )
+        predictions, not_read = predict(load_whole(folder, trial.device), apart.collection, apart.rows, advance)
     if not predictions.rows:
         raise DataError(f"{apart.collection.folder}: no image of '{apart.part}' can be read: {not_read[0].reason}")
     truths = truths_of(predictions, apart.collection, apart.measured.domains)

@@ -69,6 +69,21 @@ def test_prepared_sets_are_evaluated_as_one_and_other_folders_are_not(
     assert "one data set" in str(protocol.exception)
 
 
+@pytest.mark.parametrize("input_px", [64, 192])
+def test_places_in_prepared_data_of_any_size_are_judged_in_the_pixels_that_boxes_are_drawn_in(
+    input_px: int, bright_checkpoint: str, data: Path, tmp_path: Path
+) -> None:
+    prepare(data, tmp_path / "prepared", GENERIC, prepare_settings(input_px), workers=1, key_file=tmp_path / "key")
+
+    metrics = _evaluate(bright_checkpoint, tmp_path / "prepared", tmp_path / "out", "--no-saliency")
+
+    found = metrics["findings"]["opacity"]
+    measures = found["place"]["systems"]["patch_map"]["measures"]
+    assert measures["mean_sensitivity"]["value"] == 1.0
+    assert measures["pointing_game"]["value"] == 1.0
+    assert found["box_overlap"]["value"] > 0.5
+
+
 def test_labels_are_measured_one_by_one_and_a_finding_the_model_lacks_is_named(
     bright_checkpoint: str, data: Path, tmp_path: Path
 ) -> None:
