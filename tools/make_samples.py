@@ -82,6 +82,7 @@ STUDIES = (
     Sample(5, "mhh_b343e657", MHH, "CR", "AP", "M", 60, "Sample^Five", RLELossless),
     Sample(6, "nih_00009925_038", NIH, "CR", "PA", "M", 56, "Sample^Six", JPEGLSLossless),
     Sample(7, "nih_00019157_008", NIH, "DX", "AP", "M", 57, "Образец^Семь", JPEGLSLossless, "ISO_IR 144", bits=10),
+    Sample(8, "nih_00012048_007", NIH, "CR", "AP", "F", 61, "Próba^Osiem", JPEG2000Lossless, "ISO_IR 101"),
 )
 
 

@@ -117,6 +117,6 @@ def test_it_speaks_of_the_eight_findings_and_judges_what_it_has_evidence_for(
     }
     assert found["opacity"].state is not FindingState.NOT_EVALUATED
     assert not [item.key for item in found if item.state is FindingState.ABSENT]  # it misses too many of each
-    assert found["opacity"].lookalikes == ("nodule_mass",)
+    assert not found["opacity"].lookalikes  # each is judged for itself
     assert found["opacity"].patch_map is not None
     assert np.isfinite(found["opacity"].patch_map).all()

@@ -88,7 +88,8 @@ def shipped(tmp_path: Path) -> Callable[..., list[str]]:
     ("name", "changes"),
     [
         ("compact-448", {"ema": 0.5, **{f"optimizer.{key}": rate for key, rate in FAST.items()}}),
-        ("demo", {"ema": 0.5, "augment.views": 2, **{f"optimizer.{key}": rate for key, rate in FAST.items()}}),
+        ("demo", {"ema": 0.5, "batch": 16, **{f"optimizer.{key}": rate for key, rate in FAST.items()}}),
+        ("demo-on-cpu", {"ema": 0.5, "augment.views": 2, **{f"optimizer.{key}": rate for key, rate in FAST.items()}}),
         ("paper", {"train": "everything", "optimizer.rate_new": 0.3, "optimizer.rate_tower": 0.1}),
     ],
 )
@@ -114,7 +115,9 @@ def test_a_shipped_recipe_with_its_folds_finds_squares_as_its_card_says(
 def test_every_shipped_recipe_is_tried() -> None:
     names = {path.stem for path in RECIPES.glob("*.yaml")}
 
-    assert names == {"compact-448", "demo", "paper", *STAGE_1}, "a new one belongs into the tests of this file"
+    assert names == {"compact-448", "demo", "demo-on-cpu", "paper", *STAGE_1}, (
+        "a new one belongs into the tests of this file"
+    )
 
 
 def test_a_run_that_keeps_another_step_than_its_folds_is_refused_until_it_is_trained_as_they_were(
