@@ -176,7 +176,7 @@ class EfficientNetLite(nn.Module):
         return self._through(self.stem(images), 0, stages)
 
     def fine(self, features: torch.Tensor, after: int) -> torch.Tensor:
-        """Go on from what comes after so many stages, up to stride 16: -> (B, 112, H / 16, W / 16)."""
+        """Go on from what comes after the first `after` stages, up to stride 16: -> (B, 112, H / 16, W / 16)."""
         return self._through(features, after, _FINE)
 
     def coarse(self, fine: torch.Tensor) -> torch.Tensor:
