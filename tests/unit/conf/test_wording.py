@@ -178,12 +178,16 @@ def test_every_reason_why_a_finding_is_not_evaluated_is_translated(language: str
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_the_shipped_model_says_in_every_language_why_it_does_not_evaluate_a_finding(language: str) -> None:
+def test_a_model_says_in_every_language_why_it_does_not_evaluate_a_finding(language: str) -> None:
+    """The shipped one's reasons, and those that `export` writes of a finding that it cannot tell."""
     reasons = [finding.not_evaluated for finding in read_card(find("demo")).findings if finding.not_evaluated]
+    reasons += [
+        "in cross-validation the model could not tell it: AUC 0.57 [0.49, 0.64] by radiologists, 116 images with it",
+        "too few images to judge it by: 12 with it and 3 without, by radiologists; 10 of each are needed",
+    ]
 
     said = [WORDINGS[language].repeat(reason) for reason in reasons]
 
-    assert reasons
     assert not [words for words in said if "cross-validation" in words or "radiologists" in words]
 
 

@@ -15,8 +15,8 @@ LIMITS = DecodeLimits(max_pixels=10_000_000, timeout_s=60, memory_bytes=4 * 1024
 def test_every_sample_is_a_study_of_its_own_that_the_node_analyses() -> None:
     headers = [read_header(path) for path in SAMPLES]
 
-    assert len({header.study_instance_uid for header in headers}) == len(SAMPLES) == 7
-    assert [select(read_dataset(path)).remarks for path in SAMPLES] == [()] * 7
+    assert len({header.study_instance_uid for header in headers}) == len(SAMPLES) == 8
+    assert [select(read_dataset(path)).remarks for path in SAMPLES] == [()] * 8
 
 
 def test_the_samples_differ_in_what_a_node_must_cope_with() -> None:

@@ -46,7 +46,7 @@ def radiograph() -> Radiograph:
     return Radiograph(np.random.default_rng(0).random((300, 260), dtype=np.float32))
 
 
-@pytest.mark.parametrize(("tiles", "grid_rows"), [(1, 14), (2, 28), (3, 42)])
+@pytest.mark.parametrize(("tiles", "grid_rows"), [(1, 20), (2, 40), (3, 60)])
 def test_maps_are_as_fine_as_the_settings_ask_for(tiles: int, grid_rows: int) -> None:
     analyzer = load_analyzer(read_settings(None, tiles=tiles, device="cpu"))
 
