@@ -55,7 +55,7 @@ SYSTEMS = (
 MACHINES = ("x86_64", "aarch64")
 PRODUCT = ("results", "worker", "trainer")
 """Extras that belong to the whole product."""
-EXTRAS = ("notebook", "onnx", "demo-model", "dev")
+EXTRAS = ("notebook", "onnx", "demo-model", "telemetry", "dev")
 EDITABLE = "editables"  # what hatchling asks for when it installs a checkout
 LOCKS = (
     ROOT / "requirements" / "common.lock",

@@ -31,6 +31,7 @@ from patchclip_node.adapters.secret_file import read_secret
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_secret
 from patchclip_node.bootstrap.stopping import Stop, on_hangup, stop_on_signals
+from patchclip_node.bootstrap.telemetry import with_sdk
 from patchclip_node.dicom.tls import client_context, server_context
 from patchclip_node.domain.configuration import Configuration, NamedFile, Person, Version
 from patchclip_node.domain.errors import ConfigurationError, NodeError
@@ -114,6 +115,8 @@ def refuse_unusable(settings: NodeSettings) -> None:
     for security in others:
         if security is not None:
             client_context(security.credentials)
+    if settings.telemetry.endpoint is not None:
+        with_sdk()
     refuse_open_secret(settings)
     mail, webhook = settings.alerts.mail, settings.alerts.webhook
     if mail is not None and mail.password_file is not None:

@@ -23,6 +23,7 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import Stop
+from patchclip_node.bootstrap.telemetry import traced
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.result_sender import Destination
@@ -84,7 +85,11 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
     ]
     try:
         retention = RetentionService(ledger.retention, ledger.studies, spool, clock, settings.retention_policy)
-        with carrying(settings, ledger, clock), audited(events.DELIVER, ledger.audit, clock):
+        with (
+            carrying(settings, ledger, clock),
+            audited(events.DELIVER, ledger.audit, clock),
+            traced(settings, ledger, "deliver"),
+        ):
             yield Deliverer(
                 DeliveryService(
                     lanes,

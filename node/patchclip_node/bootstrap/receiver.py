@@ -18,6 +18,7 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.configuration import Follower, following, start
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
+from patchclip_node.bootstrap.telemetry import traced
 from patchclip_node.dicom.headers import read_header
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.transport_security import CertificateMark
@@ -25,6 +26,7 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.spool import Spool
+from patchclip_node.ports.tracer import NO_TRACER, Tracer
 from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
@@ -71,9 +73,14 @@ class Receiver:
 
 
 def wire_receiver(
-    settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, audit: AuditDesk | None = None
+    settings: NodeSettings,
+    ledger: SqlLedger,
+    spool: Spool,
+    clock: Clock,
+    audit: AuditDesk | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> Receiver:
-    """Wire the receiver; it listens once it is started. `clock`: the ledger's. audit: takes what it tells."""
+    """Wire the receiver; it listens once it is started. `clock`: the ledger's. audit, tracer: take what it tells."""
     arrivals = ledger.arrivals
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
@@ -89,7 +96,7 @@ def wire_receiver(
 
     reports, custody = reports_by(settings)
     desk = CommitmentDesk(reports.take, custody)
-    scp = StorageScp(service, room, endpoint, _admission(settings), known, desk, witness)
+    scp = StorageScp(service, room, endpoint, _admission(settings), known, desk, witness, tracer)
     return Receiver(scp, desk, urgency, reports_by)
 
 
@@ -157,8 +164,8 @@ def run(config: Path | None) -> None:
     ledger = open_ledger(settings)
     try:
         clock = open_clock(ledger)
-        with audited(events.RECEIVE, ledger.audit, clock) as audit:
-            receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit)
+        with audited(events.RECEIVE, ledger.audit, clock) as audit, traced(settings, ledger, "receive") as tracer:
+            receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit, tracer)
             scp = receiver.scp
             with following(Follower("receive", started, receiver.follow), stop):
                 if not listen(scp, settings, stop):

@@ -35,6 +35,7 @@ from patchclip_node.bootstrap.named_findings import refuse_unnamed_findings
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.returned import reader
 from patchclip_node.bootstrap.stopping import Stop
+from patchclip_node.bootstrap.telemetry import traced
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.task_queue import Work
 from patchclip_node.services.analyse import AnalysisService, ResultIssuer, StudyAnalysis
@@ -108,7 +109,7 @@ def build_worker(
             )
             identity = analyzer.identity
             log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
-            with audited(events.WORK, ledger.audit, clock):
+            with audited(events.WORK, ledger.audit, clock), traced(settings, ledger, "work"):
                 work_off = WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping)
                 yield Worker(app, work_off, sweep, returned)
     finally:

@@ -79,7 +79,8 @@ class StudyRecord:
     """One revision of one study.
 
     `instance_count` counts the different SOP Instance UIDs of its images, those of earlier revisions included.
-    `attempts` counts the leases of its analysis, the present one included.
+    `attempts` counts the leases of its analysis, the present one included. `traceparent`: of the trace of its whole way
+    (W3C Trace Context); '' where none is kept.
     """
 
     id: int
@@ -102,6 +103,7 @@ class StudyRecord:
     reason: str | None
     error: str | None
     summary_json: str | None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

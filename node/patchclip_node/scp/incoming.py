@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -64,6 +65,7 @@ class IncomingDataSet(BytesIO):
         self._is_over = False
         self._lock = threading.Lock()
         self.failure: str | None = None
+        self.began_at = datetime.now(UTC)
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write one fragment to the file. Never raises for a full disk: see `failure`."""

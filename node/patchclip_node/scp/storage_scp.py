@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,8 @@ from patchclip_node.domain.errors import (
 )
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import Arrival
+from patchclip_node.domain.traces import Arriving, Span, arriving
+from patchclip_node.ports.tracer import NO_TRACER, Tracer
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.contexts import supported_contexts
@@ -108,12 +110,15 @@ class StorageScp:
         known: KnownCallers | None = None,
         desk: CommitmentDesk | None = None,
         witness: Witness | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`room` lies on the spool's file system; places are kept for who is `known`, None: for who sends meanwhile.
 
         desk: takes and answers storage commitment; None: it is not offered. witness: tells the audit trail.
+        tracer: takes a span of each association over which something was kept.
         """
         self._witness = witness
+        self._tracer = tracer
         self._desk = desk
         self._receiver = receiver
         self._room = room
@@ -282,14 +287,17 @@ class StorageScp:
             return statuses.OUT_OF_RESOURCES, data_set.failure
         if path is None:
             return statuses.CANNOT_UNDERSTAND, "the data set is empty"
-        arrival = self._receiver.receive(
-            path,
-            calling_ae_title=_calling_ae_title(event),
-            called_ae_title=_called_ae_title(event),
-            peer_address=_peer_address(event),
-            expected_sop_class_uid=sop_class_uid,
-            expected_sop_instance_uid=sop_instance_uid,
-        )
+        association: Any = event.assoc
+        with arriving(Arriving(association.trace, data_set.began_at)):
+            arrival = self._receiver.receive(
+                path,
+                calling_ae_title=_calling_ae_title(event),
+                called_ae_title=_called_ae_title(event),
+                peer_address=_peer_address(event),
+                expected_sop_class_uid=sop_class_uid,
+                expected_sop_instance_uid=sop_instance_uid,
+            )
+        association.kept += 1
         if self._witness is not None and arrival in {Arrival.DUPLICATE, Arrival.OWN_RESULT}:
             self._witness.held(event.assoc, sop_class_uid)
         self._known.has_sent(_caller(event))
@@ -318,6 +326,11 @@ class StorageScp:
             self._witness.alarm(REJECTED, {"peer": _peer_address(event), **titles})
 
     def _ended(self, event: evt.Event) -> None:
+        association: Any = event.assoc
+        if self._tracer.is_on and association.kept:
+            facts = {"patchclip.calling_ae_title": _calling_ae_title(event), "patchclip.images": association.kept}
+            now = datetime.now(UTC)
+            self._tracer.tell(Span("association", association.trace, association.began_at, now, attributes=facts))
         if self._witness is not None:
             self._witness.ended(event.assoc, _caller(event))
 

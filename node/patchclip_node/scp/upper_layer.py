@@ -13,6 +13,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -22,6 +23,7 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
 from patchclip_node.dicom.sockets import PromptSocket
+from patchclip_node.domain.traces import TraceContext
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.messages import ABORT_EVENT, MessageReceiver
 from patchclip_node.scp.troubles import Troubles
@@ -120,6 +122,7 @@ class ReceivingAssociation(Association):
         self.dul = GuardedDul(self, troubles)
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout  # the timers are the new one's
         self.id = uuid.uuid4().hex[:8]
+        self.trace, self.began_at, self.kept = TraceContext.new(), datetime.now(UTC), 0
         self.name = f"AcceptorThread@{self.id}"
         self.at_end: Callable[[], None] = lambda: None
         self.bind(evt.EVT_CONN_CLOSE, self._stop_waiting)

@@ -54,6 +54,7 @@ from patchclip_node.settings.sections import (
     RetrySettings,
     TlsSettings,
 )
+from patchclip_node.settings.telemetry import TelemetrySettings
 from patchclip_node.settings.web import WebSettings
 
 
@@ -128,6 +129,8 @@ class NodeSettings(BaseSettings):
     """The trail of who did what to whose data."""
     alerts: Annotated[AlertSettings, live("deliver")] = AlertSettings()
     """What a person is told of the node, and how."""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """Spans of each study's way."""
     log: Annotated[LogSettings, live(*EVERY_PROCESS)] = LogSettings()
     """What the log looks like."""
 

@@ -15,26 +15,28 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import pytest
 import yaml
 
 from patchclip_core.checkpoints.checkpoint import find
 from patchclip_node.adapters.ledger import migrate
+from patchclip_node.bootstrap import telemetry
 from patchclip_node.bootstrap.configuration import start
 from patchclip_node.cli import checks, destination_checks, port_checks, tls_checks
 from patchclip_node.cli.check_result import Check, Status
 from patchclip_node.cli.checks import run_check
 from patchclip_node.cli.configuration_checks import in_use
 from patchclip_node.domain.states import StudyState
+from patchclip_node.scp.responses import ANSWERED
 from patchclip_node.settings import read_settings
 from tests.peers.archive import COMPREHENSIVE_SR, Archive
 from tests.peers.processes import free_port
 from tests.support.analysis import radiograph_file
 from tests.support.certificates import Authority
 from tests.support.configured import Taking
-from tests.support.docs import ROOT, in_code
+from tests.support.docs import ROOT, in_code, page, table
 from tests.support.earlier import make_earlier
 from tests.support.fakes import make_ledger
 from tests.support.studies import bring_to
@@ -165,6 +167,17 @@ checked("a key of a section is mistyped", "web:\n  prot: 8042\n")
 checked("a key of a destination is mistyped", PACS + ", profil: ohif}]\n")
 checked("a key of a profile is mistyped", "profiles: [{name: mine, objects: [sr], falls_back: true}]\n")
 checked("a key is given twice", "port: 104\nport: 11112\n")
+
+
+@situation("spans are to be sent, and the extra is not there")
+def _(site: Site) -> Outcome:
+    def is_not_there(name: str) -> Never:
+        raise ModuleNotFoundError("No module named 'opentelemetry'", name=name)
+
+    site.monkeypatch.setattr(telemetry, "import_module", is_not_there)
+    return site.checked("telemetry: {endpoint: 'http://127.0.0.1:4318/v1/traces'}\n")
+
+
 checked("a port is not a number", "port: dicom\n")
 checked("a port is too large", "port: 70000\n")
 checked("an AE title is too long", "ae_title: A_TITLE_THAT_IS_TOO_LONG\n")
@@ -549,3 +562,13 @@ def test_what_the_page_says_is_what_comes(
         at += words[at:].index(part) + len(part)
     assert status == row.status, words
     assert [raw for raw in _RAW if raw in said] == [], said
+
+
+def test_the_statuses_that_a_sender_sees_are_ones_that_the_node_answers() -> None:
+    seen = [in_code(row[0]) for row in table(page("docs/troubleshooting.md"), "seen at the sender")]
+    answered = {f"0x{status:04X}" for of in ANSWERED.values() for status in of}
+    of_stores = {f"0x{status:04X}" for status in ANSWERED["C-STORE"]} - {"0x0000", "0x0211"}
+
+    named = {code for codes in seen for code in codes}
+    assert named <= answered
+    assert named >= of_stores

@@ -49,7 +49,7 @@ class SqlAnalyses:
             row = connection.execute(first.where(due_for_analysis(now)).order_by(*most_urgent).limit(1)).one_or_none()
             if row is None:
                 return None
-            took(connection, {Step.WAIT: (now - row.state_since).total_seconds()})
+            took(connection, row.id, now, {Step.WAIT: (now - row.state_since).total_seconds()})
             change(
                 connection,
                 row.id,
@@ -81,7 +81,7 @@ class SqlAnalyses:
             ids = _insert_results(connection, study_id, now, finished.results)
             classes = [result.sop_class_uid for result in finished.results]
             record(connection, events.analysed(study_of(connection, study_id), now, classes, finished.decision))
-            took(connection, known_steps(finished.seconds))
+            took(connection, study_id, now, known_steps(finished.seconds))
             scored(connection, finished.weights_digest, finished.scores)
             if finished.kept:
                 change(connection, study_id, StudyState.ANALYSED, StudyEvent.KEPT_HERE, now, finished.kept)

@@ -10,12 +10,14 @@ from sqlalchemy import Connection, insert, select, update
 from patchclip_node.adapters.ledger.schema import events, studies
 from patchclip_node.domain.errors import LostLeaseError
 from patchclip_node.domain.states import INITIAL_STATES, StudyEvent, StudyState, next_state
+from patchclip_node.domain.traces import TraceContext
 
 
 def open_revision(connection: Connection, event: StudyEvent, at: datetime, detail: str, **values: Any) -> int:
     """Insert a revision in the state that `event` opens one with; returns its id."""
     state = INITIAL_STATES[event]
-    opened = connection.execute(insert(studies).values(state=state.value, state_since=at, attempts=0, **values))
+    own = {"state": state.value, "state_since": at, "attempts": 0, "traceparent": TraceContext.new().traceparent}
+    opened = connection.execute(insert(studies).values(**own, **values))
     assert opened.inserted_primary_key is not None
     study_id = int(opened.inserted_primary_key[0])
     _log(connection, study_id, event, at, None, state, detail)

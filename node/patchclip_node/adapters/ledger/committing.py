@@ -34,8 +34,10 @@ class SqlCommitments:
             if not _is_awaited(connection, delivery_id, transaction_uid):
                 return False
             kept = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "not_before": None}
-            due = select(deliveries.c.due_since).where(deliveries.c.id == delivery_id)
-            took(connection, {Step.CONFIRM: (now - connection.execute(due).scalar_one()).total_seconds()})
+            of_delivery = select(deliveries.c.study_id, deliveries.c.destination, deliveries.c.due_since)
+            row = connection.execute(of_delivery.where(deliveries.c.id == delivery_id)).one()
+            times = {Step.CONFIRM: (now - row.due_since).total_seconds()}
+            took(connection, row.study_id, now, times, row.destination)
             set_delivery(connection, delivery_id, **kept, last_error=None)
             _end_study(connection, delivery_id, now)
             return True

@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from patchclip_node.adapters.folders import make_durable_folder
+from patchclip_node.adapters.ledger.tracing import SPANS
 from patchclip_node.domain.errors import (
     ConfigurationError,
     DefectError,
@@ -28,6 +29,8 @@ from patchclip_node.domain.errors import (
     LedgerUnavailableError,
 )
 from patchclip_node.domain.masking import masked_url
+from patchclip_node.domain.traces import Span
+from patchclip_node.ports.tracer import NO_TRACER, Tracer
 
 _WAIT_S = 30.0
 """How long a transaction waits for the writer before it before it gives up."""
@@ -70,6 +73,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
+        self.tracer: Tracer = NO_TRACER
         self.engine = _sqlite_engine(self._url) if self._is_sqlite else _postgresql_engine(self._url)
 
     @property
@@ -85,7 +89,9 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Run a writing transaction; it is committed at the end of the context and no other one writes meanwhile."""
-        with self._translating(), self.engine.connect().execution_options(patchclip_writes=True) as connection:
+        spans: list[Span] | None = [] if self.tracer.is_on else None
+        options: dict[str, Any] = {"patchclip_writes": True, SPANS: spans}
+        with self._translating(), self.engine.connect().execution_options(**options) as connection:
             transaction = connection.begin()
             try:
                 if not self._is_sqlite:
@@ -100,6 +106,8 @@ class Database:
                 if self._is_sqlite:  # a failed COMMIT of SQLite has changed nothing
                     raise
                 raise LedgerCommitUnknownError(self._words(error)) from error
+        for span in spans or ():
+            self.tracer.tell(span)
 
     @contextmanager
     def standing_still(self) -> Iterator[Connection]:

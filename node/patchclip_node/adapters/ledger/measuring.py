@@ -15,6 +15,7 @@ from sqlalchemy import Column, Connection, Float, Integer, String, Table, Text, 
 
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata, row_id, studies
+from patchclip_node.adapters.ledger.tracing import trace_steps
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.steps import BOUNDS_S, Step, StepTimes, class_of
 
@@ -80,8 +81,14 @@ class SqlFigures:
 _CLASSES: Final = range(len(BOUNDS_S) + 1)
 
 
-def took(connection: Connection, times: Mapping[Step, float]) -> None:
-    """Count how long steps took, in seconds, in the writing transaction of what ended them."""
+def took(
+    connection: Connection, study_id: int, ended_at: datetime, times: Mapping[Step, float], destination: str = ""
+) -> None:
+    """Count how long steps of a study took, in seconds, in the writing transaction of what ended them.
+
+    Where spans are told, each is one as well. destination: of what went there.
+    """
+    trace_steps(connection, study_id, ended_at, times, destination)
     for step, seconds in times.items():
         number = class_of(seconds)
         this = (step_times.c.step == step.value) & (step_times.c.time_class == number)

@@ -15,6 +15,7 @@ from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.measuring import took
 from patchclip_node.adapters.ledger.purged import newest_purged
 from patchclip_node.adapters.ledger.schema import instances, results, returned_objects, studies
+from patchclip_node.adapters.ledger.tracing import trace_arrival
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.listing import SEARCHED, searched
@@ -62,6 +63,7 @@ class SqlArrivals:
                 study_id = _open(connection, newest, instance, is_new_image)
                 arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
             _insert(connection, instance, study_id)
+            trace_arrival(connection, study_id, instance.received_at, instance.size_bytes)
             return arrival
 
     def record_returned(self, instance: ReceivedInstance, note: str) -> Arrival:
@@ -128,7 +130,7 @@ class SqlArrivals:
             closed = [rows.study(row) for row in connection.execute(rows_of_closed)]
             record(connection, *(event for study in closed for event in _received(connection, study)))
             for study in closed:
-                took(connection, {Step.RECEIVE: (now - study.first_received_at).total_seconds()})
+                took(connection, study.id, now, {Step.RECEIVE: (now - study.first_received_at).total_seconds()})
             return closed
 
     def next_quiet(self, quiet_s: float, max_open_s: float | None = None) -> datetime | None:

@@ -99,7 +99,7 @@ class SqlDeliveries:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
             set_delivery(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
-            took(connection, {Step.DELIVER: (now - row.due_since).total_seconds()})
+            took(connection, row.study_id, now, {Step.DELIVER: (now - row.due_since).total_seconds()}, row.destination)
             end_if_settled(connection, row.study_id, now)
 
     def await_commitment(
@@ -200,7 +200,7 @@ def end_if_settled(connection: Connection, study_id: int, now: datetime, detail:
         event = StudyEvent.KEPT_HERE if _is_kept(state, all_of_study) else StudyEvent.ALL_DELIVERED
         if all_of_study and event is StudyEvent.ALL_DELIVERED and state is StudyState.RETURNING:
             first = connection.execute(select(studies.c.first_received_at).where(studies.c.id == study_id)).scalar_one()
-            took(connection, {Step.WHOLE: (now - first).total_seconds()})
+            took(connection, study_id, now, {Step.WHOLE: (now - first).total_seconds()})
         change(connection, study_id, state, event, now, detail)
         return
     error = "; ".join(dict.fromkeys(f"{one.destination}: {one.last_error}" for one in failures))

@@ -123,6 +123,7 @@ studies = Table(
     Column("reason", ForeignText),
     Column("error", ForeignText),
     Column("summary_json", ForeignText),
+    Column("traceparent", String(55), nullable=False, server_default=""),
     *(Column(name, ForeignText, nullable=False, server_default="") for name in SEARCH_COLUMNS),
     UniqueConstraint("study_instance_uid", "revision"),
     one_of("state", StudyState, "state_known"),

@@ -26,6 +26,7 @@ from patchclip_node.adapters.ledger.returned import SqlReturnedObjects
 from patchclip_node.adapters.ledger.returning import SqlDeliveries
 from patchclip_node.adapters.ledger.sessions import SqlSessions
 from patchclip_node.adapters.ledger.watching import SqlOutages, SqlWatched
+from patchclip_node.ports.tracer import Tracer
 
 
 class SqlLedger:
@@ -64,6 +65,10 @@ class SqlLedger:
         self.workers = SqlWorkers(self._database)
         self.workload = SqlWorkload(self._database)
         self.overview = SqlOverview(self._database)
+
+    def trace_by(self, tracer: Tracer) -> None:
+        """Tell the spans of what is written from now on."""
+        self._database.tracer = tracer
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -88,6 +88,7 @@ def test_a_backup_is_restored_into_an_empty_folder(
     assert ledger_state(url) == ledger_state(f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}")
     assert not (tmp_path / "new" / "restoring").exists()
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "b").stat().st_mode & 0o077 == 0
 
 
 def test_the_list_of_digests_is_one_that_sha256sum_reads(
