@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,10 +34,16 @@ pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("openssl"), pytest.mar
 
 SECRET = "between the two of us"
 PATIENT = "Secretname^Greta"
+LOOK_S, AFTER_S = 0.3, 0.5
 QUIET_S, OUTAGE_S = 4.0, 1.0
+CANARY_EVERY_S, CANARY_WITHIN_S = 2.0, 10.0
 FILLED_BYTES = 512 * 1024**2
 STATED_S = 30.0
 """All times are set to seconds; what is left is for a machine that does other work."""
+NOTICED_S = 60.0
+"""From the moment something breaks: it is looked for every LOOK_S."""
+LASTS_S = 10 * LOOK_S
+"""Trouble is left alone for many looks after it was told, so that telling it again would be seen."""
 
 
 @dataclass
@@ -48,6 +55,11 @@ class Watched:
     @property
     def posted(self) -> list[dict[str, Any]]:
         return [json.loads(body) for body, _ in self.hook.posted]
+
+    def told(self, message: dict[str, Any]) -> list[str]:
+        """Return what was posted of the trouble that a message is of, from its beginning to its end."""
+        of = ("kind", "subject", "since")
+        return [one["news"] for one in self.posted if [one[name] for name in of] == [message[name] for name in of]]
 
     def wait_for(self, kind: AlertKind, news: News = News.RAISED, subject: str | None = None) -> dict[str, Any]:
         """Return the message that was posted, once it has also come as mail."""
@@ -93,12 +105,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                     "to": ["pacs-team@hospital.example"],
                 },
                 "webhook": {"url": hook.url, "secret_file": str(secret)},
-                "look_s": 0.3,
-                "after_s": 0.5,
+                "look_s": LOOK_S,
+                "after_s": AFTER_S,
                 "outage_s": OUTAGE_S,
                 "least_free_bytes": 0,
                 "senders": [{"ae_title": "STORESCU", "after_s": QUIET_S}],
-                "canary": {"every_s": 2.0, "within_s": 10.0},
+                "canary": {"every_s": CANARY_EVERY_S, "within_s": CANARY_WITHIN_S},
             },
         )
         settings = yaml.safe_load(node.config.read_text())
@@ -133,18 +145,23 @@ def test_an_expiring_certificate(watched: Watched) -> None:
     assert message["level"] == "warning"
     assert "expires at" in message["detail"]
     assert message["next_step"].startswith("renew the files")
+    assert AFTER_S <= _until_told_s(message) < STATED_S
 
 
 def test_a_canary_that_fails_and_one_that_comes_through_again(watched: Watched) -> None:
+    began = datetime.now(UTC)
     watched.node.hold.touch()  # the model answers no more
     message = watched.wait_for(AlertKind.CANARY)
     assert "it was received, and is" in message["detail"]
     assert "doctor" in message["next_step"]
+    assert _after_s(began, message) < CANARY_EVERY_S + CANARY_WITHIN_S + NOTICED_S
+    time.sleep(LASTS_S)
 
     watched.node.hold.unlink()
     over = watched.wait_for(AlertKind.CANARY, News.OVER)
 
     assert over["since"] == message["since"]
+    assert watched.told(message) == [News.RAISED, News.OVER]
     with watched.node.ledger() as ledger:
         wait_until(
             lambda: all(one.state is not StudyState.KEPT for one in ledger.studies.find(patient_id=CANARY_ID)),
@@ -154,6 +171,7 @@ def test_a_canary_that_fails_and_one_that_comes_through_again(watched: Watched) 
 
 
 def test_a_filled_disk_and_room_again(watched: Watched) -> None:
+    began = datetime.now(UTC)
     filler = watched.node.folder / "filler"
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 2 * FILLED_BYTES)
@@ -161,17 +179,26 @@ def test_a_filled_disk_and_room_again(watched: Watched) -> None:
     assert message["level"] == "critical"
     assert "nothing is received or analysed" in message["detail"]
     assert message["next_step"].startswith("make room")
+    assert AFTER_S <= _after_s(began, message) < NOTICED_S
+    time.sleep(LASTS_S)
+    freed = datetime.now(UTC)
 
     filler.unlink()
 
-    watched.wait_for(AlertKind.DISK, News.OVER)
+    over = watched.wait_for(AlertKind.DISK, News.OVER)
+    assert AFTER_S <= _after_s(freed, over) < NOTICED_S
+    assert watched.told(message) == [News.RAISED, News.OVER]
 
 
 def test_each_was_told_once_on_both_ways_signed_and_without_a_patient(watched: Watched) -> None:
-    told = Counter((one["kind"], one["subject"], one["news"]) for one in watched.posted)
     lasting = {AlertKind.DESTINATION, AlertKind.SENDER, AlertKind.CERTIFICATE}
+    raised = Counter(one["kind"] for one in watched.posted if one["kind"] in lasting)
+    told = Counter((one["kind"], one["subject"], one["since"], one["news"]) for one in watched.posted)
 
-    assert {key: number for key, number in told.items() if key[0] in lasting and number > 1} == {}
+    assert raised == dict.fromkeys(lasting, 1)  # nothing but that they began
+    assert {key: number for key, number in told.items() if number > 1} == {}
+    assert {one["kind"] for one in watched.posted} >= lasting | {AlertKind.CANARY, AlertKind.DISK}
+    assert all(one["next_step"] for one in watched.posted)
     wait_until(lambda: len(watched.mail.mails) == len(watched.hook.posted), "as many mails as messages were posted")
     assert len({one["Message-ID"] for one in watched.mail.mails}) == len(watched.mail.mails)
     for body, signed in watched.hook.posted:
@@ -203,4 +230,9 @@ def _text(mail: EmailMessage) -> str:
 
 
 def _until_told_s(message: dict[str, Any]) -> float:
-    return (datetime.fromisoformat(message["at"]) - datetime.fromisoformat(message["since"])).total_seconds()
+    return _after_s(datetime.fromisoformat(message["since"]), message)
+
+
+def _after_s(began: datetime, message: dict[str, Any]) -> float:
+    """Return how long after a moment a message was made."""
+    return (datetime.fromisoformat(message["at"]) - began).total_seconds()
