@@ -1,6 +1,6 @@
 # The node: `serve`, or one of `receive`, `work`, `deliver` and `web`. Build it from the repository's root:
 #   docker build --file docker/node.Dockerfile --tag patchclip-node .
-# PyTorch for `cpu`, or for `cuda`: --build-arg ACCELERATOR=cuda.
+# PyTorch for `cpu`, for `cuda`: --build-arg ACCELERATOR=cuda, or `none`, for whoever analyses nothing.
 ARG ACCELERATOR=cpu
 
 FROM python:3.11.14-slim-bookworm AS wheel
@@ -22,6 +22,10 @@ ENV LOCK=requirements.lock \
 FROM python:3.11.14-slim-bookworm AS cuda
 ENV LOCK=requirements/cuda.lock
 
+# Whoever analyses nothing needs no PyTorch: `receive`, `deliver` and `web`.
+FROM python:3.11.14-slim-bookworm AS none
+ENV LOCK=requirements/results.lock
+
 # Only what the program needs, each file by the digest in the lock.
 FROM ${ACCELERATOR} AS installed
 WORKDIR /source
@@ -36,6 +40,10 @@ FROM python:3.11.14-slim-bookworm AS node
 RUN groupadd --system --gid 10001 patchclip \
   && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin patchclip \
   && install --directory --owner patchclip --group patchclip --mode 0700 /var/lib/patchclip
+# `backup` and `upgrade` of a ledger on PostgreSQL run its pg_dump: Debian 12 has version 15, as has the server of compose.yaml.
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends postgresql-client \
+  && rm -rf /var/lib/apt/lists/*
 COPY --from=installed /opt/patchclip /opt/patchclip
 # The root may be read-only: all that is written lies in the volume, and what is passing in /tmp.
 # NODE_HEALTH is asked by the health check; a worker's container asks the one that serves the status pages.

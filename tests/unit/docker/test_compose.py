@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from compose_spec import PyCompose
 
 from patchclip_node.settings import NodeSettings, read_settings
@@ -29,7 +30,10 @@ VARIABLES = dict(re.findall(r"^(\w+)=(.*)$", (FOLDER / ".env.example").read_text
 FILLED_IN = VARIABLES | {"POSTGRES_PASSWORD": "of0the0tests"}
 CONTENT = compose(FILLED_IN)
 SERVICES: dict[str, dict[str, Any]] = CONTENT["services"]
-NODE = {name: service for name, service in SERVICES.items() if service["image"].startswith("patchclip-node:")}
+NODE = {
+    name: one for name, one in SERVICES.items() if one["image"].startswith(("patchclip-node:", "patchclip-worker:"))
+}
+MONITORING = {name: service for name, service in SERVICES.items() if "profiles" in service}
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 each_service = pytest.mark.parametrize("name", SERVICES)
 ORTHANC = json.loads((FOLDER / "orthanc" / "orthanc.json").read_text())
@@ -113,7 +117,7 @@ def test_a_service_runs_as_the_user_of_its_image_and_keeps_what_the_image_keeps(
 def test_an_image_is_ours_at_this_version_or_anothers_at_a_full_one(name: str) -> None:
     image, _, tag = SERVICES[name]["image"].partition(":")
 
-    assert tag == VERSION if image.startswith("patchclip-") else re.fullmatch(r"\d+\.\d+[\w.-]*", tag)
+    assert tag == VERSION if image.startswith("patchclip-") else re.fullmatch(r"v?\d+\.\d+[\w.-]*", tag)
     assert image.startswith("patchclip-") == ("build" in SERVICES[name])
 
 
@@ -136,6 +140,7 @@ def test_what_is_published_is_the_ports_of_the_settings_the_archive_and_the_view
         "web": [NodeSettings().web.port],
         "orthanc": [ORTHANC["DicomPort"]],
         "ohif": [int(*final_stage(FOLDER / "ohif.Dockerfile").all("EXPOSE"))],
+        "grafana": [int(SERVICES["grafana"]["environment"]["GF_SERVER_HTTP_PORT"])],
     }
 
 
@@ -157,6 +162,56 @@ def test_the_node_is_its_four_processes_with_one_configuration() -> None:
     (others,) = {json.dumps(service["environment"]) for name, service in NODE.items() if name != "web"}
     pages = {"PATCHCLIP_WEB__HOST": "0.0.0.0", "PATCHCLIP_WEB__ALLOWED_HOSTS": '["web"]'}
     assert NODE["web"]["environment"] == json.loads(others) | pages
+
+
+def test_only_the_worker_has_pytorch() -> None:
+    chosen = {name: service["build"]["args"]["ACCELERATOR"] for name, service in NODE.items()}
+    stages = stages_of(FOLDER / "node.Dockerfile")
+
+    assert chosen == {"receiver": "none", "worker": "cpu", "deliver": "none", "web": "none"}
+    assert stages["none"].environment == {"LOCK": "requirements/results.lock"}
+    assert len({service["image"] for service in NODE.values()}) == 2
+
+
+def test_the_image_that_backs_up_has_the_dump_of_the_servers_version() -> None:
+    """Debian 12 has PostgreSQL 15: https://packages.debian.org/bookworm/postgresql-client."""
+    node = final_stage(FOLDER / "node.Dockerfile")
+
+    assert any(" postgresql-client " in f"{command} " for command in node.all("RUN"))
+    assert node.base.endswith("-bookworm")
+    assert SERVICES["postgres"]["image"] == "postgres:15.14-bookworm"
+
+
+def test_monitoring_starts_when_it_is_wanted_with_our_rules_and_dashboard() -> None:
+    assert {name: service["profiles"] for name, service in MONITORING.items()} == {
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
+    given = {
+        place["target"]: FOLDER / CONTENT["configs"][place["source"]]["file"]
+        for service in MONITORING.values()
+        for place in service["configs"]
+    }
+    assert {path.name for path in given.values()} >= {"rules.yaml", "dashboard.json"}
+    assert all(path.is_file() for path in given.values())
+    (configuration,) = [word for word in SERVICES["prometheus"]["command"] if word.startswith("--config.file=")]
+    prometheus = yaml.safe_load(given[configuration.partition("=")[2]].read_text())
+    assert [given[rules].name for rules in prometheus["rule_files"]] == ["rules.yaml"]
+    ((target,),) = [one["targets"] for job in prometheus["scrape_configs"] for one in job["static_configs"]]
+    assert target == f"web:{NodeSettings().web.port}"
+    (source,) = yaml.safe_load(given["/etc/grafana/provisioning/datasources/patchclip.yaml"].read_text())["datasources"]
+    assert source["type"] == "prometheus"
+    assert urlsplit(source["url"]).hostname == "prometheus"
+    (shown,) = yaml.safe_load(given["/etc/grafana/provisioning/dashboards/patchclip.yaml"].read_text())["providers"]
+    assert f"{shown['options']['path']}/node.json" in given
+
+
+def test_who_looks_at_figures_needs_no_account_and_has_no_rights() -> None:
+    environment = SERVICES["grafana"]["environment"]
+
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert SERVICES["prometheus"]["networks"] == ["inside"]
 
 
 def test_the_pages_answer_to_the_name_that_the_health_checks_use(monkeypatch: pytest.MonkeyPatch) -> None:

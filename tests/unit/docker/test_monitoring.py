@@ -54,7 +54,11 @@ def scrape() -> str:
 
 @pytest.mark.peer("promtool")
 def test_promtool_takes_the_rules_and_each_is_raised_when_it_should_be() -> None:
-    for command in (("check", "config", "--syntax-only", "prometheus.yaml"), ("check", "rules", "rules.yaml")):
+    for command in (
+        ("check", "config", "--syntax-only", "prometheus.yaml"),
+        ("check", "config", "--syntax-only", "box.yaml"),
+        ("check", "rules", "rules.yaml"),
+    ):
         subprocess.run(["promtool", *command], cwd=FOLDER, check=True, capture_output=True)
     tested = subprocess.run(
         ["promtool", "test", "rules", "rules_test.yaml"], cwd=FOLDER, capture_output=True, text=True, check=False
