@@ -66,7 +66,7 @@ spelling: venv ## spelling of code and pages, and the words that both avoid
 wheelhouse: ## make a folder from which the product is installed without a network: OUT=/FOLDER [LOCK=requirements/results.lock]
 	@sh tools/wheelhouse.sh $(OUT) $(LOCK)
 
-# Needs Orthanc, storescu, curl, pipx and uv; 10 minutes and 2 GB. WAYS="lock uv" takes these alone.
+# Needs Orthanc, storescu, curl, pipx and uv; 10 minutes and 2 GB. WAYS="lock uv" takes these alone; CI takes `base`.
 install-check: ## install by each way of docs/installation.md, up to the first result in an Orthanc, and say what it costs
 	@bash tools/install_check.sh $(WAYS)
 

@@ -29,11 +29,12 @@ def test_what_check_runs_is_what_the_table_says() -> None:
     assert [word for word in in_code(said) if word in RULES] == RULES["check"].split()
 
 
-def test_ci_runs_the_targets_of_check_and_the_demo_and_nothing_else() -> None:
+def test_ci_runs_the_targets_of_check_the_demo_and_one_installation_and_nothing_else() -> None:
     steps = re.findall(r'^step "[^"]*" (.*)$', CI, flags=re.MULTILINE)
 
     assert steps == [
         "install_peers", "make venv", "make viewers", *(f"make {name}" for name in RULES["check"].split()), "make demo",
+        "make install-check WAYS=base",
     ]  # fmt: skip
 
 

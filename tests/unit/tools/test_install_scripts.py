@@ -23,6 +23,7 @@ def test_each_way_has_commands_on_the_page(heading: str) -> None:
 
 def test_the_page_speaks_of_each_way() -> None:
     assert len(re.findall(r'installed "([^"]+)"', CHECK)) == 6
+    assert 'commands "As a Debian package"' in CHECK
     assert "make install-check" in PAGE
 
 
