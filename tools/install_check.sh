@@ -156,7 +156,7 @@ from_deb() {
     chmod 0711 "$WORK" # the node's user reads its settings there
     echo 'APT::Get::Assume-Yes "true";' >"$WORK/apt.conf"
     { printf 'cd %q\n' "$WORK/opt/deb"; commands "As a Debian package"; } >"$WORK/install.sh"
-    timed "install" env APT_CONFIG="$WORK/apt.conf" DEBIAN_FRONTEND=noninteractive bash -euo pipefail "$WORK/install.sh"
+    timed "install" env PYTHON=/usr/bin/python3 APT_CONFIG="$WORK/apt.conf" DEBIAN_FRONTEND=noninteractive bash -euo pipefail "$WORK/install.sh"
     AS=(runuser -u patchclip --)
     size /opt/patchclip
     timed "first result" first_result /usr/bin/patchclip-node
