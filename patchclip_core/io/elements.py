@@ -16,13 +16,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.config import IGNORE
-from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VM, dictionary_VR
+from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import TEXT_VR_DELIMS
@@ -54,11 +55,9 @@ def read_elements(path: Path, keywords: Sequence[str] | None = None) -> tuple[Da
     (0040,0007)'. Raises `TooMuchToReadError`, `OSError`, and what pydicom raises where a file is not DICOM or is cut
     off, which can be almost anything.
     """
-    file, _, left_out = readable_part(path)
+    file, _, left_out = readable_part(path, None if keywords is None else _tags(tuple(keywords)))
     with tolerant_reading():
-        dataset = dcmread(
-            file, force=True, stop_before_pixels=True, specific_tags=None if keywords is None else list(keywords)
-        )
+        dataset = dcmread(file, force=True, stop_before_pixels=True)
         decoded = _decode(dataset, _encodings(dataset, ("iso8859",)))
         return dataset, (*map(in_brackets, left_out), *decoded)
 
@@ -134,6 +133,12 @@ def tolerant_reading() -> Iterator[None]:
         yield
     finally:
         _silence.end()
+
+
+@lru_cache
+def _tags(keywords: tuple[str, ...]) -> frozenset[int]:
+    """Return the tags of attributes, and that of the character set that they are read in."""
+    return frozenset(tag for one in ("SpecificCharacterSet", *keywords) if (tag := tag_for_keyword(one)) is not None)
 
 
 class _Silence:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -64,15 +64,16 @@ class _TooMuchInElementError(Exception):
     """One element is too large, too deep or too damaged to be followed."""
 
 
-def readable_part(path: Path) -> tuple[BytesIO, str, tuple[int, ...]]:
+def readable_part(path: Path, wanted: Collection[int] | None = None) -> tuple[BytesIO, str, tuple[int, ...]]:
     """Return what is to be read of a DICOM file, without its pixels and private elements.
 
-    The first is a DICOM file as before, with or without preamble and File Meta Information, the second its Transfer
-    Syntax UID ('' where it says none), the third the tags of the elements that are left out.
-    Raises `TooMuchToReadError` where the file cannot be read within the limits, or is deflated, and `OSError`.
+    wanted: tags that are kept of the data set alone; None: all. The limits are those of the whole. The first is a DICOM
+    file as before, with or without preamble and File Meta Information, the second its Transfer Syntax UID ('' where it
+    says none), the third the tags of the elements that are left out. Raises `TooMuchToReadError` where the file cannot
+    be read within the limits, or is deflated, and `OSError`.
     """
     with _mapped(path) as data:
-        scan = _Scan(data)
+        scan = _Scan(data, wanted)
         kept = scan.result()
         return BytesIO(b"".join(kept)), scan.syntax, tuple(scan.left_out)
 
@@ -108,7 +109,8 @@ def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
 class _Scan:
     """syntax, left_out: as `readable_part` returns them. end: where pixel data or the file ends what was looked at."""
 
-    def __init__(self, data: mmap.mmap | bytes) -> None:
+    def __init__(self, data: mmap.mmap | bytes, wanted: Collection[int] | None = None) -> None:
+        self._wanted = wanted
         self.syntax, self.end = "", 0
         self.left_out: list[int] = []
         self._data = data
@@ -153,7 +155,8 @@ class _Scan:
             elif left_out or end - position > MAX_BYTES:
                 self.left_out.append(tag)
             else:
-                kept.append(self._data[position:end])
+                if self._wanted is None or tag in self._wanted:
+                    kept.append(self._data[position:end])
                 kept_bytes, parts = kept_bytes + end - position, parts + self._steps - before
             if kept_bytes > MAX_BYTES or parts > MAX_PARTS:
                 raise TooMuchToReadError(

@@ -60,7 +60,7 @@ class MemorySpool:
     def incoming_dir(self) -> Path:
         return self._incoming
 
-    def adopt(self, path: Path) -> StoredFile:
+    def adopt(self, path: Path, sha256: str | None = None) -> StoredFile:
         stored = self.write([path.read_bytes()])
         path.unlink()
         return stored

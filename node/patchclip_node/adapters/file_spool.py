@@ -58,12 +58,12 @@ class FileSpool:
         """Return `incoming/`, which lies on the same file system as the stored files."""
         return self._incoming
 
-    def adopt(self, path: Path) -> StoredFile:
+    def adopt(self, path: Path, sha256: str | None = None) -> StoredFile:
         """Take over a complete file from `incoming_dir()`; see the port."""
         if self.free_bytes() == 0:
             raise self._full()
         try:
-            return self._store(path)
+            return self._store(path, sha256=sha256)
         except OSError as error:
             raise self._translated(error) from error
 
@@ -142,17 +142,26 @@ class FileSpool:
             raise ValueError(f"{key!r} is not a key of this spool")
         return self._instances / key[:2] / key
 
-    def _store(self, path: Path, suffix: str = "") -> StoredFile:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size_bytes = os.fstat(file.fileno()).st_size
-            os.fchmod(file.fileno(), 0o400)
-            os.fsync(file.fileno())
+    def _store(self, path: Path, suffix: str = "", sha256: str | None = None) -> StoredFile:
+        """Give a file its name, and make both durable.
+
+        The name comes first: a journaling file system then writes it with the file, and the folder's fsync finds it
+        written. Until both are synced nobody knows the key.
+        """
         key = uuid.uuid4().hex
         target = self._path(key).with_suffix(suffix)
-        path.rename(target)
-        sync_folder(target.parent)
-        return StoredFile(key=key, size_bytes=size_bytes, sha256=sha256)
+        with path.open("rb") as file:
+            digest = sha256 or hashlib.file_digest(file, "sha256").hexdigest()
+            size_bytes = os.fstat(file.fileno()).st_size
+            os.fchmod(file.fileno(), 0o400)
+            path.rename(target)
+            try:
+                os.fsync(file.fileno())
+                sync_folder(target.parent)
+            except BaseException:
+                target.rename(path)
+                raise
+        return StoredFile(key=key, size_bytes=size_bytes, sha256=digest)
 
     def _store_packed(self, path: Path, chunks: Iterable[bytes]) -> StoredFile:
         digest, size_bytes, compressor = hashlib.sha256(), 0, zlib.compressobj(_PACKING_LEVEL)
@@ -162,7 +171,7 @@ class FileSpool:
                 size_bytes += len(chunk)
                 file.write(compressor.compress(chunk))
             file.write(compressor.flush())
-        key = self._store(path, _PACKED).key
+        key = self._store(path, _PACKED, digest.hexdigest()).key
         return StoredFile(key=key, size_bytes=size_bytes, sha256=digest.hexdigest())
 
     def _no_room_for(self, size_bytes: int) -> StorageFullError:

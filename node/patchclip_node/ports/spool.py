@@ -34,10 +34,11 @@ class Spool(Protocol):
         """Return the local folder for unfinished files; `adopt` takes files from here without copying their bytes."""
         ...
 
-    def adopt(self, path: Path) -> StoredFile:
-        """Take over a complete local file and make it durable (fsync, rename, fsync folder).
+    def adopt(self, path: Path, sha256: str | None = None) -> StoredFile:
+        """Take over a complete local file and make it durable.
 
-        Raises `StorageFullError` when there is no room or the reserve is touched; the file is then still at `path`.
+        sha256: the digest of its bytes, where whoever wrote them took it; None: it is read for it. Raises
+        `StorageFullError` when there is no room or the reserve is touched; the file is then still at `path`.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import threading
@@ -62,6 +63,7 @@ class IncomingDataSet(BytesIO):
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._received_bytes = 0
+        self._digest = hashlib.sha256(file_header)
         self._is_over = False
         self._lock = threading.Lock()
         self.failure: str | None = None
@@ -82,6 +84,7 @@ class IncomingDataSet(BytesIO):
                     if self._file is None:
                         self._file = self._open()
                     self._file.write(data)
+                    self._digest.update(data)
             except OSError as error:
                 self._give_up(f"cannot store: {error.strerror}")
         return size_bytes
@@ -97,6 +100,11 @@ class IncomingDataSet(BytesIO):
                     self._give_up(f"cannot store: {error.strerror}")
                 self._file = None
             return self._path
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file's bytes, taken while they came."""
+        return self._digest.hexdigest()
 
     @property
     def is_gone(self) -> bool:

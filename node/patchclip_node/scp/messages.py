@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, Protocol
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pydicom import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_CANCEL
-from pynetdicom.dsutils import create_file_meta, decode
+from pynetdicom.dsutils import decode
 from pynetdicom.pdu_primitives import P_DATA
 
 from patchclip_node.dicom.fragments import PDV_HEADER_BYTES, EvenFragments
@@ -21,16 +19,16 @@ from patchclip_node.scp.commands import (
     CANCEL_REQUEST,
     SERVED,
     STORE_REQUEST,
-    encoded_refusal,
-    has_data_set,
-    is_response,
+    Command,
+    encoded_response,
+    read_command,
     refusal,
 )
 from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
 from patchclip_node.scp.troubles import Troubles
 
 if TYPE_CHECKING:
-    from pynetdicom.association import Association
+    from patchclip_node.scp.upper_layer import ReceivingAssociation
 
 MAX_COMMAND_SET_BYTES: Final = 8 * 1024
 """A command set has some 20 short elements (PS3.7 annex E)."""
@@ -46,10 +44,20 @@ _LAST: Final = 0x02
 """Bits of the message control header (PS3.8 E.2)."""
 
 
+_SHORT_META: Final = Struct("<HH2sH")
+_LONG_META: Final = Struct("<HH2s2xL")
+_LENGTH: Final = Struct("<L")
+"""Headers of elements of File Meta Information, with lengths of 16 and of 32 bits, and a group length (PS3.5 7.1.2)."""
+
+_VALUE_LENGTH: Final = Struct(">L")
+_CONTROL: Final = 5
+"""Where the message control header stands in a presentation data value item (PS3.8 9.3.5.1)."""
+
+
 class Sink(Protocol):
     """Takes what arrives of a data set."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: memoryview, /) -> int:
         """Take one fragment and return its length."""
         ...
 
@@ -57,7 +65,7 @@ class Sink(Protocol):
 class Information(BytesIO):
     """The data set of an N-ACTION or N-EVENT-REPORT request, kept in memory."""
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # fragments are bytes
+    def write(self, data: memoryview, /) -> int:  # type: ignore[override]  # what fragments are
         """Take a fragment. Raises `ValueError` when more comes than is parsed."""
         if self.tell() + len(data) > MAX_INFORMATION_BYTES:
             raise ValueError(f"the data set of the request has more than {MAX_INFORMATION_BYTES} bytes")
@@ -70,7 +78,7 @@ class DroppedDataSet:
     def __init__(self, max_bytes: int) -> None:
         self._left_bytes = max_bytes
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: memoryview, /) -> int:
         """Drop a fragment. Raises `ValueError` when more comes than an instance may have."""
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
@@ -84,12 +92,21 @@ class _Message:
 
     context_id: int
     encoded_command: BytesIO = field(default_factory=BytesIO)
-    command: Dataset | None = None
+    command: Command | None = None
     refused_with: int | None = None
     file: IncomingDataSet | None = None
     information: Information | None = None
     data_set: Sink | None = None
     """Where data set fragments go: into the file, or nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """A C-STORE whose data set is here."""
+
+    context_id: int
+    command: Command
+    data_set: IncomingDataSet
 
 
 class MessageReceiver(EvenFragments):
@@ -98,8 +115,11 @@ class MessageReceiver(EvenFragments):
     A request that nothing serves is answered as soon as it is complete, and nothing of it is kept.
     """
 
-    def __init__(self, assoc: Association, room: IncomingRoom, max_data_set_bytes: int, troubles: Troubles) -> None:
+    def __init__(
+        self, assoc: ReceivingAssociation, room: IncomingRoom, max_data_set_bytes: int, troubles: Troubles
+    ) -> None:
         super().__init__(assoc)
+        self._association = assoc
         self._room = room
         self._max_data_set_bytes = max_data_set_bytes
         self._troubles = troubles
@@ -108,11 +128,11 @@ class MessageReceiver(EvenFragments):
         self._is_over = False
         self._lock = threading.Lock()
 
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take the fragments of one P-DATA indication. What breaks the protocol aborts the association."""
+    def receive_values(self, values: memoryview) -> None:
+        """Take the presentation data values of one P-DATA-TF PDU (PS3.8 9.3.5). What breaks the protocol aborts."""
         try:
-            for context_id, value in primitive.presentation_data_value_list:
-                self._take(context_id, value)
+            for context_id, control, fragment in _values(values):
+                self._take(context_id, control, fragment)
         except Exception as error:  # noqa: BLE001 - a boundary: whatever a peer sends must not stop the reactor's thread
             self._troubles.note("message_not_understood", error=repr(error))
             self.discard()
@@ -126,8 +146,7 @@ class MessageReceiver(EvenFragments):
         for data_set in owned:
             data_set.discard()
 
-    def _take(self, context_id: int, value: bytes) -> None:
-        control, fragment = value[0], value[1:]
+    def _take(self, context_id: int, control: int, fragment: memoryview) -> None:
         if self._begun is None:
             self._begun = _Message(context_id)
         message = self._begun
@@ -144,7 +163,7 @@ class MessageReceiver(EvenFragments):
             self._begun = None
             self._complete(message)
 
-    def _take_command(self, message: _Message, fragment: bytes, is_last: bool) -> bool:
+    def _take_command(self, message: _Message, fragment: memoryview, is_last: bool) -> bool:
         """Return whether this is the whole message."""
         if message.command is not None:
             raise ValueError("a command set fragment comes after the command set's end")
@@ -153,32 +172,33 @@ class MessageReceiver(EvenFragments):
         message.encoded_command.write(fragment)
         if not is_last:
             return False
-        message.command = decode(message.encoded_command, True, True)
+        message.command = read_command(message.encoded_command.getvalue())
         message.data_set = self._place_of_data_set(message, message.command)
         return message.data_set is None
 
-    def _place_of_data_set(self, message: _Message, command: Dataset) -> Sink | None:
+    def _place_of_data_set(self, message: _Message, command: Command) -> Sink | None:
         """Decide, by the command set alone, where the data set goes; None where there is none."""
-        if is_response(command):
+        if command.is_response:
             raise ValueError("a response comes, and nothing was asked")
-        syntaxes = {context.context_id: context for context in self.assoc.accepted_contexts}
-        if message.context_id not in syntaxes:
+        context = self._association.accepted.get(message.context_id)
+        if context is None:
             raise ValueError(f"presentation context {message.context_id} was not accepted")
-        context = syntaxes[message.context_id]
         message.refused_with = refusal(command, str(context.abstract_syntax))
-        if not has_data_set(command):
+        if not command.has_data_set:
             return None
         if message.refused_with is not None:
             return DroppedDataSet(self._max_data_set_bytes)
-        if command.CommandField != STORE_REQUEST:
+        if command.field != STORE_REQUEST:
             message.information = Information()
             return message.information
         message.file = self._file_for(command, str(context.transfer_syntax[0]))
         return message.file
 
-    def _file_for(self, command: Dataset, transfer_syntax_uid: str) -> IncomingDataSet:
+    def _file_for(self, command: Command, transfer_syntax_uid: str) -> IncomingDataSet:
+        if not command.affected_sop_instance_uid:
+            raise ValueError("the request lacks what it must have (PS3.7 9.3)")
         header = encoded_file_header(
-            str(command.AffectedSOPClassUID), str(command.AffectedSOPInstanceUID), transfer_syntax_uid
+            command.affected_sop_class_uid, command.affected_sop_instance_uid, transfer_syntax_uid
         )
         data_set = IncomingDataSet(self._room, self._max_data_set_bytes, header)
         with self._lock:
@@ -190,31 +210,23 @@ class MessageReceiver(EvenFragments):
     def _complete(self, message: _Message) -> None:
         command = message.command
         assert command is not None
-        if command.CommandField == CANCEL_REQUEST:
+        if command.field == CANCEL_REQUEST:
             return
         if message.refused_with is not None:
             self._troubles.note(
-                "request_refused",
-                command=f"0x{command.CommandField:04X}",
-                status=f"0x{message.refused_with:04X}",
+                "request_refused", command=f"0x{command.field:04X}", status=f"0x{message.refused_with:04X}"
             )
-            self._send(message.context_id, encoded_refusal(command, message.refused_with))
+            self.respond(message.context_id, encoded_response(command, message.refused_with))
             return
         if not self.msg_queue.empty():  # asynchronous operations were not negotiated (PS3.7 D.3.3.3)
             raise ValueError("the peer sends requests without waiting for the responses")
-        received = SERVED[command.CommandField]()
-        received.context_id = message.context_id
-        received.command_set = command
-        if command.CommandField == STORE_REQUEST:
-            received.data_set = message.file or IncomingDataSet(self._room, 0, b"")
-        else:
-            received.data_set = message.information or BytesIO()
-        request = received.message_to_primitive()
-        if isinstance(request, C_CANCEL) or not request.is_valid_request:
-            raise ValueError("the request lacks what it must have (PS3.7 9.3)")
-        self.msg_queue.put((message.context_id, request))
+        request = _store_request(message, command, self._room) if command.field == STORE_REQUEST else _other(message)
+        waiting: Any = self.msg_queue
+        waiting.put((message.context_id, request))
+        self._association.call()
 
-    def _send(self, context_id: int, encoded_command: bytes) -> None:
+    def respond(self, context_id: int, encoded_command: bytes) -> None:
+        """Send the command set of a response that has no data set."""
         size_bytes = (self.maximum_pdu_size or MAX_COMMAND_SET_BYTES) - PDV_HEADER_BYTES
         for start in range(0, len(encoded_command), size_bytes):
             control = _COMMAND if start + size_bytes < len(encoded_command) else _COMMAND | _LAST
@@ -224,16 +236,47 @@ class MessageReceiver(EvenFragments):
             self.dul.send_pdu(fragment)
 
 
+def _values(values: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Yield presentation context id, message control header and fragment. Raises `ValueError` where they don't fit."""
+    position = 0
+    while position < len(values):
+        if position + _CONTROL >= len(values):
+            raise ValueError("a presentation data value is cut off")
+        (length,) = _VALUE_LENGTH.unpack_from(values, position)
+        end = position + _VALUE_LENGTH.size + length
+        if length < _CONTROL + 1 - _VALUE_LENGTH.size or end > len(values):
+            raise ValueError("a presentation data value is longer or shorter than its PDU")
+        yield values[position + _VALUE_LENGTH.size], values[position + _CONTROL], values[position + _CONTROL + 1 : end]
+        position = end
+
+
+def _store_request(message: _Message, command: Command, room: IncomingRoom) -> StoreRequest:
+    return StoreRequest(message.context_id, command, message.file or IncomingDataSet(room, 0, b""))
+
+
+def _other(message: _Message) -> object:
+    """Return any other request as pynetdicom has it. Raises `ValueError` where it lacks something."""
+    assert message.command is not None
+    received = SERVED[message.command.field]()
+    received.context_id = message.context_id
+    received.command_set = decode(message.encoded_command, True, True)
+    received.data_set = message.information or BytesIO()
+    request = received.message_to_primitive()
+    if isinstance(request, C_CANCEL) or not request.is_valid_request:
+        raise ValueError("the request lacks what it must have (PS3.7 9.3)")
+    return request
+
+
 def encoded_file_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
     """Return the 128 bytes of preamble, the prefix and the File Meta Information (PS3.10 7.1)."""
-    file_meta = create_file_meta(
-        sop_class_uid=UID(sop_class_uid),
-        sop_instance_uid=UID(sop_instance_uid),
-        transfer_syntax=UID(transfer_syntax_uid),
-        implementation_uid=UID(IMPLEMENTATION_CLASS_UID),
-        implementation_version=IMPLEMENTATION_VERSION_NAME,
+    version = _LONG_META.pack(0x0002, 0x0001, b"OB", 2) + b"\x00\x01"
+    uids = ((0x0002, sop_class_uid), (0x0003, sop_instance_uid), (0x0010, transfer_syntax_uid))
+    named = (
+        *((element, b"UI", uid.encode("ascii"), b"\0") for element, uid in (*uids, (0x0012, IMPLEMENTATION_CLASS_UID))),
+        (0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
     )
-    encoded = DicomBytesIO()
-    encoded.write(b"\x00" * 128 + b"DICM")
-    write_file_meta_info(encoded, file_meta)
-    return encoded.getvalue()
+    meta = version + b"".join(
+        _SHORT_META.pack(0x0002, element, vr, len(value) + len(value) % 2) + value + padding * (len(value) % 2)
+        for element, vr, value, padding in named
+    )
+    return b"\0" * 128 + b"DICM" + _SHORT_META.pack(0x0002, 0x0000, b"UL", 4) + _LENGTH.pack(len(meta)) + meta

@@ -57,10 +57,15 @@ _ERROR_COMMENT_LENGTH: Final = 64
 
 
 def response(status: int, comment: str = "") -> Dataset:
-    """Return the status as pynetdicom takes it, with a comment that is cut to what (0000,0902) can hold."""
+    """Return a status as pynetdicom takes it, with its comment."""
     dataset = Dataset()
     dataset.Status = status
     if comment:
-        plain = comment.encode("ascii", "replace").decode("ascii").replace("\\", "/")
-        dataset.ErrorComment = " ".join(plain.split())[:_ERROR_COMMENT_LENGTH]
+        dataset.ErrorComment = error_comment(comment)
     return dataset
+
+
+def error_comment(comment: str) -> str:
+    """Return a comment that is cut to what (0000,0902) can hold."""
+    plain = comment.encode("ascii", "replace").decode("ascii").replace("\\", "/")
+    return " ".join(plain.split())[:_ERROR_COMMENT_LENGTH]

@@ -17,7 +17,7 @@ from patchclip_node.scp.lobby import Lobby
 from patchclip_node.scp.places import Caller, KnownCallers, Places
 from patchclip_node.scp.security import AllowedNetworks, CallerSecurity
 from patchclip_node.scp.troubles import Troubles
-from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, BoundedSocket, ReceivingAssociation
+from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, BoundedSocket, ReceivingAssociation, Store
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
@@ -39,6 +39,7 @@ class ReceivingServer(ThreadedAssociationServer):
         self,
         ae: ApplicationEntity,
         address: tuple[str, int],
+        store: Store,
         handlers: Sequence[Handler],
         places: Places,
         known: KnownCallers,
@@ -50,9 +51,11 @@ class ReceivingServer(ThreadedAssociationServer):
     ) -> None:
         """Listen on `address` with the contexts of `ae`; data sets are written into `room` while they arrive.
 
-        networks: addresses of others are turned away before a byte of theirs is read. security: None for plain DICOM.
+        store: keeps each instance. networks: addresses of others are turned away before a byte of theirs is read.
+        security: None for plain DICOM.
         """
         self.networks = networks
+        self.store = store
         self.handlers = tuple(handlers)
         self.places = places
         self.room = room
@@ -113,7 +116,9 @@ class _AcceptedRequest(RequestHandler):
 
     def _create_association(self) -> Association:
         server = self.server
-        association = ReceivingAssociation(self.ae, server.room, server.max_data_set_bytes, server.troubles)
+        association = ReceivingAssociation(
+            self.ae, server.room, server.max_data_set_bytes, server.troubles, server.store
+        )
         association.at_end = lambda: server.places.release(self._caller)
         association._server = server  # noqa: SLF001 - how pynetdicom ties an association to its server
         association.acceptor.maximum_length = MAX_PDU_BYTES

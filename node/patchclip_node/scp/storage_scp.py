@@ -14,6 +14,7 @@ import structlog
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from patchclip_node.dicom import statuses
@@ -31,14 +32,14 @@ from patchclip_node.ports.tracer import NO_TRACER, Tracer
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.contexts import supported_contexts
-from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
+from patchclip_node.scp.incoming import IncomingRoom
+from patchclip_node.scp.messages import StoreRequest
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
-from patchclip_node.scp.responses import response
 from patchclip_node.scp.security import EVERYBODY, AllowedNetworks, CallerSecurity
 from patchclip_node.scp.server import Handler, ReceivingServer, stop_serving
 from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
 from patchclip_node.scp.troubles import RationedLog, Troubles
-from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
+from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, ReceivingAssociation
 from patchclip_node.scp.witness import REJECTED, Witness
 
 ACSE_TIMEOUT_S: Final = 5.0
@@ -88,13 +89,17 @@ class InstanceReceiver(Protocol):
         self,
         path: Path,
         *,
+        sha256: str,
         calling_ae_title: str,
         called_ae_title: str,
         peer_address: str,
         expected_sop_class_uid: str,
         expected_sop_instance_uid: str,
     ) -> Arrival:
-        """Keep the file. Raises `RetryableError` and `RejectedError`; the file may then still be there."""
+        """Keep the file, whose bytes have the digest `sha256`.
+
+        Raises `RetryableError` and `RejectedError`; the file may then still be there.
+        """
         ...
 
 
@@ -179,7 +184,6 @@ class StorageScp:
         handlers: list[Handler] = [
             (evt.EVT_REQUESTED, prefer_what_the_peer_holds),
             (evt.EVT_C_ECHO, self._echo),
-            (evt.EVT_C_STORE, self._store),
             (evt.EVT_ACCEPTED, self._log_accepted),
             (evt.EVT_REJECTED, self._log_rejected),
             (evt.EVT_ABORTED, self._log_aborted),
@@ -190,6 +194,7 @@ class StorageScp:
         server = ReceivingServer(
             self._ae,
             self._address,
+            self._store,
             handlers,
             self._places,
             self._known,
@@ -225,27 +230,24 @@ class StorageScp:
 
     def _echo(self, event: evt.Event) -> int:
         """Answer C-ECHO; always Success."""
-        log.debug("echo", calling_ae_title=_calling_ae_title(event))
+        log.debug("echo", calling_ae_title=_calling_ae_title(event.assoc))
         return statuses.SUCCESS
 
     def _asked_to_commit(self, event: evt.Event) -> tuple[Dataset, None]:
         assert self._desk is not None
-        return self._desk.asked(event, _caller(event))
+        return self._desk.asked(event, _caller(event.assoc))
 
-    def _store(self, event: evt.Event) -> Dataset:
-        """Answer C-STORE.
+    def _store(self, association: ReceivingAssociation, request: StoreRequest) -> tuple[int, str]:
+        """Return what a C-STORE is answered with.
 
         Success (0000) only after the instance is durable. 0122: of a class of results, of a study that is not here.
         A700: too large, disk full, ledger down. A900: another class or instance than announced. C000: not readable, or
         a defect. What the command set refuses never comes here.
         """
-        request: Any = event.request
-        data_set = request.DataSet
-        sop_instance_uid = str(request.AffectedSOPInstanceUID)
-        bound = log.bind(calling_ae_title=_calling_ae_title(event), sop_instance_uid=sop_instance_uid)
-        assert isinstance(data_set, IncomingDataSet)
+        caller, command = _caller(association), request.command
+        facts = {"calling_ae_title": caller.ae_title, "sop_instance_uid": command.affected_sop_instance_uid}
         try:
-            status, comment = self._keep(event, data_set, str(request.AffectedSOPClassUID), sop_instance_uid)
+            status, comment = self._keep(association, caller, request)
         except (RetryableError, InstanceTooLargeError) as error:
             status, comment = statuses.OUT_OF_RESOURCES, str(error)
         except ForeignResultError as error:
@@ -255,104 +257,100 @@ class StorageScp:
         except RejectedError as error:
             status, comment = statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(error)
         except OSError as error:
-            if data_set.is_gone:
-                self._troubles.note("association_ended_before_answer", peer=_peer_address(event))
+            if request.data_set.is_gone:
+                self._troubles.note("association_ended_before_answer", peer=caller.address)
             else:
-                bound.exception("cannot_store")
+                log.exception("cannot_store", **facts)
             status, comment = statuses.OUT_OF_RESOURCES, f"cannot store: {error.strerror}"
-        except Exception:  # noqa: BLE001 - a boundary: pynetdicom would answer 0xC211 without a word of ours
-            bound.exception("receive_defect")
+        except Exception:
+            log.exception("receive_defect", **facts)
             status, comment = statuses.CANNOT_UNDERSTAND, "internal error, see the log of the node"
         finally:
-            data_set.discard()
+            request.data_set.discard()
         if status == statuses.SUCCESS:
-            return response(status)
+            return status, ""
         if self._witness is not None:
-            self._witness.refused(event.assoc, str(request.AffectedSOPClassUID), comment)
-        self._log.warning(
-            "instance_refused",
-            _peer_address(event),
-            calling_ae_title=_calling_ae_title(event),
-            sop_instance_uid=sop_instance_uid,
-            status=f"0x{status:04X}",
-            reason=comment,
-        )
-        return response(status, comment)
+            self._witness.refused(association, command.affected_sop_class_uid, comment)
+        self._log.warning("instance_refused", caller.address, **facts, status=f"0x{status:04X}", reason=comment)
+        return status, comment
 
-    def _keep(
-        self, event: evt.Event, data_set: IncomingDataSet, sop_class_uid: str, sop_instance_uid: str
-    ) -> tuple[int, str]:
+    def _keep(self, association: ReceivingAssociation, caller: Caller, request: StoreRequest) -> tuple[int, str]:
+        data_set, command = request.data_set, request.command
         path = data_set.complete()
         if data_set.failure is not None:
             return statuses.OUT_OF_RESOURCES, data_set.failure
         if path is None:
             return statuses.CANNOT_UNDERSTAND, "the data set is empty"
-        association: Any = event.assoc
         with arriving(Arriving(association.trace, data_set.began_at)):
             arrival = self._receiver.receive(
                 path,
-                calling_ae_title=_calling_ae_title(event),
-                called_ae_title=_called_ae_title(event),
-                peer_address=_peer_address(event),
-                expected_sop_class_uid=sop_class_uid,
-                expected_sop_instance_uid=sop_instance_uid,
+                sha256=data_set.sha256,
+                calling_ae_title=caller.ae_title,
+                called_ae_title=_called_ae_title(association),
+                peer_address=caller.address,
+                expected_sop_class_uid=command.affected_sop_class_uid,
+                expected_sop_instance_uid=command.affected_sop_instance_uid,
             )
         association.kept += 1
         if self._witness is not None and arrival in {Arrival.DUPLICATE, Arrival.OWN_RESULT}:
-            self._witness.held(event.assoc, sop_class_uid)
-        self._known.has_sent(_caller(event))
+            self._witness.held(association, command.affected_sop_class_uid)
+        self._known.has_sent(caller)
         return statuses.SUCCESS, ""
 
     def _log_accepted(self, event: evt.Event) -> None:
         accepted, rejected = event.assoc.accepted_contexts, event.assoc.rejected_contexts
-        titles = {"calling_ae_title": _calling_ae_title(event), "called_ae_title": _called_ae_title(event)}
+        titles = {"calling_ae_title": _calling_ae_title(event.assoc), "called_ae_title": _called_ae_title(event.assoc)}
         if rejected:
             self._log.line(
                 logging.INFO if accepted else logging.WARNING,  # many senders propose all that they know, each time
                 "presentation_contexts_refused",
-                _peer_address(event),
+                _peer_address(event.assoc),
                 sop_classes=_names(one for one in rejected if one.result != _SYNTAXES_NOT_SUPPORTED),
                 sop_classes_in_these_syntaxes=_names(one for one in rejected if one.result == _SYNTAXES_NOT_SUPPORTED),
                 **titles,
             )
-        self._log.line(logging.INFO, "association_accepted", _peer_address(event), contexts=len(accepted), **titles)
+        self._log.line(
+            logging.INFO, "association_accepted", _peer_address(event.assoc), contexts=len(accepted), **titles
+        )
 
     def _log_rejected(self, event: evt.Event) -> None:
         request = event.assoc.requestor.primitive
         calling = "" if request is None else str(request.calling_ae_title).strip()
-        titles = {"calling_ae_title": calling, "called_ae_title": _called_ae_title(event)}
-        self._log.warning(REJECTED, _peer_address(event), **titles)
+        titles = {"calling_ae_title": calling, "called_ae_title": _called_ae_title(event.assoc)}
+        self._log.warning(REJECTED, _peer_address(event.assoc), **titles)
         if self._witness is not None:
-            self._witness.alarm(REJECTED, {"peer": _peer_address(event), **titles})
+            self._witness.alarm(REJECTED, {"peer": _peer_address(event.assoc), **titles})
 
     def _ended(self, event: evt.Event) -> None:
         association: Any = event.assoc
         if self._tracer.is_on and association.kept:
-            facts = {"patchclip.calling_ae_title": _calling_ae_title(event), "patchclip.images": association.kept}
+            facts = {"patchclip.calling_ae_title": _calling_ae_title(event.assoc), "patchclip.images": association.kept}
             now = datetime.now(UTC)
             self._tracer.tell(Span("association", association.trace, association.began_at, now, attributes=facts))
         if self._witness is not None:
-            self._witness.ended(event.assoc, _caller(event))
+            self._witness.ended(event.assoc, _caller(event.assoc))
 
     def _log_aborted(self, event: evt.Event) -> None:
-        self._log.warning("association_aborted", _peer_address(event), calling_ae_title=_calling_ae_title(event))
+        self._log.warning(
+            "association_aborted", _peer_address(event.assoc), calling_ae_title=_calling_ae_title(event.assoc)
+        )
 
 
-def _caller(event: evt.Event) -> Caller:
-    return Caller(_calling_ae_title(event), _peer_address(event))
+def _caller(association: Association) -> Caller:
+    return Caller(_calling_ae_title(association), _peer_address(association))
 
 
-def _calling_ae_title(event: evt.Event) -> str:
-    return str(event.assoc.requestor.ae_title).strip()
+def _calling_ae_title(association: Association) -> str:
+    return str(association.requestor.ae_title).strip()
 
 
-def _called_ae_title(event: evt.Event) -> str:
-    request = event.assoc.requestor.primitive
+def _called_ae_title(association: Association) -> str:
+    request = association.requestor.primitive
     return "" if request is None else str(request.called_ae_title).strip()
 
 
-def _peer_address(event: evt.Event) -> str:
-    address = event.assoc.requestor.address_info
+def _peer_address(association: Association) -> str:
+    address = association.requestor.address_info
     return "" if address is None else address.address
 
 

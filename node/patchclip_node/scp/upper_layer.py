@@ -1,18 +1,24 @@
-"""pynetdicom's upper layer, bounded: no PDU, command set or data set of a peer is collected in memory without a limit.
+"""pynetdicom's upper layer, bounded and woken: no PDU, command set or data set is collected in memory without a limit.
 
 pynetdicom 3.0.4 reads a PDU of any announced length into memory before it looks at it, has no timeout on an accepted
 socket, and collects each data set in memory or in the system's temporary folder. The classes here close these gaps at
 the places that it leaves for its users: what an association is made of.
+
+Its two threads of each association look a thousand times a second whether there is something to do. Here each waits
+until the socket or the other one has something for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
+import struct
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +30,14 @@ from pynetdicom.dul import DULServiceProvider
 
 from patchclip_node.dicom.sockets import PromptSocket
 from patchclip_node.domain.traces import TraceContext
+from patchclip_node.scp.commands import encoded_response
 from patchclip_node.scp.incoming import IncomingRoom
-from patchclip_node.scp.messages import ABORT_EVENT, MessageReceiver
+from patchclip_node.scp.messages import ABORT_EVENT, MessageReceiver, StoreRequest
 from patchclip_node.scp.troubles import Troubles
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
+    from pynetdicom.presentation import PresentationContext
 
 MAX_PDU_BYTES: Final = 131_072
 """The Maximum Length that we announce (PS3.8 D.1) for the P-DATA-TF PDUs that we receive; measured as the fastest."""
@@ -37,8 +45,52 @@ MAX_PDU_BYTES: Final = 131_072
 _CONNECTION_CLOSED_EVENT: Final = "Evt17"
 """PS3.8 table 9-10: transport connection closed."""
 
+_ARTIM_EXPIRED_EVENT: Final = "Evt18"
+
 MAX_ANNOUNCED_PDU_BYTES: Final = 1024**2
 """A PDU that announces more is not read."""
+
+
+_P_DATA: Final = 0x04
+_PDU_HEADER_BYTES: Final = 6
+_DATA_TRANSFER: Final = "Sta6"
+_IDLE: Final = "Sta1"
+"""States of PS3.8 table 9-10: association established and ready for data transfer, and no transport connection."""
+
+_LOOK_S: Final = 1.0
+"""How often the timers are looked at while nothing happens; their times are many seconds."""
+
+Store = Callable[["ReceivingAssociation", StoreRequest], tuple[int, str]]
+"""Keeps an instance; returns the status that it is answered with, and a comment."""
+
+
+class Doorbell:
+    """Ends another thread's wait in poll()."""
+
+    def __init__(self) -> None:
+        self._inside, self._outside = socket.socketpair()
+        self._outside.setblocking(False)
+
+    def ring(self) -> None:
+        """Let who waits wait no longer."""
+        with contextlib.suppress(OSError):  # it was rung often enough, or nobody is there any more
+            self._outside.send(b"\0")
+
+    def wait(self, connection: socket.socket | None, timeout_s: float) -> None:
+        """Wait until it rings, or there is something to read. Not by select(): it knows no more than 1024 files."""
+        poll = select.poll()
+        poll.register(self._inside, select.POLLIN)
+        if connection is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed meanwhile: `ready` says so
+                poll.register(connection, select.POLLIN)
+        inside = self._inside.fileno()
+        if any(descriptor == inside for descriptor, _ in poll.poll(timeout_s * 1000)):
+            self._inside.recv(4096)
+
+    def close(self) -> None:
+        """Give its sockets back."""
+        self._inside.close()
+        self._outside.close()
 
 
 class BoundedSocket(PromptSocket):
@@ -49,6 +101,10 @@ class BoundedSocket(PromptSocket):
         client_socket.settimeout(assoc.network_timeout)
         self._read_before = first_pdu
         self._troubles = troubles
+
+    def put_back(self, data: bytes) -> None:
+        """Let what was read be read once more."""
+        self._read_before = data + self._read_before
 
     @property
     def ready(self) -> bool:
@@ -94,21 +150,74 @@ class BoundedSocket(PromptSocket):
 
 
 class GuardedDul(DULServiceProvider):
-    """An upper layer whose thread ends with a counted trouble where pynetdicom's ends with a traceback."""
+    """An upper layer whose thread waits without looking, and ends with a counted trouble and not with a traceback."""
 
-    def __init__(self, assoc: Association, troubles: Troubles) -> None:
+    def __init__(self, assoc: ReceivingAssociation, troubles: Troubles) -> None:
         super().__init__(assoc)
+        self._association = assoc
         self._troubles = troubles
+        self._doorbell = Doorbell()
+
+    def send_pdu(self, primitive: Any) -> None:
+        """Let the thread send; see the base class."""
+        super().send_pdu(primitive)
+        self._doorbell.ring()
+
+    def kill_dul(self) -> None:
+        """Let the thread end."""
+        super().kill_dul()
+        self._doorbell.ring()
 
     def run_reactor(self) -> None:
         """Run until the connection ends. What a peer sends out of turn ends it, too (PS3.8 9.2.3)."""
         try:
-            super().run_reactor()
+            self._run()
         except Exception as error:  # noqa: BLE001 - a boundary: the state machine raises what a peer makes it raise
             self._troubles.note("protocol_broken", error=repr(error))
         finally:
             waiting: Any = self.to_user_queue
             waiting.put(None)  # who waits for the peer's request waits no longer
+            self._association.call()
+            self._doorbell.close()
+
+    def _run(self) -> None:
+        self._idle_timer.start()
+        self._association.dul_is_ready()
+        while not self._kill_thread:
+            if self.artim_timer.expired:
+                self.event_queue.put(_ARTIM_EXPIRED_EVENT)
+            has_come = self._process_recv_primitive()
+            if not has_come and self._is_transport_event():
+                has_come = True
+                self._idle_timer.restart()
+            if self.event_queue.empty():
+                if not has_come:
+                    transport: Any = self.socket
+                    self._doorbell.wait(transport.socket if transport else None, _LOOK_S)
+                continue
+            self.state_machine.do_action(self.event_queue.get(block=False))
+            if not self.to_user_queue.empty():
+                self._association.call()
+            if self.state_machine.current_state == _IDLE:
+                return
+
+    def _read_pdu_data(self) -> None:
+        """Read a PDU. The values of P-DATA go to the messages at once; of others the base class makes an event."""
+        transport: Any = self.socket
+        header = transport.recv(_PDU_HEADER_BYTES)
+        if len(header) < _PDU_HEADER_BYTES:
+            self.event_queue.put(_CONNECTION_CLOSED_EVENT)
+            return
+        kind, length = struct.unpack(">BxL", header)
+        if kind != _P_DATA or self.state_machine.current_state != _DATA_TRANSFER:
+            transport.put_back(bytes(header))
+            super()._read_pdu_data()
+            return
+        values = transport.recv(length)
+        if len(values) == length:
+            self._association.dimse.receive_values(memoryview(values))
+        else:
+            self.event_queue.put(_CONNECTION_CLOSED_EVENT)
 
 
 class ReceivingAssociation(Association):
@@ -116,8 +225,12 @@ class ReceivingAssociation(Association):
 
     dimse: MessageReceiver
 
-    def __init__(self, ae: ApplicationEntity, room: IncomingRoom, max_data_set_bytes: int, troubles: Troubles) -> None:
+    def __init__(
+        self, ae: ApplicationEntity, room: IncomingRoom, max_data_set_bytes: int, troubles: Troubles, store: Store
+    ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
+        self._store = store
+        self._called = threading.Event()
         self.dimse = MessageReceiver(self, room, max_data_set_bytes, troubles)
         self.dul = GuardedDul(self, troubles)
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout  # the timers are the new one's
@@ -126,6 +239,25 @@ class ReceivingAssociation(Association):
         self.name = f"AcceptorThread@{self.id}"
         self.at_end: Callable[[], None] = lambda: None
         self.bind(evt.EVT_CONN_CLOSE, self._stop_waiting)
+
+    @property
+    def accepted(self) -> Mapping[int, PresentationContext]:
+        """The presentation contexts that were accepted, by their ids."""
+        return self._accepted_cx
+
+    def call(self) -> None:
+        """Let the thread of the association look for what has come."""
+        self._called.set()
+
+    def dul_is_ready(self) -> None:
+        """Let the thread of the association begin, which waits for that of its upper layer."""
+        self._dul_ready.set()
+
+    def kill(self) -> None:
+        """End the thread of the association."""
+        self._kill = True
+        self._called.set()
+        super().kill()
 
     def _stop_waiting(self, _event: evt.Event) -> None:
         """End at once where the connection closed before the negotiation: nothing more will come."""
@@ -148,3 +280,40 @@ class ReceivingAssociation(Association):
             finally:
                 self.dimse.discard()
                 self.at_end()
+
+    def _run_reactor(self) -> None:
+        """Serve what comes, until release, abort, or the end of the connection."""
+        while not self._kill:
+            self._called.wait(_LOOK_S)
+            self._called.clear()
+            self._serve_message()
+            if self.is_established and self.acse.is_release_requested():
+                self.acse.send_release(is_response=True)
+                self.is_released = True
+                self.is_established = False
+                evt.trigger(self, evt.EVT_RELEASED, {})
+                self.kill()
+            elif self.acse.is_aborted():
+                self.dul.receive_pdu(wait=False)
+                self.is_aborted = True
+                self.is_established = False
+                evt.trigger(self, evt.EVT_ABORTED, {})
+                self.kill()
+            elif not self.dul.is_alive():
+                self.kill()
+            elif self.dul.idle_timer_expired():
+                self.abort()
+                self.kill()
+
+    def _serve_message(self) -> None:
+        """Serve the message that has come, if one has: a C-STORE here, what is seldom by pynetdicom's classes."""
+        context_id, message = self.dimse.get_msg(block=False)
+        if message is None or context_id is None:
+            return
+        request: Any = message
+        if not isinstance(request, StoreRequest):
+            self._serve_request(request, context_id)
+            return
+        status, comment = self._store(self, request)
+        if self.is_established:
+            self.dimse.respond(context_id, encoded_response(request.command, status, comment))

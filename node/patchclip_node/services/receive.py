@@ -55,12 +55,14 @@ class ReceiveService:
         peer_address: str,
         expected_sop_class_uid: str,
         expected_sop_instance_uid: str,
+        sha256: str | None = None,
     ) -> Arrival:
         """Keep the complete DICOM file at `path`, which lies in the spool's `incoming_dir`; return once it is durable.
 
         The file is used up: afterwards it is in the spool or gone, whatever happens. Of an own result that
         comes back only a row in the ledger is kept. `expected_*` are what the C-STORE
-        request announced (PS3.7 9.3.1.1). Raises, with PS3.4 B.2.3's status that tells the sender so:
+        request announced (PS3.7 9.3.1.1). sha256: the digest of the file's bytes, where they were seen; None: it is
+        taken here. Raises, with PS3.4 B.2.3's status that tells the sender so:
 
         - `InstanceTooLargeError`: more bytes than are taken (0xA700, out of resources);
         - `UnreadableInstanceError`: no DICOM instance that can be understood (0xC000, cannot understand);
@@ -79,15 +81,15 @@ class ReceiveService:
             _check_announced("SOP Instance UID", expected_sop_instance_uid, header.sop_instance_uid)
             is_own = self._is_own(header)
             of_a_reader = not is_own and self._is_of_a_reader(header)
-            sha256 = _sha256(path) if is_own else ""
-            stored = None if is_own else self._spool.adopt(path)
+            digest = sha256 or _sha256(path)
+            stored = None if is_own else self._spool.adopt(path, digest)
         finally:
             path.unlink(missing_ok=True)
         instance = ReceivedInstance(
             header=header,
             spool_key=stored.key if stored else None,
             size_bytes=stored.size_bytes if stored else size_bytes,
-            sha256=stored.sha256 if stored else sha256,
+            sha256=digest,
             received_at=self._clock.now(),
             calling_ae_title=calling_ae_title,
             called_ae_title=called_ae_title,

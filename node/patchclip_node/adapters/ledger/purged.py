@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.schema import deliveries, instances, purged_revisions, results, studies
@@ -35,6 +35,9 @@ _KEPT = (
     "sha256",
 )
 """Columns of a result that are kept of it."""
+_NEWEST_PURGED: Final = select(func.max(purged_revisions.c.revision)).where(
+    purged_revisions.c.study_instance_uid == bindparam("study")
+)
 
 
 def may_be_there() -> ColumnElement[bool]:
@@ -113,8 +116,7 @@ def bring_back(connection: Connection, scope: RecallScope, subject: str, now: da
 
 def newest_purged(connection: Connection, study_instance_uid: str) -> int:
     """Return the number of a study's newest revision that was purged, 0 where none is known."""
-    of_study = purged_revisions.c.study_instance_uid == study_instance_uid
-    return connection.execute(select(func.max(purged_revisions.c.revision)).where(of_study)).scalar_one() or 0
+    return connection.execute(_NEWEST_PURGED, {"study": study_instance_uid}).scalar_one() or 0
 
 
 def forget_purged(connection: Connection, before: datetime) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, func, insert, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -14,7 +15,8 @@ from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.measuring import took
 from patchclip_node.adapters.ledger.purged import newest_purged
-from patchclip_node.adapters.ledger.schema import instances, results, returned_objects, studies
+from patchclip_node.adapters.ledger.schema import ForeignText, instances, results, returned_objects, studies
+from patchclip_node.adapters.ledger.together import Together
 from patchclip_node.adapters.ledger.tracing import trace_arrival
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
@@ -22,8 +24,40 @@ from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
 from patchclip_node.domain.steps import Step
+from patchclip_node.domain.traces import Arriving, what_arrives
 
 MADE_ELSEWHERE: Final = "this product made it, but not this node: another one did, or its ledger is gone"
+
+
+def _asked(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(exists().where(condition))
+
+
+_SOP_INSTANCE: Final = bindparam("sop_instance", type_=ForeignText())
+_STUDY: Final = bindparam("study", type_=ForeignText())
+_SAME_BYTES: Final = _asked(
+    (instances.c.sop_instance_uid == _SOP_INSTANCE) & (instances.c.sha256 == bindparam("digest"))
+)
+_SAME_RESULT: Final = _asked((instances.c.sop_instance_uid == _SOP_INSTANCE) & instances.c.own_result)
+_IMAGE_OF_STUDY: Final = _asked(
+    (instances.c.study_instance_uid == _STUDY)
+    & (instances.c.sop_instance_uid == _SOP_INSTANCE)
+    & instances.c.study_id.is_not(None)
+)
+_NEWEST_REVISION: Final = (
+    rows.select_studies().where(studies.c.study_instance_uid == _STUDY).order_by(studies.c.revision.desc()).limit(1)
+)
+_KNOWN_STUDY: Final = _asked(studies.c.study_instance_uid == _STUDY)
+_ISSUED: Final = _asked(results.c.sop_instance_uid == _SOP_INSTANCE)
+_INSERT: Final = insert(instances)
+"""What is asked and written of each image. Made once: making a statement costs three times as much as running it."""
+
+_OF_INSTANCE: Final = tuple(field.name for field in fields(ReceivedInstance) if field.name != "header")
+_OF_HEADER: Final = tuple(field.name for field in fields(InstanceHeader) if field.name != "priority")
+
+
+_Brought = tuple[ReceivedInstance, Arriving | None]
+"""An instance, and what its own thread knows of how it came: another thread may record it."""
 
 
 class SqlArrivals:
@@ -31,47 +65,21 @@ class SqlArrivals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._together: Together[_Brought, Arrival] = Together(self._record_all)
 
     def record(self, instance: ReceivedInstance) -> Arrival:
-        """See the port."""
+        """See the port. What several threads record at the same time is committed with one sync of the disk."""
+        return self._together.do((instance, what_arrives()))
+
+    def _record_all(self, arrived: Sequence[_Brought]) -> list[Arrival]:
         with self._database.write() as connection:
-            header = instance.header
-            same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & (
-                instances.c.sha256 == instance.sha256
-            )
-            if instance.spool_key is None:
-                same_bytes = (instances.c.sop_instance_uid == header.sop_instance_uid) & instances.c.own_result
-            if _there_is(connection, same_bytes):
-                return Arrival.DUPLICATE
-            if instance.spool_key is None:
-                _insert(connection, instance, study_id=None)
-                return Arrival.OWN_RESULT
-            newest = newest_revision(connection, header.study_instance_uid)
-            if newest is not None and header.issued_by_product:
-                _insert(connection, instance, study_id=None, image_reason=MADE_ELSEWHERE)
-                return Arrival.OWN_RESULT
-            is_new_image = not _there_is(
-                connection,
-                (instances.c.study_instance_uid == header.study_instance_uid)
-                & (instances.c.sop_instance_uid == header.sop_instance_uid)
-                & instances.c.study_id.is_not(None),
-            )
-            if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
-                study_id, arrival = newest.id, Arrival.JOINED_STUDY
-                _join(connection, newest, instance, is_new_image)
-            else:
-                study_id = _open(connection, newest, instance, is_new_image)
-                arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
-            _insert(connection, instance, study_id)
-            trace_arrival(connection, study_id, instance.received_at, instance.size_bytes)
-            return arrival
+            return [_record(connection, instance, came) for instance, came in arrived]
 
     def record_returned(self, instance: ReceivedInstance, note: str) -> Arrival:
         """See the port."""
         header = instance.header
         with self._database.write() as connection:
-            same = (instances.c.sop_instance_uid == header.sop_instance_uid) & (instances.c.sha256 == instance.sha256)
-            if _there_is(connection, same):
+            if _is(connection, _SAME_BYTES, sop_instance=header.sop_instance_uid, digest=instance.sha256):
                 return Arrival.DUPLICATE
             newest = newest_revision(connection, header.study_instance_uid)
             if newest is None:
@@ -86,12 +94,12 @@ class SqlArrivals:
     def knows(self, study_instance_uid: str) -> bool:
         """See the port."""
         with self._database.read() as connection:
-            return _there_is(connection, studies.c.study_instance_uid == study_instance_uid)
+            return _is(connection, _KNOWN_STUDY, study=study_instance_uid)
 
     def issued(self, sop_instance_uid: str) -> bool:
         """See the port."""
         with self._database.read() as connection:
-            return _there_is(connection, results.c.sop_instance_uid == sop_instance_uid)
+            return _is(connection, _ISSUED, sop_instance=sop_instance_uid)
 
     def held(self, sop_instance_uid: str) -> list[tuple[str, str]]:
         """See the port."""
@@ -120,7 +128,7 @@ class SqlArrivals:
             is_over |= studies.c.first_received_at <= now - timedelta(seconds=max_open_s)
         over = (studies.c.state == StudyState.RECEIVING.value) & is_over
         with self._database.read() as connection:  # mostly none is over, and a look takes no writer's lock
-            if not _there_is(connection, over):
+            if not _is(connection, _asked(over)):
                 return []
         with self._database.write() as connection:
             ids = connection.execute(select(studies.c.id).where(over).order_by(studies.c.id)).scalars().all()
@@ -156,22 +164,48 @@ def _received(connection: Connection, study: StudyRecord) -> list[AuditEvent]:
 
 def newest_revision(connection: Connection, study_instance_uid: str) -> Row[Any] | None:
     """Return the newest revision's row, or None where the study is unknown."""
-    of_study = rows.select_studies().where(studies.c.study_instance_uid == study_instance_uid)
-    return connection.execute(of_study.order_by(studies.c.revision.desc()).limit(1)).one_or_none()
+    return connection.execute(_NEWEST_REVISION, {"study": study_instance_uid}).one_or_none()
 
 
-def _there_is(connection: Connection, condition: Any) -> bool:
-    return bool(connection.execute(select(exists().where(condition))).scalar_one())
+def _is(connection: Connection, question: Select[Any], **facts: str) -> bool:
+    return bool(connection.execute(question, facts).scalar_one())
+
+
+def _record(connection: Connection, instance: ReceivedInstance, came: Arriving | None) -> Arrival:
+    header = instance.header
+    if instance.spool_key is None:
+        if _is(connection, _SAME_RESULT, sop_instance=header.sop_instance_uid):
+            return Arrival.DUPLICATE
+        _insert(connection, instance, study_id=None)
+        return Arrival.OWN_RESULT
+    if _is(connection, _SAME_BYTES, sop_instance=header.sop_instance_uid, digest=instance.sha256):
+        return Arrival.DUPLICATE
+    newest = newest_revision(connection, header.study_instance_uid)
+    if newest is not None and header.issued_by_product:
+        _insert(connection, instance, study_id=None, image_reason=MADE_ELSEWHERE)
+        return Arrival.OWN_RESULT
+    is_new_image = not _is(
+        connection, _IMAGE_OF_STUDY, study=header.study_instance_uid, sop_instance=header.sop_instance_uid
+    )
+    if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
+        study_id, arrival = newest.id, Arrival.JOINED_STUDY
+        _join(connection, newest, instance, is_new_image)
+    else:
+        study_id = _open(connection, newest, instance, is_new_image)
+        arrival = Arrival.OPENED_STUDY if newest is None else Arrival.OPENED_REVISION
+    _insert(connection, instance, study_id)
+    trace_arrival(connection, study_id, instance, came)
+    return arrival
 
 
 def _insert(
     connection: Connection, instance: ReceivedInstance, study_id: int | None, image_reason: str | None = None
 ) -> int:
-    values = asdict(instance)
-    header = values.pop("header")
-    header["priority"] = int(header["priority"])
+    header = instance.header
+    values = {name: getattr(instance, name) for name in _OF_INSTANCE}
+    values |= {name: getattr(header, name) for name in _OF_HEADER} | {"priority": int(header.priority)}
     of_study = {"study_id": study_id, "own_result": study_id is None, "image_reason": image_reason}
-    added = connection.execute(insert(instances).values(**values, **header, **of_study))
+    added = connection.execute(_INSERT, values | of_study)
     assert added.inserted_primary_key is not None
     return int(added.inserted_primary_key[0])
 

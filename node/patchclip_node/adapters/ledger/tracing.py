@@ -12,8 +12,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from patchclip_node.adapters.ledger.schema import studies
+from patchclip_node.domain.records import ReceivedInstance
 from patchclip_node.domain.steps import Step
-from patchclip_node.domain.traces import Span, TraceContext, what_arrives
+from patchclip_node.domain.traces import Arriving, Span, TraceContext
 
 SPANS: Final = "patchclip_spans"
 """Execution option of a writing transaction: the list that takes its spans; None where none are told."""
@@ -42,15 +43,15 @@ def trace_steps(
         begin = end
 
 
-def trace_arrival(connection: Connection, study_id: int, received_at: datetime, size_bytes: int) -> None:
+def trace_arrival(connection: Connection, study_id: int, instance: ReceivedInstance, came: Arriving | None) -> None:
     """Make a span of an instance that came over the network, with a link to the association that brought it."""
     spans: list[Span] | None = connection.get_execution_options().get(SPANS)
-    came = what_arrives()
     if spans is None or came is None or (whole := _trace_of(connection, study_id)) is None:
         return
-    facts: dict[str, Any] = {"patchclip.size_bytes": size_bytes}
-    began_at = min(came.began_at, received_at)
-    spans.append(Span("C-STORE", whole.child(), began_at, received_at, whole, (came.association,), facts))
+    facts: dict[str, Any] = {"patchclip.size_bytes": instance.size_bytes}
+    ended_at = instance.received_at
+    began_at = min(came.began_at, ended_at)
+    spans.append(Span("C-STORE", whole.child(), began_at, ended_at, whole, (came.association,), facts))
 
 
 def _trace_of(connection: Connection, study_id: int) -> TraceContext | None:

@@ -161,7 +161,7 @@ class TestFileSpool:
 
         stored = spool.adopt(path)
 
-        assert steps == ["sync new", "rename new", f"sync {stored.key[:2]}"]
+        assert steps == ["rename new", f"sync {stored.key}", f"sync {stored.key[:2]}"]
 
     def test_the_reserve_is_kept_from_what_is_received_and_left_to_what_the_node_makes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_the_receiver_learns_who_sent_what(start: Callable[..., StorageScp], rec
 
     assert receiver.calls == [
         {
+            "sha256": hashlib.sha256(receiver.files[0].read_bytes()).hexdigest(),
             "calling_ae_title": "SENDER",
             "called_ae_title": "NODE",
             "peer_address": "127.0.0.1",
