@@ -10,7 +10,7 @@ WORKERS ?= 2
 ENDURANCE ?= tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model paper-shape test mutations endurance lint spelling types contracts check format pictures clean wheelhouse install-check
+.PHONY: help venv viewers demo demo-model paper-shape bench test mutations endurance lint spelling types contracts check format pictures clean wheelhouse install-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -47,6 +47,9 @@ test: venv ## run the whole test suite; WORKERS=N runs the unit tests in N proce
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n $(WORKERS) --dist loadfile || status=$$?; \
 	$(BIN)/python -m pytest --ignore=tests/unit || status=$$?; \
 	exit $$status
+
+bench: venv ## measure all benchmarks of the node on a quiet machine, into docs/performance.md; BENCH=--quick shows that they run
+	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and worker (10 minutes of one core)
 	@$(BIN)/python -m pytest -s --timeout 0 --show-capture=no --hypothesis-profile thorough -k whatever_a_header tests/unit/patchclip_node/services/test_damaged_headers.py

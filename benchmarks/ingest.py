@@ -1,18 +1,18 @@
 """How fast images are taken in, against Orthanc and DCMTK's storescp: the same senders, the same images, in turns.
 
-    python -m benchmarks.ingest [--repeats 5] [--associations 1 4 8] [--json FILE] [--quick]
+    python -m benchmarks.ingest [--repeats 5] [--associations 1 4 8] [--before FOLDER] [--json FILE] [--quick]
 
-Each association is one storescu of its own, on the same cores as the receiver, and each image a study of its own with
+Each association is one storescu, on the same cores as the receiver, and each image a separate study with
 UIDs that were never sent before. The time runs from the start of the senders to the end of the last one. What the node
 and Orthanc have acknowledged is on the disk; storescp syncs nothing, so the sync of its whole file system is counted.
-Processor time is that of the receiver with its children. Prints Markdown; run it on a real disk.
+Processor time is that of the receiver with its children. `--before` names a checkout of an earlier version, which takes
+part as well. Prints Markdown; run it on a real disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
 import subprocess
@@ -27,12 +27,13 @@ import psutil
 import yaml
 from pydicom.uid import generate_uid
 
+from benchmarks.tables import Row, head, keep, line
 from tests.peers.dcmtk import compressed_with, storescp
 from tests.peers.orthanc import orthanc
 from tests.peers.processes import free_port, program
 from tests.peers.radiographs import radiograph, write
 
-NODE, ORTHANC, STORESCP = "node", "Orthanc", "storescp + sync"
+NODE, BEFORE, ORTHANC, STORESCP = "node", "node before", "Orthanc", "storescp + sync"
 RECEIVERS = (NODE, ORTHANC, STORESCP)
 LARGE_IMAGES_A_RUN, SMALL_IMAGES_A_RUN = 16, 400
 """What is sent in one run, over all its associations."""
@@ -47,7 +48,7 @@ class Receiver:
     port: int
     process: psutil.Process
     at_end: Callable[[], None] = lambda: None
-    """What makes durable what was sent, where nothing was yet."""
+    """What makes durable what was sent, where it was not yet."""
 
     def cpu_s(self) -> float:
         """Return how much processor time it and its children have used."""
@@ -85,14 +86,16 @@ def node_settings(folder: Path, port: int) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def node(folder: Path) -> Iterator[Receiver]:
-    """Run the node's receiver."""
+def node(folder: Path, checkout: Path | None = None) -> Iterator[Receiver]:
+    """Run the node's receiver, of another checkout where one is named."""
     folder.mkdir()
+    path = None if checkout is None else os.pathsep.join(map(str, (checkout, checkout / "node")))
+    env = {**os.environ, **({} if path is None else {"PYTHONPATH": path})}
     port = free_port()
     config = folder / "node.yaml"
     config.write_text(yaml.safe_dump(node_settings(folder, port)))
     command = [sys.executable, "-m", "patchclip_node", "receive", "--config", str(config)]
-    with program(command, folder / "log", port=port) as process:
+    with program(command, folder / "log", port=port, env=env, cwd=folder) as process:
         yield Receiver("PATCHCLIP", port, psutil.Process(process.pid))
 
 
@@ -101,16 +104,18 @@ def listening(port: int) -> psutil.Process:
     for child in psutil.Process().children(recursive=True):
         if any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in child.net_connections("tcp")):
             return child
-    raise AssertionError(f"nobody listens on {port}")
+    raise AssertionError(f"no child listens on {port}")
 
 
 @contextlib.contextmanager
-def receivers(folder: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, Receiver]]:
+def receivers(folder: Path, wanted: tuple[str, ...], before: Path | None) -> Iterator[dict[str, Receiver]]:
     """Run all of them; who is not sent to is idle."""
     with contextlib.ExitStack() as running:
         found: dict[str, Receiver] = {}
         if NODE in wanted:
             found[NODE] = running.enter_context(node(folder / "node"))
+        if before is not None:
+            found[BEFORE] = running.enter_context(node(folder / "before", before))
         if ORTHANC in wanted:
             port = running.enter_context(orthanc(folder / "orthanc")).destination.port
             found[ORTHANC] = Receiver("ORTHANC", port, listening(port))
@@ -127,8 +132,8 @@ def receivers(folder: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, Recei
         yield found
 
 
-def with_uids_of_its_own(image: bytes, study: str, instance: str) -> bytes:
-    """Return an image that nobody has seen."""
+def with_new_uids(image: bytes, study: str, instance: str) -> bytes:
+    """Return an image that no receiver has seen."""
     for before in (study, instance):
         assert image.count(before.encode()) >= 1
     for before in (study, instance):
@@ -143,7 +148,7 @@ def send(to: Receiver, load: Load, associations: int, folder: Path) -> Took:
     lists: list[list[str]] = [[] for _ in range(associations)]
     for number in range(load.images):
         path = folder / f"{number}.dcm"
-        path.write_bytes(with_uids_of_its_own(load.image, *uids))
+        path.write_bytes(with_new_uids(load.image, *uids))
         lists[number % associations].append(str(path))
     os.sync()  # what was written for the senders is not the receiver's to write
     peer = ("-aec", to.ae_title, "127.0.0.1", str(to.port))
@@ -195,24 +200,18 @@ def measured(
     return taken
 
 
-def row(load: Load, associations: int, taken: dict[str, list[Took]]) -> dict[str, object]:
+def row(load: Load, associations: int, taken: dict[str, list[Took]]) -> Row:
     """Return medians: images and megabytes a second, processor time, and the node's rate as a ratio to the others'."""
-    megabytes = load.images * len(load.image) / 1e6
     wall_s = {name: statistics.median(one.wall_s for one in runs) for name, runs in taken.items()}
+    cpu_s = {name: statistics.median(one.cpu_s for one in runs) for name, runs in taken.items()}
+    megabytes = len(load.image) / 1e6
     return {
         "load": load.name,
         "associations": associations,
-        "images_a_second": {name: round(load.images / each, 1) for name, each in wall_s.items()},
-        "mb_a_second": {name: round(megabytes / each, 1) for name, each in wall_s.items()},
-        "cpu_ms_an_image": {
-            name: round(statistics.median(one.cpu_s for one in runs) * 1000 / load.images, 2)
-            for name, runs in taken.items()
-        },
-        "ratio": {name: round(wall_s[name] / wall_s[NODE], 2) for name in wall_s if NODE in wall_s and name != NODE},
-        "slowest_to_fastest": {
-            name: round(max(one.wall_s for one in runs) / min(one.wall_s for one in runs), 2)
-            for name, runs in taken.items()
-        },
+        **{f"{name}, images/s": round(load.images / each, 1) for name, each in wall_s.items()},
+        f"{NODE}, MB/s": round(load.images * megabytes / wall_s[NODE], 1),
+        **{f"{NODE} / {name}": round(wall_s[name] / wall_s[NODE], 2) for name in wall_s if name != NODE},
+        **{f"{name}, CPU ms an image": round(each * 1000 / load.images, 2) for name, each in cpu_s.items()},
     }
 
 
@@ -223,33 +222,24 @@ def main() -> None:
     parser.add_argument("--associations", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--loads", nargs="+", default=["10 MB", "100 kB", "10 MB, JPEG Lossless"])
     parser.add_argument("--receivers", nargs="+", default=list(RECEIVERS))
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
     parser.add_argument("--quick", action="store_true", help="half of the images")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    rows = []
+    before = given.before and given.before.resolve()
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         (folder / "sent").mkdir()
         print(f"load of the machine: {os.getloadavg()[0]:.1f}; medians of {given.repeats}, in turns")
-        names = [one for one in RECEIVERS if one in given.receivers]
-        print(f"| load | associations | {' | '.join(f'{one}, images/s' for one in names)} | ratios | CPU ms an image |")
-        print(f"|---|---|{'---|' * len(names)}---|---|")
-        with receivers(folder, tuple(given.receivers)) as to:
+        with receivers(folder, tuple({NODE, *given.receivers}), before) as to:
             for load in loads(folder, quick=given.quick):
                 for associations in given.associations if load.name in given.loads else ():
                     found = row(load, associations, measured(to, load, associations, given.repeats, folder / "sent"))
+                    print(line(found) if rows else f"{head(found)}\n{line(found)}", flush=True)
                     rows.append(found)
-                    rates, ratios, cpu = found["images_a_second"], found["ratio"], found["cpu_ms_an_image"]
-                    assert isinstance(rates, dict)
-                    assert isinstance(ratios, dict)
-                    assert isinstance(cpu, dict)
-                    print(
-                        f"| {load.name} | {associations} | {' | '.join(str(rates[one]) for one in names)} | "
-                        f"{', '.join(map(str, ratios.values()))} | {', '.join(map(str, cpu.values()))} |",
-                        flush=True,
-                    )
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+    keep(rows, given.json)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from itertools import product
 from pathlib import Path
 
+from benchmarks.tables import Row, head, keep, line
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.tallies import keep_tallies
@@ -101,17 +102,23 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--url")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as folder:
         urls = {size: (given.url or f"sqlite:///{Path(folder).resolve()}/{{size}}.sqlite") for size in given.sizes}
         ledgers = {size: fill(url.format(size=size), size) for size, url in urls.items()}
-        print(f"| asked | {' | '.join(f'{size:,} studies, ms' for size in ledgers)} | largest / smallest |")
-        print("|---|" + "---|" * (len(ledgers) + 1))
+        rows: list[Row] = []
         for name in QUESTIONS:
             medians = asked_ms(ledgers, name, given.repeats)
             times = list(medians.values())
-            cells = " | ".join(f"{value:.2f}" for value in times)
-            print(f"| {name} | {cells} | {times[-1] / times[0]:.2f} |", flush=True)
+            found: Row = {
+                "asked": name,
+                **{f"{size:,} studies, ms": round(ms, 2) for size, ms in medians.items()},
+                "largest / smallest": round(times[-1] / times[0], 2),
+            }
+            print(line(found) if rows else f"{head(found)}\n{line(found)}", flush=True)
+            rows.append(found)
+        keep(rows, given.json)
         for ledger in ledgers.values():
             ledger.close()
 

@@ -15,6 +15,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from benchmarks.tables import Row, keep, markdown
 from patchclip_node.domain.records import EventRecord
 from patchclip_node.domain.states import StudyEvent
 from tests.peers.dcmtk import storescp, storescu
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=15)
     parser.add_argument("--px", type=int, nargs=2, default=[2500, 2048], metavar=("ROWS", "COLUMNS"))
     parser.add_argument("--model", default="demo")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
@@ -74,10 +76,16 @@ def main() -> None:
             with node.running():
                 taken = one_after_another(node, folder, given.studies, *given.px)
             node.processes.clear()
-    print("| step | median, ms | slowest, ms |\n|---|---|---|")
-    for step in STEPS:
-        times = [one[step] for one in taken]
-        print(f"| {step} | {statistics.median(times):.0f} | {max(times):.0f} |")
+    rows: list[Row] = [
+        {
+            "step": step,
+            "median, ms": round(statistics.median(one[step] for one in taken)),
+            "slowest, ms": round(max(one[step] for one in taken)),
+        }
+        for step in STEPS
+    ]
+    print(markdown(rows))
+    keep(rows, given.json)
 
 
 if __name__ == "__main__":

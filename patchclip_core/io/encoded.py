@@ -111,6 +111,7 @@ class _Scan:
 
     def __init__(self, data: mmap.mmap | bytes, wanted: Collection[int] | None = None) -> None:
         self._wanted = wanted
+        self._syntax_element: slice | None = None
         self.syntax, self.end = "", 0
         self.left_out: list[int] = []
         self._data = data
@@ -135,6 +136,7 @@ class _Scan:
             tag, vr, length, value = self._header(position, is_implicit=False)
             end, _ = self._end(tag, vr, length, value, is_implicit=False)
             if tag == _TRANSFER_SYNTAX:
+                self._syntax_element = slice(position, end)
                 syntax = self._data[value : min(end, value + 64)].decode("ascii", "replace").strip("\0 ")
             position = end
         return position, syntax
@@ -142,7 +144,7 @@ class _Scan:
     def result(self) -> list[bytes]:
         """Follow the file up to its pixel data; return what is to be read of it, piece by piece."""
         position, self.syntax = self.file_meta()
-        kept, kept_bytes, parts = [self._data[:position]], position, self._steps
+        kept, kept_bytes, parts = [self._start(position)], position, self._steps
         is_implicit = self._begin_data_set(position, self.syntax)
         while position + 8 <= self._size:
             tag, vr, length, value = self._header(position, is_implicit)
@@ -165,6 +167,13 @@ class _Scan:
             position = end
         self.end = position
         return kept
+
+    def _start(self, position: int) -> bytes:
+        """Return preamble, prefix and File Meta Information; of that the transfer syntax, where tags are wanted."""
+        stated = self._syntax_element
+        if self._wanted is None or stated is None or not has_prefix(self._data[:START_BYTES]):
+            return self._data[:position]
+        return self._data[:START_BYTES] + self._data[stated]
 
     def _spoils_text(self, tag: int, vr: str | None, value: int, end: int) -> bool:
         """Tell whether an element is a Specific Character Set that pydicom fails at before it gives anything out."""

@@ -87,22 +87,27 @@ def node(tmp_path: Path, archive: Archive) -> Node:
     return new_node(tmp_path / "node", [archive.destination])
 
 
-def test_the_node_is_killed_while_it_receives(node: Node, archive: Archive) -> None:
+@pytest.mark.parametrize("associations", [1, 4])
+def test_the_node_is_killed_while_it_receives(node: Node, archive: Archive, associations: int) -> None:
+    """With several associations their rows are committed together: each may be acknowledged only after that."""
     studies = [str(generate_uid(None)) for _ in range(2)]
     datasets = [radiograph(study_instance_uid=studies[number % 2], rows=512, columns=512) for number in range(400)]
-    sender = Sender(node.port, datasets)
+    senders = [Sender(node.port, datasets[number::associations]) for number in range(associations)]
     with node.running():
-        sender.start()
-        wait_until(lambda: len(sender.acknowledged) >= 4, "some images are acknowledged", every_s=0.005)
+        for sender in senders:
+            sender.start()
+        wait_until(lambda: all(one.acknowledged for one in senders), "some images are acknowledged", every_s=0.005)
         node.kill()
-        sender.join(30)
-    acknowledged = {dataset.SOPInstanceUID for dataset in sender.acknowledged}
-    touched = sorted({str(dataset.StudyInstanceUID) for dataset in sender.acknowledged})
+        for sender in senders:
+            sender.join(30)
+    kept = [dataset for sender in senders for dataset in sender.acknowledged]
+    acknowledged = {dataset.SOPInstanceUID for dataset in kept}
+    touched = sorted({str(dataset.StudyInstanceUID) for dataset in kept})
 
     with node.running():
         ended = node.wait_for_end_of(touched)
 
-    assert 4 <= len(acknowledged) < len(datasets)
+    assert associations <= len(acknowledged) < len(datasets)
     assert acknowledged <= set().union(*(node.received(uid) for uid in touched))
     assert {study.state for study in ended.values()} == {StudyState.RETURNED}
     assert_holds_each_result_once(archive, node, touched)

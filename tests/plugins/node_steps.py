@@ -47,6 +47,7 @@ RECEIVING = (
     _before("folder-not-synced", "receive", "adapters.file_spool", "sync_folder"),
     _before("file-stored", "receive", "adapters.ledger.receiving", "SqlArrivals.record"),
     _after("row-not-committed", "receive", "adapters.ledger.receiving", "_insert"),
+    _after("rows-committed-together", "receive", "adapters.ledger.receiving", "SqlArrivals._record_all"),
     _after("row-committed", "receive", "adapters.ledger.receiving", "SqlArrivals.record"),
     _after("not-acknowledged", "receive", "scp.storage_scp", "StorageScp._store"),
 )

@@ -146,7 +146,7 @@ class FileSpool:
         """Give a file its name, and make both durable.
 
         The name comes first: a journaling file system then writes it with the file, and the folder's fsync finds it
-        written. Until both are synced nobody knows the key.
+        written. Until both are synced no caller knows the key.
         """
         key = uuid.uuid4().hex
         target = self._path(key).with_suffix(suffix)

@@ -13,7 +13,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from patchclip_core.io.elements import in_brackets, items, number, printable, read_elements, text, tolerant_reading
 from patchclip_core.io.encoded import stated_syntax
 from patchclip_core.io.syntaxes import JPEG_XL_SYNTAXES
-from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, TRANSFER_SYNTAXES
+from patchclip_node.dicom.storage import MADE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.dicom.uids import is_uid, not_a_uid
 from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.records import InstanceHeader, Priority
@@ -111,7 +111,7 @@ def issued_by_product(dataset: Dataset) -> bool:
 
     It makes no radiographs: one that names it, because another system copied that, is a radiograph like any other.
     """
-    if text(dataset, "SOPClassUID") not in (*RESULT_SOP_CLASSES, SECONDARY_CAPTURE):
+    if text(dataset, "SOPClassUID") not in MADE_SOP_CLASSES:
         return False
     equipment = (dataset, *items(dataset, "ContributingEquipmentSequence"))
     return any(

@@ -34,6 +34,9 @@ RESULT_SOP_CLASSES: Final = MappingProxyType(
 )
 """SOP Class UID -> name of what the node makes and never analyses: taken back from a PACS that sends a whole study."""
 
+MADE_SOP_CLASSES: Final = frozenset({*RESULT_SOP_CLASSES, SECONDARY_CAPTURE})
+"""All that the node makes: no object of another class can be the node's."""
+
 READERS_SOP_CLASSES: Final = RESULT_SOP_CLASSES | MappingProxyType(
     {
         "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",

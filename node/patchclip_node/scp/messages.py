@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -28,7 +29,8 @@ from patchclip_node.scp.incoming import IncomingDataSet, IncomingRoom
 from patchclip_node.scp.troubles import Troubles
 
 if TYPE_CHECKING:
-    from patchclip_node.scp.upper_layer import ReceivingAssociation
+    from pynetdicom.association import Association
+    from pynetdicom.presentation import PresentationContext
 
 MAX_COMMAND_SET_BYTES: Final = 8 * 1024
 """A command set has some 20 short elements (PS3.7 annex E)."""
@@ -116,10 +118,16 @@ class MessageReceiver(EvenFragments):
     """
 
     def __init__(
-        self, assoc: ReceivingAssociation, room: IncomingRoom, max_data_set_bytes: int, troubles: Troubles
+        self,
+        assoc: Association,
+        room: IncomingRoom,
+        max_data_set_bytes: int,
+        troubles: Troubles,
+        call: Callable[[], None],
     ) -> None:
+        """call: lets who serves the association know that a message is here."""
         super().__init__(assoc)
-        self._association = assoc
+        self._call = call
         self._room = room
         self._max_data_set_bytes = max_data_set_bytes
         self._troubles = troubles
@@ -180,7 +188,7 @@ class MessageReceiver(EvenFragments):
         """Decide, by the command set alone, where the data set goes; None where there is none."""
         if command.is_response:
             raise ValueError("a response comes, and nothing was asked")
-        context = self._association.accepted.get(message.context_id)
+        context = self._accepted.get(message.context_id)
         if context is None:
             raise ValueError(f"presentation context {message.context_id} was not accepted")
         message.refused_with = refusal(command, str(context.abstract_syntax))
@@ -193,6 +201,11 @@ class MessageReceiver(EvenFragments):
             return message.information
         message.file = self._file_for(command, str(context.transfer_syntax[0]))
         return message.file
+
+    @cached_property
+    def _accepted(self) -> Mapping[int | None, PresentationContext]:
+        """The presentation contexts by their ids; a message comes only after they were negotiated."""
+        return {context.context_id: context for context in self.assoc.accepted_contexts}
 
     def _file_for(self, command: Command, transfer_syntax_uid: str) -> IncomingDataSet:
         if not command.affected_sop_instance_uid:
@@ -223,7 +236,7 @@ class MessageReceiver(EvenFragments):
         request = _store_request(message, command, self._room) if command.field == STORE_REQUEST else _other(message)
         waiting: Any = self.msg_queue
         waiting.put((message.context_id, request))
-        self._association.call()
+        self._call()
 
     def respond(self, context_id: int, encoded_command: bytes) -> None:
         """Send the command set of a response that has no data set."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, BoundedSocket, Receivi
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
     from pynetdicom.association import Association
+
+_ENDED_BEFORE_COLLECTING: Final = 50
+"""Associations that are over are circles of objects; that many are a few megabytes."""
 
 _ENDING_S: Final = 1.0
 """How long what is aborted or closed may take to end, all together."""
@@ -56,6 +60,7 @@ class ReceivingServer(ThreadedAssociationServer):
         """
         self.networks = networks
         self.store = store
+        self._ended = 0
         self.handlers = tuple(handlers)
         self.places = places
         self.room = room
@@ -91,6 +96,17 @@ class ReceivingServer(ThreadedAssociationServer):
             self.places.release(caller)
             connection.close()
 
+    def service_actions(self) -> None:
+        """Collect what associations have left; the base class does so every few seconds, though there was none."""
+        if self._ended >= _ENDED_BEFORE_COLLECTING:
+            self._ended = 0
+            gc.collect()
+
+    def ended(self, caller: Caller) -> None:
+        """Give the place of an association back that is over."""
+        self.places.release(caller)
+        self._ended += 1
+
     def shutdown(self) -> None:
         """Take no new connections, and close those that have not asked for anything."""
         super().shutdown()
@@ -119,7 +135,7 @@ class _AcceptedRequest(RequestHandler):
         association = ReceivingAssociation(
             self.ae, server.room, server.max_data_set_bytes, server.troubles, server.store
         )
-        association.at_end = lambda: server.places.release(self._caller)
+        association.at_end = lambda: server.ended(self._caller)
         association._server = server  # noqa: SLF001 - how pynetdicom ties an association to its server
         association.acceptor.maximum_length = MAX_PDU_BYTES
         association.acceptor.ae_title = server.ae_title

@@ -18,7 +18,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +37,6 @@ from patchclip_node.scp.troubles import Troubles
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
-    from pynetdicom.presentation import PresentationContext
 
 MAX_PDU_BYTES: Final = 131_072
 """The Maximum Length that we announce (PS3.8 D.1) for the P-DATA-TF PDUs that we receive; measured as the fastest."""
@@ -73,7 +72,7 @@ class Doorbell:
 
     def ring(self) -> None:
         """Let who waits wait no longer."""
-        with contextlib.suppress(OSError):  # it was rung often enough, or nobody is there any more
+        with contextlib.suppress(OSError):  # it was rung often enough, or its thread has ended
             self._outside.send(b"\0")
 
     def wait(self, connection: socket.socket | None, timeout_s: float) -> None:
@@ -231,7 +230,7 @@ class ReceivingAssociation(Association):
         super().__init__(ae, MODE_ACCEPTOR)
         self._store = store
         self._called = threading.Event()
-        self.dimse = MessageReceiver(self, room, max_data_set_bytes, troubles)
+        self.dimse = MessageReceiver(self, room, max_data_set_bytes, troubles, self.call)
         self.dul = GuardedDul(self, troubles)
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout  # the timers are the new one's
         self.id = uuid.uuid4().hex[:8]
@@ -239,11 +238,6 @@ class ReceivingAssociation(Association):
         self.name = f"AcceptorThread@{self.id}"
         self.at_end: Callable[[], None] = lambda: None
         self.bind(evt.EVT_CONN_CLOSE, self._stop_waiting)
-
-    @property
-    def accepted(self) -> Mapping[int, PresentationContext]:
-        """The presentation contexts that were accepted, by their ids."""
-        return self._accepted_cx
 
     def call(self) -> None:
         """Let the thread of the association look for what has come."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from patchclip_node.dicom.storage import READERS_SOP_CLASSES, RESULT_SOP_CLASSES
+from patchclip_node.dicom.storage import MADE_SOP_CLASSES, READERS_SOP_CLASSES, RESULT_SOP_CLASSES
 from patchclip_node.domain.errors import (
     DatasetMismatchError,
     ForeignResultError,
@@ -113,6 +113,8 @@ class ReceiveService:
 
         What this ledger issued is; an object of a class that is made and not analysed is where it names this product.
         """
+        if header.sop_class_uid not in MADE_SOP_CLASSES:
+            return False
         if self._arrivals.issued(header.sop_instance_uid):
             return True
         if header.sop_class_uid not in RESULT_SOP_CLASSES:

@@ -35,15 +35,16 @@ def _asked(condition: ColumnElement[bool]) -> Select[Any]:
 
 _SOP_INSTANCE: Final = bindparam("sop_instance", type_=ForeignText())
 _STUDY: Final = bindparam("study", type_=ForeignText())
-_SAME_BYTES: Final = _asked(
+_SAME_BYTES: Final = exists().where(
     (instances.c.sop_instance_uid == _SOP_INSTANCE) & (instances.c.sha256 == bindparam("digest"))
 )
-_SAME_RESULT: Final = _asked((instances.c.sop_instance_uid == _SOP_INSTANCE) & instances.c.own_result)
-_IMAGE_OF_STUDY: Final = _asked(
+_IMAGE_OF_STUDY: Final = exists().where(
     (instances.c.study_instance_uid == _STUDY)
     & (instances.c.sop_instance_uid == _SOP_INSTANCE)
     & instances.c.study_id.is_not(None)
 )
+_SEEN: Final = select(_SAME_BYTES.label("same_bytes"), _IMAGE_OF_STUDY.label("image_of_study"))
+_SAME_RESULT: Final = _asked((instances.c.sop_instance_uid == _SOP_INSTANCE) & instances.c.own_result)
 _NEWEST_REVISION: Final = (
     rows.select_studies().where(studies.c.study_instance_uid == _STUDY).order_by(studies.c.revision.desc()).limit(1)
 )
@@ -79,7 +80,7 @@ class SqlArrivals:
         """See the port."""
         header = instance.header
         with self._database.write() as connection:
-            if _is(connection, _SAME_BYTES, sop_instance=header.sop_instance_uid, digest=instance.sha256):
+            if _seen(connection, instance).same_bytes:
                 return Arrival.DUPLICATE
             newest = newest_revision(connection, header.study_instance_uid)
             if newest is None:
@@ -171,6 +172,12 @@ def _is(connection: Connection, question: Select[Any], **facts: str) -> bool:
     return bool(connection.execute(question, facts).scalar_one())
 
 
+def _seen(connection: Connection, instance: ReceivedInstance) -> Row[bool, bool]:
+    header = instance.header
+    which = {"study": header.study_instance_uid, "sop_instance": header.sop_instance_uid, "digest": instance.sha256}
+    return connection.execute(_SEEN, which).one()
+
+
 def _record(connection: Connection, instance: ReceivedInstance, came: Arriving | None) -> Arrival:
     header = instance.header
     if instance.spool_key is None:
@@ -178,15 +185,14 @@ def _record(connection: Connection, instance: ReceivedInstance, came: Arriving |
             return Arrival.DUPLICATE
         _insert(connection, instance, study_id=None)
         return Arrival.OWN_RESULT
-    if _is(connection, _SAME_BYTES, sop_instance=header.sop_instance_uid, digest=instance.sha256):
+    seen = _seen(connection, instance)
+    if seen.same_bytes:
         return Arrival.DUPLICATE
     newest = newest_revision(connection, header.study_instance_uid)
     if newest is not None and header.issued_by_product:
         _insert(connection, instance, study_id=None, image_reason=MADE_ELSEWHERE)
         return Arrival.OWN_RESULT
-    is_new_image = not _is(
-        connection, _IMAGE_OF_STUDY, study=header.study_instance_uid, sop_instance=header.sop_instance_uid
-    )
+    is_new_image = not seen.image_of_study
     if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
         study_id, arrival = newest.id, Arrival.JOINED_STUDY
         _join(connection, newest, instance, is_new_image)

@@ -1,4 +1,4 @@
-"""What several threads bring at once is done in one go, and each learns what became of its own."""
+"""What several threads bring at once is done in one go, and each learns what became of its item."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_fault_of_one_item_is_not_that_of_the_others() -> None:
 
     with pytest.raises(KeyError, match="c"):
         results["c"].result()
-    assert [results[item].result() for item in "abd"] == ["A", "B", "D"]
+    assert [results[item].result() for item in ("a", "b", "d")] == ["A", "B", "D"]
 
 
 def test_a_ledger_that_does_not_answer_is_waited_for_once_and_not_once_for_each() -> None:
