@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +20,7 @@ from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSE
 from patchclip_node.scp.places import PlacePolicy
 from patchclip_node.scp.storage_scp import StorageScp
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES
-from tests.support.scp import associate
+from tests.support.scp import associate, associate_request, received_pdu
 
 
 def test_an_echo_is_answered_with_success(start: Callable[..., StorageScp]) -> None:
@@ -93,9 +94,13 @@ def test_more_associations_than_allowed_are_rejected(start: Callable[..., Storag
     scp = start(places=PlacePolicy(total=1, per_address=1, kept_for_known=0))
     first = associate(scp, (Verification, ImplicitVRLittleEndian))
 
-    second = associate(scp, (Verification, ImplicitVRLittleEndian))
+    with socket.create_connection(("127.0.0.1", scp.port)) as second:
+        second.sendall(associate_request(Verification))
+        answer = received_pdu(second)
 
-    assert second.is_rejected
+    # A-ASSOCIATE-RJ: for now, by the service provider, local limit exceeded (PS3.8 9.3.4). Read as it comes: where the
+    # connection ends at once after it, pynetdicom's requestor now and then takes a rejection for an abort.
+    assert (answer[0], *answer[7:]) == (0x03, 2, 3, 2)
     assert first.send_c_echo().Status == 0x0000
     first.release()
 
