@@ -120,7 +120,7 @@ def receivers(folder: Path, wanted: tuple[str, ...], before: Path | None) -> Ite
             port = running.enter_context(orthanc(folder / "orthanc")).destination.port
             found[ORTHANC] = Receiver("ORTHANC", port, listening(port))
         if STORESCP in wanted:
-            archive = running.enter_context(storescp(folder / "storescp", "--fork", "+B"))
+            archive = running.enter_context(storescp(folder / "storescp", "--fork", "+B", "+xa"))
             port = archive.destination.port
 
             def sync() -> None:

@@ -262,7 +262,7 @@ class StorageScp:
             else:
                 log.exception("cannot_store", **facts)
             status, comment = statuses.OUT_OF_RESOURCES, f"cannot store: {error.strerror}"
-        except Exception:
+        except Exception:  # a boundary: a defect of ours is answered and logged, and the association goes on
             log.exception("receive_defect", **facts)
             status, comment = statuses.CANNOT_UNDERSTAND, "internal error, see the log of the node"
         finally:

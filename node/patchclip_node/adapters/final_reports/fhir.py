@@ -47,7 +47,7 @@ def fhir_reports(content: bytes, where: str) -> Iterator[FinalReport | NotRead]:
     resources = [one for file in files for one in _resources(file)]
     reports = [one for one in resources if one.get("resourceType") == "DiagnosticReport"]
     if not reports:
-        yield NotRead(where, "there is no DiagnosticReport in it")
+        yield NotRead(where, "it has no DiagnosticReport")
     others = _by_address(files)
     for number, report in enumerate(reports, 1):
         at = f"{where}, report {number}"

@@ -138,12 +138,12 @@ def _reports(segments: Sequence[_Segment], where: str) -> Iterator[FinalReport |
         raise _UnreadableError(f"a message of type {'^'.join(filter(None, kind))}; ORU^R01 is read")
     orders = [place for place, segment in enumerate(segments) if segment.name == "OBR"]
     if not orders:
-        raise _UnreadableError("there is no OBR segment: whose report it is, is not said")
+        raise _UnreadableError("it has no OBR segment, which says whose report it is")
     if len(orders) == 1:  # whatever the order of its segments, all is of this one
         yield from _of_order(segments[orders[0]], segments, segments, where)
         return
     if any(segment.name == "OBX" for segment in segments[: orders[0]]):
-        raise _UnreadableError("an OBX stands before the first of several OBR segments: whose it is, is not said")
+        raise _UnreadableError("an OBX stands before the first of several OBR segments: nothing says whose it is")
     for number, (start, end) in enumerate(zip(orders, [*orders[1:], len(segments)], strict=True), 1):
         yield from _of_order(segments[start], segments[start:end], segments, f"{where}, OBR {number}")
 
