@@ -17,35 +17,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchclip_core.statistics.bootstrap import Numbers, Statistic, draw_patients
-from patchclip_core.statistics.roc import auc
+from benchmarks.finding_draws import AUC, MACRO, MEAN_SENSITIVITY, draws_of, measured, with_interval
 from patchclip_core.terminal import progress
 from patchclip_core.values.definitions import load_findings
 from patchclip_trainer.baseline.fit_and_predict import BaselineSettings, fit_and_predict
 from patchclip_trainer.data.label_domains import load_label_domains
 from patchclip_trainer.data.shards import PreparedData, open_prepared
-from patchclip_trainer.evaluation.baselines import MapSystem
-from patchclip_trainer.evaluation.collection import Part
-from patchclip_trainer.evaluation.evaluate_predictions import MeasureSettings, open_predictions
 from patchclip_trainer.evaluation.measure_table import Measured
-from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, read_out_of_fold
-from patchclip_trainer.evaluation.place_measures import PATCH_MAP, place_maps
+from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE
 from patchclip_trainer.evaluation.plots import SHARE, Axis, Curve, plot
-from patchclip_trainer.metrics.froc import mean_sensitivity
 from patchclip_trainer.metrics.learning_curve import PowerLaw
 from patchclip_trainer.training.stage2.cross_validation import cross_validate, cross_validation
 from patchclip_trainer.training.stage2.samples import collect
 from patchclip_trainer.training.stage2.stage2_recipe import Stage2Recipe, read_stage2_recipe
-
-MEAN_SENSITIVITY: Final = "mean sensitivity"
-AUC: Final = "AUC against readers"
-MACRO: Final = "mean of these"
-_DRAWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,57 +107,17 @@ def boxed_images(recipe: Stage2Recipe, data: PreparedData) -> float:
     return boxed * (recipe.folds - 1) / recipe.folds
 
 
-def measured(folder: Path, data: Path, source: str) -> Measured:
-    """Read what was predicted out of fold of these images."""
-    if read_out_of_fold(folder) is None:
-        raise SystemExit(f"{folder} holds no predictions out of fold: name others, or remove it to make them again")
-    return open_predictions(MeasureSettings(folder, Part("train", source=source), data))[0]
-
-
 def told(systems: Sequence[Measured], boxed: NDArray[np.floating], least: int, amount: int) -> list[Told]:
     """Return a row for each finding with enough boxes and each measure, then their means."""
-    rows = [row.image for row in systems[0].predictions.rows]
-    if any([row.image for row in system.predictions.rows] != rows for system in systems):
-        raise SystemExit("the parts were not scored on the same images: train them from the same data and folds")
-    truths = systems[0].truths
-    drawn = draw_patients([row.patient_id for row in systems[0].predictions.rows], _DRAWS, 0)
-    weights = np.vstack([np.ones((1, len(rows))), drawn.weights])
-    found: dict[str, dict[str, Numbers]] = {MEAN_SENSITIVITY: {}, AUC: {}}
-    for key, truth in truths.items():
-        if int(truth.boxed[truth.placed].sum()) < least or any(key not in each.predictions.keys for each in systems):
-            continue
-        curves: dict[str, list[Numbers]] = {MEAN_SENSITIVITY: [], AUC: []}
-        for system in systems:
-            probabilities, grids = system.predictions.of(key)
-            maps = MapSystem(PATCH_MAP, {key: grids}, "")
-            placed = place_maps(maps, key, truth, system.predictions.sizes_px, truth.placed)
-            if placed is None:
-                break
-            curves[MEAN_SENSITIVITY].append(_of(mean_sensitivity(placed.cases), weights[:, truth.placed]))
-            area = auc(probabilities[truth.read], truth.positive[truth.read])
-            curves[AUC].append(_of(area, weights[:, truth.read]))
-        else:
-            for name, values in curves.items():
-                found[name][key] = np.stack(values, axis=1)
-    result = []
-    for name, by_finding in found.items():
-        if not by_finding:
-            raise SystemExit(f"no finding has {least} boxed images and a map in each part: lower --least")
+    draws, truths, result = draws_of(systems, least), systems[0].truths, []
+    for name in (MEAN_SENSITIVITY, AUC):
+        by_finding = {key: np.stack(of_parts, axis=1) for key, of_parts in draws[name].items()}
         for key, values in [*by_finding.items(), (MACRO, np.mean(list(by_finding.values()), axis=0))]:
             law = PowerLaw.of(boxed, values)
-            at = tuple(_interval(values[:, part]) for part in range(len(systems)))
+            at = tuple(with_interval(values[:, part]) for part in range(len(systems)))
             count = 0 if key == MACRO else int(truths[key].boxed[truths[key].placed].sum())
             result.append(Told(key, name, count, at, law.falls_by, law.at(amount)))
     return result
-
-
-def _of(statistic: Statistic, weights: Numbers) -> Numbers:
-    return np.concatenate([statistic(part) for part in np.array_split(weights, -(-len(weights) // 100))])
-
-
-def _interval(values: Numbers) -> tuple[float, float, float]:
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
-    return float(values[0]), float(low), float(high)
 
 
 def lines(table: Sequence[Told], boxed: NDArray[np.floating], amount: int) -> list[str]:
