@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.scales import LooksCloser, TileSettings
@@ -33,7 +34,10 @@ def load_analyzer(settings: NodeSettings, load_model: LoadModel = checkpoint.loa
 
 @dataclass(frozen=True, slots=True)
 class BoundedAnalyzer:
-    """A model that may take `timeout_s` for each image: after that the process ends, with status 1.
+    """A model in its own thread, which may take `timeout_s` for each image: after that the process ends, with status 1.
+
+    Whoever asks waits for its turn: studies are worked on side by side, and the model sees one batch after another. One
+    thread, since each thread that computes would bring its own set of threads of the processor.
 
     A thread that hangs within a library or a GPU's driver can't be ended by itself. So the whole process ends, after it
     wrote to standard error where each of its threads was; whoever supervises it starts a fresh one, and the study that
@@ -42,6 +46,9 @@ class BoundedAnalyzer:
 
     model: Analyzer
     timeout_s: float
+    _turns: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="model"), init=False, repr=False, compare=False
+    )
 
     @property
     def identity(self) -> ModelIdentity:
@@ -54,7 +61,10 @@ class BoundedAnalyzer:
         return self.model.finding_keys
 
     def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
-        """Let the model analyse them. One call at a time in a process: there is one such timer."""
+        """Let the model analyse them, in turn; may be called from several threads."""
+        return self._turns.submit(self._analyse, radiographs).result()
+
+    def _analyse(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
         faulthandler.dump_traceback_later(self.timeout_s * max(1, len(radiographs)), exit=True, file=_STANDARD_ERROR)
         try:
             return self.model.analyze_batch(radiographs)

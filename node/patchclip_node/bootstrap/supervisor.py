@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+import psutil
 import structlog
 
 from patchclip_node.bootstrap import logging
@@ -34,6 +36,12 @@ from patchclip_node.settings import NodeSettings
 COMMANDS: Final = ("receive", "work", "deliver", "web")
 """The commands of the children, in the order of their start; they are stopped in it as well, the receiver first."""
 
+CORES_A_WORKER: Final = 4
+"""Of these a worker's model uses all, and its Python code one: more workers than this leave a core without work or none
+for the model."""
+BYTES_A_WORKER: Final = 2 << 30
+"""The model, and the studies that it has at hand."""
+
 STOP_GRACE_S: Final = 20.0
 """How long children may take to end; then they are killed. The ledger knows what they were at."""
 BACKOFF_S: Final = 0.5
@@ -50,8 +58,16 @@ log = structlog.get_logger(__name__)
 class Child:
     """One child process, started again with growing delays when it ends by itself."""
 
-    def __init__(self, name: str, command: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        now: Callable[[], float] = time.monotonic,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = name
+        self.environment = environment
+        """What it has beside this process's variables, which go before."""
         self.command = command
         """What it is started by; another one counts from the next start."""
         self._now = now
@@ -102,6 +118,7 @@ class Child:
         self._process = subprocess.Popen(
             list(self.command),
             stdin=subprocess.DEVNULL,
+            env={**self.environment, **os.environ},
             process_group=0,  # Ctrl-C reaches the parent alone, which then stops its children in order
             preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread but the one that tells of a stop
         )
@@ -125,16 +142,40 @@ def run(config: Path | None) -> None:
     def take(changed: NodeSettings) -> None:
         logging.configure(changed.log, SERVE)
         for child in children:
-            child.command = command_of(child.name, follower.file)
+            child.command = _command(child.name, follower.file)
 
     follower = Follower(SERVE, started, take)
     on_hangup(lambda: apply_by_command(follower.source))
-    children = [Child(name, command_of(name, follower.file)) for name in COMMANDS]
+    children = list(children_of(settings, follower.file))
     try:
         with ReadyBoard(COMMANDS) as board:
             supervise(children, stop, board, said, follower.look)
     finally:
         follower.close()
+
+
+def workers_carried(cores: int, memory_bytes: int) -> int:
+    """Return how many workers a machine carries, at least 1."""
+    return max(1, min(cores // CORES_A_WORKER, memory_bytes // BYTES_A_WORKER))
+
+
+def children_of(settings: NodeSettings, file: Path | None) -> Iterator[Child]:
+    """Yield the children of `serve`, in the order of their start; several workers share the cores among them."""
+    cores = len(os.sched_getaffinity(0))
+    workers = settings.workers or workers_carried(cores, psutil.virtual_memory().total)
+    threads = {"OMP_NUM_THREADS": str(max(1, cores // workers))} if workers > 1 else {}
+    for process in COMMANDS:
+        if process != "work":
+            yield Child(process, _command(process, file))
+            continue
+        for number in range(1, workers + 1):
+            name = process if number == 1 else f"{process}-{number}"
+            yield Child(name, _command(name, file), environment=threads)
+
+
+def _command(name: str, file: Path | None) -> list[str]:
+    """Return how a child is started; those of one kind are named `work`, `work-2`, ..."""
+    return command_of(name.partition("-")[0], file)
 
 
 def ready_line(settings: NodeSettings) -> str:

@@ -110,7 +110,7 @@ def build_worker(
             identity = analyzer.identity
             log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
             with audited(events.WORK, ledger.audit, clock), traced(settings, ledger, "work"):
-                work_off = WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping)
+                work_off = WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping, settings.studies_at_once)
                 yield Worker(app, work_off, sweep, returned)
     finally:
         ledger.close()

@@ -93,6 +93,10 @@ class NodeSettings(BaseSettings):
     """What the model runs on; auto: a GPU where there is one."""
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
+    workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    """How many workers `serve` starts; None: as many as the machine carries, one for each four cores and 2 GiB."""
+    studies_at_once: Annotated[int, Field(ge=1, le=16), live("work")] = 2
+    """How many studies a worker has at hand: one is decoded or drawn while the model sees another."""
     findings_file: Annotated[Path | None, live("work", "web")] = None
     """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
     radiographs_file: Annotated[Path | None, live("work")] = None

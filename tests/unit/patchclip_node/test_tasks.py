@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, Queue
 
 import pytest
 
@@ -30,8 +34,8 @@ class Due:
         return True
 
 
-def work_off(analyse: Step, stopping: Callable[[], bool] = lambda: False) -> WorkOff:
-    return WorkOff({Work.ANALYSE: analyse}, LeaseOwner("host:1:2"), stopping)
+def work_off(analyse: Step, stopping: Callable[[], bool] = lambda: False, lanes: int = 1) -> WorkOff:
+    return WorkOff({Work.ANALYSE: analyse}, LeaseOwner("host:1:2"), stopping, lanes)
 
 
 def test_it_works_until_nothing_is_due() -> None:
@@ -71,6 +75,77 @@ def test_a_defect_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         work_off(defect)(Work.ANALYSE)
+
+
+def test_two_lanes_have_two_pieces_of_work_at_hand_under_two_names() -> None:
+    both, owners = threading.Barrier(2, timeout=5), Queue[str]()
+
+    def together(owner: str) -> bool:
+        if owners.qsize() >= 2:
+            return False
+        owners.put(owner)
+        both.wait()
+        return True
+
+    work_off(together, lanes=2)(Work.ANALYSE)
+
+    assert owners.get() != owners.get()
+
+
+def test_a_lane_without_work_takes_what_comes_while_another_is_at_work() -> None:
+    due, came, long_one_may_end = Queue[str](), threading.Event(), threading.Event()
+    due.put("long")
+
+    def step(owner: str) -> bool:
+        try:
+            work = due.get_nowait()
+        except Empty:
+            came.set()
+            return False
+        if work == "long":
+            assert came.wait(5)  # the other lane found nothing
+            due.put("short")
+            assert long_one_may_end.wait(5), "the short piece waited for the long one"
+        else:
+            long_one_may_end.set()
+        return True
+
+    work_off(step, lanes=2)(Work.ANALYSE)
+
+    assert due.empty()
+
+
+def test_after_a_defect_the_other_lane_ends_what_it_has_at_hand_and_begins_nothing() -> None:
+    both, done = threading.Barrier(2, timeout=5), Queue[str]()
+    turns = itertools.count()
+
+    def step(owner: str) -> bool:
+        turn = next(turns)
+        if turn < 2:
+            both.wait()
+        if turn == 0:
+            raise ZeroDivisionError
+        time.sleep(0.1)  # longer than the other lane takes to end
+        done.put(owner)
+        return True
+
+    with pytest.raises(ZeroDivisionError):
+        work_off(step, lanes=2)(Work.ANALYSE)
+
+    assert done.qsize() == 1
+
+
+def test_each_lane_ends_its_piece_when_the_process_is_to_stop() -> None:
+    both, done = threading.Barrier(2, timeout=5), Queue[str]()
+
+    def step(owner: str) -> bool:
+        both.wait()
+        done.put(owner)
+        return True
+
+    work_off(step, stopping=lambda: not done.empty(), lanes=2)(Work.ANALYSE)
+
+    assert done.qsize() == 2
 
 
 @pytest.mark.parametrize("work", list(Work))

@@ -27,7 +27,7 @@ ROOM_AGAIN = timedelta(seconds=10)
 
 
 class AnalysisService:
-    """Works on one leased study at a time. One instance a worker process."""
+    """Works on leased studies, each from its own thread. One instance a worker process."""
 
     def __init__(
         self,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, cast
 
 import numpy as np
 import pytest
@@ -81,6 +84,30 @@ def test_a_bounded_model_finds_what_the_model_finds() -> None:
     assert isinstance(bounded, Analyzer)
     assert (bounded.identity, bounded.finding_keys) == (model.identity, model.finding_keys)
     assert [item.probability for item in found] == [item.probability for item in expected]
+
+
+def test_a_bounded_model_sees_one_batch_after_another_whoever_asks() -> None:
+    class Counting:
+        identity, finding_keys = None, ()
+        at_work, most = 0, 0
+        threads: ClassVar[set[str]] = set()
+
+        def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
+            self.at_work += 1
+            self.most = max(self.most, self.at_work)
+            self.threads.add(threading.current_thread().name)
+            time.sleep(0.01)
+            self.at_work -= 1
+            return []
+
+    model = Counting()
+    bounded = BoundedAnalyzer(cast(Analyzer, model), timeout_s=60)
+
+    with ThreadPoolExecutor(4) as lanes:
+        list(lanes.map(bounded.analyze_batch, [[radiograph()]] * 8))
+
+    assert model.most == 1
+    assert len(model.threads) == 1
 
 
 HANGING = """

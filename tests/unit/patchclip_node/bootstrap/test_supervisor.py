@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from patchclip_node.bootstrap import supervisor
-from patchclip_node.bootstrap.supervisor import Child, supervise
+from patchclip_node.bootstrap.supervisor import Child, children_of, supervise, workers_carried
+from patchclip_node.settings import read_settings
 from tests.peers.processes import wait_until
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -166,3 +167,35 @@ def test_supervising_takes_no_longer_than_its_children() -> None:
     thread.join()
 
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_gib", "workers"), [(1, 1, 1), (2, 24, 1), (7, 64, 1), (8, 64, 2), (16, 128, 4), (16, 5, 2)]
+)
+def test_a_machine_carries_a_worker_for_each_four_cores_and_two_gib(cores: int, memory_gib: int, workers: int) -> None:
+    assert workers_carried(cores, memory_gib << 30) == workers
+
+
+def test_several_workers_share_the_cores_among_their_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    settings = read_settings(None, workers=3)
+
+    children = list(children_of(settings, tmp_path / "node.yaml"))
+
+    assert [child.name for child in children] == ["receive", "work", "work-2", "work-3", "deliver", "web"]
+    assert [child.command[3] for child in children] == ["receive", "work", "work", "work", "deliver", "web"]
+    assert {child.environment["OMP_NUM_THREADS"] for child in children[1:4]} == {"2"}
+
+
+def test_what_the_environment_says_goes_before_what_a_child_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GIVEN", "outside")
+    writes = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(os.environ['GIVEN'] + os.environ['ALONE'])"
+    child = Child(
+        "work", [sys.executable, "-c", writes, str(tmp_path / "seen")], environment={"GIVEN": "here", "ALONE": " here"}
+    )
+
+    keep_up_until_ended(child)
+
+    assert (tmp_path / "seen").read_text() == "outside here"
