@@ -57,8 +57,13 @@ class Orthanc:
 
     def lose_all(self) -> None:
         """Delete all that it holds."""
-        for study in self._ask("/studies"):
+        for study in self.studies():
             self._ask(f"/studies/{study}", method="DELETE")
+
+    def studies(self) -> list[str]:
+        """Return its own identifiers of the studies that it holds."""
+        found: list[str] = self._ask("/studies")
+        return found
 
     def _ask(self, path: str, body: object = None, method: str | None = None) -> Any:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
