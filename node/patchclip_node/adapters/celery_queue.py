@@ -18,9 +18,6 @@ TASK_NAMES: Final = {work: f"patchclip.{work.value}" for work in Work}
 MAX_WAITING_CALLS: Final = 4
 """More calls than this never wait for one kind of work: they would say the same again."""
 
-POLLING_INTERVAL_S: Final = 0.05
-"""How often an idle embedded worker looks into the queue's folder."""
-
 _BROKER_TIMEOUT_S: Final = 3.0
 _VISIBILITY_TIMEOUT_S: Final = 3600
 
@@ -69,7 +66,6 @@ def _broker(broker_url: str | None, queue_dir: Path) -> dict[str, Any]:
                 "data_folder_in": str(messages),
                 "data_folder_out": str(messages),
                 "control_folder": str(queue_dir / "control"),
-                "polling_interval": POLLING_INTERVAL_S,
             },
         }
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 from queue import Empty
@@ -12,7 +13,10 @@ from typing import Any, Final
 import structlog
 from kombu.transport import filesystem
 
+from patchclip_node.adapters.folder_watch import FolderWatch
+
 MAX_WAIT_S: Final = 0.25
+"""How long one wait of an idle worker lasts at most."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +66,27 @@ class Transport(filesystem.Transport):
 
     Channel = Channel
 
-    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> Any:
-        """Wait for a message as kombu does, but look up often: Celery asks only between two waits whether to end."""
-        wait_s = min(timeout or MAX_WAIT_S, MAX_WAIT_S)
-        return super().drain_events(connection, timeout=wait_s, **kwargs)  # type: ignore[no-untyped-call]  # kombu
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]  # kombu
+        self._folder = Path(client.transport_options["data_folder_in"])
+        self._watch: FolderWatch | None = None
+
+    def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> Any:  # noqa: ARG002 - kombu's
+        """Wait for a message, and not for long: Celery asks only between two waits whether to end."""
+        self._watch = self._watch or FolderWatch(self._folder)  # before the look: a message in between is heard of
+        end_s = time.monotonic() + min(timeout or MAX_WAIT_S, MAX_WAIT_S)
+        while True:
+            try:
+                return self.cycle.get(self._deliver, timeout=0)
+            except Empty:
+                left_s = end_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError from None
+                self._watch.wait(left_s)
+
+    def close_connection(self, connection: Any) -> None:
+        """Hear of messages no more."""
+        super().close_connection(connection)  # type: ignore[no-untyped-call]  # kombu
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
