@@ -41,11 +41,12 @@ demo-model: venv ## make the shipped model again from DATA=FOLDER: cross-validat
 paper-shape: venv ## run both stages at 900 px in ViT-L/14's shape on replicas of the samples, or of DATA=FOLDER's normal images
 	@$(BIN)/python -m benchmarks.paper_shape $(if $(DATA),--images $(DATA))
 
-# Unit tests share nothing and run in several processes of one thread each; the others start whole nodes, one after the other.
-test: venv ## run the whole test suite; WORKERS=N runs the unit tests in N processes
+# Files share nothing and run in several processes. The unit tests compute, in one thread each; the others start whole nodes and servers,
+# mostly wait for them, and are begun in the order of their names, since the longest ones come first in it.
+test: venv ## run the whole test suite; WORKERS=N runs it in N processes
 	@status=0; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n $(WORKERS) --dist loadfile || status=$$?; \
-	$(BIN)/python -m pytest --ignore=tests/unit || status=$$?; \
+	$(BIN)/python -m pytest --ignore=tests/unit -n $(WORKERS) --dist loadfile --no-loadscope-reorder || status=$$?; \
 	exit $$status
 
 bench: venv ## measure all benchmarks of the node on a quiet machine, into docs/performance.md; BENCH=--quick shows that they run

@@ -243,7 +243,7 @@ def test_a_good_destination_gets_its_results_at_its_own_time_beside_a_bad_one(si
             site.analyse()
         wait_until(lambda: len(good.received) == STUDIES, "and those of later studies", OWN_TIME_S)
         took_s = time.monotonic() - started
-        wait_until(lambda: all(one.state is DeliveryState.DELIVERED for one in site.deliveries("good")), "settled", 1)
+        wait_until(lambda: all(one.state is DeliveryState.DELIVERED for one in site.deliveries("good")), "settled")
 
     assert took_s < OWN_TIME_S
     assert {one.state for one in site.deliveries("good")} == {DeliveryState.DELIVERED}

@@ -50,7 +50,7 @@ def sr_template_errors(templates: Mapping[Path, str]) -> dict[Path, list[str]]:
     templates: path -> the root template that PixelMed is to recognise, such as "TID_1500 (MeasurementReport)".
     """
     limits = [f"-Djdk.xml.xpath{limit}=0" for limit in _NO_XPATH_LIMITS]
-    program = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *limits]  # quick to start, for seconds of work
+    program = ["java", "-XX:+UseSerialGC", *limits]  # with its second compiler, in half the time
     source = Path(__file__).with_name("ValidateReports.java")
     output = _output(*program, "-cp", _PIXELMED_JAR, str(source), *map(str, templates), timeout_s=280)
     errors: dict[Path, list[str]] = {}

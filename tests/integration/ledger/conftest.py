@@ -31,11 +31,17 @@ def postgresql() -> Iterator[PostgreSql]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_database(postgresql: PostgreSql) -> str:
-    """The name of a migrated database, emptied for each test."""
+def _migrated_database(postgresql: PostgreSql) -> str:
     name = postgresql.create_database()
     migrate(postgresql.url(name))
     return name
+
+
+@pytest.fixture
+def postgresql_database(postgresql: PostgreSql, _migrated_database: str) -> str:
+    """The name of a migrated database, which has no row, whatever ran before."""
+    postgresql.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY", _migrated_database)
+    return _migrated_database
 
 
 @pytest.fixture(params=DATABASES)
@@ -55,9 +61,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
     server: PostgreSql = request.getfixturevalue("postgresql")
-    database: str = request.getfixturevalue("postgresql_database")
-    server.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY", database)
-    return server.url(database)
+    return server.url(request.getfixturevalue("postgresql_database"))
 
 
 @pytest.fixture
