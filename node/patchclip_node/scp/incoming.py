@@ -130,6 +130,6 @@ class IncomingDataSet(BytesIO):
             with contextlib.suppress(OSError):  # the last bytes found no room either; the file goes away anyway
                 self._file.close()
             self._file = None
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-            self._path = None
+        path, self._path = self._path, None  # first: who misses the file without the lock asks `is_gone`
+        if path is not None:
+            path.unlink(missing_ok=True)

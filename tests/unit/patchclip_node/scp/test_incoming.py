@@ -70,3 +70,21 @@ def test_discarding_an_adopted_file_does_not_touch_it(tmp_path: Path) -> None:
     data_set.discard()
 
     assert adopted.read_bytes() == b"abc"
+
+
+def test_whoever_misses_the_file_of_a_discarded_one_is_told_that_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_set = IncomingDataSet(room(tmp_path), 100, b"")
+    data_set.write(b"12345")
+    data_set.complete()
+    unlink, gone = Path.unlink, list[bool]()
+
+    def then_look(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        gone.append(data_set.is_gone)
+
+    monkeypatch.setattr(Path, "unlink", then_look)
+    data_set.discard()
+
+    assert gone == [True]
