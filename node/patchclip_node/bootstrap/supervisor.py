@@ -49,7 +49,7 @@ BACKOFF_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
 HEALTHY_AFTER_S: Final = 60.0
 """A child that ran for this long starts again without delay."""
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
 
 log = structlog.get_logger(__name__)

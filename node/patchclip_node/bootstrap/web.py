@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -141,6 +145,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
         super().__init__(config)
         self._stop = stop
+        self._wake: Callable[[], object] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and tell the parent so."""
@@ -148,9 +153,28 @@ class Server(uvicorn.Server):
         if self.started:
             tell_ready("web")
 
+    async def main_loop(self) -> None:
+        """Wait for the end; once a second the time in answers is brought up to date. The base class looks ten times."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = partial(loop.call_soon_threadsafe, ended.set)
+        threading.Thread(target=self._end_at_stop, name="stop", daemon=True).start()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), 1.0)
+
     async def on_tick(self, counter: int) -> bool:
-        """Tell whether to end; asked ten times a second."""
+        """Tell whether to end."""
         return self._stop.is_set() or await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End at a signal."""
+        super().handle_exit(sig, frame)
+        self._wake()
+
+    def _end_at_stop(self) -> None:
+        self._stop.wait()
+        with contextlib.suppress(RuntimeError):  # the loop is over: a signal ended it, and set `stop` after that
+            self._wake()
 
 
 def _serve(settings: NodeSettings, app: Starlette, stop: threading.Event) -> None:

@@ -39,6 +39,8 @@ class LeaseService:
         for current in sorted(self._owner.current()):
             self._leases.renew(current, self._clock.now(), self._policy.lease_s)
         owners = self._leases.owners()
+        if not owners:  # mostly: nothing is leased, so nothing has ended
+            return
         gone = [*self._dead_owners(owners), *self._owner.left_behind(owners)]
         taken_back = self._leases.expire(self._clock.now(), gone, self._policy.analysis_attempts)
         if taken_back:
