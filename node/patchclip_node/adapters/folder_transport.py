@@ -73,6 +73,7 @@ class Transport(filesystem.Transport):
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> Any:  # noqa: ARG002 - kombu's
         """Wait for a message, and not for long: Celery asks only between two waits whether to end."""
+        assert self.cycle is not None, "an object has one; kombu's class has none"
         self._watch = self._watch or FolderWatch(self._folder)  # before the look: a message in between is heard of
         end_s = time.monotonic() + min(timeout or MAX_WAIT_S, MAX_WAIT_S)
         while True:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from patchclip_node.adapters import folder_watch
 from patchclip_node.adapters.folder_watch import FolderWatch
 
 PATIENCE_S = 20.0
@@ -67,7 +67,7 @@ def test_where_the_kernel_tells_nothing_the_wait_is_short(
 ) -> None:
     watched = nowhere(folder)
     if watched == folder:
-        monkeypatch.setattr(folder_watch.sys, "platform", "darwin")
+        monkeypatch.setattr(sys, "platform", "darwin")
     with FolderWatch(watched) as watch:
         assert waited_s(watch, PATIENCE_S) < PATIENCE_S / 2
 
