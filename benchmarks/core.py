@@ -158,7 +158,7 @@ def measure_analysis(repeats: int) -> None:
     tower = every.network.image_tower
     for batch in (1, 8):
         images = radiographs(batch)
-        prepared = torch.stack([preprocess(image, every.card.preprocess)[0] for image in images])
+        prepared = torch.from_numpy(np.stack([preprocess(image, every.card.preprocess)[0] for image in images]))
 
         def bare(prepared: torch.Tensor = prepared) -> object:
             with torch.inference_mode():

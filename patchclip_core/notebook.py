@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.drawing import draw_overlay
-from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.inference.analysis import ReadsSentences
 from patchclip_core.inference.scales import LooksCloser, TileSettings
 from patchclip_core.io import read_radiograph
 from patchclip_core.values.definitions import FindingDefinition, load_findings
@@ -104,8 +104,10 @@ class Model:
 
         Raises `TypeError` where the architecture does not read sentences.
         """
-        if not isinstance(self.analyzer, NetworkAnalyzer):
-            raise TypeError(f"{self.identity.name} reads no sentences: use a checkpoint of a built-in architecture")
+        if not isinstance(self.analyzer, ReadsSentences):
+            raise TypeError(
+                f"{self.identity.name} reads no sentences: use a checkpoint of a built-in architecture, as it was trained"
+            )
         return Model(self.analyzer.asking(definitions))
 
     def looking_closer(self, tiles: TileSettings | None = None) -> Model:

@@ -45,6 +45,7 @@ EXTRA_OF: Final = {
     "jpeg_ls": "results",
     "numpy": "results",
     "openjpeg": "results",
+    "onnxruntime": "worker-onnx",
     "safetensors": "worker",
     "scipy": "worker",
     "tokenizers": "worker",

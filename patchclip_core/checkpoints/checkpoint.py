@@ -10,26 +10,49 @@ import hashlib
 import json
 import pkgutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import ModelCard
 from patchclip_core.models.methods import architectures
+from patchclip_core.typed_yaml import checked
 from patchclip_core.values.results import Analyzer
 
 CARD_FILE = "card.json"
 PLUG_IN_GROUP = "patchclip.models"
 
+ONNX = "onnx"
+"""The architecture of a network that was exported, whichever it was before."""
+
 _PACKAGE_WEIGHTS = Path(__file__).parents[1] / "weights"
-_BUILT_IN_LOADER = "patchclip_core.checkpoints.loading:load_network"
 _CHUNK_BYTES = 1 << 20
 
 ArchitectureLoader = Callable[[Path, ModelCard, str], Analyzer]
 _AnySizeLoader = Callable[[Path, ModelCard, str, int], Analyzer]
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class _BuiltIn:
+    """How the core loads an architecture.
+
+    loader: 'MODULE:NAME'; imported, and what computes with it, when a checkpoint asks for it. runtime: the package that
+    computes. any_size: whether it opens at another input size than its card's.
+    """
+
+    loader: str
+    runtime: str
+    any_size: bool
+
+
+_NETWORK = _BuiltIn("patchclip_core.checkpoints.loading:load_network", "torch", any_size=True)
+_EXPORTED = _BuiltIn("patchclip_core.checkpoints.onnx_loading:load_onnx", "onnxruntime", any_size=False)
+_BUILT_IN = dict.fromkeys(architectures(), _NETWORK) | {ONNX: _EXPORTED}
 
 
 def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None = None) -> Analyzer:
@@ -46,10 +69,10 @@ def load(name_or_path: str | Path, device: str = "auto", *, input_px: int | None
     load_architecture = _architecture(card.architecture)
     if input_px is None:
         return load_architecture(folder, card, device)
-    if card.architecture not in architectures():
+    if (built_in := _BUILT_IN.get(card.architecture)) is None or not built_in.any_size:
         raise CheckpointError(
-            f"{card.name} can be opened at its own {card.preprocess.input_px} px only: the plug-in of "
-            f"'{card.architecture}' takes no other input size"
+            f"{card.name} can be opened at its own {card.preprocess.input_px} px only: its architecture, "
+            f"'{card.architecture}', takes no other input size"
         )
     return cast(_AnySizeLoader, load_architecture)(folder, card, device, input_px)
 
@@ -66,6 +89,8 @@ def find(name_or_path: str | Path) -> Path:
     folder = Path(name_or_path)
     if folder.is_dir():
         return folder
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file: give the folder in which it lies beside {CARD_FILE}")
     raise CheckpointError(
         f"there is no checkpoint '{name_or_path}': give a folder with {CARD_FILE}, or one of: {', '.join(shipped())}"
     )
@@ -85,6 +110,18 @@ def read_card(folder: Path) -> ModelCard:
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in item['loc']) or 'card'}: {item['msg']}" for item in error.errors()]
         raise CheckpointError(f"{path} is not a card that this version understands:\n" + "\n".join(lines)) from error
+
+
+def read_settings(card: ModelCard, kind: type[_Settings]) -> _Settings:
+    """Validate the architecture's part of a card. Raises `CheckpointError`."""
+    title = f"the card of {card.name} does not describe the architecture '{card.architecture}':"
+    return checked(kind, card.settings, CheckpointError, "the architecture", title, under=("settings",))
+
+
+def runtime_of(card: ModelCard) -> str | None:
+    """Return the package that computes a checkpoint, such as 'torch'; None where that is a plug-in's own business."""
+    built_in = _BUILT_IN.get(card.architecture)
+    return None if built_in is None else built_in.runtime
 
 
 def digest_of(paths: Sequence[Path]) -> str:
@@ -119,11 +156,11 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 
 def _architecture(name: str) -> ArchitectureLoader:
-    if name in architectures():
-        return cast(ArchitectureLoader, pkgutil.resolve_name(_BUILT_IN_LOADER))
+    if (built_in := _BUILT_IN.get(name)) is not None:
+        return cast(ArchitectureLoader, pkgutil.resolve_name(built_in.loader))
     plug_ins = {entry.name: entry for entry in metadata.entry_points(group=PLUG_IN_GROUP)}
     if name not in plug_ins:
-        known = ", ".join(sorted({*architectures(), *plug_ins}))
+        known = ", ".join(sorted({*_BUILT_IN, *plug_ins}))
         raise CheckpointError(
             f"the checkpoint needs the architecture '{name}', which is not installed here; installed are: {known}"
         )

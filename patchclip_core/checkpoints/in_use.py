@@ -8,8 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from patchclip_core.checkpoints.checkpoint import digest_of
-from patchclip_core.checkpoints.loading import read_settings
+from patchclip_core.checkpoints.checkpoint import digest_of, read_settings
 from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import WEIGHTS_FILE, ModelCard
 from patchclip_core.models.methods import architectures, settings_of

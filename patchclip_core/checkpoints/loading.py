@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from patchclip_core.checkpoints.checkpoint import read_settings
 from patchclip_core.checkpoints.texts import read_texts
 from patchclip_core.errors import CheckpointError
+from patchclip_core.inference.analysis import Analysis
 from patchclip_core.inference.analyzer import NetworkAnalyzer
 from patchclip_core.models.card import WEIGHTS_FILE, ModelCard
 from patchclip_core.models.methods import settings_of
@@ -19,9 +20,6 @@ from patchclip_core.models.network import FindingsNetwork, is_symmetric
 from patchclip_core.models.stored import STORED, StoredTextTower, fill
 from patchclip_core.models.towers import TextSettings, Tokenizer
 from patchclip_core.places.input_settings import PreprocessSettings
-from patchclip_core.typed_yaml import checked
-
-Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_network(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
@@ -32,12 +30,6 @@ def load_network(folder: Path, card: ModelCard, device: str, input_px: int | Non
     settings, weights = read_settings(card, settings_of(card.architecture)), (folder / WEIGHTS_FILE).absolute()
     network = settings.build(StoredTextTower(settings.text_tower, weights))
     return _analyzer(network, folder, card, device, input_px)
-
-
-def read_settings(card: ModelCard, kind: type[Settings]) -> Settings:
-    """Validate the architecture's part of a card. Raises `CheckpointError`."""
-    title = f"the card of {card.name} does not describe the architecture '{card.architecture}':"
-    return checked(kind, card.settings, CheckpointError, "the architecture", title, under=("settings",))
 
 
 def fill_weights(network: FindingsNetwork, path: Path) -> None:
@@ -94,7 +86,7 @@ def _analyzer(
         card = _resized(network, card, input_px)
     text = network.settings.text_tower
     tokenizer, chosen = read_tokenizer(folder, text), choose_device(device)
-    return NetworkAnalyzer(network, tokenizer, card, chosen, texts=read_texts(folder, card))
+    return NetworkAnalyzer(network, tokenizer, Analysis(card), chosen, read_texts(folder, card))
 
 
 def _resized(network: FindingsNetwork, card: ModelCard, input_px: int) -> ModelCard:

@@ -55,7 +55,7 @@ class ImageViews:
 def views_of(analyzer: NetworkAnalyzer, radiograph: Radiograph) -> ImageViews:
     """Prepare a radiograph for saliency maps."""
     image, geometry = preprocess(radiograph, analyzer.card.preprocess)
-    images = image[None].to(analyzer.device)
+    images = torch.from_numpy(image[None]).to(analyzer.device)
     both = (images, images.flip(-1)) if analyzer.card.mirrored else (images,)
     trunk = analyzer.network.trunk
     if trunk is None:

@@ -46,7 +46,7 @@ def word_maps(analyzer: NetworkAnalyzer, radiograph: Radiograph, sentence: str) 
     tokens = analyzer.tokenizer([sentence])
     with torch.inference_mode():
         asked = Tokens(tokens.ids.to(analyzer.device), tokens.mask.to(analyzer.device))
-        reading = analyzer.network.read_words(image[None].to(analyzer.device), asked)
+        reading = analyzer.network.read_words(torch.from_numpy(image[None]).to(analyzer.device), asked)
     if reading is None:
         raise ValueError(
             f"the model {analyzer.identity.name} has no word maps: its architecture '{analyzer.card.architecture}' "

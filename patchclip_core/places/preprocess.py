@@ -6,16 +6,11 @@ padded evenly. `Geometry` is made from the sizes after rounding, so that a patch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from PIL import Image
 
 from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.values.results import FloatArray, Geometry, Radiograph
-
-if TYPE_CHECKING:
-    import torch
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -52,11 +47,9 @@ def fit(radiograph: Radiograph, settings: PreprocessSettings) -> tuple[FloatArra
     return grey, geometry
 
 
-def preprocess(radiograph: Radiograph, settings: PreprocessSettings) -> tuple[torch.Tensor, Geometry]:
+def preprocess(radiograph: Radiograph, settings: PreprocessSettings) -> tuple[FloatArray, Geometry]:
     """Return the model's input (channels, input_px, input_px) float32, normalised, and the way back from it."""
-    import torch  # noqa: PLC0415 - geometry alone, as plug-ins and tests use it, must not cost torch's import
-
     grey, geometry = fit(radiograph, settings)
     mean = np.asarray(settings.mean, dtype=np.float32)[:, None, None]
     std = np.asarray(settings.std, dtype=np.float32)[:, None, None]
-    return torch.from_numpy((grey[None] - mean) / std), geometry
+    return (grey[None] - mean) / std, geometry

@@ -71,8 +71,8 @@ def test_a_cell_of_its_trunk_answers_to_its_own_square(demo: NetworkAnalyzer, sa
     torch.manual_seed(0)
     drawn = []
     for path in samples[:2]:
-        image, _ = preprocess(read_radiograph(path), demo.card.preprocess)
-        image = image[None].requires_grad_()
+        prepared, _ = preprocess(read_radiograph(path), demo.card.preprocess)
+        image = torch.from_numpy(prepared[None]).requires_grad_()
         features = tower.cells(tower.features(image))
         where = torch.arange(image.shape[-1]) + 0.5
         for row in range(4, 10):

@@ -300,9 +300,9 @@ def test_a_changed_vocabulary_is_damage_like_changed_weights(checkpoint: Path) -
 def test_what_enters_the_network_is_what_the_card_says(analyzer: NetworkAnalyzer) -> None:
     card: ModelCard = read_card(find("untrained"))
 
-    tensor, geometry = preprocess(radiograph(), card.preprocess)
+    prepared, geometry = preprocess(radiograph(), card.preprocess)
 
-    assert tuple(tensor.shape) == (1, 448, 448)
+    assert prepared.shape == (1, 448, 448)
     assert geometry.grid == card.preprocess.grid
 
 

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from patchclip_core.checkpoints.checkpoint import load
+from patchclip_core.checkpoints.checkpoint import load, read_card
 from patchclip_core.errors import CheckpointError
 from patchclip_core.notebook import Model
 from patchclip_core.values.results import Analyzer, FindingState, Radiograph
+from tests.support.bright_onnx import write_bright_onnx
 from tests.support.checkpoints import CLIP, DINO, write_checkpoint
 
 BRIGHT = Path(__file__).parents[3] / "plugins" / "bright_checkpoint"
-MODELS = ("untrained", "demo", "bright", "patchclip", "patchclip-clip", "lrclr", "lrclr-clip", "lrclr-dino")
+MODELS = ("untrained", "demo", "bright", "onnx", "patchclip", "patchclip-clip", "lrclr", "lrclr-clip", "lrclr-dino")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | Pat
         "untrained": "untrained",
         "demo": "demo",
         "bright": BRIGHT,
+        "onnx": write_bright_onnx(folder / "onnx"),
         "patchclip": write_checkpoint(folder / "patchclip", "patchclip"),
         "patchclip-clip": write_checkpoint(folder / "patchclip-clip", "patchclip", CLIP),
         "lrclr": write_checkpoint(folder / "lrclr", "lrclr"),
@@ -175,7 +177,7 @@ def copied(tmp_path: Path, checkpoint: str | Path) -> Path:
 
 
 def test_damaged_weights_are_refused(copied: Path) -> None:
-    weights = copied / "weights.safetensors"
+    weights = copied / read_card(copied).weights_files[0]
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
@@ -185,9 +187,10 @@ def test_damaged_weights_are_refused(copied: Path) -> None:
 
 
 def test_a_file_that_is_missing_is_named(copied: Path) -> None:
-    (copied / "weights.safetensors").unlink()
+    weights = copied / read_card(copied).weights_files[0]
+    weights.unlink()
 
-    with pytest.raises(CheckpointError, match=r"lacks weights\.safetensors"):
+    with pytest.raises(CheckpointError, match=rf"lacks {weights.name}"):
         load(copied)
 
 

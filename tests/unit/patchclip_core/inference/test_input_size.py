@@ -59,8 +59,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures, targets = [], []
     for seed in range(18):
         radiograph, square = with_square(seed)
-        tensor, geometry = preprocess(radiograph, model.card.preprocess)
-        pictures.append(tensor)
+        prepared, geometry = preprocess(radiograph, model.card.preprocess)
+        pictures.append(torch.from_numpy(prepared))
         targets.append(torch.from_numpy(box_coverage([square], geometry)).flatten())
     images, coverage = torch.stack(pictures), torch.stack(targets)[:, None]  # (B, 1, P)
     everywhere = torch.ones_like(coverage, dtype=torch.bool)
@@ -147,7 +147,7 @@ def test_lrclr_selects_the_same_share_of_the_patches(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, "lrclr")
     model = opened(folder, 2 * INPUT_PX)
 
-    image = preprocess(with_square(0)[0], model.card.preprocess)[0][None]
+    image = torch.from_numpy(preprocess(with_square(0)[0], model.card.preprocess)[0][None])
     assert isinstance(model.network, Lrclr)
     with torch.no_grad():
         gates = model.network.select(image).gates

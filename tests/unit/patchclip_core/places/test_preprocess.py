@@ -83,13 +83,13 @@ def test_padding_has_its_grey_value_and_the_image_stays_in_range() -> None:
     assert grey.max() <= 1.0
 
 
-def test_the_tensor_is_normalised_in_each_channel() -> None:
+def test_the_input_is_normalised_in_each_channel() -> None:
     coloured = PreprocessSettings(input_px=224, grid=GRID, mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.1))
 
-    tensor, _ = preprocess(Radiograph(np.full((100, 100), 0.6, dtype=np.float32)), coloured)
+    prepared, _ = preprocess(Radiograph(np.full((100, 100), 0.6, dtype=np.float32)), coloured)
 
-    assert tuple(tensor.shape) == (3, 224, 224)
-    assert tensor[:, 100, 100].tolist() == pytest.approx([0.2, 1.0, 3.0], abs=1e-5)
+    assert prepared.shape == (3, 224, 224)
+    assert prepared[:, 100, 100].tolist() == pytest.approx([0.2, 1.0, 3.0], abs=1e-5)
 
 
 def test_a_non_square_pixel_is_stretched_to_what_it_is() -> None:

@@ -47,7 +47,7 @@ def test_what_is_missed_is_what_the_extras_bring() -> None:
     names = packages_distributions()
     brought = {
         canonicalize_name(Requirement(text).name): extra
-        for extra in ("trainer", "worker", "results")
+        for extra in ("worker-onnx", "trainer", "worker", "results")
         for text in PROJECT["optional-dependencies"][extra]
     }
     del brought[canonicalize_name(PROJECT["name"])]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol as Interface
-from typing import runtime_checkable
 
-from patchclip_core.values.definitions import FindingDefinition
+from patchclip_core.inference.analysis import ReadsSentences
 from patchclip_core.values.results import Analyzer
 from patchclip_trainer.data.manifest import ImageRow
 from patchclip_trainer.errors import DataError
@@ -27,16 +25,6 @@ from patchclip_trainer.evaluation.predictions import (
 )
 from patchclip_trainer.evaluation.protocols.protocol import Benchmark, Question
 
-
-@runtime_checkable
-class Asked(Analyzer, Interface):
-    """A model that reads sentences."""
-
-    def asking(self, definitions: Iterable[FindingDefinition]) -> Analyzer:
-        """Return a model that also looks for these findings, by their sentences alone."""
-        ...
-
-
 Answers = Mapping[str, Said]
 """Image -> what was said of it, by the keys of questions."""
 
@@ -45,7 +33,7 @@ def ask_by_text(
     analyzer: Analyzer, benchmark: Benchmark, journal: Journal, advance: Callable[[int], None]
 ) -> tuple[Answers, tuple[NotRead, ...]]:
     """Ask a model each case's sentences. Raises `DataError` where it reads none."""
-    if not isinstance(analyzer, Asked):
+    if not isinstance(analyzer, ReadsSentences):
         raise DataError(f"{analyzer.identity.name} reads no sentences: ask it by its own findings (--ask findings)")
     known = {question.key: question for question in benchmark.questions}
     wanted: dict[str, list[str]] = defaultdict(list)

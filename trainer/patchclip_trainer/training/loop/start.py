@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 import yaml
 
-from patchclip_core.checkpoints.checkpoint import CARD_FILE, find, read_card, verify_weights
-from patchclip_core.checkpoints.loading import fill_weights, read_settings, read_tokenizer
+from patchclip_core.checkpoints.checkpoint import CARD_FILE, find, read_card, read_settings, verify_weights
+from patchclip_core.checkpoints.loading import fill_weights, read_tokenizer
 from patchclip_core.checkpoints.model_recipe import read_encoders, read_recipe
 from patchclip_core.models.card import WEIGHTS_FILE
 from patchclip_core.models.methods import METHODS, find_method
