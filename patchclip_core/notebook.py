@@ -106,7 +106,7 @@ class Model:
         """
         if not isinstance(self.analyzer, ReadsSentences):
             raise TypeError(
-                f"{self.identity.name} reads no sentences: use a checkpoint of a built-in architecture, as it was trained"
+                f"{self.identity.name} reads no sentences: use a checkpoint of a built-in architecture, not exported"
             )
         return Model(self.analyzer.asking(definitions))
 

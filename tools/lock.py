@@ -8,7 +8,8 @@
 - requirements/build.lock: what makes the wheel;
 - requirements/dev.lock: what tests and gates need beside these;
 - requirements/base.lock: of the first what a receiver needs, the pages without images, and doctor;
-- requirements/results.lock: of the first what every process but the worker needs.
+- requirements/results.lock: of the first what every process but the worker needs;
+- requirements/worker-onnx.lock: what a worker for exported models needs, without PyTorch.
 
 Versions are those installed beside this interpreter. What only another version of Python or another system needs is not
 installed here: of that the newest release that is allowed is taken. Digests come from the package index (PIP_INDEX_URL,
@@ -65,6 +66,7 @@ LOCKS = (
     ROOT / "requirements" / "dev.lock",
     ROOT / "requirements" / "base.lock",
     ROOT / "requirements" / "results.lock",
+    ROOT / "requirements" / "worker-onnx.lock",
 )
 INDEX = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")
 
@@ -131,10 +133,10 @@ def closure(roots: Iterable[str]) -> dict[str, list[Requirement]]:
     return asked
 
 
-def of_the_product(project: Mapping[str, Any]) -> list[str]:
-    """Return what the whole product needs, its worker and its trainer included. project: of pyproject.toml."""
-    extras = [text for extra in PRODUCT for text in project["optional-dependencies"][extra]]
-    return [*project["dependencies"], *(text for text in extras if Requirement(text).name != project["name"])]
+def of_the_product(project: Mapping[str, Any], extras: Iterable[str] = PRODUCT) -> list[str]:
+    """Return what the product needs with these extras, by default all of it. project: of pyproject.toml."""
+    more = [text for extra in extras for text in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *(text for text in more if Requirement(text).name != project["name"])]
 
 
 def read_lock(path: Path) -> dict[tuple[str, str], Pin]:
@@ -237,7 +239,7 @@ def write(path: Path, says: str, pins: Iterable[Pin], includes: str = "") -> Non
 
 
 def main() -> None:
-    """Write the seven files."""
+    """Write the eight files."""
     parser = argparse.ArgumentParser(description="write the lock files from what is installed")
     parser.add_argument("--wheel", type=Path, nargs="+", default=[], help="PyTorch's build for processors")
     wheels = parser.parse_args().wheel
@@ -246,7 +248,8 @@ def main() -> None:
     optional = project["project"]["optional-dependencies"]
     extras = [text for extra in EXTRAS for text in optional[extra]]
     base = closure(project["project"]["dependencies"])
-    without_model = closure([*project["project"]["dependencies"], *optional["results"]])
+    without_model = closure(of_the_product(project["project"], ["results"]))
+    exported_model = closure(of_the_product(project["project"], ["results", "worker-onnx"]))
     product = closure(of_the_product(project["project"]))
     build = closure([*project["build-system"]["requires"], EDITABLE])
     development = closure(extras)
@@ -257,7 +260,7 @@ def main() -> None:
 
     torch = pin("torch", product["torch"], known)
     processors = [for_processors(torch.version, wheels, known), replace(torch, marker='sys_platform != "linux"')]
-    common, processor, gpu, building, developing, receiving, delivering = LOCKS
+    common, processor, gpu, building, developing, receiving, delivering, exported = LOCKS
     write(common, "What the product needs to run, but for PyTorch.", pins(product, ["torch"]))
     write(processor, "The product, with PyTorch's build for processors.", processors, "requirements/common.lock")
     says = "The product, with the index's own build of PyTorch for Linux, which computes on GPUs, too."
@@ -270,6 +273,7 @@ def main() -> None:
     )
     write(receiving, "What a receiver needs, the pages without images, and doctor.", pins(base))
     write(delivering, "What every process but the worker needs.", pins(without_model))
+    write(exported, "What a worker for models that were exported to ONNX needs.", pins(exported_model))
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ def is_allowed(expression: str, table: Table) -> bool:
 
 def needed(table: Table) -> tuple[list[Package], list[Package]]:
     """Return the packages of the product's locks: those needed everywhere, and those of other systems or for GPUs."""
-    common, _, cuda, *_ = (read_lock(path) for path in LOCKS)
-    pins = sorted({**common, **cuda}.items())
+    common, _, cuda, *_, exported = (read_lock(path) for path in LOCKS)
+    pins = sorted({**common, **cuda, **exported}.items())
     elsewhere = [
         Package(pin.name, pin.version, table.elsewhere[name]) for (name, _), pin in pins if name in table.elsewhere
     ]

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes a folder from which the product is installed without a network: sh tools/wheelhouse.sh OUT [LOCK]
 #   OUT   a folder that is not there yet
-#   LOCK  requirements.lock (the default), requirements/cuda.lock, requirements/results.lock of a machine without a worker, or
-#         requirements/base.lock of a receiver alone
+#   LOCK  requirements.lock (the default), requirements/cuda.lock, requirements/worker-onnx.lock of a worker for exported models,
+#         requirements/results.lock of a machine without a worker, or requirements/base.lock of a receiver alone
 # Run it with the Python version, on the system and the processor of the machine that it is for.
 set -eu
 

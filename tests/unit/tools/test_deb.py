@@ -59,6 +59,7 @@ def test_it_holds_the_program_and_nothing_of_others(root: Path) -> None:
         "usr/share/patchclip/requirements/common.lock",
         "usr/share/patchclip/requirements/cuda.lock",
         "usr/share/patchclip/requirements/results.lock",
+        "usr/share/patchclip/requirements/worker-onnx.lock",
     ]
     for unit in ("patchclip.service", "patchclip@.service"):
         packed = root / "lib" / "systemd" / "system" / unit

@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from tools.lock import LOCKS, ROOT, Pin, closure, environments, is_for_the_locks, of_the_product, read_lock, where
 
-COMMON, PROCESSORS, CUDA, BUILD, DEV, BASE, RESULTS = (read_lock(path) for path in LOCKS)
+COMMON, PROCESSORS, CUDA, BUILD, DEV, BASE, RESULTS, WORKER_ONNX = (read_lock(path) for path in LOCKS)
 PRODUCT = {**COMMON, **PROCESSORS}
 EVERYTHING = {**PRODUCT, **BUILD, **DEV}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -91,6 +91,15 @@ def test_the_lock_of_a_machine_without_a_worker_is_closed_without_what_that_need
     assert without <= {name for name, _ in PRODUCT}
 
 
+def test_a_worker_for_onnx_gets_onnxruntime_and_no_torch() -> None:
+    own = closure(of_the_product(PROJECT, ["results", "worker-onnx"]))
+
+    assert {name for name, _ in WORKER_ONNX} == set(own) > {"onnxruntime", "scipy", *IMAGES}
+    assert not_pinned(WORKER_ONNX, next(environments())) == {}
+    assert (MODEL - {"scipy"}) & set(own) == set()
+    assert {**COMMON, **DEV, **WORKER_ONNX} == {**COMMON, **DEV}
+
+
 def test_no_test_tool_is_in_the_products_lock() -> None:
     tools = {canonicalize_name(Requirement(text).name) for text in PROJECT["optional-dependencies"]["dev"]}
 
@@ -100,7 +109,7 @@ def test_no_test_tool_is_in_the_products_lock() -> None:
 
 def test_the_locks_have_the_versions_that_the_tests_run_with() -> None:
     installed = {}
-    for name, version in {**COMMON, **BUILD, **DEV}:
+    for name, version in {**COMMON, **BUILD, **DEV, **WORKER_ONNX}:
         try:
             installed[name, version] = Version(distribution(name).version).public
         except PackageNotFoundError:
