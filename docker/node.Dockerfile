@@ -1,6 +1,7 @@
 # The node: `serve`, or one of `receive`, `work`, `deliver` and `web`. Build it from the repository's root:
 #   docker build --file docker/node.Dockerfile --tag patchclip-node .
-# PyTorch for `cpu`, for `cuda`: --build-arg ACCELERATOR=cuda, or `none`, for whoever analyses nothing.
+# PyTorch for `cpu`, for `cuda`: --build-arg ACCELERATOR=cuda, ONNX Runtime instead for `onnx`, or neither for `none`, for
+# whoever analyses nothing.
 ARG ACCELERATOR=cpu
 
 FROM python:3.11.14-slim-bookworm AS wheel
@@ -21,6 +22,10 @@ ENV LOCK=requirements.lock \
 # PyPI's own build of PyTorch brings CUDA's libraries; the host brings the driver and NVIDIA's container toolkit.
 FROM python:3.11.14-slim-bookworm AS cuda
 ENV LOCK=requirements/cuda.lock
+
+# A worker whose model was exported to ONNX.
+FROM python:3.11.14-slim-bookworm AS onnx
+ENV LOCK=requirements/worker-onnx.lock
 
 # Whoever analyses nothing needs no PyTorch: `receive`, `deliver` and `web`.
 FROM python:3.11.14-slim-bookworm AS none

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bright_onnx import write_bright_onnx
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"patchclip_core": ROOT, "patchclip_node": ROOT / "node", "patchclip_trainer": ROOT / "trainer"}
 PROGRAMS = ("__main__", "env")
@@ -44,6 +46,35 @@ def test_every_module_can_be_imported(package: str) -> None:
     )
 
     assert (finished.returncode, finished.stdout) == (0, ""), finished.stderr
+
+
+def test_a_worker_for_onnx_imports_no_torch(tmp_path: Path) -> None:
+    """Neither as it is wired nor as it looks at an image, and no package that an import of it would bring."""
+    program = (
+        "import sys\n"
+        "import patchclip_node.cli.app, patchclip_node.bootstrap.worker, patchclip_core.notebook\n"
+        "import numpy as np\n"
+        "from patchclip_node.bootstrap.model import load_analyzer\n"
+        "from patchclip_node.settings import NodeSettings\n"
+        "from patchclip_core.inference.warming import warm_up\n"
+        "from patchclip_core.notebook import Model\n"
+        "model = load_analyzer(NodeSettings(model=sys.argv[1], tiles=2))\n"
+        "warm_up(model)\n"
+        "picture = Model(model).analyze(np.eye(300, dtype=np.float32)).plot()\n"
+        "print(*[name for name in sys.argv[2:] if name in sys.modules])\n"
+    )
+    model = write_bright_onnx(tmp_path / "model")
+    unused = ("torch", "transformers", "safetensors", "tokenizers", "sympy", "onnx", "sklearn", "pandas")
+
+    finished = subprocess.run(
+        [sys.executable, "-c", program, str(model), *unused, "onnxruntime"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (finished.returncode, finished.stdout.strip()) == (0, "onnxruntime"), finished.stderr
 
 
 def test_the_shipped_model_starts_without_libraries_that_it_does_not_use() -> None:

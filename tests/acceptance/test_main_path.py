@@ -9,6 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from patchclip_core.checkpoints.checkpoint import read_card
 from patchclip_node.domain.states import StudyState
 from tests.peers import dcmtk
 from tests.peers.archive import COMPREHENSIVE_SR, KEY_OBJECTS, SEGMENTATION
@@ -17,6 +18,7 @@ from tests.peers.node import Node, new_node
 from tests.peers.orthanc import Orthanc, orthanc
 from tests.peers.processes import wait_until
 from tests.peers.radiographs import as_jpeg_2000, radiograph, write
+from tests.support.bright_onnx import write_bright_onnx
 
 pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("orthanc")]
 
@@ -41,6 +43,15 @@ def archive(folder: Path) -> Iterator[Orthanc]:
 @pytest.fixture(scope="module")
 def node(folder: Path, storescp: Storescp, archive: Orthanc) -> Iterator[Node]:
     node = new_node(folder / "node", [storescp.destination, archive.destination])
+    with node.running():
+        yield node
+
+
+@pytest.fixture(scope="module")
+def onnx_node(folder: Path, storescp: Storescp, archive: Orthanc) -> Iterator[Node]:
+    """A node whose model was exported: it marks the same pixels, by a graph that ONNX Runtime computes."""
+    model = write_bright_onnx(folder / "bright_onnx")
+    node = new_node(folder / "onnx_node", [storescp.destination, archive.destination], model=str(model))
     with node.running():
         yield node
 
@@ -77,17 +88,26 @@ def jpeg_2000(dataset: Dataset, path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("encode", "proposal"), [(plain, "-xe"), (jpeg_lossless, "-xs"), (jpeg_ls, "-xt"), (jpeg_2000, "-xv")]
+    ("encode", "proposal", "of"),
+    [
+        (plain, "-xe", "node"),
+        (jpeg_lossless, "-xs", "node"),
+        (jpeg_ls, "-xt", "node"),
+        (jpeg_2000, "-xv", "node"),
+        (plain, "-xe", "onnx_node"),
+    ],
 )
 def test_a_finding_comes_back_as_report_and_segmentation(
     *,
-    node: Node,
+    request: pytest.FixtureRequest,
     storescp: Storescp,
     archive: Orthanc,
     tmp_path: Path,
     encode: Callable[[Dataset, Path], Path],
     proposal: str,
+    of: str,
 ) -> None:
+    node: Node = request.getfixturevalue(of)
     dataset = radiograph(bright=True)
     uid = dataset.StudyInstanceUID
 
@@ -104,6 +124,11 @@ def test_a_finding_comes_back_as_report_and_segmentation(
     for result in held.values():
         assert (result.PatientID, result.PatientName) == (dataset.PatientID, dataset.PatientName)
     assert node.results_of(uid) == {str(result.SOPInstanceUID) for result in held.values()}
+    weights = read_card(Path(node.settings.model)).weights_digest
+    (equipment,) = held[COMPREHENSIVE_SR].ContributingEquipmentSequence
+    assert weights in str(equipment)
+    assert ("onnxruntime" in node.mapped_files()) == (of == "onnx_node")
+    assert "libtorch" not in node.mapped_files()
 
 
 def test_a_study_without_findings_comes_back_as_report_alone(

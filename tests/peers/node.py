@@ -97,6 +97,11 @@ class Node:
                 return
         raise AssertionError("no worker runs")
 
+    def mapped_files(self) -> str:
+        """Return the files that its processes have in memory, such as libraries, a path a line."""
+        tree = psutil.Process(self.processes[-1].pid).children(recursive=True)
+        return "\n".join(sorted({mapped.path for process in tree for mapped in process.memory_maps()}))
+
     def end(self) -> int:
         """SIGTERM; returns the exit status."""
         return end(self.processes.pop())

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_core.terminal import EXIT_FAILURE, console, require_package, steps
+from patchclip_core.terminal import EXIT_FAILURE, console, steps
 from patchclip_node.cli.dicom_files import FilesArgument, expanded, refuse
 from patchclip_node.cli.terminal import ConfigOption, complain, log_to_standard_error
 from patchclip_node.domain.errors import UnreadableInstanceError
@@ -83,9 +83,11 @@ def analyze(
     """
     if out is None and not as_json:
         raise typer.BadParameter("name a folder with --out, or print the numbers alone with --json")
-    require_package("torch")
-    log_to_standard_error()
+    from patchclip_node.bootstrap.runtime import require_runtime
+
     settings = read_settings(config, **({"model": model} if model else {}))
+    require_runtime(settings.model)
+    log_to_standard_error()
     chosen = settings.profile(profile)
     inputs = _inputs(list(expanded(sources)))
     try:

@@ -251,9 +251,11 @@ def queue(settings: NodeSettings) -> Iterator[CheckResult]:
 
 def model(settings: NodeSettings) -> Iterator[CheckResult]:
     """The checkpoint loads, whether it was trained, and what it does not evaluate."""
-    require_package("torch")
     from patchclip_core.checkpoints.checkpoint import find, read_card
     from patchclip_core.values.definitions import load_findings
+    from patchclip_node.bootstrap.runtime import require_runtime
+
+    require_runtime(settings.model)
     from patchclip_node.bootstrap.model import load_analyzer
 
     analyzer = load_analyzer(settings)

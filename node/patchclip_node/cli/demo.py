@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from patchclip_core.terminal import EXIT_FAILURE, console, require_package, steps
+from patchclip_core.terminal import EXIT_FAILURE, console, steps
 
 
 def register(app: typer.Typer) -> None:
@@ -36,10 +36,12 @@ def demo(
     for the results, prints a table and writes DIR/returned/*.dcm, a PNG for each study and DIR/report.html. Stops
     everything it started. Ends with status 0 only if every study came back.
     """
-    require_package("torch")
+    from patchclip_node.bootstrap.runtime import require_runtime
     from patchclip_node.bootstrap.stopping import stop_on_signals
     from patchclip_node.demo.run_demo import run_demo
+    from patchclip_node.settings import NodeSettings
 
+    require_runtime(model or NodeSettings().model)
     stop = stop_on_signals()
     came_back = run_demo(studies, out, model, timeout_s, console(), steps, stop)
     if stop.is_set():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from patchclip_core.terminal import require_package
 from patchclip_node.cli.terminal import ConfigOption
+from patchclip_node.settings import read_settings
 
 PANEL = "Run the node"
 
@@ -25,9 +25,10 @@ def serve(config: ConfigOption = None) -> None:
     Needs no other server: studies, queue and images lie in data_dir. A child that dies is started again. Stop it with
     Ctrl-C or SIGTERM; what was acknowledged is kept and continues at the next start.
     """
-    require_package("torch")  # its worker would miss it again and again
     from patchclip_node.bootstrap import supervisor
+    from patchclip_node.bootstrap.runtime import require_runtime
 
+    require_runtime(read_settings(config).model)  # its worker would miss it again and again
     supervisor.run(config)
 
 
@@ -40,7 +41,9 @@ def receive(config: ConfigOption = None) -> None:
 
 def work(config: ConfigOption = None) -> None:
     """Run one worker alone (service mode): it analyses studies. One process a GPU."""
-    require_package("torch")  # what brings it brings all else, too
+    from patchclip_node.bootstrap.runtime import require_runtime
+
+    require_runtime(read_settings(config).model)  # the extra that brings it brings all else, too
     from patchclip_node.bootstrap import worker
 
     worker.run(config)

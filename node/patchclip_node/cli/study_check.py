@@ -21,9 +21,9 @@ import structlog
 from pynetdicom import AE, evt
 
 from patchclip_core.errors import PatchClipError
-from patchclip_core.terminal import require_package
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.receiver import build_receiver
+from patchclip_node.bootstrap.runtime import require_runtime
 from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.demo.loopback import LoopbackScp
 from patchclip_node.dicom.statuses import SUCCESS
@@ -46,7 +46,7 @@ _AE_TITLE: Final = "DOCTOR"
 
 def synthetic_study(settings: NodeSettings) -> Iterator[CheckResult]:
     """A study of a test patient is received, analysed and returned, each destination's objects to doctor itself."""
-    require_package("torch")
+    require_runtime(settings.model)
     with tempfile.TemporaryDirectory(prefix="patchclip-doctor-") as folder:
         yield _through(settings, Path(folder))
 

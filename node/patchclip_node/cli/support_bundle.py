@@ -29,6 +29,7 @@ LOG_BYTES: Final = 50 * 1024**2
 
 _LIBRARIES: Final = (
     "torch",
+    "onnxruntime",
     "numpy",
     "pydicom",
     "pynetdicom",

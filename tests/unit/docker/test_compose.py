@@ -170,6 +170,7 @@ def test_only_the_worker_has_pytorch() -> None:
 
     assert chosen == {"receiver": "none", "worker": "cpu", "deliver": "none", "web": "none"}
     assert stages["none"].environment == {"LOCK": "requirements/results.lock"}
+    assert stages["onnx"].environment == {"LOCK": "requirements/worker-onnx.lock"}
     assert len({service["image"] for service in NODE.values()}) == 2
 
 

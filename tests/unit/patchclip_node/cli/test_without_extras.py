@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from patchclip_core.terminal import EXTRA_OF
+from tests.support.bright_onnx import write_bright_onnx
 
 PROJECT = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -72,6 +73,19 @@ def test_a_worker_names_the_extra_that_it_misses(command: str, tmp_path: Path) -
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert "pip install 'patchclip[worker]'" in line
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_a_worker_for_an_exported_model_names_the_extra_without_torch(command: str, tmp_path: Path) -> None:
+    model = write_bright_onnx(tmp_path / "model")
+    (tmp_path / "node.yaml").write_text(f"data_dir: {tmp_path / 'data'}\nmodel: {model}\n")
+
+    ended = ran(command, "--config", str(tmp_path / "node.yaml"))
+
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "needs onnxruntime" in line
+    assert "pip install 'patchclip[worker-onnx]'" in line
 
 
 def test_who_delivers_names_the_extra_that_it_misses(tmp_path: Path) -> None:
