@@ -73,6 +73,7 @@ def open_session(path: Path) -> Any:
     """Return an `InferenceSession` of a graph. Raises `CheckpointError` where the file holds none that it can run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
+    options.enable_mem_pattern = False  # it would hold what a pass takes twice, and no pass is faster for it
     options.log_severity_level = _ERRORS_AND_WORSE
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
