@@ -34,7 +34,7 @@ class ExportedAnalyzer:
         return self.analysis.card
 
     def looking_closer(self, tiles: TileSettings | None = None) -> ExportedAnalyzer:
-        """Return an analyzer whose maps also come from tiles of the radiograph, as `NetworkAnalyzer` does."""
+        """Return an `ExportedAnalyzer` whose maps also come from tiles of the radiograph, as `NetworkAnalyzer` does."""
         return replace(self, analysis=replace(self.analysis, tiles=tiles or TileSettings()))
 
     def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:

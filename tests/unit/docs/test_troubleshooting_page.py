@@ -5,6 +5,7 @@ A row's message is in the output, in the order of its quoted parts; no traceback
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ from typing import Any, Final, Never
 import pytest
 import yaml
 
-from patchclip_core.checkpoints.checkpoint import find
+from patchclip_core.checkpoints.checkpoint import find, read_card
 from patchclip_node.adapters.ledger import migrate
 from patchclip_node.bootstrap import telemetry
 from patchclip_node.bootstrap.configuration import start
@@ -34,6 +35,7 @@ from patchclip_node.settings import read_settings
 from tests.peers.archive import COMPREHENSIVE_SR, Archive
 from tests.peers.processes import free_port
 from tests.support.analysis import radiograph_file
+from tests.support.bright_onnx import write_bright_onnx, write_graph
 from tests.support.certificates import Authority
 from tests.support.configured import Taking
 from tests.support.docs import ROOT, in_code, page, table
@@ -279,6 +281,25 @@ def _(site: Site) -> Outcome:
 def _(site: Site) -> Outcome:
     (site.folder / "empty").mkdir()
     return site.doctor(checks.model, model=str(site.folder / "empty"))
+
+
+@situation("what computes the model is not installed")
+def _(site: Site) -> Outcome:
+    found = importlib.util.find_spec
+    site.monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
+    return site.ran("work", "--config", site.config(model=str(write_bright_onnx(site.folder / "exported"))))
+
+
+@situation("an exported model has another graph")
+def _(site: Site) -> Outcome:
+    folder = write_bright_onnx(site.folder / "exported")
+    write_graph(folder, read_card(folder), ["edema"])
+    return site.doctor(checks.model, model=str(folder))
+
+
+@situation("an exported model is to run on a GPU")
+def _(site: Site) -> Outcome:
+    return site.doctor(checks.model, model=str(write_bright_onnx(site.folder / "exported")), device="cuda")
 
 
 @situation("the model is not trained")
