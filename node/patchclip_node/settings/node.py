@@ -90,7 +90,7 @@ class NodeSettings(BaseSettings):
     model: str = "demo"
     """A checkpoint folder, or the name of one that the package ships."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What the model runs on; auto: a GPU where there is one. One that was exported to ONNX runs on processors alone."""
+    """What the model runs on; auto: a GPU where there is one. One exported to ONNX runs on processors alone."""
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
