@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the product by each way of docs/installation.md, by the page's own commands, and says what each costs until the
-# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base results lock wheelhouse pipx uv deb.
+# first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base results onnx lock wheelhouse pipx uv deb.
 # Needs Orthanc, storescu, curl; pipx, uv, nfpm and dpkg for their ways. The Debian package is installed in this system, and purged, where that is
 # Debian, this user is root and nothing of the product is there yet; elsewhere it is unpacked. CPU_WHEELS=FOLDER: PyTorch's build for processors lies
 # there, and the page's address of it is not asked. At the end: a table in Markdown.
@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 ADDRESS=https://download.pytorch.org/whl/cpu
-WAYS=${*:-base results lock wheelhouse pipx uv deb}
+WAYS=${*:-base results onnx lock wheelhouse pipx uv deb}
 MOST_MB=(base 210) # a receiver may take this much of the disk
 WORK=$(mktemp -d)
 STARTED=()
@@ -107,7 +107,7 @@ first_result() { # PROGRAM: until the archive has the report
   stop
 }
 
-first_study() { # PROGRAM: of a receiver alone, until its study is listed
+first_study() { # PROGRAM: of a machine without PyTorch, until a study that it received is listed
   configure
   "$1" receive --config "$WORK/node.yaml" >"$WORK/node.log" 2>&1 &
   STARTED+=($!)
@@ -115,7 +115,7 @@ first_study() { # PROGRAM: of a receiver alone, until its study is listed
   send
   stop
   [[ $("$1" studies list --uids --config "$WORK/node.yaml" | wc -l) == 1 ]] || fail "the study is not listed"
-  "$WORK/opt/venv/bin/python" -c 'import torch' 2>/dev/null && fail "the base package brought torch"
+  "$WORK/opt/venv/bin/python" -c 'import torch' 2>/dev/null && fail "$way brought torch"
   return 0
 }
 
@@ -141,7 +141,7 @@ size() {
 }
 
 for way in $WAYS; do
-  [[ " base results lock wheelhouse pipx uv deb " == *" $way "* ]] || fail "$way is not a way: base, results, lock, wheelhouse, pipx, uv or deb"
+  [[ " base results onnx lock wheelhouse pipx uv deb " == *" $way "* ]] || fail "$way is not a way: base, results, onnx, lock, wheelhouse, pipx, uv or deb"
 done
 
 may_install() {
@@ -187,6 +187,7 @@ for way in $WAYS; do
   case $way in
     base) installed "A receiver alone" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
     results) installed "A machine without a worker" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
+    onnx) installed "A worker without PyTorch" && size "$WORK/opt/venv" && timed "first study" first_study "$WORK/opt/venv/bin/patchclip-node" ;;
     lock) installed "Without containers" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
     wheelhouse) installed "Without internet" && size "$WORK/opt/venv" && timed "first result" first_result "$WORK/opt/venv/bin/patchclip-node" ;;
     pipx) installed "By pipx" && size "$WORK/opt" && timed "first result" first_result "$WORK/opt/bin/patchclip-node" ;;

@@ -1,7 +1,7 @@
 """Checkpoints: a folder with `card.json` and the weights it names, verified before anything is built from them.
 
-Weights are safetensors; nothing is ever unpickled. Architectures are built in or come from other packages by an entry
-point in the group `patchclip.models`: a callable `(folder, card, device) -> Analyzer`.
+Weights are safetensors, or a graph of ONNX; nothing is ever unpickled. Architectures are built in or come from other
+packages by an entry point in the group `patchclip.models`: a callable `(folder, card, device) -> Analyzer`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def test_each_way_has_commands_on_the_page(heading: str) -> None:
 
 
 def test_the_page_speaks_of_each_way() -> None:
-    assert len(re.findall(r'installed "([^"]+)"', CHECK)) == 6
+    assert len(re.findall(r'installed "([^"]+)"', CHECK)) == 7
     assert 'commands "As a Debian package"' in CHECK
     assert "make install-check" in PAGE
 
@@ -39,7 +39,7 @@ def test_a_way_that_is_not_one_is_named_before_anything_is_installed() -> None:
     )
 
     assert ended.returncode == 1
-    assert "snap is not a way: base, results, lock, wheelhouse, pipx, uv or deb" in ended.stderr
+    assert "snap is not a way: base, results, onnx, lock, wheelhouse, pipx, uv or deb" in ended.stderr
 
 
 @pytest.mark.parametrize(

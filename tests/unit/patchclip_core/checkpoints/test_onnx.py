@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import load_model
+from onnx.external_data_helper import set_external_data
 
 from patchclip_core.checkpoints import onnx
 from patchclip_core.checkpoints.checkpoint import load, read_card, runtime_of, write_card
@@ -197,6 +199,19 @@ def test_a_changed_graph_is_refused(bright: Path) -> None:
     (bright / "model.onnx").write_bytes(graph)
 
     with pytest.raises(CheckpointError, match="not those of its card"):
+        load(bright)
+
+
+def test_a_graph_whose_weights_lie_elsewhere_is_refused(bright: Path) -> None:
+    graph = load_model(bright / "model.onnx")
+    scale = next(one for one in graph.graph.initializer if one.name == "scale")
+    (bright.parent / "outside").write_bytes(scale.raw_data)
+    set_external_data(scale, "../outside")
+    scale.ClearField("raw_data")
+    (bright / "model.onnx").write_bytes(graph.SerializeToString())
+    accept(bright, read_card(bright))
+
+    with pytest.raises(CheckpointError, match=r"is not a network that ONNX Runtime .* escapes model directory"):
         load(bright)
 
 
