@@ -107,7 +107,7 @@ def test_weights_outside_the_folder_are_refused(bright_checkpoint: Path) -> None
 def test_an_architecture_that_is_not_installed_is_named_with_those_that_are(bright_checkpoint: Path) -> None:
     change_card(bright_checkpoint, architecture="resnet")
 
-    with pytest.raises(CheckpointError, match=r"'resnet'.*bright_pixels, lrclr, patchclip"):
+    with pytest.raises(CheckpointError, match=r"'resnet'.*bright_pixels, lrclr, onnx, patchclip"):
         load(bright_checkpoint)
 
 
