@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the product by each way of docs/installation.md, by the page's own commands, and says what each costs until the
 # first result is in an Orthanc: bash tools/install_check.sh [WAY...]; ways: base results onnx lock wheelhouse pipx uv deb.
-# Needs Orthanc, storescu, curl; pipx, uv, nfpm and dpkg for their ways. The Debian package is installed in this system, and purged, where that is
+# Needs Orthanc with its DICOMweb plugin, storescu, curl; pipx, uv, nfpm and dpkg for their ways. The Debian package is installed in this system, and purged, where that is
 # Debian, this user is root and nothing of the product is there yet; elsewhere it is unpacked. CPU_WHEELS=FOLDER: PyTorch's build for processors lies
 # there, and the page's address of it is not asked. At the end: a table in Markdown.
 set -euo pipefail
@@ -83,7 +83,8 @@ destinations: [{name: pacs, ae_title: ORTHANC, host: 127.0.0.1, port: $ARCHIVE}]
 YAML
   cat >"$WORK/orthanc.json" <<JSON
 {"StorageDirectory": "$WORK/archive", "IndexDirectory": "$WORK/archive", "DicomAet": "ORTHANC", "DicomPort": $ARCHIVE,
- "HttpPort": $REST, "RemoteAccessAllowed": false, "AuthenticationEnabled": false, "DicomAlwaysAllowStore": true}
+ "HttpPort": $REST, "RemoteAccessAllowed": false, "AuthenticationEnabled": false, "DicomAlwaysAllowStore": true,
+ "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"], "DicomWeb": {"Enable": true, "Root": "/dicom-web/"}}
 JSON
 }
 
@@ -91,8 +92,10 @@ send() {
   storescu -aec PATCHCLIP -xv 127.0.0.1 "$NODE" node/patchclip_node/samples/sample-2-dx.dcm
 }
 
-has_report() {
-  curl -sf "http://127.0.0.1:$REST/series?expand" | grep -q '"Modality" : "SR"'
+has_report() { # in the answer to what OHIF asks of the archive
+  local series
+  series=$(curl -sf "http://127.0.0.1:$REST/dicom-web/series?includefield=all")
+  grep -q '"SR"' <<<"$series" && grep -q '"SEG"' <<<"$series"
 }
 
 first_result() { # PROGRAM: until the archive has the report
