@@ -78,7 +78,7 @@ class Transport(filesystem.Transport):
         end_s = time.monotonic() + min(timeout or MAX_WAIT_S, MAX_WAIT_S)
         while True:
             try:
-                return self.cycle.get(self._deliver, timeout=0)
+                return self.cycle.get(self._deliver, timeout=0)  # type: ignore[no-untyped-call]  # kombu
             except Empty:
                 left_s = end_s - time.monotonic()
                 if left_s <= 0:
