@@ -112,6 +112,7 @@ def _analyse_all(
     studies: Sequence[Sequence[_Input]], settings: NodeSettings, profile: ProfileSettings, out: Path | None
 ) -> tuple[list[_Written], ModelIdentity, bool]:
     """Analyse study by study and write what comes of each; the last value tells whether a decoding timed out."""
+    from patchclip_core.drawing import as_png
     from patchclip_core.io.vocabulary import load_vocabulary
     from patchclip_core.values.definitions import load_findings
     from patchclip_core.values.wording import load_wordings
@@ -147,7 +148,16 @@ def _analyse_all(
             outcome: StudyOutcome
             try:
                 outcome = analyse_instances(
-                    images, decoder, analyzer, context, variants, overlay, vocabulary, settings.pixel_check, settled
+                    images,
+                    decoder,
+                    analyzer,
+                    context,
+                    variants,
+                    overlay,
+                    vocabulary,
+                    settings.pixel_check,
+                    settled,
+                    packed=as_png,
                 )
             except DecoderTimeoutError as error:
                 timed_out = True
@@ -179,7 +189,7 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path | Non
             (of_study if uid is None else of_image[uid]).append(name)
         for picture in outcome.images:
             uid = picture.image.sop_instance_uid
-            (out / f"{names[uid]}.png").write_bytes(picture.overlay_png)
+            (out / f"{names[uid]}.png").write_bytes(picture.overlay)
             of_image[uid].append(f"{names[uid]}.png")
     reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}
     images = [

@@ -17,6 +17,7 @@ from patchclip_node.cli.existing_ledger import existing_ledger
 from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.cli.study_views import unknown
 from patchclip_node.cli.terminal import ConfigOption, complain
+from patchclip_node.domain.picture_files import media_type
 from patchclip_node.settings import NodeSettings, read_settings
 
 if TYPE_CHECKING:
@@ -192,5 +193,5 @@ def _finding(one: Compared) -> dict[str, Any]:
     return {"finding": one.finding, "changed": one.has_changed, "before": of(one.before), "after": of(one.after)}
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+def _data_uri(picture: bytes) -> str:
+    return f"data:{media_type(picture)};base64,{base64.b64encode(picture).decode('ascii')}"

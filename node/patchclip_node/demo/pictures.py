@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from patchclip_core.drawing import as_png
 from patchclip_core.errors import PatchClipError
 from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_node.demo.outcome import StudyOutcome
@@ -51,10 +52,9 @@ def write_pictures(outcomes: Sequence[StudyOutcome], spool: Spool, out: Path) ->
                 if image.overlay_key is None or image.sop_instance_uid not in sources:
                     continue
                 name = f"study-{number:02d}{f'-{order + 1}' if order else ''}.png"
-                with spool.local_path(image.overlay_key) as path:
-                    (out / name).write_bytes(path.read_bytes())
-                    with Image.open(path) as opened:
-                        overlay = opened.convert("RGB")
+                with spool.local_path(image.overlay_key) as path, Image.open(path) as opened:
+                    overlay = opened.convert("RGB")
+                (out / name).write_bytes(as_png(overlay))
                 with suppress(PatchClipError):
                     radiograph = decoder.read(sources[image.sop_instance_uid])
                     height = round(radiograph.rows * radiograph.pixel_aspect_ratio)

@@ -126,7 +126,7 @@ class Replay:
             before.sop_instance_uid,
             compared(before.findings, said),
             self._picture(before.overlay_key),
-            None if after is None else after.overlay_png,
+            None if after is None else after.overlay,
         )
 
     def _picture(self, spool_key: str | None) -> bytes | None:

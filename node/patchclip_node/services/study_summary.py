@@ -63,7 +63,7 @@ class FindingSummary(_Value):
 
 
 class ImageSummary(_Value):
-    """One analysed image. `overlay_key`: its overlay PNG in the spool; `maps_key`: its `analyse.maps`."""
+    """One analysed image. `overlay_key`: its overlay in the spool; `maps_key`: its `analyse.maps`."""
 
     sop_instance_uid: str
     rows: int

@@ -159,7 +159,7 @@ def create_app(
             door.page("/open", Act.SEE_STUDIES, study.open),
             door.page("/studies/{uid}", Act.SEE_STUDIES, study.study),
             door.page("/studies/{uid}/images/{image}/pixels", Act.SEE_STUDIES, study.pixels),
-            door.page("/studies/{uid}/{revision:int}/overlays/{index:int}.png", Act.SEE_STUDIES, study.overlay),
+            door.page("/studies/{uid}/{revision:int}/overlays/{index:int}", Act.SEE_STUDIES, study.overlay),
             door.page("/studies/{uid}/{revision:int}/maps/{index:int}.json", Act.SEE_STUDIES, study.maps),
             door.page("/studies/{uid}/{revision:int}/findings.json", Act.SEE_STUDIES, study.findings),
             door.page("/studies/{uid}/results/{result}", Act.SEE_STUDIES, study.result),

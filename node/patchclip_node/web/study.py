@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from patchclip_node.domain.listing import StudySearch, search_words
+from patchclip_node.domain.picture_files import media_type
 from patchclip_node.domain.records import InstanceRecord, StudyRecord
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Studies
@@ -126,8 +127,8 @@ class StudyPages:
 
     def overlay(self, request: Request) -> Response:
         """Give the picture with what was found drawn into it."""
-        key = self._image(request).overlay_key
-        return Response(self._content(key, "no overlay was kept for this image"), media_type="image/png")
+        content = self._content(self._image(request).overlay_key, "no overlay was kept for this image")
+        return Response(content, media_type=media_type(content))
 
     def maps(self, request: Request) -> Response:
         """Give the patch maps of an image's findings."""

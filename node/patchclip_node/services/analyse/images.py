@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 from PIL import Image
 from pydicom import Dataset
 
-from patchclip_core.drawing import draw_overlay
+from patchclip_core.drawing import as_jpeg, draw_overlay
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.likeness import REASON, REMARK, load_likeness
 from patchclip_core.io.vocabulary import Vocabulary
@@ -42,9 +41,6 @@ from patchclip_node.services.analyse.patients import NAMES_NO_PATIENT, Patient, 
 
 BATCH_IMAGES = 8
 """Images that are decoded and analysed together: bounds the memory that a study of many images takes."""
-
-_PNG_LEVEL = 2
-"""A fifth larger than the default's file in a third of its time, which every study waits for."""
 
 _PAGES: Final = PictureStyle()
 """What the node's own pages show, in their language."""
@@ -92,13 +88,14 @@ def analyse_instances(
     pixel_check: PixelCheck = PixelCheck.OFF,
     settled: Callable[[StudyImage], None] = lambda _: None,
     routes: Routes = NO_ROUTES,
+    packed: Callable[[Image.Image], bytes] = as_jpeg,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
-    overlay: how the PNG file of each image is drawn, for whoever looks without a viewer. vocabulary: in which words
-    headers name part and view; by default the shipped one. pixel_check: what becomes of an image that does not
-    look like a frontal chest radiograph. settled: called with each image as soon as it is analysed or left out.
-    routes: which of the frontal chest radiographs are analysed.
+    overlay: how the picture of each image is drawn, for whoever looks without a viewer; packed: as what file.
+    vocabulary: in which words headers name part and view; by default the shipped one. pixel_check: what becomes of an
+    image that does not look like a frontal chest radiograph. settled: called with each image as soon as it is analysed
+    or left out. routes: which of the frontal chest radiographs are analysed.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -125,7 +122,7 @@ def analyse_instances(
             found = analyzer.analyze_batch([radiograph for _, radiograph in decoded])
         with timer.step("overlay"):
             for (candidate, radiograph), findings in zip(decoded, found, strict=True):
-                analysed.append(_analysed(candidate, radiograph, findings, context, styles, overlay))
+                analysed.append(_analysed(candidate, radiograph, findings, context, styles, overlay, packed))
                 settled(candidate.image)
     if not analysed:
         return Rejected(_reason_for_all(skipped.files), tuple(skipped.files))
@@ -210,6 +207,7 @@ def _analysed(
     context: ResultContext,
     styles: Collection[PictureStyle],
     overlay: PictureStyle,
+    packed: Callable[[Image.Image], bytes],
 ) -> AnalysedFile:
     beside = (*candidate.remarks, *radiograph.remarks)
     assert radiograph.display is not None, "what is decoded of a DICOM file says how it was displayed"
@@ -221,7 +219,7 @@ def _analysed(
     )
     drawn = {style: _drawn(radiograph, result, context, style) for style in dict.fromkeys((overlay, *styles))}
     pictures = {style: Picture(drawn[style].height, drawn[style].width, drawn[style].tobytes()) for style in styles}
-    return AnalysedFile(candidate.image, replace(result, pictures=pictures), _png(drawn[overlay]), candidate.route)
+    return AnalysedFile(candidate.image, replace(result, pictures=pictures), packed(drawn[overlay]), candidate.route)
 
 
 def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:
@@ -237,12 +235,6 @@ def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext,
         longest_side_px=style.longest_side_px,
         orientation=image.facts.patient_orientation,
     )
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=_PNG_LEVEL)
-    return file.getvalue()
 
 
 def _reason_for_all(skipped: Sequence[SkippedFile]) -> str:

@@ -35,13 +35,13 @@ class AnalysedFile:
     """An image that was analysed.
 
     result: the facts of its header and the findings in its pixels.
-    overlay_png: the image as the model saw it, with what was found drawn into it; a complete PNG file.
+    overlay: the image as the model saw it, with what was found drawn into it; a complete file (`drawing.packed`).
     route: which took it.
     """
 
     image: StudyImage
     result: AnalysedImage
-    overlay_png: bytes
+    overlay: bytes
     route: Route = EVERYTHING_ELSE
 
 

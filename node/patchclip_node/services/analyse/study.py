@@ -103,7 +103,7 @@ class StudyAnalysis:
                     (variant, self._write_result(variant, dataset, room, kept)) for variant, dataset in outcome.results
                 ]
                 overlay_keys = {
-                    file.image.sop_instance_uid: _write(file.overlay_png, room, kept) for file in outcome.images
+                    file.image.sop_instance_uid: _write(file.overlay, room, kept) for file in outcome.images
                 }
                 maps_keys = {
                     file.image.sop_instance_uid: _write(encode_maps(file.result.findings), room, kept)

@@ -70,7 +70,7 @@ def test_the_page_names_findings_counts_what_changed_and_shows_changed_studies_f
     command("studies", "replay", "1.9", UID, "--model", "other", "--out", tmp_path / "changed", "--config", config)
 
     page = (tmp_path / "changed" / "replay.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/jpeg;base64,") == 2
     assert page.index(f">{UID} ") < page.index(">1.9 ")
     assert re.search(r"<td>pleural effusion</td>\s*<td[^>]*>1</td>\s*<td[^>]*>0</td>", page)  # told in one more study
     assert re.search(r"<td>lung opacity</td>\s*<td[^>]*>0</td>\s*<td[^>]*>1</td>", page)  # told in one study less

@@ -208,7 +208,7 @@ def test_a_study_shows_findings_model_events_deliveries_and_its_overlay(site: Si
     site.analyse()
 
     page = site.browser.get("/studies/1.2.3").text
-    overlay = site.browser.get("/studies/1.2.3/1/overlays/0.png")
+    overlay = site.browser.get("/studies/1.2.3/1/overlays/0")
 
     assert "lung opacity" in page
     assert "87 %" in page
@@ -216,9 +216,9 @@ def test_a_study_shows_findings_model_events_deliveries_and_its_overlay(site: Si
     assert "analysis finished" in page
     planned = r'<td data-label="Destination">pacs</td>\s*<td data-label="State"><span class="pill pending">'
     assert re.search(planned, page)
-    assert 'src="/studies/1.2.3/1/overlays/0.png"' in page
-    assert overlay.headers["content-type"] == "image/png"
-    assert overlay.content.startswith(b"\x89PNG")
+    assert 'src="/studies/1.2.3/1/overlays/0"' in page
+    assert overlay.headers["content-type"] == "image/jpeg"
+    assert overlay.content.startswith(b"\xff\xd8\xff")
 
 
 def test_an_untrained_model_is_never_shown_without_its_warning(site: Site) -> None:
@@ -236,7 +236,7 @@ def test_a_trained_model_is_shown_without_that_warning(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/studies/1.2.3/2/overlays/0.png", "/studies/1.2.3/1/overlays/7.png", "/studies/9/1/overlays/0.png"]
+    "path", ["/studies/1.2.3/2/overlays/0", "/studies/1.2.3/1/overlays/7", "/studies/9/1/overlays/0"]
 )
 def test_an_overlay_that_is_not_there_is_not_found(site: Site, path: str) -> None:
     site.analyse()
@@ -244,11 +244,19 @@ def test_an_overlay_that_is_not_there_is_not_found(site: Site, path: str) -> Non
     assert site.browser.get(path).status_code == 404
 
 
+def test_an_overlay_that_an_earlier_version_kept_is_shown_as_the_png_file_that_it_is(site: Site) -> None:
+    site.analyse()
+    pictures = [key for key, content in site.spool.files.items() if content.startswith(b"\xff\xd8\xff")]
+    site.spool.files.update(dict.fromkeys(pictures, b"\x89PNG\r\n"))
+
+    assert site.browser.get("/studies/1.2.3/1/overlays/0").headers["content-type"] == "image/png"
+
+
 def test_an_overlay_that_left_the_spool_is_not_found(site: Site) -> None:
     site.analyse()
     site.spool.files.clear()
 
-    assert site.browser.get("/studies/1.2.3/1/overlays/0.png").status_code == 404
+    assert site.browser.get("/studies/1.2.3/1/overlays/0").status_code == 404
 
 
 def test_a_summary_of_another_version_does_not_break_the_page(site: Site) -> None:

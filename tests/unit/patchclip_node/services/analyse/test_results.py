@@ -128,7 +128,7 @@ def test_the_summary_names_the_model_the_findings_the_times_and_the_overlay(benc
     assert len(opacity.regions) == 1
     assert image.overlay_key is not None
     picture = Image.open(io.BytesIO(bench.spool.files[image.overlay_key]))
-    assert picture.format == "PNG"
+    assert picture.format == "JPEG"
 
 
 def test_a_picture_says_of_its_image_what_a_report_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
