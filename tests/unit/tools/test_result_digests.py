@@ -50,7 +50,7 @@ def test_the_same_code_prints_the_same_lines_and_another_model_changes_each_obje
         ["damaged.dcm", "unreadable"],
         [SAMPLE.name, "0"],
         [SAMPLE.name, "1"],
-        [SAMPLE.name, "png"],
+        [SAMPLE.name, "overlay"],
         [SAMPLE.name, "json"],
     ]
     assert [line for line in first if line in other] == first[:1]
