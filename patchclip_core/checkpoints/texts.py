@@ -1,7 +1,7 @@
 """The findings' sentences, embedded once and kept beside a checkpoint, so that who uses it builds no text tower.
 
 They are part of the checkpoint only where they were made from these very weights, of the sentences that the card
-asks for now; otherwise they are made again, in memory, as without the file.
+has; otherwise they are made again, in memory, as without the file.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -37,7 +38,7 @@ class FolderWatch:
     def wait(self, timeout_s: float) -> None:
         """Return when files have come since the last call, or after the time; a false alarm is possible."""
         if self._descriptor is None:
-            select.select([], [], [], min(timeout_s, LOOK_AGAIN_S))
+            time.sleep(min(timeout_s, LOOK_AGAIN_S))
         elif select.select([self._descriptor], [], [], timeout_s)[0]:
             os.read(self._descriptor, _MOST_BYTES)
 

@@ -37,8 +37,7 @@ COMMANDS: Final = ("receive", "work", "deliver", "web")
 """The commands of the children, in the order of their start; they are stopped in it as well, the receiver first."""
 
 CORES_A_WORKER: Final = 4
-"""Of these a worker's model uses all, and its Python code one: more workers than this leave a core without work or none
-for the model."""
+"""Of these a worker's model uses all, and its Python code one. An estimate: it was not measured on many cores."""
 BYTES_A_WORKER: Final = 2 << 30
 """The model, and the studies that it has at hand."""
 
@@ -161,7 +160,7 @@ def workers_carried(cores: int, memory_bytes: int) -> int:
 
 def children_of(settings: NodeSettings, file: Path | None) -> Iterator[Child]:
     """Yield the children of `serve`, in the order of their start; several workers share the cores among them."""
-    cores = len(os.sched_getaffinity(0))
+    cores = _cores()
     workers = settings.workers or workers_carried(cores, psutil.virtual_memory().total)
     threads = {"OMP_NUM_THREADS": str(max(1, cores // workers))} if workers > 1 else {}
     for process in COMMANDS:
@@ -171,6 +170,11 @@ def children_of(settings: NodeSettings, file: Path | None) -> Iterator[Child]:
         for number in range(1, workers + 1):
             name = process if number == 1 else f"{process}-{number}"
             yield Child(name, _command(name, file), environment=threads)
+
+
+def _cores() -> int:
+    """Return how many processors this process may use; the machine's where the system tells of no process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _command(name: str, file: Path | None) -> list[str]:

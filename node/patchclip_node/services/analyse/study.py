@@ -34,7 +34,7 @@ CAME_AGAIN: Final = "the same instance came again with other bytes; what came la
 
 @dataclass(frozen=True, slots=True)
 class StudyAnalysis:
-    """Analyses studies, one at a time. It owns neither decoder nor model.
+    """Analyses studies; may be used from several threads. It owns neither decoder nor model.
 
     vocabulary: in which words headers name part and view; None takes the shipped one. pixel_check: what becomes of
     images that do not look like a frontal chest radiograph.

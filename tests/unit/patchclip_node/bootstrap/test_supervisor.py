@@ -177,7 +177,7 @@ def test_a_machine_carries_a_worker_for_each_four_cores_and_two_gib(cores: int, 
 
 
 def test_several_workers_share_the_cores_among_their_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     settings = read_settings(None, workers=3)
 
     children = list(children_of(settings, tmp_path / "node.yaml"))
@@ -185,6 +185,15 @@ def test_several_workers_share_the_cores_among_their_models(monkeypatch: pytest.
     assert [child.name for child in children] == ["receive", "work", "work-2", "work-3", "deliver", "web"]
     assert [child.command[3] for child in children] == ["receive", "work", "work", "work", "deliver", "web"]
     assert {child.environment["OMP_NUM_THREADS"] for child in children[1:4]} == {"2"}
+
+
+def test_where_the_system_tells_of_no_process_the_machine_s_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+
+    (worker, _) = (one for one in children_of(read_settings(None, workers=2), None) if one.name.startswith("work"))
+
+    assert worker.environment == {"OMP_NUM_THREADS": "3"}
 
 
 def test_what_the_environment_says_goes_before_what_a_child_is_given(
