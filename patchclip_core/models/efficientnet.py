@@ -134,7 +134,7 @@ class Convolution(nn.Module):
         if self.padding[0] != self.padding[1]:
             features = nn.functional.pad(features, self.padding)
         features = self.convolution(features)
-        return nn.functional.relu6(features) if self.relu else features
+        return nn.functional.relu6(features, inplace=True) if self.relu else features
 
 
 class Block(nn.Module):
@@ -151,7 +151,9 @@ class Block(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
         refined: torch.Tensor = self.project(self.depthwise(self.expand(features)))
-        return features + refined if self.added else refined
+        if self.added:
+            refined += features
+        return refined
 
 
 class EfficientNetLite(nn.Module):

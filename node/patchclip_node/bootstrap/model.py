@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from patchclip_core.checkpoints import checkpoint
+from patchclip_core.inference.memory import keep_freed_memory
 from patchclip_core.inference.scales import LooksCloser, TileSettings
 from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.domain.errors import ConfigurationError
@@ -20,10 +21,11 @@ LoadModel = Callable[[str, str], Analyzer]
 
 
 def load_analyzer(settings: NodeSettings, load_model: LoadModel = checkpoint.load) -> Analyzer:
-    """Load the model, with tiles where the settings ask for them.
+    """Load the model, with tiles where the settings ask for them. This process then keeps the memory that it frees.
 
     Raises `CheckpointError`, and `ConfigurationError` where the model cannot look at tiles.
     """
+    keep_freed_memory()
     analyzer = load_model(settings.model, settings.device)
     if settings.tiles == 1:
         return analyzer

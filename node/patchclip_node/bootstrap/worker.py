@@ -30,6 +30,7 @@ from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.decoding import open_decoder
+from patchclip_node.bootstrap.idle_memory import IdleMemory
 from patchclip_node.bootstrap.model import BoundedAnalyzer, LoadModel, load_analyzer
 from patchclip_node.bootstrap.named_findings import refuse_unnamed_findings
 from patchclip_node.bootstrap.readiness import tell_ready
@@ -134,7 +135,7 @@ def _work(started: Started, stop: Stop) -> None:
 
 def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> int:
     """Run the Celery consumer in this thread until `stop` or a defect; returns the process's exit status."""
-    define_tasks(worker.app, worker.work_off, on_defect=lambda: _end_consumer(os.EX_SOFTWARE))
+    define_tasks(worker.app, IdleMemory(worker.work_off), on_defect=lambda: _end_consumer(os.EX_SOFTWARE))
     worker.app.set_current()  # Celery looks a task up in this thread's current app
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     ended = threading.Event()
