@@ -20,6 +20,7 @@ import torch
 from benchmarks.tables import Row, keep, markdown
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.io import read_radiograph
+from patchclip_core.memory import keep_freed_memory
 from patchclip_core.values.results import Analyzer, Radiograph
 from patchclip_node.domain.states import StudyEvent
 from tests.peers.dcmtk import storescp, storescu
@@ -64,6 +65,7 @@ def main() -> None:
     through, bare = [], []
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
+        keep_freed_memory()  # as the worker does
         model = checkpoint.load(given.model, "cpu")
         image = read_radiograph(write(radiograph(rows=given.px[0], columns=given.px[1]), folder / "one.dcm"))
         images_a_second(model, image, 2)

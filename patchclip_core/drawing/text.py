@@ -65,9 +65,17 @@ def _is_in_typeface(letter: str) -> bool:
     return letter.isspace() or bytes(font(_TRIED_SIZE_PX).getmask(letter)) != _missing()
 
 
-def wrapped(sentence: str, size_px: int, room: float) -> Iterator[str]:
-    """Break a sentence into lines that are at most `room` pixels wide in letters of this size; long words break too."""
-    face, line = font(size_px), ""
+@lru_cache(maxsize=4096)
+def wrapped(sentence: str, size_px: int, room: float) -> tuple[str, ...]:
+    """Break a sentence into lines that are at most `room` pixels wide in letters of this size; long words break too.
+
+    Kept, since most of what stands in a legend stands in the next one, too.
+    """
+    return tuple(_broken(sentence, font(size_px), room))
+
+
+def _broken(sentence: str, face: Font, room: float) -> Iterator[str]:
+    line = ""
     for word in sentence.split():
         longer = f"{line} {word}".strip()
         if line and face.getlength(longer) > room:

@@ -21,12 +21,14 @@ from patchclip_core.io import limited_child
 from patchclip_core.io.display_json import display_to_json
 from patchclip_core.io.limits import DecodeLimits
 from patchclip_core.io.reader import read_radiograph
+from patchclip_core.memory import keep_freed_memory
 from patchclip_core.values.results import Radiograph
 
 
 def main(argv: Sequence[str]) -> None:
     """Serve until standard input ends."""
     limits, _, answers = limited_child.enter(argv)
+    keep_freed_memory()  # one image after another needs the same
     _answer(answers, {"ready": True})
     for line in sys.stdin.buffer:
         with limited_child.bounded(limits):

@@ -146,7 +146,8 @@ class _Child:
 
     def _read_line(self, deadline: float) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:
-            self._buffer += self._receive(_CHUNK_BYTES, deadline)
+            chunk = bytearray(_CHUNK_BYTES)
+            self._buffer += memoryview(chunk)[: self._receive_into(chunk, deadline)]
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line
@@ -157,18 +158,17 @@ class _Child:
         target[:filled] = self._buffer
         self._buffer.clear()
         while filled < len(target):
-            chunk = self._receive(min(_CHUNK_BYTES, len(target) - filled), deadline)
-            target[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
+            filled += self._receive_into(target[filled:], deadline)
 
-    def _receive(self, size_bytes: int, deadline: float) -> bytes:
+    def _receive_into(self, target: memoryview | bytearray, deadline: float) -> int:
+        """Take what is there, or wait for it; returns how many bytes that were."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):
                 raise TimeoutError
-        chunk = os.read(descriptor, size_bytes)
-        if not chunk:
+        size_bytes = os.readv(descriptor, [target])
+        if not size_bytes:
             raise _ChildDiedError(limited_child.how_it_ended(self._process))
-        return chunk
+        return size_bytes

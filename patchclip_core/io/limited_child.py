@@ -7,16 +7,20 @@ anything, and ends by itself where its parent is gone.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final
 
 from patchclip_core.io.limits import DecodeLimits
+
+_PIPE_BYTES: Final = 1 << 20
+"""An image answers with tens of megabytes: by pieces of this size instead of 64 KiB."""
 
 ORPHAN_GRACE_S: Final = 30
 """The parent kills at the timeout; this much later the child ends by itself, in case the parent is gone."""
@@ -31,13 +35,17 @@ def start(module: str, limits: DecodeLimits, arguments: Sequence[str] = ()) -> s
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", module, *numbers, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
     )
+    assert process.stdout is not None
+    with suppress(AttributeError, OSError):  # Linux alone, and as much as this user may have
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return process
 
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str:

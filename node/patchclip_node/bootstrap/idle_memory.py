@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from patchclip_core.inference.memory import give_back_freed_memory
+from patchclip_core.memory import give_back_freed_memory
 from patchclip_node.ports.task_queue import Work
 
 IDLE_S: Final = 20.0

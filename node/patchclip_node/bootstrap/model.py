@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from patchclip_core.checkpoints import checkpoint
-from patchclip_core.inference.memory import keep_freed_memory
 from patchclip_core.inference.scales import LooksCloser, TileSettings
+from patchclip_core.memory import keep_freed_memory
 from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import NodeSettings

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from patchclip_core.inference import memory
+from patchclip_core import memory
 
 _MiB = 1 << 20
 _ALLOCATED = f"""
 import resource, sys
 from pathlib import Path
-from patchclip_core.inference import memory
+from patchclip_core import memory
 
 def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / {_MiB}
