@@ -57,7 +57,7 @@ def test_what_is_kept_is_given_back() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
 
     assert not memory.keep_freed_memory()
     memory.give_back_freed_memory()
