@@ -34,6 +34,7 @@ MAX_STEPS: Final = 200_000
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _DELIMITER_BYTES: Final = 8
+_ITEM_GROUP: Final = 0xFFFE
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -273,6 +274,8 @@ class _Scan:
             position += 8
             if group << 16 | element == _SEQUENCE_END:
                 break
+            if group != _ITEM_GROUP and end is not None:
+                raise _TooMuchInElementError  # no item: pydicom would make one of it
             self._count(1)
             item_end = None if length == _UNDEFINED else position + length
             position = self._count_data_set(position, item_end, limit, is_implicit, depth)

@@ -16,7 +16,7 @@ from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage
 
 from patchclip_core.io.elements import number, shown, text
-from patchclip_core.io.statements import STATEMENT_KEYWORDS, Statement, Statements, statements
+from patchclip_core.io.statements import IMAGE_TYPE, STATEMENT_KEYWORDS, Statement, Statements, statements
 from patchclip_core.io.vocabulary import CHEST, View, Vocabulary, load_vocabulary
 
 RADIOGRAPHY_MODALITIES: Final = frozenset({"CR", "DX", "RG"})
@@ -237,6 +237,11 @@ def _remarks_on_the_part(header: Statements) -> Iterator[str]:
             f"The body part is unknown: {unknown.name} says {unknown.said!r}, which is not a known word. "
             "It was analysed as a chest."
         )
+    elif described := _in_other_words(*header.series, *header.study):
+        yield (
+            f"The body part is unknown: {described.name} says {described.said!r}, in which no known word names one. "
+            "It was analysed as a chest."
+        )
     else:
         yield "The body part is unknown: Body Part Examined is missing. It was analysed as a chest."
 
@@ -289,8 +294,18 @@ def _unknown_view(header: Statements) -> Iterator[str]:
             f"The view is unknown: {placed.name} says {placed.said!r}, which is how the patient was placed. "
             "It was analysed as a frontal view."
         )
+    elif described := _in_other_words(*header.part, *header.series, *header.study):
+        yield (
+            f"The view is unknown: {described.name} says {described.said!r}, in which no known word names one. "
+            "It was analysed as a frontal view."
+        )
     else:
         yield "The view is unknown: View Position is missing. It was analysed as a frontal view."
+
+
+def _in_other_words(*described: Statement) -> Statement | None:
+    """Return the first description that holds an unknown word, which may be the one that is looked for."""
+    return next((one for one in described if one.heard.unknown and one.name != IMAGE_TYPE), None)
 
 
 def _turned(dataset: Dataset) -> Iterator[str]:

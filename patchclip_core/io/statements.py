@@ -19,6 +19,9 @@ from patchclip_core.io.vocabulary import CHEST, Heard, Vocabulary
 _STANDARD_SCHEMES: Final = frozenset({"SCT", "SRT", "SNM3", "99SDM", "DCM", "FMA", "UMLS", "RADLEX", "LN"})
 """Coding schemes whose codes mean the same everywhere: one of theirs that is not the chest is another part."""
 
+IMAGE_TYPE: Final = "Image Type"
+"""The name of an element whose words seldom tell of part and view, so that unknown ones in it mean nothing."""
+
 _OF_THE_SERIES: Final = (
     ("SeriesDescription", "Series Description"),
     ("SeriesDescriptionCodeSequence", "Series Description Code"),
@@ -26,7 +29,7 @@ _OF_THE_SERIES: Final = (
     ("PerformedProtocolCodeSequence", "Performed Protocol Code"),
     ("PrimaryAnatomicStructureSequence", "Primary Anatomic Structure"),
     ("AcquisitionDeviceProcessingDescription", "Acquisition Device Processing Description"),
-    ("ImageType", "Image Type"),
+    ("ImageType", IMAGE_TYPE),
 )
 _OF_THE_STUDY: Final = (
     ("PerformedProcedureStepDescription", "Performed Procedure Step Description"),

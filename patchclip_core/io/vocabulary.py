@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, lru_cache
 from pathlib import Path
@@ -84,14 +84,16 @@ CodeValue = Annotated[str, StringConstraints(pattern=r"^\S{1,16}$")]
 class Words(BaseModel):
     """Words and codes of one meaning, from one source.
 
-    words: heard wherever a header describes the image. in_view: heard in View Position and view codes alone, since they
-    mean something else in a description. codes: Code Values (PS3.3 8.1) of Anatomic Region and View Code Sequence.
+    words: heard wherever a header describes the image. adjectives: likewise, but a phrase that names another part means
+    that one: THORACIC/LUMBAR SPINE. in_view: heard in View Position and view codes alone, since they mean something
+    else in a description. codes: Code Values (PS3.3 8.1) of Anatomic Region and View Code Sequence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: NonEmpty
     words: tuple[Word, ...] = ()
+    adjectives: tuple[Word, ...] = ()
     in_view: tuple[Word, ...] = ()
     codes: tuple[CodeValue, ...] = ()
 
@@ -134,10 +136,12 @@ class _Meaning:
     part: str | None = None
     views: frozenset[View] = frozenset()
     placed: bool = False
+    describes: bool = False
+    """The part counts where no other word of the phrase names one."""
 
     def and_of(self, other: _Meaning) -> _Meaning:
         """Return the meaning of a phrase that is listed twice: THORAX FACE is the chest and a frontal view."""
-        return _Meaning(other.part or self.part, self.views | other.views, self.placed or other.placed)
+        return _Meaning(other.part or self.part, self.views | other.views, self.placed or other.placed, other.describes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +217,10 @@ def _hear(vocabulary: Vocabulary, folded: str, in_view: bool) -> Heard:
         else:
             meanings.append(pattern.meaning)
             start += len(pattern.tokens)
+    named = {meaning.part for meaning in meanings if meaning.part and not meaning.describes}
+    described = {meaning.part for meaning in meanings if meaning.part and meaning.describes}
     return Heard(
-        parts=frozenset(meaning.part for meaning in meanings if meaning.part),
+        parts=frozenset(named or described),
         views=frozenset(view for meaning in meanings for view in meaning.views),
         placed=any(meaning.placed for meaning in meanings),
         unknown=unknown,
@@ -233,9 +239,14 @@ def load_vocabulary(of_site: Path | None = None) -> Vocabulary:
     for file in files:
         of_file: dict[tuple[tuple[str, ...], bool], _Meaning] = {}
         for meaning, words in _entries(file):
-            for word, in_view in (*((each, False) for each in words.words), *((each, True) for each in words.in_view)):
-                key = tuple(_PATTERN_TOKEN.findall(fold(word))), in_view
-                of_file[key] = of_file.get(key, _Meaning()).and_of(meaning)
+            for listed, in_view, means in (
+                (words.words, False, meaning),
+                (words.adjectives, False, replace(meaning, describes=True)),
+                (words.in_view, True, meaning),
+            ):
+                for word in listed:
+                    key = tuple(_PATTERN_TOKEN.findall(fold(word))), in_view
+                    of_file[key] = of_file.get(key, _Meaning()).and_of(means)
             codes |= dict.fromkeys(words.codes, meaning)
         meanings |= of_file
     patterns = (_pattern(tokens, in_view, meaning) for (tokens, in_view), meaning in meanings.items())

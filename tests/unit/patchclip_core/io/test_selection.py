@@ -221,6 +221,19 @@ def test_a_frontal_view_in_the_words_of_a_site_is_analysed_without_a_remark(view
         ({"ViewPosition": "XQZT"}, "The view is unknown: View Position says 'XQZT', which is not a known word."),
         ({"ViewPosition": "SUPINE"}, "View Position says 'SUPINE', which is how the patient was placed."),
         ({"ViewPosition": None}, "The view is unknown: View Position is missing."),
+        (
+            {"ViewPosition": None, "SeriesDescription": "Thorax XQZT"},
+            "says 'Thorax XQZT', in which no known word names",
+        ),
+        ({"ViewPosition": None, "BodyPartExamined": "CHEST XQZT"}, "Body Part Examined says 'CHEST XQZT', in which no"),
+        (
+            {"ViewPosition": None, "StudyDescription": "CXR XQZT"},
+            "Study Description says 'CXR XQZT', in which no known",
+        ),
+        ({"ViewPosition": None, "ImageType": ["ORIGINAL", "PRIMARY", "XQZT"]}, "View Position is missing."),
+        ({"BodyPartExamined": None, "SeriesDescription": "XQZT"}, "Series Description says 'XQZT', in which no known"),
+        ({"BodyPartExamined": None, "ProtocolName": "Wqq Zrr"}, "Protocol Name says 'Wqq Zrr', in which no known word"),
+        ({"BodyPartExamined": "", "ImageType": ["ORIGINAL", "PRIMARY", "XQZT"]}, "Body Part Examined is missing."),
         ({"BodyPartExamined": "XQZT"}, "The body part is unknown: Body Part Examined says 'XQZT', which is not"),
         ({"BodyPartExamined": "ŽĄSIS", "SpecificCharacterSet": "ISO_IR 192"}, "says 'ŽĄSIS', which is not"),
         (

@@ -66,7 +66,17 @@ def test_the_chest_is_heard_in_the_words_of_sites(phrase: str) -> None:
             for phrase in each("THORACIC SPINE|BWS|C-SPINE|Brustwirbelsäule|Rachis dorsal|LWS|Th. spine")
         ),
         *((phrase, "shoulder") for phrase in each("SHOULDER|Schulter|Épaule|Hombro|Spalla|Bark|плечо")),
-        *((phrase, "ribs") for phrase in each("RIBS|Gril costal|Sternum|Rippen")),
+        *((phrase, "ribs") for phrase in each("RIBS|Gril costal|Sternum|Rippen|Hemitórax|Emitorace dx|Gril cost D")),
+        *((phrase, "hand") for phrase in each("Carpo|Pulso E|zápästie|sağ el|Età ossea|Idade óssea|Skaphoid|Prsty")),
+        *((phrase, "leg") for phrase in each("Femore|Peroné|Pangonogramme|Telemetría|arto inferiore|koljenni")),
+        *((phrase, "foot") for phrase in each("PIE|PE D|Fußwurzel|Kalkaneus|Os calcis|chodidlo|Alluce|avant-pied")),
+        *((phrase, "abdomen") for phrase in each("BOZ|ADBG|Dünndarm|Clisma opaco|TOGD|SPLEEN|Cistografia|корема")),
+        *((phrase, "head") for phrase in each("Kafatas|Maxillaire|ATM|EYE|Nariz|Bihuler|Henkeltopf|пазухи носа")),
+        *((phrase, "teeth") for phrase in each("OPT|Dent|intra-oral|Panorama|Cefalometria|Telecranio|RVG|hambavalok")),
+        *((phrase, "hip and pelvis") for phrase in each("Panvica|Bedrový kĺb|Bækken|Coxofémoral|Symphyse|кульшовий")),
+        *((phrase, "shoulder") for phrase in each("Ramo|Rame|Skuldra|staw ramienny|Axelled|раме")),
+        *((phrase, "clavicle and scapula") for phrase in each("Clavicule|AC-Gelenk|Klíční kost|Kulcscsont|lopatka")),
+        *((phrase, "arm") for phrase in each("Bras D|Omero|Úmero|membro superiore|végtag|kończyna|lakta")),
     ],
 )
 def test_another_part_is_heard_and_no_chest(phrase: str, part: str) -> None:
@@ -94,6 +104,54 @@ def test_views_are_heard_in_the_words_of_sites(phrase: str, views: set[View]) ->
     assert SHIPPED.hear(phrase, in_view=True).views == views
 
 
+@pytest.mark.parametrize(
+    ("phrase", "parts"),
+    [
+        *(
+            (phrase, {"spine"})
+            for phrase in each(
+                "THORACIC/LUMBAR SPINE|Thoracic & Lumbar|Thoracale wervelkolom|Thorakale Wirbelsäule|toracic spine|"
+                "Cervico-thoracic|dorsal thoracic vertebra|kręgosłup piersiowy|hrudní páteř|Thorakolumbaler Übergang"
+            )
+        ),
+        *((phrase, {CHEST}) for phrase in each("Thoracic|RX THORACIQUE|Thorakal p.a.|Tórácico|hrudní koš|TORAKAL")),
+        ("Thoraco-abdominal", {CHEST}),
+        ("Chest and thoracic spine", {CHEST, "spine"}),
+    ],
+)
+def test_an_adjective_is_of_the_part_that_is_named_beside_it(phrase: str, parts: set[str]) -> None:
+    assert SHIPPED.hear(phrase).parts == parts
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    each(
+        "LLATERAL|zijwaarts|DWARSOPNAME|lewoboczne|z boku|levobočná|sānskata|جانبي|צדדי|профил|L-R|li-re|profilbild|"
+        "Bočna|Latero-lateral|X-TABLE|SWIMMER'S|Perfil izquierdo|Lateral yan|oldalirányú|側面像|左侧位"
+    ),
+)
+def test_a_lateral_is_heard_in_the_words_of_sites(phrase: str) -> None:
+    assert SHIPPED.hear(phrase, in_view=True).views == {View.LATERAL}
+
+
+@pytest.mark.parametrize(
+    ("phrase", "view"),
+    [
+        *(
+            (phrase, View.PA)
+            for phrase in each("achtervoorwaarts|οπισθοπρόσθια|zado-přední|bakifrån|póstero-anterior|takaa")
+        ),
+        *(
+            (phrase, View.AP)
+            for phrase in each("voorachterwaarts|προσθοπίσθια|předo-zadní|framifrån|ântero-posterior|edestä")
+        ),
+        *((phrase, View.FRONTAL) for phrase in each("in fronte|frontaal|szembe|ön-arka|önden|przednie|etukuva")),
+    ],
+)
+def test_a_frontal_view_is_heard_in_the_words_of_sites(phrase: str, view: View) -> None:
+    assert SHIPPED.hear(phrase, in_view=True).views == {view}
+
+
 def test_what_means_something_else_in_a_description_is_heard_in_the_view_alone() -> None:
     assert SHIPPED.hear("50 ML").views == set()
     assert SHIPPED.hear("left side drain").views == set()
@@ -103,6 +161,7 @@ def test_an_unknown_word_is_known_to_be_unknown() -> None:
     assert SHIPPED.hear("XQZT").unknown
     assert not SHIPPED.hear("CHEST PA ERECT PORTABLE").unknown
     assert not SHIPPED.hear("UNKNOWN").unknown
+    assert not SHIPPED.hear("Röntgen-Aufnahme Thorax in 2 Ebenen").unknown
 
 
 def test_the_shipped_words_stand_for_one_part_each() -> None:
@@ -110,7 +169,7 @@ def test_the_shipped_words_stand_for_one_part_each() -> None:
     parts = defaultdict(set)
     for part, groups in content["body_parts"].items():
         for group in groups:
-            for word in group.get("words", ()):
+            for word in (*group.get("words", ()), *group.get("adjectives", ())):
                 parts[fold(word)].add(part)
 
     assert {word: names for word, names in parts.items() if len(names) > 1} == {}
@@ -120,6 +179,7 @@ def test_a_site_adds_words_and_replaces_ours(tmp_path: Path) -> None:
     file = tmp_path / "ours.yaml"
     file.write_text(
         "body_parts:\n  chest: [{source: our PACS, words: [RTG KOMORA, KUB]}]\n"
+        "  spine: [{source: our PACS, adjectives: [ACHSE]}]\n"
         "views:\n  lateral: [{source: our PACS, words: [BOCNICA], codes: [X77]}]\n",
         encoding="utf-8",
     )
@@ -127,6 +187,8 @@ def test_a_site_adds_words_and_replaces_ours(tmp_path: Path) -> None:
     ours = load_vocabulary(file)
 
     assert ours.hear("RTG komora").parts == ours.hear("KUB").parts == {CHEST}
+    assert ours.hear("Achse").parts == {"spine"}
+    assert ours.hear("Achse Hand").parts == {"hand"}
     assert ours.hear("bočnica").views == {View.LATERAL}
     assert ours.view_of_code("X77") is View.LATERAL
     assert ours.hear("HAND").parts == {"hand"}
