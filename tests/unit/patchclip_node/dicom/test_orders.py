@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from pydicom import Dataset
@@ -56,10 +56,10 @@ def test_an_order_that_says_nothing_takes_what_the_image_says() -> None:
 @pytest.mark.parametrize("item", [order(), order(ScheduledProcedureStepID="S"), order(AccessionNumber="A")])
 def test_very_many_orders_are_looked_through_in_no_time(item: Dataset) -> None:
     image = chest_image(RequestAttributesSequence=[item] * 50_000)
-    begin = perf_counter()
+    begin = process_time()
 
     assert len(read_facts(image).requests) == 1
-    assert perf_counter() - begin < 10
+    assert process_time() - begin < 10
 
 
 def test_a_code_sequence_of_very_many_items_is_bounded_too() -> None:
