@@ -8,10 +8,10 @@ from patchclip_node.scp.lobby import FIRST_PDU_S, MAX_REQUEST_BYTES, MAX_WAITING
 from patchclip_node.scp.messages import MAX_COMMAND_SET_BYTES, MAX_INFORMATION_BYTES
 from patchclip_node.scp.storage_scp import ACSE_TIMEOUT_S, NETWORK_TIMEOUT_S
 from patchclip_node.scp.upper_layer import MAX_ANNOUNCED_PDU_BYTES, MAX_PDU_BYTES
-from patchclip_node.scu import sender
+from patchclip_node.scu import associations
+from patchclip_node.scu.associations import Timeouts
 from patchclip_node.scu.confirmation import PAUSE_S, TRIES
 from patchclip_node.scu.contexts import MAX_CONTEXTS
-from patchclip_node.scu.sender import Timeouts
 from patchclip_node.services.custody import MOST_OWED
 from patchclip_node.settings import NodeSettings
 
@@ -82,7 +82,7 @@ def limits_of(settings: NodeSettings) -> tuple[Limit, ...]:
         ),
         Limit("owed_reports", acceptor, "requests of one caller for storage commitment that wait", MOST_OWED, ""),
         Limit("outstanding", acceptor, "operations outstanding at once: none is asynchronous", 1, ""),
-        Limit("sent_pdu", initiator, "Maximum Length that is offered", sender.MAX_PDU_BYTES, "bytes"),
+        Limit("sent_pdu", initiator, "Maximum Length that is offered", associations.MAX_PDU_BYTES, "bytes"),
         Limit("contexts", initiator, "presentation contexts of one association", MAX_CONTEXTS, ""),
         Limit("per_destination", initiator, "associations at once to one destination", 1, ""),
         Limit("connect_time", initiator, "for the connection", times.connect_s, "s"),

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from ssl import SSLContext
-from typing import Any, Final
 
 import structlog
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
-from pynetdicom import AE, build_role, evt
+from pynetdicom import build_role
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.transport import AddressInformation, AssociationSocket
+from pynetdicom.presentation import build_context
 
-from patchclip_node.dicom.answers import Answers
 from patchclip_node.dicom.commitment import PUSH_MODEL
-from patchclip_node.dicom.sockets import PromptSocket
 from patchclip_node.dicom.statuses import SUCCESS
 from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.transport_security import PeerCertificate
 from patchclip_node.ports.result_sender import Destination, SendOutcome
-from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from patchclip_node.scu.associations import USUAL, Associations, Handler, NoContextError, Timeouts, end, where
 from patchclip_node.scu.commitment import COMMITMENT_CONTEXT, ReportsHere, why_not_asked, why_not_reported
 from patchclip_node.scu.confirmation import QUERY_CONTEXT, why_not_there
 from patchclip_node.scu.contexts import (
@@ -39,46 +30,18 @@ from patchclip_node.scu.contexts import (
     contexts_for,
     with_pictures,
 )
-from patchclip_node.scu.security import HandshakeError, presented, secured
+from patchclip_node.scu.security import HandshakeError, presented
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
-MAX_PDU_BYTES: Final = 131_072
-"""Maximum Length of what we receive; responses are far shorter."""
-
-Handler = tuple[evt.EventType, Callable[..., Any]]
-
 log = structlog.get_logger(__name__)
-
-
-class NoContextError(PeerError):
-    """The peer accepted the association and no presentation context in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a peer may take.
-
-    connect_s: to take the connection. acse_s: to answer the association request. response_s: to store an object and
-    answer. report_s: how long the association on which a destination was asked for its commitment stays open for its
-    answer; later ones come over another association.
-    """
-
-    connect_s: float = 10.0
-    acse_s: float = 30.0
-    response_s: float = 120.0
-    report_s: float = 5.0
 
 
 class DicomResultSender:
     """Implements the port `ResultSender` with pynetdicom."""
 
-    def __init__(
-        self,
-        ae_title: str,
-        timeouts: Timeouts = Timeouts(),
-    ) -> None:
+    def __init__(self, ae_title: str, timeouts: Timeouts = USUAL) -> None:
         """`ae_title` is what we call ourselves; destinations may know us by it."""
-        self._ae_title = ae_title
+        self._associations = Associations(ae_title, timeouts)
         self._timeouts = timeouts
 
     def send(self, destination: Destination, paths: Sequence[Path]) -> list[SendOutcome]:
@@ -98,7 +61,7 @@ class DicomResultSender:
             contexts = with_pictures(contexts)
         if destination.confirm is Confirmation.QUERY:
             contexts = [*contexts[: MAX_CONTEXTS - 1], QUERY_CONTEXT]
-        association = self._associate(destination, contexts)
+        association = self._associations.open(destination, contexts)
         outcomes: list[SendOutcome] = []
         try:
             for path, item in zip(paths, read, strict=True):
@@ -111,7 +74,7 @@ class DicomResultSender:
             if destination.confirm is Confirmation.QUERY:
                 outcomes = [_confirmed(association, destination, *one) for one in zip(outcomes, read, strict=True)]
         finally:
-            _end(association)
+            end(association)
         return outcomes
 
     def request_commitment(
@@ -127,36 +90,38 @@ class DicomResultSender:
         try:
             reason = why_not_asked(association, request)
             if reason is not None:
-                raise PeerError(f"{_where(destination)} {reason}")
+                raise PeerError(f"{where(destination)} {reason}")
             reports.wait(association, settled, self._timeouts.report_s)
         finally:
-            _end(association)
+            end(association)
 
     def report_commitment(self, destination: Destination, report: CommitmentReport) -> None:
         """Tell who asked what is committed to. Raises `PeerError` when it can't be told."""
-        association = self._associate(destination, [COMMITMENT_CONTEXT], roles=[build_role(PUSH_MODEL, scp_role=True)])
+        association = self._associations.open(
+            destination, [COMMITMENT_CONTEXT], roles=[build_role(PUSH_MODEL, scp_role=True)]
+        )
         try:
             reason = why_not_reported(association, report)
         finally:
-            _end(association)
+            end(association)
         if reason is not None:
-            raise PeerError(f"{_where(destination)} {reason}")
+            raise PeerError(f"{where(destination)} {reason}")
 
     def _associate_for_commitment(self, destination: Destination, handlers: Sequence[Handler] = ()) -> Association:
         try:
-            return self._associate(destination, [COMMITMENT_CONTEXT], handlers)
+            return self._associations.open(destination, [COMMITMENT_CONTEXT], handlers)
         except NoContextError as error:
             raise PeerError(
-                f"{_where(destination)} offers no storage commitment: allow it there, or set confirm: query or none"
+                f"{where(destination)} offers no storage commitment: allow it there, or set confirm: query or none"
             ) from error
 
     def check_confirmation(self, destination: Destination) -> None:
         """See the port."""
         match destination.confirm:
             case Confirmation.COMMITMENT:
-                _end(self._associate_for_commitment(destination))
+                end(self._associate_for_commitment(destination))
             case Confirmation.QUERY:
-                _end(self._associate(destination, [QUERY_CONTEXT]))
+                end(self._associations.open(destination, [QUERY_CONTEXT]))
             case Confirmation.NONE:
                 pass
 
@@ -167,11 +132,11 @@ class DicomResultSender:
         """
         offered = [build_context(uid, syntax) for uid in sop_classes for syntax in UNCOMPRESSED]
         try:
-            association = self._associate(destination, offered[:MAX_CONTEXTS])
+            association = self._associations.open(destination, offered[:MAX_CONTEXTS])
         except NoContextError:
             return dict.fromkeys(sop_classes, ())
         taken = [(one.abstract_syntax, str(one.transfer_syntax[0])) for one in association.accepted_contexts]
-        _end(association)
+        end(association)
         return {uid: tuple(syntax for accepted, syntax in taken if accepted == uid) for uid in sop_classes}
 
     def presented(self, destination: Destination) -> PeerCertificate | None:
@@ -179,106 +144,35 @@ class DicomResultSender:
         try:
             return presented(destination, self._timeouts.connect_s)
         except HandshakeError as error:
-            raise PeerError(f"{_where(destination)} {error}") from error
+            raise PeerError(f"{where(destination)} {error}") from error
         except OSError as error:
-            raise PeerError(f"{_where(destination)} can't be reached: {error.strerror or error}") from error
+            raise PeerError(f"{where(destination)} can't be reached: {error.strerror or error}") from error
 
     def echo(self, destination: Destination) -> None:
         """C-ECHO. Raises `PeerError`, whose text says what the administrator should look at."""
-        association = self._associate(destination, [VERIFICATION_CONTEXT])
+        association = self._associations.open(destination, [VERIFICATION_CONTEXT])
         try:
             status = association.send_c_echo().get("Status")
         except (RuntimeError, ValueError) as error:
-            raise PeerError(f"{_where(destination)} accepted the association but no C-ECHO: {error}") from error
+            raise PeerError(f"{where(destination)} accepted the association but no C-ECHO: {error}") from error
         finally:
-            _end(association)
+            end(association)
         if status is None:
-            raise PeerError(f"{_where(destination)} gave no answer to C-ECHO within {self._timeouts.response_s:g} s")
+            raise PeerError(f"{where(destination)} gave no answer to C-ECHO within {self._timeouts.response_s:g} s")
         if status != SUCCESS:
-            raise PeerError(f"{_where(destination)} answered C-ECHO with status 0x{status:04X}")
+            raise PeerError(f"{where(destination)} answered C-ECHO with status 0x{status:04X}")
 
     def implementation(self, destination: Destination) -> str:
         """Return what a peer calls its implementation, after C-ECHO's association. Raises `PeerError`."""
-        association = self._associate(destination, [VERIFICATION_CONTEXT])
+        association = self._associations.open(destination, [VERIFICATION_CONTEXT])
         try:
             name, uid = association.acceptor.implementation_version_name, association.acceptor.implementation_class_uid
         finally:
-            _end(association)
+            end(association)
         return f"{name or 'unnamed'} ({uid})"
 
-    def _associate(
-        self,
-        destination: Destination,
-        contexts: list[PresentationContext],
-        handlers: Sequence[Handler] = (),
-        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
-    ) -> Association:
-        ae = _SendingEntity(self._ae_title)
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.connection_timeout = self._timeouts.connect_s
-        ae.acse_timeout = self._timeouts.acse_s
-        ae.dimse_timeout = self._timeouts.response_s
-        ae.network_timeout = self._timeouts.response_s
-        tls = None if destination.security is None else secured(destination.security, destination.host)
-        try:
-            association = ae.associate(
-                destination.host,
-                destination.port,
-                contexts=contexts,
-                ae_title=destination.ae_title,
-                max_pdu=MAX_PDU_BYTES,
-                ext_neg=list(roles),
-                tls_args=tls,
-                evt_handlers=[(evt.EVT_CONN_CLOSE, _end_of_waiting), *handlers],
-            )
-        except socket.gaierror as error:
-            raise PeerError(
-                f"the host name {destination.host!r} of destination {destination.name} can't be resolved: "
-                f"{error.strerror}. Check the name, or write the address"
-            ) from error
-        if association.is_established:
-            association.dimse = Answers(association)
-            return association
-        try:
-            raise self._why_no_association(destination, association)
-        finally:
-            _end(association)
-
-    def _why_no_association(self, destination: Destination, association: Association) -> PeerError:
-        where = _where(destination)
-        answered = association.acceptor.primitive
-        if association.is_rejected and answered is not None:
-            hints: dict[tuple[int | None, int | None], str] = {
-                (1, 3): f"it does not know our AE title {self._ae_title!r}: register it there",
-                (1, 7): f"it does not answer to the AE title {destination.ae_title!r}: correct ae_title here",
-            }  # (source, reason) of A-ASSOCIATE-RJ, PS3.8 table 9-21
-            hint = hints.get((answered.result_source, answered.diagnostic), f"reason: {answered.reason_str}")
-            return PeerError(f"{where} rejected the association ({answered.result_str}); {hint}")
-        if answered is not None:
-            return NoContextError(
-                f"{where} accepted the association but none of the objects' SOP classes: enable their storage there"
-            )
-        return self._why_no_answer_to_the_request(destination)
-
-    def _why_no_answer_to_the_request(self, destination: Destination) -> PeerError:
-        where = _where(destination)
-        try:
-            presented(destination, self._timeouts.connect_s)
-        except HandshakeError as error:
-            return PeerError(f"{where} {error}")
-        except ConnectionRefusedError:
-            return PeerError(f"{where} refused the connection: nothing listens there, or a firewall says no")
-        except TimeoutError:
-            patience_s = self._timeouts.connect_s
-            return PeerError(f"{where} did not answer within {patience_s:g} s: check host, port and firewall")
-        except OSError as error:
-            return PeerError(f"{where} can't be reached: {error.strerror or error}")
-        silent = "takes connections but did not answer our association request: is this the DICOM port?"
-        return PeerError(f"{where} {silent}")
-
     def _store(self, association: Association, destination: Destination, path: Path, dataset: Dataset) -> SendOutcome:
-        where = _where(destination)
+        place = where(destination)
         sop_class, syntax = UID(dataset.SOPClassUID), UID(dataset.file_meta.TransferSyntaxUID)
         if not association.is_established:
             return _unsent(path, destination)
@@ -289,7 +183,7 @@ class DicomResultSender:
         ):
             return SendOutcome(
                 path,
-                f"{where} does not accept {sop_class.name} as {syntax.name}: enable it there",
+                f"{place} does not accept {sop_class.name} as {syntax.name}: enable it there",
                 permanent=True,
                 class_refused=True,
             )
@@ -297,42 +191,23 @@ class DicomResultSender:
             response = association.send_c_store(dataset)
         except (RuntimeError, ValueError, AttributeError) as error:
             alive = association.is_established
-            return SendOutcome(path, f"{where}: could not be sent: {error}", permanent=alive, broken=not alive)
+            return SendOutcome(path, f"{place}: could not be sent: {error}", permanent=alive, broken=not alive)
         status = response.get("Status")
         if status is None:
-            return SendOutcome(path, f"{where} {self._why_no_answer(association)}", broken=True)
+            return SendOutcome(path, f"{place} {self._why_no_answer(association)}", broken=True)
         verdict = answer(status)
         if verdict is Answer.STORED:
             if status != SUCCESS:
                 log.warning("stored_with_warning", destination=destination.name, status=f"0x{status:04X}")
             return SendOutcome(path, None)
         comment = response.get("ErrorComment")
-        words = f"{where} answered 0x{status:04X} ({meaning(status)})" + (f": {comment}" if comment else "")
+        words = f"{place} answered 0x{status:04X} ({meaning(status)})" + (f": {comment}" if comment else "")
         return SendOutcome(path, words, permanent=verdict is Answer.REFUSED, conflict=verdict is Answer.CONFLICT)
 
     def _why_no_answer(self, association: Association) -> str:
         if association.acse.is_aborted():
             return "ended the association while it was being sent this object"
         return f"gave no answer within {self._timeouts.response_s:g} s"
-
-
-class _SendingEntity(AE):
-    """Its sockets wait for a peer that reads nothing no longer than for one that answers nothing."""
-
-    def _create_socket(
-        self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
-    ) -> AssociationSocket:
-        created = PromptSocket(assoc, address=address)
-        created.tls_args = tls_args
-        if created.socket is not None and self.network_timeout is not None:
-            limit = struct.pack("ll", int(self.network_timeout), int(self.network_timeout % 1 * 1_000_000))
-            created.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        return created
-
-
-def _end_of_waiting(event: evt.Event) -> None:
-    """Tell whoever waits for a response that none will come: pynetdicom lets it wait for the whole time-out."""
-    event.assoc.dimse.msg_queue.put((None, None))
 
 
 def _read(path: Path) -> Dataset | SendOutcome:
@@ -353,20 +228,11 @@ def _confirmed(
     if outcome.error is not None or isinstance(item, SendOutcome):
         return outcome
     reason = why_not_there(association, item)
-    return outcome if reason is None else SendOutcome(outcome.path, f"{_where(destination)} {reason}")
+    return outcome if reason is None else SendOutcome(outcome.path, f"{where(destination)} {reason}")
 
 
 def _unsent(path: Path, destination: Destination) -> SendOutcome:
-    return SendOutcome(path, f"{_where(destination)} ended the association before this object was sent", broken=True)
+    return SendOutcome(path, f"{where(destination)} ended the association before this object was sent", broken=True)
 
 
-def _end(association: Association) -> None:
-    if association.is_established:
-        association.release()
-    transport = association.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.close()  # pynetdicom leaves it open after a rejection or an abort
-
-
-def _where(destination: Destination) -> str:
-    return f"{destination.name} ({destination.ae_title} at {destination.host}:{destination.port})"
+__all__ = ["DicomResultSender", "Timeouts"]

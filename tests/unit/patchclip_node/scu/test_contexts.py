@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.ports.result_sender import Destination
-from patchclip_node.scu import sender as module
+from patchclip_node.scu import associations as module
 from patchclip_node.scu.contexts import MAX_CONTEXTS, contexts_for, with_pictures
 from patchclip_node.scu.sender import DicomResultSender, Timeouts
 from tests.peers.radiographs import radiograph, write
@@ -35,12 +35,12 @@ def test_no_more_contexts_are_proposed_than_have_a_number() -> None:
 def test_the_times_of_an_association_are_those_of_the_sender(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[tuple[float | None, ...]] = []
 
-    class Entity(module._SendingEntity):
+    class Entity(module._AskingEntity):
         def associate(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
             seen.append((self.connection_timeout, self.acse_timeout, self.dimse_timeout, self.network_timeout))
             return super().associate(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "_SendingEntity", Entity)
+    monkeypatch.setattr(module, "_AskingEntity", Entity)
     nobody = Destination("nobody", "NOBODY", "127.0.0.1", 1)
     path = write(radiograph(rows=8, columns=8), tmp_path / "one.dcm")
 

@@ -190,7 +190,7 @@ def test_an_answer_reaches_the_sender_although_pynetdicoms_own_thread_looks_firs
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = DicomResultSender("NODE", Timeouts(connect_s=5, acse_s=5, response_s=5))
-    connected = sender._associate
+    connected = sender._associations.open
 
     def raced(*given: Any) -> Association:
         association = connected(*given)
@@ -199,7 +199,7 @@ def test_an_answer_reaches_the_sender_although_pynetdicoms_own_thread_looks_firs
         before.set()
         return association
 
-    monkeypatch.setattr(sender, "_associate", raced)
+    monkeypatch.setattr(sender._associations, "open", raced)
     with Archive() as archive:
         outcomes = sender.send(archive.destination, [result(tmp_path / "sr.dcm"), result(tmp_path / "second.dcm")])
         sender.echo(archive.destination)
