@@ -18,13 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from patchclip_node.dicom import statuses
-from patchclip_node.domain.errors import (
-    ForeignResultError,
-    InstanceTooLargeError,
-    RejectedError,
-    RetryableError,
-    UnreadableInstanceError,
-)
+from patchclip_node.domain.errors import RejectedError, RetryableError
 from patchclip_node.domain.reception import Reception
 from patchclip_node.domain.records import Arrival
 from patchclip_node.domain.traces import Arriving, Span, arriving
@@ -32,6 +26,7 @@ from patchclip_node.ports.tracer import NO_TRACER, Tracer
 from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.contexts import supported_contexts
+from patchclip_node.scp.failures import failure_of
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.messages import StoreRequest
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
@@ -248,23 +243,17 @@ class StorageScp:
         facts = {"calling_ae_title": caller.ae_title, "sop_instance_uid": command.affected_sop_instance_uid}
         try:
             status, comment = self._keep(association, caller, request)
-        except (RetryableError, InstanceTooLargeError) as error:
-            status, comment = statuses.OUT_OF_RESOURCES, str(error)
-        except ForeignResultError as error:
-            status, comment = statuses.SOP_CLASS_NOT_SUPPORTED, str(error)
-        except UnreadableInstanceError as error:
-            status, comment = statuses.CANNOT_UNDERSTAND, str(error)
-        except RejectedError as error:
-            status, comment = statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(error)
+        except (RetryableError, RejectedError) as error:
+            status, comment = failure_of(error)
         except OSError as error:
             if request.data_set.is_gone:
                 self._troubles.note("association_ended_before_answer", peer=caller.address)
             else:
                 log.exception("cannot_store", **facts)
-            status, comment = statuses.OUT_OF_RESOURCES, f"cannot store: {error.strerror}"
-        except Exception:  # a boundary: a defect of ours is answered and logged, and the association goes on
+            status, comment = failure_of(error)
+        except Exception as error:  # a boundary: a defect of ours is answered and logged, and the association goes on
             log.exception("receive_defect", **facts)
-            status, comment = statuses.CANNOT_UNDERSTAND, "internal error, see the log of the node"
+            status, comment = failure_of(error)
         finally:
             request.data_set.discard()
         if status == statuses.SUCCESS:
