@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation, U
 
 from patchclip_node.dicom.commitment import PUSH_MODEL
 from patchclip_node.ports.result_sender import Destination
+from patchclip_node.scu.archive import DicomArchive, Move
+from patchclip_node.scu.associations import Associations
+from patchclip_node.scu.get import Get
 from patchclip_node.scu.sender import DicomResultSender, Timeouts
 from tests.peers import dcmtk
 from tests.peers.archive import Archive
@@ -194,6 +198,10 @@ def test_what_is_proposed_is_what_is_claimed_and_each_kind_of_result_is_sent(
     """One study with a finding goes through the node to destinations that ask for each way of confirmation."""
     assert action("RECORDER")(node) == 0x0000  # the node reports over a separate association
     DicomResultSender("PATCHCLIP").echo(Destination("recorder", "RECORDER", "127.0.0.1", recorder.port))
+    place = Destination("archive", "RECORDER", "127.0.0.1", recorder.port)
+    for by in (Move("PATCHCLIP"), Get(lambda _: 0, 1)):
+        with closing(DicomArchive(place, Associations("PATCHCLIP"), by, "PATCHCLIP")) as archive:
+            archive.series("1.2.3")
     dataset = radiograph(bright=True)
     assert stored(node, dataset, sop_instance_uid=str(dataset.SOPInstanceUID)) == 0x0000
     node.wait_for_end_of([str(dataset.StudyInstanceUID)], 120)
@@ -307,6 +315,7 @@ MET: dict[str, Callable[[Node, dict[str, Any]], None] | str] = {
     "response_time": f"{UNIT}/scu/test_sender.py::test_a_peer_that_gives_no_answer_is_tried_again",
     "report_time": f"{COMMITMENT}::test_nothing_is_waited_for_once_all_is_settled_otherwise",
     "query_tries": f"{CONFIRMATION}::test_an_archive_that_files_a_moment_later_is_asked_again",
+    "answers": "tests/integration/test_archives.py::test_an_answer_without_an_end_is_cut_off",
     "query_pause": f"{CONFIRMATION}::test_an_archive_that_files_a_moment_later_is_asked_again",
     "backoff": f"{POLICY}::test_the_wait_doubles_up_to_its_maximum",
     "backoff_max": f"{POLICY}::test_the_wait_doubles_up_to_its_maximum",

@@ -61,6 +61,9 @@ def all_events() -> Mapping[str, AuditEvent]:
         "deleted, by retention": events.deleted(STUDY, START, events.node(events.DELIVER)),
         "exported": events.exported(START, anna, "file:///tmp/x", [STUDY]),
         "queried": events.queried(START, anna, events.WEB, "patient_id=PAT-1"),
+        "archive_queried": events.archive_queried(
+            START, anna, events.peer("archive", "192.0.2.9"), "StudyDate=20200301"
+        ),
         "logged_in": events.logged_in(START, anna),
         "logged_in, refused": events.logged_in(START, anna, Outcome.MINOR_FAILURE, "wrong password"),
         "logged_out": events.logged_out(START, anna),

@@ -263,6 +263,18 @@ def queried(at: datetime, who: Actor, process: str, query: str) -> AuditEvent:
     )
 
 
+def archive_queried(at: datetime, who: Actor, archive: Actor, query: str) -> AuditEvent:
+    """An archive was queried for a person who has the node pull its studies (A.5.3.10)."""
+    return replace(
+        queried(at, who, CLI, query),
+        actors=(
+            replace(who, roles=()),
+            node(CLI, codes.SOURCE_ROLE),
+            replace(archive, roles=(codes.DESTINATION_ROLE,)),
+        ),
+    )
+
+
 def logged_in(at: datetime, who: Actor, outcome: Outcome = Outcome.SUCCESS, description: str = "") -> AuditEvent:
     """A person has logged in, or was refused (A.5.3.12)."""
     return AuditEvent(

@@ -12,6 +12,7 @@ from patchclip_node.cli import (
     alerts,
     analyze,
     audit,
+    backfill,
     backup,
     config,
     conformance,
@@ -66,6 +67,7 @@ for module in (
 gate.register(studies.app)
 replay.register(studies.app)
 app.add_typer(studies.app, name="studies", rich_help_panel="Look after the node")
+app.add_typer(backfill.app, name="backfill", rich_help_panel="Look after the node")
 app.add_typer(verdicts.app, name="verdicts", rich_help_panel="Look after the node")
 app.add_typer(users.app, name="users", rich_help_panel="Look after the node")
 app.add_typer(alerts.app, name="alerts", rich_help_panel="Look after the node")

@@ -19,7 +19,7 @@ from patchclip_node.audit.values import Code as AuditCode
 from patchclip_node.conformance.limits import Limit, limits_of
 from patchclip_node.dicom import codes, statuses
 from patchclip_node.dicom.commitment import FAILURE_REASONS
-from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSES
+from patchclip_node.dicom.storage import READERS_SOP_CLASSES, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.dicom.tls import SUITES
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.variants import NoteKind, ResultKind
@@ -33,9 +33,11 @@ from patchclip_node.product import (
 from patchclip_node.results.build import BUILDERS
 from patchclip_node.scp.contexts import supported_contexts
 from patchclip_node.scp.responses import ANSWERED
+from patchclip_node.scu.archive import MOVE_CONTEXT
 from patchclip_node.scu.commitment import COMMITMENT_CONTEXT
 from patchclip_node.scu.confirmation import QUERY_CONTEXT
 from patchclip_node.scu.contexts import UNCOMPRESSED, VERIFICATION_CONTEXT
+from patchclip_node.scu.get import GET_CONTEXT
 from patchclip_node.scu.statuses import Answer, answer, meaning
 from patchclip_node.settings import NodeSettings
 
@@ -211,9 +213,15 @@ def _proposed() -> Iterator[ContextClaim]:
         yield _context("Storage", build_context(uid, list(UNCOMPRESSED)), "SCU")
     yield _context("Storage Commitment", COMMITMENT_CONTEXT, "SCU", f"where a destination says `confirm: {_COMMIT}`")
     yield _context("Storage Commitment", COMMITMENT_CONTEXT, "SCP", "reports to callers, by SCP/SCU role selection")
-    yield _context("Query/Retrieve", QUERY_CONTEXT, "SCU", f"where a destination says `confirm: {_QUERY}`")
+    asks = f"where a destination says `confirm: {_QUERY}`, and for `backfill`"
+    yield _context("Query/Retrieve", QUERY_CONTEXT, "SCU", asks)
+    yield _context("Query/Retrieve", MOVE_CONTEXT, "SCU", "for `backfill` with `by: move`")
+    yield _context("Query/Retrieve", GET_CONTEXT, "SCU", _BY_GET)
+    for uid in STORAGE_SOP_CLASSES:
+        yield _context("Storage", build_context(uid, list(TRANSFER_SYNTAXES)), "SCP", _BY_GET)
 
 
+_BY_GET: Final = "for `backfill` with `by: get`"
 _COMMIT: Final = Confirmation.COMMITMENT.value
 _QUERY: Final = Confirmation.QUERY.value
 

@@ -9,6 +9,7 @@ from patchclip_node.scp.messages import MAX_COMMAND_SET_BYTES, MAX_INFORMATION_B
 from patchclip_node.scp.storage_scp import ACSE_TIMEOUT_S, NETWORK_TIMEOUT_S
 from patchclip_node.scp.upper_layer import MAX_ANNOUNCED_PDU_BYTES, MAX_PDU_BYTES
 from patchclip_node.scu import associations
+from patchclip_node.scu.archive import MOST_ANSWERS
 from patchclip_node.scu.associations import Timeouts
 from patchclip_node.scu.confirmation import PAUSE_S, TRIES
 from patchclip_node.scu.contexts import MAX_CONTEXTS
@@ -90,6 +91,7 @@ def limits_of(settings: NodeSettings) -> tuple[Limit, ...]:
         Limit("response_time", initiator, "for a response, or for the peer to read", times.response_s, "s"),
         Limit("report_time", initiator, "that an association stays open for N-EVENT-REPORT", times.report_s, "s"),
         Limit("query_tries", initiator, "queries for an object before it counts as not there", TRIES, ""),
+        Limit("answers", initiator, "answers to a query of an archive that are read", MOST_ANSWERS, ""),
         Limit("query_pause", initiator, "between two of these queries", PAUSE_S, "s"),
         Limit(
             "backoff",

@@ -51,6 +51,11 @@ RESOURCE_LIMITATION: Final = 0x0213
 PENDING: Final = frozenset({0xFF00, 0xFF01})
 """PS3.4 table C.4-1: matches are continuing."""
 
+SUB_OPERATIONS_FAILED: Final = 0xB000
+"""PS3.4 tables C.4-2 and C.4-3: the retrieval is complete, and one or more of its objects were not sent; a warning."""
+MOVE_DESTINATION_UNKNOWN: Final = 0xA801
+"""PS3.4 table C.4-2."""
+
 OUT_OF_RESOURCES: Final = 0xA700
 """PS3.4 table B.2-1, A7xx: sending again later may succeed."""
 PATIENT_ID_MISSING: Final = 0xA777

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.recalls import Recall
 from patchclip_node.domain.release import Held
 from patchclip_node.domain.states import StudyEvent, StudyState
@@ -16,13 +17,15 @@ from patchclip_node.domain.variants import NoteKind, ResultKind
 class Priority(IntEnum):
     """Order of work, most urgent first by value.
 
-    From Requested Procedure Priority (0040,1003) and Priority (0000,0700).
+    From Requested Procedure Priority (0040,1003). BACKFILL: of what the node itself has asked an archive for, whatever
+    its order once said.
     """
 
     STAT = 0
     HIGH = 1
     ROUTINE = 2
     LOW = 3
+    BACKFILL = 4
 
 
 class Arrival(StrEnum):
@@ -301,6 +304,7 @@ class LedgerCounts:
     deliveries_by_state: dict[DeliveryState, int]
     instances: int
     oldest_unfinished_at: datetime | None
+    backfill_by_state: Mapping[BackfillState, int] = field(default_factory=dict)
 
 
 class WorkerRole(StrEnum):

@@ -38,6 +38,7 @@ from patchclip_node.domain.transport_security import CertificateMark, PeerSecuri
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.settings.alerts import AlertSettings
 from patchclip_node.settings.audit import AuditSettings, CollectorSettings
+from patchclip_node.settings.backfill import ArchiveSettings, BackfillSettings
 from patchclip_node.settings.live import EVERY_PROCESS, live
 from patchclip_node.settings.routes import RouteSettings
 from patchclip_node.settings.section import Port
@@ -129,6 +130,8 @@ class NodeSettings(BaseSettings):
     """How often, and for how long, what failed is tried again."""
     retention: Annotated[RetentionSettings, live("deliver")] = RetentionSettings()
     """How long studies are kept."""
+    backfill: Annotated[BackfillSettings, live("receive")] = BackfillSettings()
+    """What `backfill` pulls from an archive, and how fast."""
     audit: Annotated[AuditSettings, live("deliver")] = AuditSettings()
     """The trail of who did what to whose data."""
     alerts: Annotated[AlertSettings, live("deliver")] = AlertSettings()
@@ -167,6 +170,11 @@ class NodeSettings(BaseSettings):
                 self.security_to(one)
             except ValueError as error:
                 raise ValueError(f"destination {one.name}: {error}") from error
+        if self.backfill.archive is not None:
+            try:
+                self.security_to_archive(self.backfill.archive)
+            except ValueError as error:
+                raise ValueError(f"backfill.archive: {error}") from error
         if self.audit.collector is not None:
             try:
                 self.security_to_collector(self.audit.collector)
@@ -235,6 +243,10 @@ class NodeSettings(BaseSettings):
     def security_to(self, destination: DestinationSettings) -> PeerSecurity | None:
         """Return with what TLS to a destination is spoken; None where it is plain DICOM."""
         return None if destination.tls is None else destination.tls.security(destination.host, self.tls)
+
+    def security_to_archive(self, archive: ArchiveSettings) -> PeerSecurity | None:
+        """Return with what TLS to the archive of `backfill` is spoken; None where it is plain DICOM."""
+        return None if archive.tls is None else archive.tls.security(archive.host, self.tls)
 
     def security_to_collector(self, collector: CollectorSettings) -> PeerSecurity:
         """Return with what TLS to the collector of audit messages is spoken."""

@@ -23,7 +23,7 @@ from patchclip_node.settings.section import Name, Section
 Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 """A word; `*` stands for any characters in it, `?` for one. Case does not count."""
 
-PriorityName = Literal["STAT", "HIGH", "ROUTINE", "LOW"]
+PriorityName = Literal["STAT", "HIGH", "ROUTINE", "LOW", "BACKFILL"]
 T = TypeVar("T")
 
 
@@ -101,7 +101,7 @@ class ConditionSettings(Section):
     age: AgeTestSettings | None = None
     """The patient's age."""
     priority: Some[PriorityName] | None = None
-    """One of these; an image that says none is ROUTINE."""
+    """One of these; an image that says none is ROUTINE, one that was pulled by `backfill` is BACKFILL."""
     all: Some[ConditionSettings] | None = None
     """Each of these holds."""
     any: Some[ConditionSettings] | None = None

@@ -24,6 +24,7 @@ from patchclip_core.errors import CheckpointError
 from patchclip_core.models.card import ModelCard
 from patchclip_node.domain.agreement import FindingAgreement
 from patchclip_node.domain.alerts import Alert, AlertKind, Level
+from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.domain.steps import BOUNDS_S, StepTimes
@@ -156,6 +157,9 @@ def _gauges(registry: CollectorRegistry, measured: Measured) -> None:
     deliveries = gauge("deliveries", "Result instances on their way, by state", "state")
     for delivery_state in DeliveryState:
         deliveries.labels(delivery_state.value).set(counts.deliveries_by_state.get(delivery_state, 0))
+    backfill = gauge("backfill_studies", "Studies on the list of backfill, by state", "state")
+    for backfill_state in BackfillState:
+        backfill.labels(backfill_state.value).set(counts.backfill_by_state.get(backfill_state, 0))
     gauge("instances", "Instances received").set(counts.instances)
     waiting = gauge("due_work", "Work that waits for a worker now", "work")
     for work, count in zip(("analyse", "deliver"), measured.due, strict=True):

@@ -17,7 +17,7 @@ from tests.support.fakes import START
 from tests.support.ledger_questions import QUESTIONS, Question
 from tests.support.studies import bring_to
 
-GROWING: Final = ("studies", "instances", "results", "deliveries", "events")
+GROWING: Final = ("studies", "instances", "results", "deliveries", "events", "backfill")
 """The tables that hold as much as was ever received and is kept."""
 
 SMALL: Final = tuple(

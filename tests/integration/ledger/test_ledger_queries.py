@@ -10,6 +10,7 @@ from sqlalchemy import event, func, select, update
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies, tallies
+from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.listing import StudySearch, StudySort, search_words
 from patchclip_node.domain.records import DeliveryState, LedgerCounts, StudyFilter
 from patchclip_node.domain.states import FINAL_STATES, StudyEvent, StudyState
@@ -78,7 +79,7 @@ def test_what_is_unknown_is_empty(ledger: SqlLedger) -> None:
 
 def test_an_empty_ledger_counts_nothing(ledger: SqlLedger) -> None:
     assert ledger.workload.counts() == LedgerCounts(
-        dict.fromkeys(StudyState, 0), dict.fromkeys(DeliveryState, 0), 0, None
+        dict.fromkeys(StudyState, 0), dict.fromkeys(DeliveryState, 0), 0, None, dict.fromkeys(BackfillState, 0)
     )
 
 

@@ -10,10 +10,12 @@ from sqlalchemy import ColumnElement, Select, exists, func, select
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.analysing import due_for_analysis
+from patchclip_node.adapters.ledger.backfill_tables import backfill
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.returning import deliveries_of, due_for_delivery
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
 from patchclip_node.adapters.ledger.tallies import tally
+from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.listing import FoundStudies, StudySearch, StudySort
 from patchclip_node.domain.records import (
     DeliveryRecord,
@@ -155,11 +157,13 @@ class SqlWorkload:
         oldest = select(func.min(studies.c.first_received_at)).where(studies.c.state.in_(under_way))
         with self._database.read() as connection:
             in_studies, in_deliveries = tally(connection, studies), tally(connection, deliveries)
+            in_backfill = tally(connection, backfill)
             return LedgerCounts(
                 studies_by_state={state: in_studies.get(state.value, 0) for state in StudyState},
                 deliveries_by_state={state: in_deliveries.get(state.value, 0) for state in DeliveryState},
                 instances=tally(connection, instances).get("", 0),
                 oldest_unfinished_at=connection.execute(oldest).scalar_one(),
+                backfill_by_state={state: in_backfill.get(state.value, 0) for state in BackfillState},
             )
 
 

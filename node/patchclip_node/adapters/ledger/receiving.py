@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
+from patchclip_node.adapters.ledger.backfill_tables import backfill
 from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.measuring import took
@@ -20,6 +21,7 @@ from patchclip_node.adapters.ledger.together import Together
 from patchclip_node.adapters.ledger.tracing import trace_arrival
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
+from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.records import Arrival, InstanceHeader, Priority, ReceivedInstance, StudyRecord
 from patchclip_node.domain.states import OPEN_TO_INSTANCES, StudyEvent, StudyState
@@ -43,7 +45,12 @@ _IMAGE_OF_STUDY: Final = exists().where(
     & (instances.c.sop_instance_uid == _SOP_INSTANCE)
     & instances.c.study_id.is_not(None)
 )
-_SEEN: Final = select(_SAME_BYTES.label("same_bytes"), _IMAGE_OF_STUDY.label("image_of_study"))
+_PULLED: Final = exists().where(
+    (backfill.c.study_instance_uid == _STUDY)
+    & backfill.c.state.in_([BackfillState.ASKED.value, BackfillState.WAITING.value])
+    & (backfill.c.attempts > 0)
+)
+_SEEN: Final = select(_SAME_BYTES.label("same_bytes"), _IMAGE_OF_STUDY.label("image_of_study"), _PULLED.label("pulled"))
 _SAME_RESULT: Final = _asked((instances.c.sop_instance_uid == _SOP_INSTANCE) & instances.c.own_result)
 _NEWEST_REVISION: Final = (
     rows.select_studies().where(studies.c.study_instance_uid == _STUDY).order_by(studies.c.revision.desc()).limit(1)
@@ -172,7 +179,7 @@ def _is(connection: Connection, question: Select[Any], **facts: str) -> bool:
     return bool(connection.execute(question, facts).scalar_one())
 
 
-def _seen(connection: Connection, instance: ReceivedInstance) -> Row[bool, bool]:
+def _seen(connection: Connection, instance: ReceivedInstance) -> Row[bool, bool, bool]:
     header = instance.header
     which = {"study": header.study_instance_uid, "sop_instance": header.sop_instance_uid, "digest": instance.sha256}
     return connection.execute(_SEEN, which).one()
@@ -192,6 +199,9 @@ def _record(connection: Connection, instance: ReceivedInstance, came: Arriving |
     if newest is not None and header.issued_by_product:
         _insert(connection, instance, study_id=None, image_reason=MADE_ELSEWHERE)
         return Arrival.OWN_RESULT
+    if seen.pulled:
+        header = replace(header, priority=Priority.BACKFILL)
+        instance = replace(instance, header=header)
     is_new_image = not seen.image_of_study
     if newest is not None and StudyState(newest.state) in OPEN_TO_INSTANCES:
         study_id, arrival = newest.id, Arrival.JOINED_STUDY

@@ -6,6 +6,7 @@ from patchclip_node.adapters.ledger.accounts import SqlAccounts
 from patchclip_node.adapters.ledger.alerting import SqlAlerts
 from patchclip_node.adapters.ledger.analysing import SqlAnalyses
 from patchclip_node.adapters.ledger.auditing import SqlAuditOutbox
+from patchclip_node.adapters.ledger.backfilling import SqlBackfill
 from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.duties import SqlDuties
@@ -50,6 +51,7 @@ class SqlLedger:
         self.analyses = SqlAnalyses(self._database)
         self.deliveries = SqlDeliveries(self._database)
         self.gates = SqlGates(self._database)
+        self.backfill = SqlBackfill(self._database)
         self.commitments = SqlCommitments(self._database)
         self.owed_reports = SqlOwedReports(self._database)
         self.leases = SqlLeases(self._database)

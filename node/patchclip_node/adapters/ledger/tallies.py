@@ -11,9 +11,10 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, delete, func, insert, literal, select
 
+from patchclip_node.adapters.ledger.backfill_tables import backfill
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies, tallies
 
-_COUNTED: Final = {table.name: table for table in (studies, deliveries, instances)}
+_COUNTED: Final = {table.name: table for table in (studies, deliveries, instances, backfill)}
 """What is counted. A table without states is counted under the state ''."""
 
 _POSTGRESQL_FUNCTION: Final = """

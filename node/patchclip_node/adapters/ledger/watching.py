@@ -13,7 +13,7 @@ from patchclip_node.adapters.ledger.alert_tables import duties, outages, sender_
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.duties import WATCH
 from patchclip_node.adapters.ledger.schema import deliveries, instances, studies
-from patchclip_node.domain.records import DeliveryState
+from patchclip_node.domain.records import DeliveryState, Priority
 from patchclip_node.domain.rhythm import WEEKS, SenderHistory, begun_hour
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.trial_patient import CANARY_ID
@@ -62,7 +62,11 @@ class SqlWatched:
             came = [
                 (row.calling_ae_title, row.received_at)
                 for row in rows
-                if row.modality in modalities and not row.own_result and row.patient_id != CANARY_ID
+                if row.modality in modalities
+                and row.priority
+                < Priority.BACKFILL  # an archive that was asked does not count as a sender that could be missed
+                and not row.own_result
+                and row.patient_id != CANARY_ID
             ]
             for (ae_title, hour), number in Counter((who, begun_hour(at)) for who, at in came).items():
                 _add(connection, ae_title, hour, number)

@@ -31,7 +31,7 @@ def written(folder: Path, *lines: str) -> Path:
         (["age: {at_least: 65, below: 18}"], 5, "no one is at least 65 and below 18"),
         (["age: {below: -1}"], 5, "greater than or equal to 0"),
         (["age: {}"], 5, "say at_least, below or missing"),
-        (["priority: [URGENT]"], 5, "'STAT', 'HIGH', 'ROUTINE' or 'LOW'"),
+        (["priority: [URGENT]"], 5, "'STAT', 'HIGH', 'ROUTINE', 'LOW' or 'BACKFILL'"),
         (["any:", "  - {sender: [A]}", "  - {sttion: [A]}"], 7, "'routes.0.when.any.1.station' may be meant"),
         (["any: []"], 5, "name at least one"),
         (["all:", "  - none:", "      - viw: [PA]"], 7, "'routes.0.when.all.0.none.0.view' may be meant"),
