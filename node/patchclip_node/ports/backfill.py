@@ -17,13 +17,15 @@ from patchclip_node.domain.backfill import (
 
 
 class BackfillList(Protocol):
-    """The studies to be pulled, and where each stands. Every method is one transaction, as in `ports.ledger`.
+    """The studies to be pulled, and where each stands.
+
+    Every method but `add` is one transaction, as in `ports.ledger`.
 
     While a study was asked for and is not settled, what arrives of it has `Priority.BACKFILL`.
     """
 
     def add(self, studies: Sequence[ArchivedStudy], now: datetime) -> int:
-        """Put studies at the end of the list; one that is on it stays as it is. Returns how many are new."""
+        """Put studies at the end of the list, some at a time; who is on it stays as it is. Returns how many are new."""
         ...
 
     def next(self, now: datetime) -> ListedStudy | None:

@@ -20,7 +20,9 @@ from patchclip_node.domain.states import StudyState
 _LATELY: Final = timedelta(hours=1)
 _OPEN: Final = (BackfillState.WAITING.value, BackfillState.ASKED.value)
 _TO_WORK: Final = (StudyState.RECEIVING.value, StudyState.RECEIVED.value, StudyState.ANALYSING.value)
-_LISTED: Final = exists().where(backfill.c.study_instance_uid == bindparam("study", type_=ForeignText()))
+_NEW: Final = {"state": BackfillState.WAITING.value, "attempts": 0, "expected": 0, "reason": ""}
+_AT_ONCE: Final = 500
+"""Studies that are listed in one transaction: the receiver waits for it before it acknowledges an image."""
 _KNOWN: Final = exists().where(studies.c.study_instance_uid == bindparam("study", type_=ForeignText()))
 
 
@@ -32,24 +34,17 @@ class SqlBackfill:
 
     def add(self, studies: Sequence[ArchivedStudy], now: datetime) -> int:
         """See the port."""
-        added = 0
+        return sum(self._add(studies[start : start + _AT_ONCE], now) for start in range(0, len(studies), _AT_ONCE))
+
+    def _add(self, some: Sequence[ArchivedStudy], now: datetime) -> int:
+        uids = [study.study_instance_uid for study in some]
+        listed = select(backfill.c.study_instance_uid).where(backfill.c.study_instance_uid.in_(uids))
         with self._database.write() as connection:
-            for study in studies:
-                if connection.execute(select(_LISTED), {"study": study.study_instance_uid}).scalar_one():
-                    continue
-                connection.execute(
-                    insert(backfill).values(
-                        study_instance_uid=study.study_instance_uid,
-                        study_date=study.study_date,
-                        state=BackfillState.WAITING.value,
-                        attempts=0,
-                        expected=0,
-                        listed_at=now,
-                        reason="",
-                    )
-                )
-                added += 1
-        return added
+            known = set(connection.execute(listed).scalars())
+            new = {one.study_instance_uid: one for one in some if one.study_instance_uid not in known}
+            if new:
+                connection.execute(insert(backfill), [_NEW | _row(one) | {"listed_at": now} for one in new.values()])
+        return len(new)
 
     def next(self, now: datetime) -> ListedStudy | None:
         """See the port."""
@@ -153,6 +148,10 @@ class SqlBackfill:
         with self._database.write() as connection:
             change = update(backfill).where((backfill.c.id == study_id) & stands).values(**values)
             return connection.execute(change).rowcount == 1
+
+
+def _row(study: ArchivedStudy) -> dict[str, Any]:
+    return {"study_instance_uid": study.study_instance_uid, "study_date": study.study_date}
 
 
 def _listed(row: Row[Any]) -> ListedStudy:
