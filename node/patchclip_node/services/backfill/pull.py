@@ -136,7 +136,7 @@ class Puller:
         try:
             state, reason = patiently(self._pull_once, study, is_last=attempt >= self._pace.attempts)
         except StudyNotPulledError as error:
-            self._failed_in_a_row += 1
+            self._failed_in_a_row += error.again  # what the archive does not have says nothing of the others
             log.warning("study_not_pulled", study_instance_uid=study.study_instance_uid, reason=str(error))
             if error.again and attempt < self._pace.attempts:
                 wait_s = min(self._waits.first_s * 2.0 ** (attempt - 1), self._waits.longest_s)

@@ -282,6 +282,16 @@ def test_a_long_list_does_not_fail_study_by_study_where_nothing_comes(archive: S
     assert len(archive.asked) == IN_A_ROW
 
 
+def test_an_old_file_may_name_many_studies_that_the_archive_does_not_have(archive: SendingArchive) -> None:
+    listed(archive.ledger, IN_A_ROW + 5)
+    archive.holds = ()
+
+    run(puller(archive))
+
+    assert states(archive.ledger) == {BackfillState.FAILED: IN_A_ROW + 5}
+    assert archive.asked == []
+
+
 def test_what_has_to_be_set_up_in_the_archive_ends_the_command_and_the_list_keeps_its_place(
     archive: SendingArchive,
 ) -> None:
