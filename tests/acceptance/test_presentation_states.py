@@ -86,22 +86,25 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("header", HEADERS)
 def test_dcmtk_shows_an_image_under_its_annotations_as_the_analysis_saw_it(header: str, tmp_path: Path) -> None:
-    image = tmp_path / "image.dcm"
     source = source_image(WindowCenter=2048, WindowWidth=4096, BitsStored=12, HighBit=11)
     for keyword, value in HEADERS[header].items():
         if value is None:
             source.pop(keyword, None)
         else:
             setattr(source, keyword, value)
-    source.PixelData = np.repeat(RAMP[:, np.newaxis], 400, axis=1).tobytes()
-    source["PixelData"].VR = "OW"
-    source.file_meta = FileMetaDataset()
-    source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    source.save_as(image, enforce_file_format=True)
+    image = written(source, tmp_path)
 
     seen, shown = read_radiograph(image), under_annotations(image, image, tmp_path)
 
     assert np.abs(shown - HIGHEST * seen.pixels).max() <= 2
+
+
+def test_dcmtk_opens_no_annotations_of_a_patient_without_a_name(tmp_path: Path) -> None:
+    """As docs/radiologist.md says; DCMTK 3.6.7."""
+    image = written(source_image(PatientName="", BitsStored=12, HighBit=11), tmp_path)
+
+    with pytest.raises(AssertionError, match="patientName absent or empty"):
+        under_annotations(image, image, tmp_path)
 
 
 @pytest.mark.real_data
@@ -125,6 +128,16 @@ def assert_shown_alike(paths: Iterable[Path], tmp_path: Path) -> None:
 
         assert_alike(HIGHEST * seen.pixels, shown, path.name)
         assert_alike(np.asarray(picture_of(seen).convert("L")), shown, path.name)
+
+
+def written(source: Dataset, folder: Path) -> Path:
+    """Write an image that gets brighter downwards."""
+    source.PixelData = np.repeat(RAMP[:, np.newaxis], 400, axis=1).tobytes()
+    source["PixelData"].VR = "OW"
+    source.file_meta = FileMetaDataset()
+    source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    source.save_as(folder / "image.dcm", enforce_file_format=True)
+    return folder / "image.dcm"
 
 
 def under_annotations(image: Path, plain: Path, folder: Path) -> NDArray[np.int_]:
