@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as name:
-        settings = {"model": given.model, "quiet_s": 5.0, "sweep_s": 1.0, "lease_s": 60.0}
+        settings = {"model": given.model, "quiet_s": 5.0, "sweep_s": 2.0, "lease_s": 60.0}  # as by default
         rows = at_rest(new_node(Path(name).resolve() / "node", (), **settings), given.seconds)
     print(markdown(rows))
     keep(rows, given.json)

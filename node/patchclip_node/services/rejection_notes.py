@@ -21,7 +21,7 @@ from patchclip_node.results.reports.rejection_note import Withdrawal, rejection_
 
 log = structlog.get_logger(__name__)
 
-LOOK_S: Final = 0.5
+LOOK_S: Final = 2.0
 """How often it is looked for owed notes."""
 _AT_ONCE: Final = 100
 

@@ -110,8 +110,8 @@ class NodeSettings(BaseSettings):
     """A study to which images still come after this long is closed all the same; the rest of it is a new revision."""
     lease_s: Annotated[float, Field(ge=1), live("receive", "work", "deliver")] = 60.0
     """A worker that shows no sign of life for this long loses its study to another."""
-    sweep_s: Annotated[float, Field(gt=0), live("work", "deliver")] = 1.0
-    """How often each worker looks for quiet studies, ended leases and due work."""
+    sweep_s: Annotated[float, Field(gt=0), live("work", "deliver")] = 2.0
+    """How often each worker looks for open studies, ended leases and due work, in case that a call was lost."""
     profiles: Annotated[tuple[ProfileSettings, ...], live("work", "deliver")] = ()
     """Own result profiles, beside or instead of the shipped ones."""
     destinations: Annotated[tuple[DestinationSettings, ...], live("work", "deliver", "web")] = ()
