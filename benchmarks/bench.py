@@ -56,6 +56,7 @@ PARTS: Final = (
     ),
     Part("one_study", "One study, beyond its quiet time", quick=("--studies", "2", "--px", "512", "512")),
     Part("sustained", "A burst of studies", quick=("--studies", "4", "--repeats", "1", "--px", "512", "512")),
+    Part("study_costs", "What a study costs each process", quick=("--studies", "3", "--px", "512", "512")),
     Part("at_rest", "A node at rest", quick=("--seconds", "5")),
     Part("ledger_growth", "The ledger", quick=("--sizes", "100", "1000", "--repeats", "3")),
 )

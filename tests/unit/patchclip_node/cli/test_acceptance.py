@@ -61,13 +61,25 @@ def test_one_report_says_what_was_measured_and_its_checksums_hold(folder: Path) 
     assert "left_out" not in page
 
 
+def test_images_may_be_links_to_where_a_site_keeps_them(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (folder / "a.png").rename(tmp_path / "kept" / "a.png")
+    (folder / "linked").symlink_to(tmp_path / "kept")
+    (folder / "labels.csv").write_text("image,opacity\nlinked/a.png,1\nb.png,0\n")
+
+    status, said = accept(folder)
+
+    assert status == 0, said
+    assert "2 images" in said
+
+
 @pytest.mark.parametrize(
     ("table", "why"),
     [
         ("file,opacity\na.png,1\n", "no column image"),
         ("image,opacitty\na.png,1\n", "opacitty"),
         ("image,opacity\nz.png,1\n", "there is no image z.png"),
-        ("image,opacity\n../secret.png,1\n", "there is no image ../secret.png"),
+        ("image,opacity\n../secret.png,1\n", "../secret.png is not a path below"),
         ("image,opacity\na.png,perhaps\n", "write 1, 0 or nothing"),
         ("image,age,opacity\na.png,old,1\n", "write whole years"),
     ],
