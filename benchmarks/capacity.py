@@ -59,8 +59,8 @@ class Site:
     """Machines, and what comes.
 
     a_day: studies a day. peak_a_second: in the busiest hour. workers: processes with a model. at_once: studies that one
-    has at hand. gpu_s: what an image takes on a GPU, None where the model computes on a core. archive_s: what the
-    archive takes of its own for the results of a study. image_bytes: of one study.
+    has at hand. gpu_s: what an image takes on a GPU, None where the model computes on a core. archive_s: how long
+    the archive itself takes for the results of a study. image_bytes: of one study.
     """
 
     name: str
