@@ -3,8 +3,8 @@
     python -m benchmarks.study_costs [--studies 20] [--px 2500 2048] [--model demo]
 
 A burst of studies goes through a whole node (`serve`) with DCMTK's storescp behind it; the processor time of each
-process is read before and after. The model computes in one thread, there and in this process, where it analyses the same
-image alone: what the worker uses beyond that decodes nothing, and draws, builds and stores results.
+process is read before and after. The model computes in one thread, there and in this process, where it analyses the
+same image alone: what the worker uses beyond that decodes nothing, and draws, builds and stores results.
 """
 
 from __future__ import annotations
