@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from patchclip_core.errors import PatchClipError
-from patchclip_core.memory import keep_freed_memory
 from patchclip_core.terminal import new_program, run_program
 from patchclip_trainer.cli import (
     baseline,
@@ -41,8 +40,7 @@ for module in (prepare, simulate, stages, crossval, baseline, evaluate, measure,
 
 
 def main() -> None:
-    """Run the command line; see `run_program`. Networks are trained here, so freed memory is kept."""
-    keep_freed_memory()
+    """Run the command line; see `run_program`."""
     run_program(
         PROGRAM,
         partial(app, prog_name=PROGRAM),

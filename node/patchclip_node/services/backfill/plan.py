@@ -88,11 +88,14 @@ class Planner:
             studies |= found
             if not is_cut:
                 continue
-            if last_s - first_s <= SHORTEST_S or not all(part.holds(study) for study in found.values()):
-                log.warning("answer_may_be_cut", window=str(part), studies=len(found))
-                self._cut.append(part)
-                break  # it goes by no time of the day: the other half would answer the same
-            studies |= self._in_parts(day, first_s, last_s)
+            goes_by_times = all(part.holds(study) for study in found.values())
+            if goes_by_times and last_s - first_s > SHORTEST_S:
+                studies |= self._in_parts(day, first_s, last_s)
+                continue
+            log.warning("answer_may_be_cut", window=str(part), studies=len(found))
+            self._cut.append(part)
+            if not goes_by_times:
+                break  # the other half would answer the same
         return studies
 
     def _ask(self, window: Window) -> tuple[dict[str, ArchivedStudy], bool]:

@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from patchclip_core.errors import not_known
+from patchclip_core.memory import keep_freed_memory
 from patchclip_core.models.network import FindingsNetwork
 from patchclip_trainer.errors import RecipeError, TrainerError
-from patchclip_trainer.training.loop.memory import keep_freed_memory, recompute_layers
+from patchclip_trainer.training.loop.memory import recompute_layers
 from patchclip_trainer.training.loop.optimize import RunningMean, make_optimizer, rate_factor
 from patchclip_trainer.training.loop.order import batches_of
 from patchclip_trainer.training.loop.processes import (

@@ -70,6 +70,16 @@ def test_a_day_with_more_than_an_answer_holds_is_asked_for_by_its_time(ledger: S
     assert planned(archive, ledger).added == 120
 
 
+def test_a_moment_with_more_than_an_answer_holds_is_told_of_and_hides_no_other(ledger: SqlLedger) -> None:
+    times = ["000010"] * 20 + ["000100", "000200", "120000", "235959"]
+    held = [ArchivedStudy(f"1.{n}", "20210505", at, ("DX",)) for n, at in enumerate(times)]
+
+    result = planned(CuttingArchive(held, at_most=10), ledger)
+
+    assert len(result.cut) == 1
+    assert {"1.20", "1.21", "1.22", "1.23"} <= set(listed(ledger))
+
+
 def test_an_archive_that_goes_by_no_time_is_told_of_and_not_asked_for_ever(ledger: SqlLedger) -> None:
     archive = CuttingArchive(studies(120, lambda n: date(2021, 5, 5)), at_most=10, knows_time=False)
 
