@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pydicom import Dataset
 from sqlalchemy import select
 
 from patchclip_node.adapters.ledger.backfill_tables import backfill
+from patchclip_node.adapters.ledger.schema import events, studies
 from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.records import Priority
 from patchclip_node.domain.states import StudyState
@@ -74,13 +74,14 @@ def waits(node: Node, uid: str) -> bool:
     return any(one.study_instance_uid == uid and one.state is StudyState.RECEIVED for one in node.studies())
 
 
-def moments(node: Node, state: StudyState) -> dict[str, list[datetime]]:
-    """Return when each study came to a state."""
-    with node.ledger() as ledger:
-        return {
-            study.study_instance_uid: [one.at for one in ledger.studies.events(study.id) if one.state_after is state]
-            for study in ledger.studies.find()
-        }
+def changes(node: Node) -> list[tuple[str, str]]:
+    """Return each change of a study, its UID and the state after it, as the ledger's one writer made them.
+
+    Their moments do not tell the order: each is read before the change waits for its turn to write.
+    """
+    with node.ledger() as ledger, ledger.studies._database.read() as connection:
+        of_study = select(studies.c.study_instance_uid, events.c.state_after).join(studies)
+        return [(uid, state) for uid, state in connection.execute(of_study.order_by(events.c.id))]
 
 
 @pytest.fixture(params=["move"])
@@ -153,10 +154,11 @@ def test_each_study_comes_though_the_command_is_killed_and_what_is_sent_goes_fir
     assert rows[place.uids[-1]].state == BackfillState.SKIPPED.value
     assert rows[place.uids[-1]].reason == "it has DX of hand"
     assert sum(row.attempts for row in rows.values()) <= len(rows) + 1, "one at most was asked for twice"
-    begun = moments(node, StudyState.ANALYSING)
-    waited_from = min(moments(node, StudyState.RECEIVED)[str(new.StudyInstanceUID)])
-    waited_until = min(begun.pop(str(new.StudyInstanceUID)))
-    meanwhile = [at for times in begun.values() for at in times if waited_from < at < waited_until]
+    made = changes(node)
+    waits_from = made.index((str(new.StudyInstanceUID), StudyState.RECEIVED.value))
+    waits_until = made.index((str(new.StudyInstanceUID), StudyState.ANALYSING.value))
+    begun = [number for number, (_, state) in enumerate(made) if state == StudyState.ANALYSING.value]
+    meanwhile = [made[one] for one in begun if waits_from < one < waits_until]
     assert meanwhile == [], "a pulled study was begun while the new one waited"
-    assert sum(min(times) > waited_until for times in begun.values()) >= 10
+    assert sum(one > waits_until for one in begun) >= 10
     assert "nothing left" in place.told("status")
