@@ -16,14 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from isal import isal_zlib
+
 from patchclip_node.adapters.folders import make_durable_folder, sync_folder
 from patchclip_node.domain.errors import StorageFullError
 from patchclip_node.ports.spool import Room, StoredFile
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PACKED = ".packed"
-_PACKING_LEVEL = 3
-"""A picture of 5.4 MB becomes 0.9 MB in a tenth of a second; level 6 takes three times as long for a tenth less."""
+_PACKING_LEVEL = 2
+"""ISA-L's: a picture of 6.2 MB becomes 1.1 MB in a fifth of the time that zlib needs for the same at its level 2."""
 _CHUNK_BYTES = 256 * 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -164,7 +166,7 @@ class FileSpool:
         return StoredFile(key=key, size_bytes=size_bytes, sha256=digest)
 
     def _store_packed(self, path: Path, chunks: Iterable[bytes]) -> StoredFile:
-        digest, size_bytes, compressor = hashlib.sha256(), 0, zlib.compressobj(_PACKING_LEVEL)
+        digest, size_bytes, compressor = hashlib.sha256(), 0, isal_zlib.compressobj(_PACKING_LEVEL)
         with path.open("xb") as file:
             for chunk in chunks:
                 digest.update(chunk)
