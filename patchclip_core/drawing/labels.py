@@ -43,6 +43,8 @@ def draw_labels(picture: Image.Image, labels: Sequence[Label], regions: Mask, sc
 
     regions: (picture rows, picture columns) bool, what no label is to hide. scale: of the letters.
     """
+    if not labels:
+        return
     draw, face, margin = ImageDraw.Draw(picture), font(round(_FONT_PX * scale)), round(_MARGIN_PX * scale)
     wanted = [Wanted(one.x, one.y, round(draw.textlength(one.words, font=face)) + 2 * margin) for one in labels]
     boxes = label_boxes(wanted, round((_FONT_PX + 14) * scale), regions)

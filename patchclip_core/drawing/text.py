@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from itertools import groupby
 from typing import Final
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from patchclip_core.drawing.palette import Colour
 
@@ -91,6 +91,19 @@ def _broken(sentence: str, face: Font, room: float) -> Iterator[str]:
         yield line
 
 
+@lru_cache(maxsize=256)
+def _lettering(words: str, size_px: int) -> tuple[tuple[int, int], Image.Image]:
+    """Return a line as a stencil, and where its top left corner lies from where the line begins.
+
+    Kept, some 20 kB each: most lines of a legend are the same in each picture, and letters take long to draw.
+    """
+    face = font(size_px)
+    left, top, right, bottom = (round(side) for side in face.getbbox(words))
+    stencil = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
+    ImageDraw.Draw(stencil).text((-left, -top), words, font=face, fill=255)
+    return (left, top), stencil
+
+
 Line = tuple[str, Colour]
 """One line of words, and its colour."""
 
@@ -123,6 +136,7 @@ class Column:
 
     def draw(self, draw: ImageDraw.ImageDraw, left: int, top: int, lines: Iterable[Line]) -> None:
         """Write lines one below the other, the first at (left, top)."""
-        face = font(self.px(self.letters_px))
+        size_px = self.px(self.letters_px)
         for number, (words, colour) in enumerate(lines):
-            draw.text((left, top + self.height_px(number)), words, font=face, fill=colour)
+            (right, down), lettering = _lettering(words, size_px)
+            draw.bitmap((left + right, top + self.height_px(number) + down), lettering, fill=colour)
