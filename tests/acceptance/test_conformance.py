@@ -30,7 +30,7 @@ from patchclip_node.scu.sender import DicomResultSender, Timeouts
 from tests.peers import dcmtk
 from tests.peers.archive import Archive
 from tests.peers.node import Node, new_node
-from tests.peers.processes import free_port, wait_until
+from tests.peers.processes import PEERS_PATH, free_port, wait_until
 from tests.peers.provoking import COMPREHENSIVE_SR, CR, PROVOKED, action, associate, store_too_large, stored
 from tests.peers.radiographs import radiograph, write
 from tests.peers.recorder import VERIFICATION, Recorder
@@ -367,6 +367,7 @@ def test_dcmtk_is_answered_in_what_is_claimed_and_refused_the_rest(
     ):
         refused = subprocess.run(
             [tool, *options, "-aec", "PATCHCLIP", "127.0.0.1", str(node.port)],
+            env={**os.environ, "PATH": PEERS_PATH},
             capture_output=True,
             text=True,
             timeout=60,

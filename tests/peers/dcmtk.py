@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchclip_node.ports.result_sender import Destination
-from tests.peers.processes import free_port, program
+from tests.peers.processes import PEERS_PATH, free_port, program
 
-_ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+_ENVIRONMENT = {**os.environ, "PATH": PEERS_PATH, "TCP_NODELAY": "1"}
 
 
 def echoscu(port: int, called: str = "PATCHCLIP", calling: str = "ECHOSCU") -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,11 @@ import psutil
 
 START_TIMEOUT_S = 90.0
 """A program that starts listens within seconds; on a machine that does other work it may take a minute."""
+
+PEERS_PATH = os.pathsep.join(
+    one for one in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(one) != Path(sys.prefix) / "bin"
+)
+"""Where peers' programs are: not in an active environment, in which pynetdicom has a `storescu` and more of its own."""
 
 
 def free_port() -> int:

