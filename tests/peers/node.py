@@ -120,8 +120,10 @@ class Node:
         with self.ledger() as ledger:
             return ledger.studies.find()
 
-    def wait_for_end_of(self, study_instance_uids: Sequence[str], timeout_s: float = 60) -> dict[str, StudyRecord]:
-        """Wait until these studies are in a final state; return the newest revision of each."""
+    def wait_for_end_of(
+        self, study_instance_uids: Sequence[str], timeout_s: float = 60, every_s: float = 0.1
+    ) -> dict[str, StudyRecord]:
+        """Wait until these studies are in a final state, looking so often; return the newest revision of each."""
         newest: dict[str, StudyRecord] = {}
 
         def ended() -> bool:
@@ -129,7 +131,7 @@ class Node:
             return all(uid in newest and newest[uid].state in FINAL_STATES for uid in study_instance_uids)
 
         try:
-            wait_until(ended, f"{len(study_instance_uids)} studies end", timeout_s, every_s=0.1)
+            wait_until(ended, f"{len(study_instance_uids)} studies end", timeout_s, every_s=every_s)
         except AssertionError as error:
             states = {uid: newest[uid].state if uid in newest else "unknown" for uid in study_instance_uids}
             raise AssertionError(f"{error}: {states}\n{self.log[-8000:]}") from None
