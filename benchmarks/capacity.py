@@ -4,9 +4,10 @@
 
 Studies of one image come at random (Poisson), and each goes its way: it is received, waits until its study is quiet,
 is decoded, analysed and drawn in a lane of a worker, and is sent to one archive. Each step takes its processor time
-from one of the machine's cores; a process runs one thing in Python at a time, a model one image, an archive's lane one
-study. Prints what sites of several sizes get at their peak, and what their first limit is. `--check` says what the
-model expects of the burst that `benchmarks.sustained` sends, beside what that measured on this machine.
+from one of the machine's cores; a process runs one thing in Python at a time, a model one image on each share of the
+processors or one on a GPU, an archive's lane one study. Prints what sites of several sizes get at their peak, and what
+their first limit is. `--check` says what the model expects of the burst that `benchmarks.sustained` sends, beside what
+that measured on this machine.
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ class Site:
     quiet_s: float = 5.0
     image_bytes: int = 10_000_000
 
+    @property
+    def models_at_once(self) -> int:
+        """How many images a worker's model sees at the same time: on a GPU one, else one on each share of the cores."""
+        return 1 if self.gpu_s is not None else min(self.at_once, max(1, self.cores // self.workers))
+
     def limits_a_second(self, costs: Costs) -> dict[str, float]:
         """Return how many studies a second each part can carry, if it were the only one."""
         on_cores_s = costs.cpu_s - (costs.model_s if self.gpu_s is not None else 0.0)
@@ -82,7 +88,7 @@ class Site:
         return {
             "cores": self.cores / on_cores_s,
             "receiver": self.receivers / costs.receive_s,
-            "model": self.workers / model_s,
+            "model": self.workers * self.models_at_once / model_s,
             "drawing": self.workers / costs.rest_s,
             "archive": 1 / (costs.deliver_s + self.archive_s),
         }
@@ -100,7 +106,7 @@ SITES: Final = (
 
 @dataclass
 class _Worker:
-    """A process that analyses: its interpreter, its model and its decoding process do one thing at a time."""
+    """A process that analyses: its interpreter and its decoding process do one thing at a time, its model several."""
 
     interpreter: simpy.Resource
     model: simpy.Resource
@@ -122,7 +128,8 @@ class Run:
         self._receivers = simpy.Resource(self.env, self.site.receivers)
         self._archive = simpy.Resource(self.env, 1)
         self._lanes = simpy.Store(self.env)
-        workers = [_Worker(*(simpy.Resource(self.env, 1) for _ in range(3))) for _ in range(self.site.workers)]
+        at_once = (1, self.site.models_at_once, 1)
+        workers = [_Worker(*(simpy.Resource(self.env, one) for one in at_once)) for _ in range(self.site.workers)]
         self._lanes.items = [worker for _ in range(self.site.at_once) for worker in workers]
 
     def of(self, arrivals_s: Iterable[float]) -> Run:

@@ -12,6 +12,7 @@ import torch
 
 from patchclip_core.inference.analysis import Analysis, reported
 from patchclip_core.inference.scales import TileSettings
+from patchclip_core.inference.shares import Shares
 from patchclip_core.models.card import FindingCard, ModelCard
 from patchclip_core.models.network import Answer, FindingsNetwork, Texts, answer_both_ways
 from patchclip_core.models.towers import Tokenizer, Tokens
@@ -109,6 +110,14 @@ class NetworkAnalyzer:
     def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
         """Analyse several radiographs; an image's result does not depend on what else is in the batch."""
         return self._analysis.run(radiographs, self._look)
+
+    def shares(self, at_most: int) -> Shares | None:
+        """Divide the processors, see `shares.SharesProcessors`; on a GPU batches go in turn."""
+        threads = torch.get_num_threads()
+        number = min(at_most, threads)
+        if self._device.type != "cpu" or number == 1:
+            return None
+        return Shares(number, lambda: torch.set_num_threads(threads // number))
 
     def _with(self, analysis: Analysis, texts: Texts | None = None) -> NetworkAnalyzer:
         return NetworkAnalyzer(self._network, self._tokenizer, analysis, self._device, texts)

@@ -21,7 +21,7 @@ START_TIMEOUT_S = 90.0
 PEERS_PATH = os.pathsep.join(
     one for one in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(one) != Path(sys.prefix) / "bin"
 )
-"""Where peers' programs are: not in an active environment, in which pynetdicom has a `storescu` and more of its own."""
+"""Where peers' programs are: not in an active environment, in which pynetdicom installs its own `storescu`."""
 
 
 def free_port() -> int:

@@ -79,7 +79,8 @@ def build_worker(
     process is to end. Raises `ConfigurationError`, `CheckpointError`, `FindingsFileError` and `VocabularyFileError`,
     each of which names what to mend.
     """
-    analyzer = BoundedAnalyzer(load_analyzer(settings, load_model), settings.limits.analysis_timeout_s)
+    model = load_analyzer(settings, load_model)
+    analyzer = BoundedAnalyzer(model, settings.limits.analysis_timeout_s, settings.studies_at_once)
     warm_up_s = warm_up(analyzer)
     definitions, wordings = load_findings(settings.findings_file), load_wordings()
     settings.refuse_unknown_findings(definitions)

@@ -97,7 +97,7 @@ class NodeSettings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
     """How many workers `serve` starts; None: as many as the machine carries, one for each four cores and 2 GiB."""
     studies_at_once: Annotated[int, Field(ge=1, le=16), live("work")] = 2
-    """How many studies a worker has at hand: one is decoded or drawn while the model sees another."""
+    """How many studies a worker has at hand. On processors its model sees that many at a time, each on a share."""
     findings_file: Annotated[Path | None, live("work", "web")] = None
     """Names, codes and colours of findings; default: conf/findings.yaml as shipped."""
     radiographs_file: Annotated[Path | None, live("work")] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from patchclip_core.checkpoints import checkpoint
+from patchclip_core.inference.shares import Shares
 from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.bootstrap.model import BoundedAnalyzer, load_analyzer
 from patchclip_node.bootstrap.worker import build_worker
@@ -110,6 +112,37 @@ def test_a_bounded_model_sees_one_batch_after_another_whoever_asks() -> None:
     assert len(model.threads) == 1
 
 
+def test_a_model_with_shares_sees_as_many_batches_at_a_time_as_it_has_and_no_more() -> None:
+    class Sharing:
+        identity, finding_keys = None, ()
+        asked: ClassVar[list[int]] = []
+        at_work: ClassVar[list[str]] = []
+        most: ClassVar[set[int]] = set()
+        together = threading.Barrier(2)
+
+        def shares(self, at_most: int) -> Shares:
+            self.asked.append(at_most)
+            return Shares(2, lambda: self.at_work.append("entered"))
+
+        def analyze_batch(self, radiographs: Sequence[Radiograph]) -> list[Findings]:
+            self.at_work.append("batch")
+            self.together.wait(10)
+            self.most.add(self.at_work.count("batch"))
+            self.together.wait(10)
+            self.at_work.remove("batch")
+            return []
+
+    model = Sharing()
+    bounded = BoundedAnalyzer(cast(Analyzer, model), timeout_s=60, at_once=4)
+
+    with ThreadPoolExecutor(4) as lanes:
+        list(lanes.map(bounded.analyze_batch, [[radiograph()]] * 8))
+
+    assert model.asked == [4]
+    assert model.most == {2}
+    assert model.at_work == ["entered", "entered"], "each thread enters its share once, before its first batch"
+
+
 HANGING = """
 import time
 import numpy as np
@@ -137,7 +170,8 @@ def test_a_model_that_hangs_ends_its_process_which_says_where_it_was() -> None:
 
     assert ended.returncode == 1
     assert time.monotonic() - started < 30
-    assert "Timeout (0:00:01)!" in ended.stderr  # half a second for each of two images
+    # Half a second for each of two images, less what it took to set the timer.
+    assert re.search(r"Timeout \(0:00:(01|00\.9\d+)\)!", ended.stderr)
     assert "in analyze_batch" in ended.stderr
 
 
@@ -147,3 +181,46 @@ def test_a_model_that_answers_in_time_is_left_alone_and_so_is_what_follows() -> 
     )
 
     assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "went on", "")
+
+
+SIDE_BY_SIDE = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from patchclip_core.inference.shares import Shares
+from patchclip_core.values.results import Radiograph
+from patchclip_node.bootstrap.model import BoundedAnalyzer
+
+class Model:
+    def shares(self, at_most):
+        return Shares(at_most, lambda: None)
+    def analyze_batch(self, radiographs):
+        time.sleep(float(radiographs[0].pixels[0, 0]))
+        return []
+
+def image(seconds):
+    return [Radiograph(np.full((64, 64), seconds, dtype=np.float32))]
+
+bounded = BoundedAnalyzer(Model(), timeout_s=1.0, at_once=2)
+with ThreadPoolExecutor(2) as lanes:
+    list(lanes.map(bounded.analyze_batch, map(image, {seconds})))
+time.sleep(1.5)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "said"),
+    [
+        ([60, 0.1], 1, ""),  # the end of the other one takes nothing from its time
+        ([0.1, 60], 1, ""),
+        ([0.1, 60, 0.1, 0.1], 1, ""),
+        ([0.7, 0.1, 0.7, 0.7], 0, "went on"),
+    ],
+)
+def test_each_of_several_batches_has_its_own_time(seconds: list[float], status: int, said: str) -> None:
+    script = SIDE_BY_SIDE.format(seconds=seconds)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (ended.returncode, ended.stdout.strip()) == (status, said)
+    assert ("in analyze_batch" in ended.stderr) is (status == 1)
