@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def test_echoscu_is_answered(node: Node) -> None:
 def test_embedded_mode_needs_no_server(node: Node) -> None:
     assert node.settings.ledger_url is None
     assert node.settings.broker_url is None
+
+
+def test_who_sends_listens_for_the_worker(node: Node) -> None:
+    wait_until(lambda: "ready:" in node.log, "all processes are ready", 60)
+    os.close(os.open(node.settings.results_bell, os.O_WRONLY | os.O_NONBLOCK))  # fails where no one listens
 
 
 def plain(dataset: Dataset, path: Path) -> Path:

@@ -26,6 +26,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scu.sender import DicomResultSender, Timeouts
+from patchclip_node.services import lanes
 from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lanes import DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
@@ -203,7 +204,7 @@ class Site:
         ]
 
     @contextmanager
-    def delivering(self, *destinations: Destination, former: str | None = None) -> Iterator[None]:
+    def delivering(self, *destinations: Destination, former: str | None = None) -> Iterator[DeliveryService]:
         """Run a lane for each for the time of the context; `former`: what the ledger knows them by as well."""
         clock, owner, stop = SystemClock(), LeaseOwner(f"host:{next(PROCESS)}:2"), threading.Event()
         sender = DicomResultSender("NODE", Timeouts(connect_s=2, acse_s=30, response_s=30))
@@ -215,7 +216,7 @@ class Site:
         thread = threading.Thread(target=service.run, args=(stop, 0.2))
         thread.start()
         try:
-            yield
+            yield service
         finally:
             stop.set()
             thread.join()
@@ -314,3 +315,13 @@ def test_two_processes_never_send_to_one_destination_at_once(site: Site) -> None
 
     assert most == [1]
     assert {study.state for study in site.ledger.studies.find()} == {StudyState.RETURNING}  # `good` has no lane here
+
+
+def test_an_idle_lane_looks_at_once_when_it_is_called(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "LOOK_S", 3600.0)
+    with Archive() as archive, site.delivering(replace(archive.destination, name="good")) as service:
+        time.sleep(0.5)  # it has looked, and waits
+        for number in range(1, 4):
+            site.analyse()
+            service.call()
+            wait_until(lambda: len(archive.received) == number, "it is sent", 10)  # noqa: B023 - called at once

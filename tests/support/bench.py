@@ -8,6 +8,7 @@ from typing import Any
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.records import StudyRecord
+from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.services.analyse import AnalysisService, StudyAnalysis
 from patchclip_node.services.study_summary import StudySummary
@@ -34,13 +35,21 @@ class Bench:
     profiles: tuple[ProfileSettings, ...] = ()
     routes: tuple[RouteSettings, ...] = ()
     attempts: int = 3
+    finished: list[StudyState] = field(default_factory=list)
+    """In which state the study was each time that results were said to be there."""
 
     def run_one(self) -> bool:
         settings = NodeSettings(destinations=self.destinations, profiles=self.profiles, routes=self.routes)
         analysis = StudyAnalysis(self.spool, self.decoder, self.analyzer, result_issuer(), settings.result_plan)
         policy = replace(POLICY, analysis_attempts=self.attempts, backoff_s=10)
         return AnalysisService(
-            self.ledger.analyses, self.ledger.recalls, analysis, self.clock, policy, self.clock
+            self.ledger.analyses,
+            self.ledger.recalls,
+            analysis,
+            self.clock,
+            policy,
+            self.clock,
+            lambda: self.finished.append(self.study().state),
         ).run_one(OWNER)
 
     def study(self) -> StudyRecord:

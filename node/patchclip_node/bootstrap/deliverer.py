@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from patchclip_node.adapters.bell import Bell
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.configuration_store import ConfigurationStore
 from patchclip_node.adapters.ledger import SqlLedger
@@ -128,7 +129,8 @@ def _deliver(started: Started, stop: Stop) -> None:
         ]
         for thread in beside:
             thread.start()
-        with deliverer.beside():
+        settings.queue_dir.mkdir(exist_ok=True)
+        with deliverer.beside(), Bell(settings.results_bell).listening(deliverer.delivery.call):
             deliverer.delivery.run(stop, settings.sweep_s)
         for thread in beside:
             thread.join(STOP_GRACE_S)

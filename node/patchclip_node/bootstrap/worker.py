@@ -21,6 +21,7 @@ from patchclip_core.inference.warming import warm_up
 from patchclip_core.io.vocabulary import load_vocabulary
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
+from patchclip_node.adapters.bell import Bell
 from patchclip_node.adapters.celery_queue import CeleryTaskQueue, make_celery
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.processes import dead_owners, process_name
@@ -96,7 +97,8 @@ def build_worker(
             study_analysis = StudyAnalysis(
                 spool, decoder, analyzer, issuer, settings.result_plan, vocabulary, settings.pixel_check
             )
-            analysis = AnalysisService(ledger.analyses, ledger.recalls, study_analysis, clock, policy, calendar)
+            ring = Bell(settings.results_bell).ring
+            analysis = AnalysisService(ledger.analyses, ledger.recalls, study_analysis, clock, policy, calendar, ring)
             waker = Waker(queue, clock)
             sweep = SweepService(
                 LeaseService(ledger.leases, clock, owner, dead_owners, policy),

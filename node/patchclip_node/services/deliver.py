@@ -67,6 +67,12 @@ class DeliveryLane:
         self._to = events.destination(destination.name, destination.ae_title, destination.host)
         self._failures = 0
         self._rests_until: datetime | None = None
+        self._tries_again_at: datetime | None = None
+
+    @property
+    def tries_again(self) -> bool:
+        """Whether something that could not be sent is due again now or later, as far as this lane saw."""
+        return self._tries_again_at is not None
 
     def run_one(self, owner: str) -> bool:
         """Deliver what is most urgent; False when nothing is due. What was delivered is never sent again.
@@ -78,6 +84,8 @@ class DeliveryLane:
             return False
         lease = self._deliveries.lease(now, owner, self._policy.lease_s, self._names, self._to)
         if lease is None:
+            if self._tries_again_at is not None and now >= self._tries_again_at:
+                self._tries_again_at = None
             return False
         with structlog.contextvars.bound_contextvars(
             study_instance_uid=lease.study.study_instance_uid,
@@ -220,6 +228,7 @@ class DeliveryLane:
             else:
                 again = not_before or self._policy.due_again(delivery.attempts, now)
                 self._deliveries.postpone(delivery.id, owner, outcome.error, again)
+                self._tries_again_at = max(again, self._tries_again_at or again)
                 bound.warning("delivery_postponed", error=outcome.error, not_before=again.isoformat())
         except LostLeaseError as error:
             bound.warning("delivery_lease_lost", reason=str(error))  # whoever has it now settles it

@@ -16,8 +16,11 @@ from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
 from patchclip_node.services.outage import again_and_again
 
-LOOK_S: Final = 0.25
-"""How often an idle lane looks into the ledger."""
+LOOK_S: Final = 1.0
+"""How often an idle lane looks into the ledger if it is not called."""
+
+LOOK_SOON_S: Final = 0.25
+"""How often one looks that has something to try again."""
 
 STOP_GRACE_S: Final = 10.0
 """How long lanes may take to finish what they send when the process is to end."""
@@ -28,7 +31,8 @@ log = structlog.get_logger(__name__)
 class DeliveryService:
     """Runs all lanes of a process, keeps their leases true, and says that it lives and what is at work.
 
-    A lane in trouble, whichever it is, goes on after a while and stops no other one.
+    A lane in trouble, whichever it is, goes on after a while and stops no other one. Each looks by itself for what is
+    due, and at once where it is called.
     """
 
     def __init__(
@@ -44,21 +48,25 @@ class DeliveryService:
         self._owner = owner
         self._heartbeat = heartbeat
         self._leases = leases
+        self._called = [threading.Event() for _ in lanes]
+
+    def call(self) -> None:
+        """Make each idle lane look now; for any thread."""
+        for called in self._called:
+            called.set()
 
     def run(self, stop: threading.Event, sweep_s: float) -> None:
         """Deliver until `stop`; what is being sent then may take `stop_grace_s`, or is sent again at the next start."""
         threads = [
             threading.Thread(
-                target=again_and_again,
-                args=(lambda lane=lane: self._work_off(lane, stop), stop, LOOK_S, "lane"),
-                name=f"lane-{lane.destination.name}",
-                daemon=True,
+                target=self._run_lane, args=(lane, called, stop), name=f"lane-{lane.destination.name}", daemon=True
             )
-            for lane in self._lanes
+            for lane, called in zip(self._lanes, self._called, strict=True)
         ]
         for thread in threads:
             thread.start()
         again_and_again(self._sweep, stop, sweep_s, "sweep")
+        self.call()
         end = time.monotonic() + self._stop_grace_s
         for thread in threads:
             thread.join(max(end - time.monotonic(), 0))
@@ -70,6 +78,13 @@ class DeliveryService:
     def _sweep(self) -> None:
         self._heartbeat.run_once()
         self._leases.run_once()
+
+    def _run_lane(self, lane: DeliveryLane, called: threading.Event, stop: threading.Event) -> None:
+        def rest() -> None:
+            called.wait(LOOK_SOON_S if lane.tries_again else LOOK_S)
+            called.clear()  # before it looks: what comes from now on calls again
+
+        again_and_again(lambda: self._work_off(lane, stop), stop, LOOK_S, "lane", rest)
 
     def _work_off(self, lane: DeliveryLane, stop: threading.Event) -> None:
         was_due = True

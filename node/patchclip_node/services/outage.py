@@ -37,8 +37,17 @@ class Outage:
         return self._trouble
 
 
-def again_and_again(step: Callable[[], object], stop: threading.Event, every_s: float, name: str) -> None:
-    """Do the step now, and then every `every_s` seconds until `stop`; no trouble ends it."""
+def again_and_again(
+    step: Callable[[], object],
+    stop: threading.Event,
+    every_s: float,
+    name: str,
+    rest: Callable[[], object] | None = None,
+) -> None:
+    """Do the step now, and then every `every_s` seconds until `stop`; no trouble ends it.
+
+    rest: waits between two steps instead, and is over when `stop` is set.
+    """
     outage = Outage("ledger")
     while not stop.is_set():
         try:
@@ -49,4 +58,7 @@ def again_and_again(step: Callable[[], object], stop: threading.Event, every_s: 
             log.exception(f"{name}_failed")
         else:
             outage.end()
-        stop.wait(every_s)
+        if rest is None:
+            stop.wait(every_s)
+        else:
+            rest()

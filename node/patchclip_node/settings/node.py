@@ -318,6 +318,11 @@ class NodeSettings(BaseSettings):
         return self.data_dir / "queue"
 
     @property
+    def results_bell(self) -> Path:
+        """What a worker rings when results are to be sent."""
+        return self.queue_dir / "results.bell"
+
+    @property
     def effective_ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL."""
         return self.ledger_url or f"sqlite:///{self.data_dir / 'ledger.sqlite'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -37,14 +38,19 @@ class AnalysisService:
         clock: Clock,
         policy: WorkPolicy,
         calendar: Clock,
+        finished: Callable[[], None] = lambda: None,
     ) -> None:
-        """`clock` is the ledger's; `calendar` shows the time that results are dated by."""
+        """`clock` is the ledger's; `calendar` shows the time that results are dated by.
+
+        finished: called when the ledger has a study's results; it may not fail.
+        """
         self._analyses = analyses
         self._recalls = recalls
         self._analysis = analysis
         self._clock = clock
         self._policy = policy
         self._calendar = calendar
+        self._finished = finished
         self._room = Outage("room")
 
     def run_one(self, owner: str) -> bool:
@@ -108,6 +114,7 @@ class AnalysisService:
         except (LostLeaseError, RecalledError):
             self._analysis.discard(study)
             raise
+        self._finished()
         log.info(
             "study_analysed",
             images=study.images,

@@ -32,8 +32,10 @@ def test_trouble_that_may_pass_postpones_the_study(bench: Bench, trouble: Except
     bench.decoder.trouble = None
     assert bench.run_one() is False
     bench.clock.advance(10)
+    assert bench.finished == []
     assert bench.run_one() is True
     assert bench.study().state is StudyState.ANALYSED
+    assert bench.finished == [StudyState.ANALYSED], "who sends is called when the ledger has the results"
 
 
 def test_after_its_attempts_a_study_fails_and_keeps_the_error(bench: Bench) -> None:
