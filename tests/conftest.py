@@ -35,6 +35,7 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
         ("DicomSRValidator", "javac"),
         "apt-get install pixelmed-apps libpixelmed-java default-jdk-headless",
     ),
+    "moto": ((f"{sys.prefix}/bin/moto_server",), "pip install 'patchclip[dev]'"),
     "redis": (("redis-server",), "apt-get install redis-server"),
     "postgresql": (("pg_ctl|/usr/lib/postgresql/*/bin/pg_ctl",), "apt-get install postgresql"),
     "chromium": (("chromium",), "apt-get install chromium"),

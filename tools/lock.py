@@ -56,7 +56,7 @@ SYSTEMS = (
 MACHINES = ("x86_64", "aarch64")
 PRODUCT = ("results", "worker", "trainer")
 """Extras that belong to the whole product."""
-EXTRAS = ("notebook", "onnx", "demo-model", "telemetry", "dev")
+EXTRAS = ("notebook", "onnx", "demo-model", "s3", "telemetry", "dev")
 EDITABLE = "editables"  # what hatchling asks for when it installs a checkout
 LOCKS = (
     ROOT / "requirements" / "common.lock",

@@ -93,6 +93,12 @@ class MemorySpool:
         finally:
             path.unlink()
 
+    def holds(self, key: str) -> bool:
+        return key in self.files
+
+    def trouble(self) -> str:
+        return ""
+
     def delete(self, key: str) -> None:
         self.room_bytes += len(self.files.pop(key, b""))
 

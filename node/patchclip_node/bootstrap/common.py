@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from patchclip_node.adapters.backups.restore import refuse_unfinished
@@ -9,7 +15,11 @@ from patchclip_node.adapters.clock import SteadyClock, SystemClock, host_start, 
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, prepare
 from patchclip_node.adapters.private_folder import make_private
+from patchclip_node.adapters.secret_file import read_secret
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
+from patchclip_node.ports.spool import Spool
+from patchclip_node.services.outage import again_and_again
+from patchclip_node.services.sweep import UNFINISHED_FOR
 from patchclip_node.settings import NodeSettings
 
 LEDGER_PATIENCE_S = 60.0
@@ -40,12 +50,74 @@ def open_clock(ledger: SqlLedger) -> SteadyClock:
     return SteadyClock(started_at)
 
 
-def open_spool(settings: NodeSettings) -> FileSpool:
-    """Open the spool in the data folder. Raises `ConfigurationError` where it can't be made."""
+TIDY_EVERY_S = 60.0
+"""How often a process without a sweep looks at what its host keeps for a while."""
+
+
+def open_spool(settings: NodeSettings) -> Spool:
+    """Open the spool that the settings name. Raises `ConfigurationError` where it can't be made.
+
+    A store need not be in reach: what needs it says so then.
+    """
     try:
+        if settings.spool.url is not None:
+            make_private(settings.data_dir)
+            return _s3_spool(settings)
         return FileSpool(settings.spool_dir, settings.limits.min_free_bytes)
     except OSError as error:
         raise ConfigurationError(
             f"data_dir: {error.filename or settings.data_dir} can't be used: {error.strerror}. "
             "Name a folder that this user may write to"
         ) from error
+
+
+def _s3_spool(settings: NodeSettings) -> Spool:
+    s3 = with_s3()
+    store = s3.S3Store(s3_place(settings))
+    spool: Spool = s3.S3Spool(settings.spool_dir, settings.limits.min_free_bytes, store, settings.spool.cache_bytes)
+    return spool
+
+
+def s3_place(settings: NodeSettings) -> Any:
+    """Return where the settings' store is. Raises `ConfigurationError` for a secret that cannot be read."""
+    given = settings.spool
+    secret = read_secret(given.secret_key_file, "spool.secret_key_file") if given.secret_key_file else None
+    return with_s3().S3Place(
+        bucket=given.bucket,
+        prefix=given.prefix,
+        endpoint=given.endpoint,
+        region=given.region,
+        access_key_id=given.access_key_id,
+        secret=secret,
+        ca=given.ca,
+        timeout_s=given.timeout_s,
+        conditional=given.conditional_create,
+    )
+
+
+def with_s3() -> Any:
+    """Return the adapter's package, whose client is an extra. Raises `ConfigurationError` where it is not installed."""
+    try:
+        return import_module("patchclip_node.adapters.s3")
+    except ImportError as error:
+        raise ConfigurationError(
+            f"spool.url: the client for S3 is not installed ({error}): pip install 'patchclip[s3]', or leave the key "
+            "out and keep the files below data_dir"
+        ) from error
+
+
+@contextmanager
+def tidied(spool: Spool) -> Iterator[None]:
+    """Delete again and again what this host keeps for a while, in a process that does not sweep."""
+    stop, calendar = threading.Event(), SystemClock()
+
+    def tidy() -> None:
+        spool.discard_unfinished(calendar.now() - UNFINISHED_FOR)
+
+    thread = threading.Thread(target=again_and_again, args=(tidy, stop, TIDY_EVERY_S, "tidying"), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(1.0)

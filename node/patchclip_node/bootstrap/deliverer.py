@@ -20,7 +20,7 @@ from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.audit import events
 from patchclip_node.bootstrap.alerts import canaries, watching
 from patchclip_node.bootstrap.audit import TELL_EVERY_S, audited, carrying, tell_changed_settings
-from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool, tidied
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import Stop
@@ -140,7 +140,7 @@ def _deliver(started: Started, stop: Stop) -> None:
 def _beside(
     settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, retention: RetentionService
 ) -> Iterator[None]:
-    with watching(settings, ledger, spool, clock), canaries(settings, ledger, clock, retention.forget):
+    with watching(settings, ledger, spool, clock), canaries(settings, ledger, clock, retention.forget), tidied(spool):
         yield
 
 

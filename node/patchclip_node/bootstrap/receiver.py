@@ -14,7 +14,7 @@ from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited
-from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool, tidied
 from patchclip_node.bootstrap.configuration import Follower, following, start
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
@@ -165,9 +165,10 @@ def run(config: Path | None) -> None:
     try:
         clock = open_clock(ledger)
         with audited(events.RECEIVE, ledger.audit, clock) as audit, traced(settings, ledger, "receive") as tracer:
-            receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit, tracer)
+            spool = open_spool(settings)
+            receiver = wire_receiver(settings, ledger, spool, clock, audit, tracer)
             scp = receiver.scp
-            with following(Follower("receive", started, receiver.follow), stop):
+            with following(Follower("receive", started, receiver.follow), stop), tidied(spool):
                 if not listen(scp, settings, stop):
                     return
                 sys.stdout.write(f"listening: {settings.ae_title} receives on {settings.host}:{settings.port}\n")

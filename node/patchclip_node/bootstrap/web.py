@@ -27,7 +27,7 @@ from patchclip_node.audit.reading import Told
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.alerts import watching
 from patchclip_node.bootstrap.audit import audited
-from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool, tidied
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.decoding import decode_limits
 from patchclip_node.bootstrap.readiness import tell_ready
@@ -133,7 +133,7 @@ def _serve_with(started: Started, stop: Stop) -> None:
         refuse_open_secret(settings)
         clock = open_clock(ledger)
         spool = open_spool(settings)
-        with audited(events.WEB, ledger.audit, clock) as audit, watching(settings, ledger, spool, clock):
+        with audited(events.WEB, ledger.audit, clock) as audit, watching(settings, ledger, spool, clock), tidied(spool):
             _serve(settings, build_web(settings, ledger, spool, clock, audit.tell), stop)
     finally:
         ledger.close()

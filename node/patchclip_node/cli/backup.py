@@ -155,6 +155,9 @@ def sources_of(settings: NodeSettings, config: Path | None, *, with_secrets: boo
             left_out.append(f"{one.setting}: {one.path}: there is no such file")
         else:
             files.append((f"{one.setting}/{one.path.name}", one.path))
+    store = settings.spool.url or ""
+    if store:
+        left_out.append(f"images and results in {store}: keep them by the bucket's versioning and replication")
     rows = effective_settings(settings, values, os.environ)
     written = [{"key": key, "value": value, "from": source} for key, value, source in rows]
     return Sources(
@@ -165,4 +168,5 @@ def sources_of(settings: NodeSettings, config: Path | None, *, with_secrets: boo
         versions=ConfigurationStore(settings.data_dir).versions if with_secrets else None,
         settings=json.dumps(written, indent=2, ensure_ascii=False, default=str) + "\n",
         left_out=tuple(left_out),
+        store=store,
     )

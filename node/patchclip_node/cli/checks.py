@@ -17,6 +17,7 @@ from patchclip_node.cli.check_result import Check, CheckResult, Status
 from patchclip_node.cli.destination_checks import destinations
 from patchclip_node.cli.openid_checks import openid, sealed_accounts
 from patchclip_node.cli.port_checks import dicom_port, web_port
+from patchclip_node.cli.spool_checks import spool_store
 from patchclip_node.cli.study_check import synthetic_study
 from patchclip_node.cli.tls_checks import tls
 from patchclip_node.domain.commitment import OwedReport
@@ -310,6 +311,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     findings_file,
     words_of_headers,
     data_folder,
+    spool_store,
     ledger,
     workers,
     queue,

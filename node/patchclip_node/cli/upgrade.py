@@ -116,7 +116,11 @@ def _refuse_without_room(settings: NodeSettings, folder: Path) -> None:
     ledger_bytes = file.stat().st_size if file is not None else 0
     here = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     same = here.stat().st_dev == settings.data_dir.stat().st_dev
-    spool_bytes = 0 if same else sum(path.stat().st_size for path in settings.spool_dir.rglob("*") if path.is_file())
+    spool_bytes = (
+        0
+        if same or settings.spool.url
+        else sum(path.stat().st_size for path in settings.spool_dir.rglob("*") if path.is_file())
+    )
     _refuse_room(here, ledger_bytes + spool_bytes)
     if file is not None:
         _refuse_room(file.parent, _ROOM * ledger_bytes)

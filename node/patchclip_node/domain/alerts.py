@@ -23,6 +23,7 @@ class AlertKind(StrEnum):
     DESTINATION = "destination-down"
     SENDER = "sender-quiet"
     DISK = "disk"
+    SPOOL = "spool"
     CERTIFICATE = "certificate"
     AUDIT = "audit-lags"
     WORKER = "worker"

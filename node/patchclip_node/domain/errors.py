@@ -15,6 +15,14 @@ class StorageFullError(RetryableError):
     """The spool has no room for what has to be kept."""
 
 
+class SpoolUnavailableError(RetryableError):
+    """The store that holds the spool's files cannot be reached, or refuses what the node has to do there."""
+
+
+class DamagedFileError(RetryableError):
+    """A file of the spool is not as it was stored. Another copy of it may be read the next time."""
+
+
 class LedgerUnavailableError(RetryableError):
     """The ledger does not answer."""
 

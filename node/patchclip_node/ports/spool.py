@@ -1,4 +1,9 @@
-"""Where bytes are kept."""
+"""Where bytes are kept.
+
+A store that other hosts share may be out of reach: each method that needs it then raises `SpoolUnavailableError`, which
+passes, and nothing is acknowledged or settled by then. A file whose bytes are no longer those that were stored raises
+`DamagedFileError` where it is read.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +43,8 @@ class Spool(Protocol):
         """Take over a complete local file and make it durable.
 
         sha256: the digest of its bytes, where whoever wrote them took it; None: it is read for it. Raises
-        `StorageFullError` when there is no room or the reserve is touched; the file is then still at `path`.
+        `StorageFullError` when there is no room or the reserve is touched, `SpoolUnavailableError`; the file is then
+        still at `path`.
         """
         ...
 
@@ -54,28 +60,48 @@ class Spool(Protocol):
         """Hold room for what the node will write in the context; other processes see it as taken.
 
         It may use three quarters of the reserve: the rest is the ledger's. Raises `StorageFullError` when there is not
-        so much.
+        so much. Where results go to a store without a touch of the disk there is nothing to hold; it raises
+        `SpoolUnavailableError` while that store is out of reach.
         """
         ...
 
     def local_path(self, key: str) -> AbstractContextManager[Path]:
-        """Give the file as a local path for the time of the context; raises `FileNotFoundError`.
+        """Give the file as a local path for the time of the context.
 
+        Raises `FileNotFoundError`, `SpoolUnavailableError`, `DamagedFileError`.
         It takes no room on the disk, so that what was built can be sent when the disk is full.
         """
         ...
 
+    def holds(self, key: str) -> bool:
+        """Tell whether the file is there, without reading it. Raises `SpoolUnavailableError`."""
+        ...
+
     def delete(self, key: str) -> None:
-        """Delete the file; an absent one is not an error."""
+        """Delete the file; an absent one is not an error.
+
+        Raises `SpoolUnavailableError`; the spool then tries it again by itself, but forgets that when the host ends.
+        """
         ...
 
     def discard_unfinished(self, before: datetime) -> int:
         """Delete what was left in `incoming_dir` and not touched since `before`; returns how many files that were.
 
+        Each host does so for itself. What a shared store may hold of a try that came to no end goes with it.
         They are what a killed process was receiving or writing; no sender was told that they are kept.
         """
         ...
 
     def free_bytes(self) -> int:
-        """Return how much can still be received before the configured reserve is touched; 0 when none."""
+        """Return how much can still be received before the configured reserve is touched; 0 when none.
+
+        It is of the disk of `incoming_dir`, whatever stands behind it.
+        """
+        ...
+
+    def trouble(self) -> str:
+        """Return why files can be neither kept nor read now, '' where they can; an answer is some seconds old at most.
+
+        A full disk is `free_bytes`' to tell.
+        """
         ...

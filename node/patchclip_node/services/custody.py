@@ -9,7 +9,7 @@ import structlog
 
 from patchclip_node.dicom.commitment import CLASS_CONFLICT, NO_SUCH_OBJECT
 from patchclip_node.domain.commitment import CommitmentReport, CommitmentRequest, ObjectReference, OwedReport
-from patchclip_node.domain.errors import PeerError
+from patchclip_node.domain.errors import PeerError, SpoolUnavailableError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals, OwedReports
@@ -30,22 +30,15 @@ class CustodyService:
         self._spool = spool
 
     def report(self, request: CommitmentRequest) -> CommitmentReport:
-        """Look for each object. Raises `LedgerUnavailableError`."""
+        """Look for each object. Raises `LedgerUnavailableError`, and `SpoolUnavailableError`: nothing is known then."""
         failed = {one: reason for one in request.objects if (reason := self._why_not(one)) is not None}
         return CommitmentReport(request.transaction_uid, [one for one in request.objects if one not in failed], failed)
 
     def _why_not(self, wanted: ObjectReference) -> int | None:
         held = self._arrivals.held(wanted.sop_instance_uid)
-        if not any(self._is_there(key) for sop_class_uid, key in held if sop_class_uid == wanted.sop_class_uid):
+        if not any(self._spool.holds(key) for sop_class_uid, key in held if sop_class_uid == wanted.sop_class_uid):
             return CLASS_CONFLICT if held and wanted.sop_class_uid not in dict(held) else NO_SUCH_OBJECT
         return None
-
-    def _is_there(self, spool_key: str) -> bool:
-        try:
-            with self._spool.local_path(spool_key):
-                return True
-        except FileNotFoundError:
-            return False
 
 
 class CustodyReports:
@@ -96,7 +89,7 @@ class CustodyReports:
             return True
         try:
             self._tell(owed)
-        except PeerError as error:
+        except (PeerError, SpoolUnavailableError) as error:
             not_before = self._policy.due_again(owed.attempts, self._clock.now())
             self._owed.postpone(owed, str(error), not_before)
             told.warning("commitment_not_reported", error=str(error), not_before=not_before.isoformat())

@@ -12,7 +12,7 @@ import structlog
 
 from patchclip_node.audit import events
 from patchclip_node.domain.confirmation import Confirmation
-from patchclip_node.domain.errors import LostLeaseError, PeerError
+from patchclip_node.domain.errors import DamagedFileError, LostLeaseError, PeerError, SpoolUnavailableError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
 from patchclip_node.domain.variants import NoteKind
@@ -75,12 +75,12 @@ class DeliveryLane:
         return self._tries_again_at is not None
 
     def run_one(self, owner: str) -> bool:
-        """Deliver what is most urgent; False when nothing is due. What was delivered is never sent again.
+        """Deliver what is most urgent, and nothing twice; False when nothing is due or no file can be read.
 
         Raises `LedgerUnavailableError`; what is not settled then is leased until the lease ends, and sent once more.
         """
         now = self._clock.now()
-        if self._rests_until is not None and now < self._rests_until:
+        if (self._rests_until is not None and now < self._rests_until) or self._spool.trouble():
             return False
         lease = self._deliveries.lease(now, owner, self._policy.lease_s, self._names, self._to)
         if lease is None:
@@ -97,26 +97,33 @@ class DeliveryLane:
 
     def _deliver(self, lease: DeliveryLease) -> None:
         with ExitStack() as files:
-            there, missing = self._open(lease.deliveries, files)
-            for delivery in missing:
-                error = "the spool no longer holds this result"
-                self._settle(lease, delivery, SendOutcome(Path(), error, permanent=True))
+            try:
+                there, unread = self._open(lease.deliveries, files)
+            except SpoolUnavailableError as error:
+                self._rest()
+                self._settle_all(lease, lease.deliveries, str(error), self._rests_until)
+                return
+            for delivery, outcome in unread:
+                self._settle(lease, delivery, outcome)
             if there:
                 self._send(lease, there)
 
     def _open(
         self, deliveries: Sequence[DeliveryRecord], files: ExitStack
-    ) -> tuple[dict[Path, DeliveryRecord], list[DeliveryRecord]]:
+    ) -> tuple[dict[Path, DeliveryRecord], list[tuple[DeliveryRecord, SendOutcome]]]:
         there: dict[Path, DeliveryRecord] = {}
-        missing = []
+        unread = []
         for delivery in deliveries:
             try:
                 path = files.enter_context(self._spool.local_path(delivery.result.result.spool_key))
             except FileNotFoundError:
-                missing.append(delivery)
+                error = "the spool no longer holds this result"
+                unread.append((delivery, SendOutcome(Path(), error, permanent=True)))
+            except DamagedFileError as damage:
+                unread.append((delivery, SendOutcome(Path(), str(damage))))
             else:
                 there[path] = delivery
-        return there, missing
+        return there, unread
 
     def _send(self, lease: DeliveryLease, files: Mapping[Path, DeliveryRecord]) -> None:
         try:

@@ -27,6 +27,11 @@ _NEXT_STEP: Final = {
 
 _MAKE_ROOM: Final = "make room on the disk of data_dir, or shorten `retention`; nothing acknowledged is lost"
 
+_MEND_STORE: Final = (
+    "see that the store runs, and what `patchclip-node doctor` says of it; meanwhile nothing is received or analysed, "
+    "and nothing acknowledged is lost"
+)
+
 _WORDS: Final = {WorkerRole.WORK: ("worker", "analyses"), WorkerRole.DELIVER: ("process that delivers", "deliveries")}
 _KINDS: Final = {WorkerRole.WORK: AlertKind.WORKER, WorkerRole.DELIVER: AlertKind.DELIVERER}
 
@@ -51,10 +56,11 @@ def health(
     free_bytes: int,
     now: datetime,
     backlogs: Sequence[AuditBacklog] = (),
+    spool_trouble: str = "",
 ) -> Health:
     """Judge it. due: analyses and deliveries that wait now. free_bytes: what the spool still takes.
 
-    backlogs: of the audit trail's lanes.
+    backlogs: of the audit trail's lanes. spool_trouble: why the spool's store cannot be used, '' where it can.
     """
     lost = [one for one in workers if now - one.seen_at >= timedelta(seconds=LOST_AFTER_S)]
     alive = [one for one in workers if one not in lost]
@@ -65,6 +71,8 @@ def health(
         for role, waiting in zip((WorkerRole.WORK, WorkerRole.DELIVER), due, strict=True)
         if not working[role]
     ]
+    if spool_trouble:
+        conditions.append(Condition(AlertKind.SPOOL, spool_trouble, _MEND_STORE))
     if free_bytes <= 0:
         full = "the disk is full up to its reserve: nothing is received or analysed"
         conditions.append(Condition(AlertKind.DISK, full, _MAKE_ROOM))

@@ -15,6 +15,7 @@ from patchclip_node.domain.errors import (
     ForeignResultError,
     InstanceTooLargeError,
     LedgerCommitUnknownError,
+    SpoolUnavailableError,
 )
 from patchclip_node.domain.records import Arrival, InstanceHeader, ReceivedInstance
 from patchclip_node.ports.clock import Clock
@@ -138,12 +139,20 @@ class ReceiveService:
         except LedgerCommitUnknownError:
             raise  # the ledger may well remember this file: it stays
         except BaseException:
-            if instance.spool_key is not None:
-                self._spool.delete(instance.spool_key)
+            self._forget(instance.spool_key)
             raise
-        if arrival is Arrival.DUPLICATE and instance.spool_key is not None:
-            self._spool.delete(instance.spool_key)  # the first copy is the one that the ledger knows
+        if arrival is Arrival.DUPLICATE:
+            self._forget(instance.spool_key)  # the first copy is the one that the ledger knows
         return arrival
+
+    def _forget(self, spool_key: str | None) -> None:
+        """Delete a file that the ledger does not know. What has been settled is not undone where that fails."""
+        if spool_key is None:
+            return
+        try:
+            self._spool.delete(spool_key)
+        except SpoolUnavailableError as error:
+            log.warning("file_not_deleted", spool_key=spool_key, error=str(error))
 
 
 def _sha256(path: Path) -> str:

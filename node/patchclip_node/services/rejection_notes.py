@@ -8,7 +8,7 @@ import structlog
 from pydicom import Dataset
 
 from patchclip_node.dicom.headers import read_dataset
-from patchclip_node.domain.errors import LedgerUnavailableError, RejectedError
+from patchclip_node.domain.errors import DamagedFileError, LedgerUnavailableError, RejectedError
 from patchclip_node.domain.records import NewResult, OwedNote
 from patchclip_node.domain.variants import NoteKind
 from patchclip_node.ports.clock import Clock
@@ -108,7 +108,7 @@ class RejectionNotes:
             try:
                 with self._spool.local_path(one.result.spool_key) as path:
                     return read_dataset(path)
-            except (FileNotFoundError, RejectedError) as error:
+            except (FileNotFoundError, RejectedError, DamagedFileError) as error:
                 log.warning("result_unreadable", spool_key=one.result.spool_key, error=str(error))
         return _as_the_ledger_knows_it(owed)
 

@@ -18,7 +18,7 @@ from patchclip_core.values.definitions import FindingDefinition
 from patchclip_node.audit import events
 from patchclip_node.dicom import codes
 from patchclip_node.dicom.storage import READERS_SOP_CLASSES, VERDICT_SOURCES
-from patchclip_node.domain.errors import LedgerUnavailableError, UnreadableInstanceError
+from patchclip_node.domain.errors import DamagedFileError, LedgerUnavailableError, UnreadableInstanceError
 from patchclip_node.domain.records import InstanceRecord, StudyRecord
 from patchclip_node.domain.returned import ReadObject, Statement
 from patchclip_node.domain.states import FINAL_STATES
@@ -108,7 +108,7 @@ class ReturnedService:
         study, summary = analysed[-1]
         try:
             read = self._read(record, summary)
-        except (UnreadableInstanceError, FileNotFoundError) as error:
+        except (UnreadableInstanceError, FileNotFoundError, DamagedFileError) as error:
             return [], f"kept, not understood: {error}"
         opinions, unclear = self._opinions(read, summary)
         said: list[NewVerdict] = []

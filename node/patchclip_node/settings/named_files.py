@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from patchclip_node.settings.node import NodeSettings
 
 _OWN_FOLDERS: Final = frozenset({"data_dir", "audit.folder"})
-_SECRETS: Final = frozenset({"key", "client_secret_file"})
+_SECRETS: Final = frozenset({"key", "client_secret_file", "secret_key_file"})
 
 
 @dataclass(frozen=True, slots=True)

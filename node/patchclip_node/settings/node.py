@@ -55,6 +55,7 @@ from patchclip_node.settings.sections import (
     RetrySettings,
     TlsSettings,
 )
+from patchclip_node.settings.spool import SpoolSettings
 from patchclip_node.settings.telemetry import TelemetrySettings
 from patchclip_node.settings.web import WebSettings
 
@@ -84,6 +85,8 @@ class NodeSettings(BaseSettings):
     """Whom places are kept for; empty: callers that have sent before, by AE title and address."""
     data_dir: Path = Path("var")
     """Spool, embedded ledger and embedded queue live here."""
+    spool: SpoolSettings = SpoolSettings()
+    """Where received images and results are kept."""
     ledger_url: str | None = None
     """SQLAlchemy URL; default: SQLite in data_dir."""
     broker_url: str | None = None
@@ -304,7 +307,7 @@ class NodeSettings(BaseSettings):
 
     @property
     def spool_dir(self) -> Path:
-        """Folder of the file spool."""
+        """Folder of the spool: all of it, or of an S3 store what this host holds for a while."""
         return self.data_dir / "spool"
 
     @property

@@ -24,7 +24,7 @@ from patchclip_core.models.card import ModelCard
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.accounts import Act
-from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.errors import DamagedFileError, LedgerUnavailableError, SpoolUnavailableError
 from patchclip_node.domain.listing import StudySort
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
 from patchclip_node.domain.reception import Reception
@@ -193,7 +193,12 @@ def create_app(
             Middleware(SameSiteGate, alarms=alarms),
         ],
         lifespan=partial(_serving, shown.close),
-        exception_handlers={HTTPException: endpoints.http_error, LedgerUnavailableError: endpoints.ledger_unavailable},
+        exception_handlers={
+            HTTPException: endpoints.http_error,
+            LedgerUnavailableError: endpoints.ledger_unavailable,
+            SpoolUnavailableError: endpoints.spool_unavailable,
+            DamagedFileError: endpoints.spool_unavailable,
+        },
     )
 
 
@@ -325,7 +330,8 @@ class _Endpoints:
     def _health(self) -> Health:
         now = self._clock.now()
         backlogs = self._outbox.backlogs()
-        return health(self._workers.all(), self._workload.due(now), self._spool.free_bytes(), now, backlogs)
+        free_bytes, trouble = self._spool.free_bytes(), self._spool.trouble()
+        return health(self._workers.all(), self._workload.due(now), free_bytes, now, backlogs, trouble)
 
     def metrics(self, _: Request) -> Response:
         now = self._clock.now()
@@ -369,6 +375,17 @@ class _Endpoints:
             "error.html",
             status=503,
             detail=f"The ledger does not answer: {error}. `patchclip-node doctor` tells more.",
+            status_code=503,
+            emergency=False,
+        )
+
+    def spool_unavailable(self, request: Request, error: Exception) -> Response:
+        log.warning("spool_unavailable", error=str(error), path=request.url.path)
+        return self.page(
+            request,
+            "error.html",
+            status=503,
+            detail=f"A file cannot be read: {error}. `patchclip-node doctor` tells more.",
             status_code=503,
             emergency=False,
         )

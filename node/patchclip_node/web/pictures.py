@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from patchclip_core.errors import DecoderTimeoutError, UnreadableImageError, UnsuitableImageError
 from patchclip_core.terminal import missing_extra, require_package
 from patchclip_core.values.results import Radiograph
+from patchclip_node.domain.errors import DamagedFileError, SpoolUnavailableError
 from patchclip_node.domain.records import InstanceRecord
 from patchclip_node.ports.spool import Spool
 
@@ -63,9 +64,8 @@ class Pictures:
         if record.instance.spool_key is None:
             return False
         try:
-            with self._spool.local_path(record.instance.spool_key):
-                return True
-        except FileNotFoundError:
+            return self._spool.holds(record.instance.spool_key)
+        except SpoolUnavailableError:
             return False
 
     def _decoded(self, spool_key: str) -> CanvasPicture:
@@ -75,7 +75,7 @@ class Pictures:
                 return canvas_picture(self._decoder.read(path))
         except FileNotFoundError as error:
             raise HTTPException(404, "the image is no longer in the spool") from error
-        except (UnreadableImageError, UnsuitableImageError, DecoderTimeoutError) as error:
+        except (UnreadableImageError, UnsuitableImageError, DecoderTimeoutError, DamagedFileError) as error:
             raise HTTPException(422, f"the image cannot be shown: {error}") from error
         except ModuleNotFoundError as error:
             if (words := missing_extra(error)) is None:

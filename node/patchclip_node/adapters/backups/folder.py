@@ -46,7 +46,8 @@ class About:
 
     made_at: UTC, ISO 8601. revision: of the ledger's tables. studies: state -> revisions in it. instances, last_event:
     as in `LedgerState`; they tell whether a ledger has changed since. not_whole: what the node itself had lost or
-    damaged when the backup was made. left_out: what has to be kept elsewhere. files: how many there are.
+    damaged when the backup was made. left_out: what has to be kept elsewhere. files: how many there are. store: the
+    spool's S3 store, whose objects are not in the backup; '' where the spool is.
     """
 
     made_at: str
@@ -59,10 +60,14 @@ class About:
     left_out: tuple[str, ...]
     files: int
     format: int = FORMAT
+    store: str = ""
 
     def to_json(self) -> str:
         """Return it as it stands in ABOUT."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        values = asdict(self)
+        if not self.store:  # as earlier versions know it
+            del values["store"]
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_about(folder: Path) -> About:

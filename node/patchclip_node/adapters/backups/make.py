@@ -46,7 +46,8 @@ class Sources:
 
     configuration: (path below the backup's `configuration/`, file). versions: folder of the earlier configurations, as
     `ConfigurationStore` keeps it; None leaves them out. settings: all settings in force, as JSON, passwords masked.
-    left_out: what is named by the settings and not copied, and why.
+    left_out: what is named by the settings and not copied, and why. store: the spool's S3 store; its objects are not
+    copied, and `spool` is not looked at.
     """
 
     ledger_url: str
@@ -56,6 +57,7 @@ class Sources:
     versions: Path | None = None
     settings: str = ""
     left_out: tuple[str, ...] = ()
+    store: str = ""
 
 
 def make_backup(sources: Sources, target: Path, done: Progress, *, link: bool = False) -> About:
@@ -105,6 +107,7 @@ class _Maker:
             not_whole=tuple(self._not_whole),
             left_out=self._sources.left_out,
             files=len(self._sums),
+            store=self._sources.store,
         )
         self._write(ABOUT, about.to_json().encode())
         (self._folder / SUMS).write_text(sums_text(self._sums), encoding="utf-8")
@@ -114,6 +117,8 @@ class _Maker:
         """Copy until nothing has been purged between the ledger's moment and the copy of the last file."""
         copied: dict[str, Path] = {}
         state = copy_ledger(self._sources.ledger_url, self._folder)
+        if self._sources.store:
+            return state
         gone = self._copy_files(state, copied, done)
         rounds = 1
         while gone and rounds < _ROUNDS:

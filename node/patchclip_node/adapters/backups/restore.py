@@ -112,6 +112,8 @@ def _refuse_loss(into: Path, ledger_url: str, about: About) -> None:
     state = ledger_state(ledger_url)
     if (state.revision, state.instances, state.last_event) != (about.revision, about.instances, about.last_event):
         raise BackupError(f"the restored ledger is not the one that {ABOUT} tells of")
+    if about.store:
+        return  # its objects stay where they are
     lost = [key for key in state.files if not _is_stored(into / SPOOL, key)]
     unexpected = [key for key in lost if not any(key in words for words in about.not_whole)]
     if unexpected:

@@ -120,7 +120,8 @@ class AlertWatch:
     def _found(self, now: datetime) -> Iterator[Condition]:
         plan, counts, free_bytes = self._plan, self._workload.counts(), self._spool.free_bytes()
         backlogs = self._audit.backlogs()
-        yield from health(self._workers.all(), self._workload.due(now), free_bytes, now, backlogs).conditions
+        due, trouble = self._workload.due(now), self._spool.trouble()
+        yield from health(self._workers.all(), due, free_bytes, now, backlogs, trouble).conditions
         if (low := disk_runs_low(free_bytes, plan.least_free_bytes)) is not None:
             yield low
         yield from conditions.failed_studies(counts, self._watched.failed_since(conditions.FAILED))

@@ -8,7 +8,13 @@ from datetime import timedelta
 import structlog
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_node.domain.errors import LostLeaseError, RecalledError, RetryableError, StorageFullError
+from patchclip_node.domain.errors import (
+    LostLeaseError,
+    RecalledError,
+    RetryableError,
+    SpoolUnavailableError,
+    StorageFullError,
+)
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import LeasedStudy
 from patchclip_node.ports.clock import Clock
@@ -20,6 +26,8 @@ from patchclip_node.services.outage import Outage
 
 log = structlog.get_logger(__name__)
 
+NO_ROOM_NOW = (StorageFullError, SpoolUnavailableError)
+"""No study's fault: waiting for a disk or a store costs no attempt."""
 MAY_PASS = (RetryableError, DecoderTimeoutError, OSError, MemoryError)
 """Trouble of the machine, not of the study: tried again."""
 
@@ -54,14 +62,14 @@ class AnalysisService:
         self._room = Outage("room")
 
     def run_one(self, owner: str) -> bool:
-        """Work on the most urgent due study; False when nothing is due, or the disk is full.
+        """Work on the most urgent due study; False when nothing is due, the disk is full or the store away.
 
         Whatever happens to the study is settled in the ledger before this returns. Raises `LedgerUnavailableError` only
         when not even a lease could be taken.
         """
         try:
             self._analysis.ask_for_room()
-        except StorageFullError as error:
+        except NO_ROOM_NOW as error:
             self._room.begin(error)
             return False
         self._room.end()
@@ -87,7 +95,7 @@ class AnalysisService:
             log.warning("analysis_dropped", reason=str(error))
         except RecalledError as error:
             self._settle_trouble(leased, str(error), may_pass=False)
-        except StorageFullError as error:
+        except NO_ROOM_NOW as error:
             log.warning("analysis_waits_for_room", error=str(error))
             self._wait_for_room(leased, str(error))
         except MAY_PASS as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import structlog
 from pydicom import Dataset
 
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer
+from patchclip_node.domain.errors import SpoolUnavailableError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.recalls import EarlierResults
@@ -30,6 +32,9 @@ from patchclip_node.services.analyse.summary import summarise
 from patchclip_node.services.study_summary import decision
 
 CAME_AGAIN: Final = "the same instance came again with other bytes; what came last is analysed instead"
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class StudyAnalysis:
         """Analyse a study and keep what was made of it in the spool.
 
         Raises what `analyse_instances` raises, `FileNotFoundError` for an image that the spool does not hold, and
-        `StorageFullError`.
+        `StorageFullError`, `SpoolUnavailableError` and `DamagedFileError`.
         """
         timer = StepTimer()
         with ExitStack() as held:
@@ -86,14 +91,13 @@ class StudyAnalysis:
             return RejectedStudy(outcome.reason, reasons)
 
     def ask_for_room(self) -> None:
-        """Raise `StorageFullError` where there is none for any study."""
+        """Raise `StorageFullError` or `SpoolUnavailableError` where there is none for any study."""
         with self.spool.reserved(LEAST_BYTES):
             pass
 
     def discard(self, study: FinishedStudy) -> None:
         """Delete what `run` kept: another worker has the study now."""
-        for key in study.spool_keys:
-            self.spool.delete(key)
+        _delete(study.spool_keys, self.spool)
 
     def _finished(self, outcome: Analysed, reasons: dict[int, str], timer: StepTimer, room: Room) -> FinishedStudy:
         kept: list[str] = []
@@ -110,8 +114,7 @@ class StudyAnalysis:
                     for file in outcome.images
                 }
         except BaseException:
-            for key in kept:
-                self.spool.delete(key)
+            _delete(kept, self.spool)
             raise
         around = timer.seconds
         seconds = {"fetch": around.pop("fetch"), **outcome.seconds, **around}
@@ -178,3 +181,12 @@ def study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> Study
     header = record.instance.header
     sender = record.instance.calling_ae_title
     return StudyImage(path, header.sop_class_uid, header.sop_instance_uid, sender, header.priority)
+
+
+def _delete(keys: Iterable[str], spool: Spool) -> None:
+    """Delete what the ledger does not name. What a store that is away still holds the spool deletes by itself later."""
+    for key in keys:
+        try:
+            spool.delete(key)
+        except SpoolUnavailableError as error:
+            log.warning("file_not_deleted", spool_key=key, error=str(error))
