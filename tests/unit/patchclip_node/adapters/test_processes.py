@@ -53,6 +53,15 @@ def test_another_process_with_the_same_number_is_not_the_one_that_died() -> None
     assert dead_owners([earlier]) == [earlier]
 
 
+def test_a_process_of_another_host_with_the_same_name_is_not_called_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first PID namespace has one number on every host, and cloned machines share a host name."""
+    monkeypatch.setattr("patchclip_node.adapters.processes.host_start", lambda: "another host's start")
+    with another_process() as (_, of_this_host):
+        pass
+
+    assert dead_owners([of_this_host, f"{of_this_host}#1"]) == []
+
+
 @pytest.mark.parametrize("owner", ["elsewhere/4026531836:1:1#1", "no process name", "", "::", "host:x:1"])
 def test_nobody_else_is_called_dead(owner: str) -> None:
     assert dead_owners([owner]) == []
