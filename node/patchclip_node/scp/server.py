@@ -7,7 +7,7 @@ import gc
 import socket
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom import evt
@@ -142,7 +142,7 @@ class _AcceptedRequest(RequestHandler):
         association.acceptor.address_info = self.local
         association.acceptor.implementation_class_uid = self.ae.implementation_class_uid
         association.acceptor.implementation_version_name = self.ae.implementation_version_name
-        association.acceptor.supported_contexts = deepcopy(server.contexts)
+        association.acceptor.supported_contexts = [copy(one) for one in server.contexts]  # lists are replaced
         association.requestor.address_info = self.remote
         for event, handler in server.handlers:
             association.bind(event, handler)

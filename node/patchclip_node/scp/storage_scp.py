@@ -280,6 +280,7 @@ class StorageScp:
                 expected_sop_class_uid=command.affected_sop_class_uid,
                 expected_sop_instance_uid=command.affected_sop_instance_uid,
             )
+        data_set.adopted()
         association.kept += 1
         if self._witness is not None and arrival in {Arrival.DUPLICATE, Arrival.OWN_RESULT}:
             self._witness.held(association, command.affected_sop_class_uid)

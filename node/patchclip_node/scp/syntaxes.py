@@ -46,6 +46,6 @@ def prefer_what_the_peer_holds(event: evt.Event) -> None:
     for context in event.assoc.acceptor.supported_contexts:
         if context.abstract_syntax in STORAGE_SOP_CLASSES:
             offered = [one.transfer_syntax for one in asked if one.abstract_syntax == context.abstract_syntax]
-            context.transfer_syntax = [
-                UID(uid) for uid in by_preference([[str(uid) for uid in each] for each in offered])
-            ]
+            ordered = by_preference([[str(uid) for uid in each] for each in offered])
+            theirs = {uid for each in offered for uid in each}
+            context.transfer_syntax = [UID(uid) for uid in ordered if uid in theirs]  # each one set is checked: slow

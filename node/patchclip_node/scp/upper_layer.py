@@ -33,6 +33,7 @@ from patchclip_node.domain.traces import TraceContext
 from patchclip_node.scp.commands import encoded_response
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.messages import ABORT_EVENT, MessageReceiver, StoreRequest
+from patchclip_node.scp.requests import read_request
 from patchclip_node.scp.troubles import Troubles
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ _CONNECTION_CLOSED_EVENT: Final = "Evt17"
 """PS3.8 table 9-10: transport connection closed."""
 
 _ARTIM_EXPIRED_EVENT: Final = "Evt18"
+
+_ASSOCIATE_REQUEST: Final = 0x01
+_REQUEST_RECEIVED_EVENT: Final = "Evt6"
+"""PS3.8 table 9-10: A-ASSOCIATE-RQ PDU received."""
+
+_READ_AHEAD_BYTES: Final = 2 * (MAX_PDU_BYTES + 6)
+"""What is read at most beyond what is needed, of a connection whose PDUs are as long as we announce."""
 
 MAX_ANNOUNCED_PDU_BYTES: Final = 1024**2
 """A PDU that announces more is not read."""
@@ -93,22 +101,27 @@ class Doorbell:
 
 
 class BoundedSocket(PromptSocket):
-    """Reads PDUs up to a length, and within a time; the first one has been read already."""
+    """Reads PDUs up to a length, and within a time; the first one has been read already.
+
+    It takes from the connection as much as is there, up to a few PDUs: each call of the system costs about as much as
+    what is done with a small PDU, and another thread may run before it returns.
+    """
 
     def __init__(self, assoc: Association, client_socket: socket.socket, first_pdu: bytes, troubles: Troubles) -> None:
         super().__init__(assoc, client_socket)
         client_socket.settimeout(assoc.network_timeout)
-        self._read_before = first_pdu
+        self._buffer = bytearray(first_pdu)
+        self._begin, self._end = 0, len(first_pdu)
         self._troubles = troubles
 
-    def put_back(self, data: bytes) -> None:
-        """Let what was read be read once more."""
-        self._read_before = data + self._read_before
+    def put_back(self, nr_bytes: int) -> None:
+        """Let the last that was read be read once more."""
+        self._begin -= nr_bytes
 
     @property
     def ready(self) -> bool:
         """Whether there is something to read; not by select(), which knows no more than 1024 file descriptors."""
-        if self._read_before:
+        if self._begin < self._end:
             return True
         if self.socket is None:
             return False
@@ -123,29 +136,43 @@ class BoundedSocket(PromptSocket):
             return False
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Return `nr_bytes`, or fewer when the connection ended, stalled, or announced a PDU that is too long."""
-        if self._read_before:
-            given, self._read_before = self._read_before[:nr_bytes], self._read_before[nr_bytes:]
-            return bytearray(given)
+        """Return a copy of what `read` returns."""
+        return bytearray(self.read(nr_bytes))
+
+    def read(self, nr_bytes: int) -> memoryview:
+        """Return `nr_bytes`, or fewer when the connection ended, stalled, or announced a PDU that is too long.
+
+        What is returned holds until the next call.
+        """
         if nr_bytes > MAX_ANNOUNCED_PDU_BYTES:
             self._troubles.note("pdu_too_long", announced_bytes=nr_bytes, limit_bytes=MAX_ANNOUNCED_PDU_BYTES)
             self.event_queue.put(ABORT_EVENT)
-            return bytearray()
-        received = bytearray(nr_bytes)
-        count = 0
+            return memoryview(b"")
+        if self._end - self._begin < nr_bytes:
+            self._fill(nr_bytes)
+        begin = self._begin
+        self._begin = min(begin + nr_bytes, self._end)
+        return memoryview(self._buffer)[begin : self._begin]
+
+    def _fill(self, nr_bytes: int) -> None:
+        """Read until there are `nr_bytes`, or no more come."""
+        if self._begin + nr_bytes > len(self._buffer):
+            rest = self._buffer[self._begin : self._end]
+            if nr_bytes > len(self._buffer) or len(self._buffer) < _READ_AHEAD_BYTES:
+                self._buffer = bytearray(max(nr_bytes, _READ_AHEAD_BYTES))
+            self._buffer[: len(rest)] = rest
+            self._begin, self._end = 0, len(rest)
         timeout_s = self.assoc.network_timeout
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
-        with memoryview(received) as view:
-            while count < nr_bytes and self.socket is not None:
+        with memoryview(self._buffer) as view:
+            while self._end - self._begin < nr_bytes and self.socket is not None:
                 try:
-                    arrived = self.socket.recv_into(view[count:])
+                    arrived = self.socket.recv_into(view[self._end :])
                 except OSError:  # includes the timeout; pynetdicom takes a short answer as the end of the connection
                     break
                 if arrived == 0 or (give_up_at is not None and time.monotonic() > give_up_at):
                     break
-                count += arrived
-        del received[count:]
-        return received
+                self._end += arrived
 
 
 class GuardedDul(DULServiceProvider):
@@ -203,20 +230,26 @@ class GuardedDul(DULServiceProvider):
     def _read_pdu_data(self) -> None:
         """Read a PDU. The values of P-DATA go to the messages at once; of others the base class makes an event."""
         transport: Any = self.socket
-        header = transport.recv(_PDU_HEADER_BYTES)
+        header = transport.read(_PDU_HEADER_BYTES)
         if len(header) < _PDU_HEADER_BYTES:
             self.event_queue.put(_CONNECTION_CLOSED_EVENT)
             return
         kind, length = struct.unpack(">BxL", header)
         if kind != _P_DATA or self.state_machine.current_state != _DATA_TRANSFER:
-            transport.put_back(bytes(header))
+            transport.put_back(_PDU_HEADER_BYTES)
             super()._read_pdu_data()
             return
-        values = transport.recv(length)
+        values = transport.read(length)
         if len(values) == length:
-            self._association.dimse.receive_values(memoryview(values))
+            self._association.dimse.receive_values(values)
         else:
             self.event_queue.put(_CONNECTION_CLOSED_EVENT)
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        """Decode a PDU; see the base class."""
+        if bytestream[0] != _ASSOCIATE_REQUEST:
+            return super()._decode_pdu(bytestream)
+        return read_request(bytes(bytestream)), _REQUEST_RECEIVED_EVENT
 
 
 class ReceivingAssociation(Association):

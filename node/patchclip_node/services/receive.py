@@ -84,7 +84,10 @@ class ReceiveService:
             of_a_reader = not is_own and self._is_of_a_reader(header)
             digest = sha256 or _sha256(path)
             stored = None if is_own else self._spool.adopt(path, digest)
-        finally:
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        if stored is None:
             path.unlink(missing_ok=True)
         instance = ReceivedInstance(
             header=header,

@@ -179,7 +179,8 @@ def _sqlite_engine(url: URL) -> Engine:
         raise ConfigurationError(
             f"the ledger's folder {folder} cannot be made: {error.strerror}; change data_dir or ledger_url"
         ) from error
-    engine = create_engine(url, connect_args={"timeout": _WAIT_S, "isolation_level": None})
+    # Who writes next has the connection that wrote last: others would read again from the file what that one changed.
+    engine = create_engine(url, connect_args={"timeout": _WAIT_S, "isolation_level": None}, pool_use_lifo=True)
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:

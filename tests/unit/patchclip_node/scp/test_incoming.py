@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,37 @@ def test_the_fragments_lie_in_one_file_behind_the_header(tmp_path: Path) -> None
     assert path is not None
     assert path.read_bytes() == b"HEADERabc"
     assert path.parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    "fragments", [(3, 70_000, 5, 65_536, 1), (16_384,) * 20, (100, 200_000), (65_536, 64_000, 2_000)]
+)
+def test_short_and_long_fragments_come_in_their_order(tmp_path: Path, fragments: tuple[int, ...]) -> None:
+    data_set = IncomingDataSet(room(tmp_path), 1024**2, b"HEADER")
+    sent = [bytes([number]) * size for number, size in enumerate(fragments)]
+
+    for fragment in sent:
+        data_set.write(bytearray(fragment))
+    path = data_set.complete()
+
+    assert path is not None
+    whole = b"HEADER" + b"".join(sent)
+    assert path.read_bytes() == whole
+    assert data_set.sha256 == hashlib.sha256(whole).hexdigest()
+
+
+def test_an_adopted_file_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_set = IncomingDataSet(room(tmp_path), 100, b"")
+    data_set.write(b"abc")
+    path = data_set.complete()
+    assert path is not None
+    monkeypatch.setattr(Path, "unlink", None)
+
+    data_set.adopted()
+    data_set.discard()
+
+    assert data_set.is_gone
+    assert path.read_bytes() == b"abc"
 
 
 def test_one_byte_too_many_deletes_the_file_at_once_and_the_rest_is_dropped(tmp_path: Path) -> None:

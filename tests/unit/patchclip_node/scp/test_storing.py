@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
     CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
 )
 
@@ -22,7 +24,7 @@ from patchclip_node.domain.errors import (
 )
 from patchclip_node.scp.storage_scp import StorageScp
 from tests.peers.radiographs import data_set_bytes, radiograph, write
-from tests.support.scp import KeepingReceiver, associate, store
+from tests.support.scp import KeepingReceiver, associate, p_data, store, store_command, wait_until
 
 
 def test_the_received_data_set_is_kept_byte_for_byte(
@@ -39,6 +41,23 @@ def test_the_received_data_set_is_kept_byte_for_byte(
     assert kept.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert kept.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
     assert list(incoming.iterdir()) == []
+
+
+def test_pdus_of_any_length_are_told_apart_however_they_come(
+    start: Callable[..., StorageScp], receiver: KeepingReceiver
+) -> None:
+    association = associate(start(), (DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian))
+    lengths = [1, 400_000, 2, 131_066, 131_066, 131_066, 70_000, 16_378, 16_378, 900_000, 3]
+    fragments = [bytes([number]) * length for number, length in enumerate(lengths)]
+    pdus = [p_data(1, 0x00, fragment) for fragment in fragments[:-1]] + [p_data(1, 0x02, fragments[-1])]
+    stream = p_data(1, 0x03, store_command()) + b"".join(pdus)
+
+    transport: Any = association.dul.socket
+    for start_at in range(0, len(stream), 99_991):
+        transport.socket.sendall(stream[start_at : start_at + 99_991])
+    wait_until(lambda: len(receiver.files) == 1)
+
+    assert receiver.files[0].read_bytes().endswith(b"".join(fragments))
 
 
 def test_the_receiver_learns_who_sent_what(start: Callable[..., StorageScp], receiver: KeepingReceiver) -> None:

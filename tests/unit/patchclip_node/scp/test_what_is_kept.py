@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -218,18 +218,42 @@ def test_room_that_ends_while_bytes_arrive_deletes_what_came_and_is_told(
 
 def test_room_is_summed_over_all_associations(tmp_path: Path) -> None:
     shared = IncomingRoom(tmp_path, lambda: 1_000)
-    with ExitStack() as writers:
-        for _ in range(3):
-            writers.enter_context(shared.reserved(300))
-        data_set = IncomingDataSet(shared, 10_000, b"")
-        data_set.write(b"\0" * 300)
+    others = [IncomingDataSet(shared, 10_000, b"") for _ in range(3)]
+    for other in others:
+        other.write(b"\0" * 300)
+    data_set = IncomingDataSet(shared, 10_000, b"")
+    data_set.write(b"\0" * 300)
 
-        assert data_set.failure is not None
-        assert files(tmp_path) == []
-    after = IncomingDataSet(shared, 10_000, b"")
-    after.write(b"\0" * 300)
-    assert after.failure is None
-    after.discard()
+    assert data_set.failure is not None
+    assert len(files(tmp_path)) == len(others)
+    for other, end in zip(others, (IncomingDataSet.complete, IncomingDataSet.discard, _is_too_long), strict=True):
+        end(other)
+        after = IncomingDataSet(shared, 10_000, b"")
+        after.write(b"\0" * 300)
+        assert after.failure is None
+        after.discard()
+
+
+def _is_too_long(data_set: IncomingDataSet) -> None:
+    data_set.write(b"\0" * 10_000)
+
+
+def test_one_fragment_asks_for_room_for_many_where_there_is_plenty_and_for_itself_where_there_is_not(
+    tmp_path: Path,
+) -> None:
+    asked = list[int]()
+
+    def look(free_bytes: int) -> int:
+        asked.append(free_bytes)
+        return free_bytes
+
+    for free_bytes in (1024**3, 1024**2):
+        data_set = IncomingDataSet(IncomingRoom(tmp_path, partial(look, free_bytes)), 1024**3, b"")
+        for _ in range(60):
+            data_set.write(b"\0" * 16_384)
+        data_set.discard()
+
+    assert asked == [1024**3, *[1024**2] * 60]
 
 
 def test_a_refused_data_set_that_does_not_end_is_ended(start: Callable[..., StorageScp]) -> None:
