@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.domain.errors import DamagedFileError, SpoolUnavailableError
 from patchclip_node.domain.records import DeliveryState, FinishedAnalysis
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind, ResultVariant
@@ -389,3 +390,43 @@ def test_an_archive_that_is_down_from_friday_to_monday_costs_nothing_with_the_de
 
     assert only_revision(ledger).state is StudyState.RETURNED
     assert len(sender.received) == 2
+
+
+def test_while_the_store_is_away_nothing_is_leased(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = analysed(ledger, spool, "pacs")
+    with monkeypatch.context() as away:
+        away.setattr(spool, "trouble", lambda: "the store does not answer")
+        assert service.run_one(OWNER) is False
+    assert {one.attempts for one in ledger.studies.deliveries(study_id)} == {0}
+    assert sender.associations == []
+
+    assert service.run_one(OWNER) is True
+    assert states(ledger, study_id) == [DeliveryState.DELIVERED] * 2
+
+
+@pytest.mark.parametrize("error", [SpoolUnavailableError("the store is away"), DamagedFileError("it is damaged")])
+def test_a_result_that_cannot_be_read_now_is_sent_later(
+    service: Lanes,
+    ledger: SqlLedger,
+    spool: MemorySpool,
+    sender: FakeSender,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    study_id = analysed(ledger, spool, "pacs")
+
+    def fails(_: str) -> None:
+        raise error
+
+    with monkeypatch.context() as away:
+        away.setattr(spool, "local_path", fails)
+        assert service.run_one(OWNER) is True
+    assert states(ledger, study_id) == [DeliveryState.PENDING] * 2
+    assert {one.last_error for one in ledger.studies.deliveries(study_id)} == {str(error)}
+    clock.advance(600)
+
+    assert service.run_one(OWNER) is True
+    assert states(ledger, study_id) == [DeliveryState.DELIVERED] * 2

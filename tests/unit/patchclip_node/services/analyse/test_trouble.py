@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 import pytest
 
 from patchclip_core.errors import DecoderTimeoutError
-from patchclip_node.domain.errors import LedgerUnavailableError, StorageFullError
+from patchclip_node.domain.errors import LedgerUnavailableError, SpoolUnavailableError, StorageFullError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.spool import StoredFile
 from patchclip_node.services.analyse.room import LEAST_BYTES
@@ -114,6 +115,26 @@ def test_on_a_disk_without_any_room_no_study_is_even_leased(bench: Bench) -> Non
     assert bench.run_one() is False
 
     assert bench.study() == before
+
+
+def test_a_store_that_is_away_is_no_attempt_and_takes_no_lease(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.arrive()
+
+    def away(_: object) -> NoReturn:
+        raise SpoolUnavailableError("the store does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "local_path", away)
+        assert bench.run_one() is True
+        study = bench.study()
+        assert (study.state, study.attempts, study.error) == (StudyState.RECEIVED, 0, "the store does not answer")
+        bench.clock.advance(ROOM_AGAIN.total_seconds())
+        patched.setattr(bench.spool, "reserved", away)
+        assert bench.run_one() is False
+        assert bench.study() == study
+
+    assert bench.run_one() is True
+    assert bench.study().state is StudyState.ANALYSED
 
 
 def test_a_defect_fails_the_study_at_once_with_its_error(bench: Bench) -> None:
