@@ -21,7 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
 from patchclip_node.adapters.ledger import SqlLedger, prepare
 from patchclip_node.bootstrap.backfill import plan, pull
 from patchclip_node.bootstrap.common import open_clock, open_spool
-from patchclip_node.bootstrap.keeping import keeper
+from patchclip_node.bootstrap.keeping import Keeping
 from patchclip_node.cli.shell_user import shell_user
 from patchclip_node.domain.backfill import BackfillState, StudyNotPulledError, Window
 from patchclip_node.domain.errors import ConfigurationError, PeerError
@@ -183,7 +183,7 @@ def test_an_instance_that_is_too_large_ends_the_association_and_nothing_of_it_is
     with orthanc(tmp_path / "orthanc", node=("PATCHCLIP", free_port())) as running:
         running.keep(write(dataset, tmp_path / "old.dcm"))
         settings, to = settings_for(tmp_path, running.destination), running.destination
-        by = Get(keeper(settings, ledger, open_clock(ledger), to), 100_000)
+        by = Get(Keeping(settings, ledger, open_clock(ledger), to).keep, 100_000)
         archive = DicomArchive(to, Associations("PATCHCLIP"), by, "PATCHCLIP")
         with closing(archive), pytest.raises(StudyNotPulledError):
             archive.pull(str(dataset.StudyInstanceUID), ())
@@ -193,7 +193,7 @@ def test_an_instance_that_is_too_large_ends_the_association_and_nothing_of_it_is
 
 def test_what_cannot_be_kept_is_answered_as_a_modality_would_be(tmp_path: Path, ledger: SqlLedger) -> None:
     settings = settings_for(tmp_path, Destination("archive", "A", "127.0.0.1", 104))
-    keep = keeper(settings, ledger, open_clock(ledger), Destination("archive", "A", "127.0.0.1", 104))
+    keep = Keeping(settings, ledger, open_clock(ledger), Destination("archive", "A", "127.0.0.1", 104)).keep
     cr, explicit = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.2.1"
 
     assert keep(Brought(cr, "1.2.3", explicit, BytesIO(b""))) >> 12 == 0xC

@@ -6,14 +6,18 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import date, datetime
+from urllib.parse import urlsplit
 
 from patchclip_core.io.vocabulary import load_vocabulary
+from patchclip_node.adapters.dicomweb.archive import DicomWebArchive, WebPlace
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.adapters.secret_file import read_secret
 from patchclip_node.adapters.sole_process import alone
+from patchclip_node.adapters.trusted import trusting
 from patchclip_node.audit import events
 from patchclip_node.audit.values import Actor
 from patchclip_node.bootstrap.common import open_clock
-from patchclip_node.bootstrap.keeping import keeper
+from patchclip_node.bootstrap.keeping import Keeping
 from patchclip_node.domain.backfill import BackfillProgress, Window
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.ports.clock import Clock
@@ -60,7 +64,12 @@ def pull(
         Puller(ledger.backfill, archive, wanted, pace, clock, lambda: datetime.now().astimezone(), show).run(stop)
 
 
-def _archive(settings: NodeSettings, ledger: SqlLedger, clock: Clock, by: Actor) -> DicomArchive:
+def _archive(settings: NodeSettings, ledger: SqlLedger, clock: Clock, by: Actor) -> DicomArchive | DicomWebArchive:
+    web = settings.backfill.by == "web"
+    return (_web_archive if web else _dicom_archive)(settings, ledger, clock, by)
+
+
+def _dicom_archive(settings: NodeSettings, ledger: SqlLedger, clock: Clock, by: Actor) -> DicomArchive:
     place = settings.backfill.archive
     if place is None:
         raise ConfigurationError("backfill.archive: name the archive (ae_title, host, port) that studies come from")
@@ -77,7 +86,29 @@ def _archive(settings: NodeSettings, ledger: SqlLedger, clock: Clock, by: Actor)
     )
 
 
+def _web_archive(settings: NodeSettings, ledger: SqlLedger, clock: Clock, by: Actor) -> DicomWebArchive:
+    web = settings.backfill.web
+    if web is None:
+        raise ConfigurationError("backfill.web: name the archive (url) that studies are asked for over the web")
+    address = urlsplit(web.url)
+    assert address.hostname is not None, "the settings take no address without a host"
+    port = address.port or (443 if address.scheme == "https" else 80)
+    told = events.peer(NAME, address.hostname, ae_title=web.ae_title)
+    file = web.secret_file
+    return DicomWebArchive(
+        WebPlace(
+            web.url,
+            trusting(web.ca, "backfill.web.ca"),
+            web.user,
+            None if file is None else lambda: read_secret(file, "backfill.web.secret_file"),
+        ),
+        Keeping(settings, ledger, clock, Destination(NAME, web.ae_title, address.hostname, port)),
+        load_vocabulary(settings.radiographs_file),
+        lambda query: ledger.audit.record(events.archive_queried(clock.now(), by, told, query)),
+    )
+
+
 def _retrieval(settings: NodeSettings, ledger: SqlLedger, clock: Clock, archive: Destination) -> Retrieval:
     if settings.backfill.by == "move":
         return Move(settings.ae_title)
-    return Get(keeper(settings, ledger, clock, archive), settings.limits.max_instance_bytes)
+    return Get(Keeping(settings, ledger, clock, archive).keep, settings.limits.max_instance_bytes)

@@ -1,11 +1,10 @@
-"""What was brought over an association that the node asked for goes the way of what is sent to it: spool and ledger."""
+"""What was brought because the node asked for it goes the way of what is sent to it: spool and ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
+from patchclip_node.adapters.dicomweb.parts import Arriving
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.bootstrap.common import open_spool
 from patchclip_node.dicom import statuses
@@ -24,41 +23,60 @@ from patchclip_node.settings import NodeSettings
 log = structlog.get_logger(__name__)
 
 
-def keeper(settings: NodeSettings, ledger: SqlLedger, clock: Clock, archive: Destination) -> Callable[[Brought], int]:
-    """Return what keeps an instance and returns the status of its C-STORE: Success once it is durable."""
-    spool, limits = open_spool(settings), settings.limits
-    room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
-    urgency = UrgencyQuota(limits.urgent_studies_an_hour)
-    service = ReceiveService(spool, ledger.arrivals, clock, read_header, limits.max_instance_bytes, urgency)
+class Keeping:
+    """Keeps what an archive sends over an association that the node asked for, or as files over the web."""
 
-    def keep(brought: Brought) -> int:
+    def __init__(self, settings: NodeSettings, ledger: SqlLedger, clock: Clock, archive: Destination) -> None:
+        """archive: whom the ledger is to name as the sender."""
+        spool, limits = open_spool(settings), settings.limits
+        urgency = UrgencyQuota(limits.urgent_studies_an_hour)
+        self._max_bytes = limits.max_instance_bytes
+        self._room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
+        self._service = ReceiveService(spool, ledger.arrivals, clock, read_header, self._max_bytes, urgency)
+        self._titles = {"calling_ae_title": archive.ae_title, "called_ae_title": settings.ae_title}
+        self._address = archive.host
+
+    def keep(self, brought: Brought) -> int:
+        """Keep an instance of a C-STORE; returns its status, Success once it is durable."""
         header = encoded_file_header(brought.sop_class_uid, brought.sop_instance_uid, brought.transfer_syntax_uid)
-        data_set = IncomingDataSet(room, limits.max_instance_bytes, header)
+        data_set = IncomingDataSet(self._room, self._max_bytes, header)
         try:
             data_set.write(brought.data_set.getbuffer())
+            status, _ = self._kept(data_set, brought.sop_class_uid, brought.sop_instance_uid)
+        finally:
+            data_set.discard()
+        return status
+
+    def begin(self) -> IncomingDataSet:
+        """Return a new file that comes over the web; see `dicomweb.parts.Keeper`."""
+        return IncomingDataSet(self._room, self._max_bytes, b"")
+
+    def end(self, file: Arriving) -> str:
+        """Keep a file that is whole; returns why not, '' where it is durable."""
+        assert isinstance(file, IncomingDataSet)
+        return self._kept(file)[1]
+
+    def _kept(self, data_set: IncomingDataSet, sop_class_uid: str = "", sop_instance_uid: str = "") -> tuple[int, str]:
+        try:
             path = data_set.complete()
             if path is None:
-                return _refused(statuses.OUT_OF_RESOURCES, data_set.failure or "the data set is empty", brought)
-            service.receive(
+                refused = statuses.OUT_OF_RESOURCES, data_set.failure or "the data set is empty"
+                return _refused(*refused, sop_instance_uid)
+            self._service.receive(
                 path,
                 sha256=data_set.sha256,
-                calling_ae_title=archive.ae_title,
-                called_ae_title=settings.ae_title,
-                peer_address=archive.host,
-                expected_sop_class_uid=brought.sop_class_uid,
-                expected_sop_instance_uid=brought.sop_instance_uid,
+                peer_address=self._address,
+                expected_sop_class_uid=sop_class_uid or None,
+                expected_sop_instance_uid=sop_instance_uid or None,
+                **self._titles,
             )
         except Exception as error:  # a boundary: what is wrong with one instance is answered, and the others go on
             if not isinstance(error, (RetryableError, RejectedError, OSError)):
-                log.exception("receive_defect", sop_instance_uid=brought.sop_instance_uid)
-            return _refused(*failure_of(error), brought)
-        finally:
-            data_set.discard()
-        return statuses.SUCCESS
-
-    return keep
+                log.exception("receive_defect", sop_instance_uid=sop_instance_uid)
+            return _refused(*failure_of(error), sop_instance_uid)
+        return statuses.SUCCESS, ""
 
 
-def _refused(status: int, reason: str, brought: Brought) -> int:
-    log.warning("instance_refused", sop_instance_uid=brought.sop_instance_uid, status=f"0x{status:04X}", reason=reason)
-    return status
+def _refused(status: int, reason: str, sop_instance_uid: str) -> tuple[int, str]:
+    log.warning("instance_refused", sop_instance_uid=sop_instance_uid, status=f"0x{status:04X}", reason=reason)
+    return status, reason

@@ -54,16 +54,17 @@ class ReceiveService:
         calling_ae_title: str,
         called_ae_title: str,
         peer_address: str,
-        expected_sop_class_uid: str,
-        expected_sop_instance_uid: str,
+        expected_sop_class_uid: str | None,
+        expected_sop_instance_uid: str | None,
         sha256: str | None = None,
     ) -> Arrival:
         """Keep the complete DICOM file at `path`, which lies in the spool's `incoming_dir`; return once it is durable.
 
-        The file is used up: afterwards it is in the spool or gone, whatever happens. Of an own result that
-        comes back only a row in the ledger is kept. `expected_*` are what the C-STORE
-        request announced (PS3.7 9.3.1.1). sha256: the digest of the file's bytes, where they were seen; None: it is
-        taken here. Raises, with PS3.4 B.2.3's status that tells the sender so:
+        The file is used up: afterwards it is in the spool or gone, whatever happens. Of an own result that comes back
+        only a row in the ledger is kept. `expected_*`: what the C-STORE request announced (PS3.7 9.3.1.1), None where
+        nothing did. sha256: the digest of the file's bytes, where they were seen; None: it is taken here.
+
+        Raises, with PS3.4 B.2.3's status that tells the sender so:
 
         - `InstanceTooLargeError`: more bytes than are taken (0xA700, out of resources);
         - `UnreadableInstanceError`: no DICOM instance that can be understood (0xC000, cannot understand);
@@ -163,6 +164,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_announced(what: str, announced: str, actual: str) -> None:
-    if announced != actual:
+def _check_announced(what: str, announced: str | None, actual: str) -> None:
+    if announced is not None and announced != actual:
         raise DatasetMismatchError(f"the data set's {what} is {actual!r}, the C-STORE request announced {announced!r}")

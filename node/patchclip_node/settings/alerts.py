@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints, 
 
 from patchclip_node.domain.alerts import AlertPolicy
 from patchclip_node.domain.rhythm import ExpectedSender
-from patchclip_node.settings.section import Port, Section
+from patchclip_node.settings.section import Port, Section, web_address
 from patchclip_node.settings.sections import AeTitle
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -19,13 +19,6 @@ _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Address = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^\s@]+@[^\s@]+$")]
 """An address of RFC 5321, without a name beside it."""
 Seconds = Annotated[float, Field(gt=0)]
-
-
-def _web_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must begin with https:// or http:// and name a host")
-    return value
 
 
 def _host_alone(url: str) -> str:
@@ -66,7 +59,7 @@ class MailSettings(Section):
 class WebhookSettings(Section):
     """A web address to which messages are posted as JSON."""
 
-    url: Annotated[str, AfterValidator(_web_address), PlainSerializer(_host_alone, when_used="json")]
+    url: Annotated[str, AfterValidator(web_address), PlainSerializer(_host_alone, when_used="json")]
     """Such as https://chat.hospital.example/hooks/imaging. What follows the host is often a secret and is not shown."""
     secret_file: Path | None = None
     """Its first line signs each message (HMAC with SHA-256, X-Patchclip-Signature); None: they are not signed."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from datetime import time
+from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from patchclip_node.domain.backfill import Hours, Pace, Wanted
-from patchclip_node.settings.section import Port, Section
+from patchclip_node.settings.section import Port, Section, web_address
 from patchclip_node.settings.sections import AeTitle, DestinationTlsSettings
 
 Modality = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,16}$")]
 """PS3.3 C.7.3.1.1.1, VR CS."""
+
+
+def _address_alone(value: str) -> str:
+    parts = urlsplit(web_address(value))
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("names a place alone: user and secret_file say who the node is there")
+    return value
+
 
 _HOURS = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 
@@ -30,13 +40,30 @@ class ArchiveSettings(Section):
     """None: plain DICOM."""
 
 
+class WebArchiveSettings(Section):
+    """An archive that is asked over the web, by QIDO-RS and WADO-RS."""
+
+    url: Annotated[str, AfterValidator(_address_alone)]
+    """What stands before /studies, such as https://pacs.hospital.example/dicom-web."""
+    user: str = ""
+    """Who the node is there."""
+    secret_file: Path | None = None
+    """Its first line is the user's password; without `user` it is a bearer token. None: nothing is shown."""
+    ca: Path | None = None
+    """Authorities of the server's certificate, in PEM; None: the system's."""
+    ae_title: AeTitle = "DICOMWEB"
+    """What the ledger and the audit trail call it."""
+
+
 class BackfillSettings(Section):
     """Studies of an archive that are analysed behind all that is sent to the node."""
 
     archive: ArchiveSettings | None = None
     """Where they are; none: there is nothing to pull from."""
-    by: Literal["move", "get"] = "move"
-    """C-MOVE to this node's AE title, or C-GET over the association that asks."""
+    web: WebArchiveSettings | None = None
+    """Where they are asked for over the web, with `by: web`."""
+    by: Literal["move", "get", "web"] = "move"
+    """C-MOVE to this node's AE title, C-GET over the association that asks, or WADO-RS over the web."""
     modalities: Annotated[tuple[Modality, ...], Field(min_length=1)] = ("CR", "DX")
     """Series of these are pulled."""
     body_parts: tuple[str, ...] = ("chest",)

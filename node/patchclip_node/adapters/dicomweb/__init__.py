@@ -1,0 +1,1 @@
+"""Archives that are asked over the web (PS3.18)."""
