@@ -1,11 +1,11 @@
 """What sweeps, lanes, receivers and pages cost as the ledger grows, as ratios to a small one.
 
-    python -m benchmarks.ledger_growth [--sizes 1000 100000 1000000] [--repeats 9] [--url URL]
+    python -m benchmarks.ledger_growth [--sizes 1000 100000 1000000] [--repeats 9] [--databases sqlite postgresql]
 
 Each size is a separate ledger, of that many studies that were returned, each with an image, a result, a delivery and
 six events; in it lie three that are new, closed and analysed. Each question is asked `--repeats` times of all of them
-in turns, so that a busy machine slows all alike. `--url`: a PostgreSQL server's database URL with {size} in it, whose
-databases exist and are empty; without it SQLite in a temporary folder of the current directory. Prints Markdown.
+in turns, so that a busy machine slows all alike. SQLite lies in a temporary folder of the current directory; the server
+of PostgreSQL is Debian's, started for this, and syncs as it does by default. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.tallies import keep_tallies
 from patchclip_node.domain.states import StudyState
+from tests.peers.postgresql import new_postgresql
 from tests.support.fakes import START
 from tests.support.ledger_questions import QUESTIONS
 from tests.support.studies import bring_to
@@ -96,31 +99,48 @@ def asked_ms(ledgers: dict[int, SqlLedger], name: str, repeats: int) -> dict[int
     return {size: statistics.median(times[1:]) for size, times in taken.items()}
 
 
+@contextmanager
+def databases(kind: str, sizes: Sequence[int]) -> Iterator[dict[int, str]]:
+    """Yield the URL of an empty database for each size."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            yield {size: f"sqlite:///{Path(folder).resolve()}/{size}.sqlite" for size in sizes}
+        return
+    with new_postgresql() as server, server.running(fsync="on"):
+        yield {size: server.url(server.create_database()) for size in sizes}
+
+
+def asked_of(kind: str, sizes: Sequence[int], repeats: int) -> Iterator[Row]:
+    """Yield a row for each question to ledgers of these sizes in one kind of database."""
+    with databases(kind, sizes) as urls, ExitStack() as opened:
+        ledgers = {size: fill(url, size) for size, url in urls.items()}
+        for ledger in ledgers.values():
+            opened.callback(ledger.close)
+        for name in QUESTIONS:
+            medians = asked_ms(ledgers, name, repeats)
+            times = list(medians.values())
+            yield {
+                "database": kind,
+                "asked": name,
+                **{f"{size:,} studies, ms": round(ms, 2) for size, ms in medians.items()},
+                "largest / smallest": round(times[-1] / times[0], 2),
+            }
+
+
 def main() -> None:
     """Fill, ask, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--url")
+    parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        urls = {size: (given.url or f"sqlite:///{Path(folder).resolve()}/{{size}}.sqlite") for size in given.sizes}
-        ledgers = {size: fill(url.format(size=size), size) for size, url in urls.items()}
-        rows: list[Row] = []
-        for name in QUESTIONS:
-            medians = asked_ms(ledgers, name, given.repeats)
-            times = list(medians.values())
-            found: Row = {
-                "asked": name,
-                **{f"{size:,} studies, ms": round(ms, 2) for size, ms in medians.items()},
-                "largest / smallest": round(times[-1] / times[0], 2),
-            }
+    rows: list[Row] = []
+    for kind in given.databases:
+        for found in asked_of(kind, given.sizes, given.repeats):
             print(line(found) if rows else f"{head(found)}\n{line(found)}", flush=True)
             rows.append(found)
-        keep(rows, given.json)
-        for ledger in ledgers.values():
-            ledger.close()
+    keep(rows, given.json)
 
 
 if __name__ == "__main__":

@@ -60,12 +60,15 @@ class PostgreSql:
             return False
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run the server for the time of the context; at its end the server throws its clients out."""
+    def running(self, fsync: str = "off") -> Iterator[subprocess.Popen[bytes]]:
+        """Run the server for the time of the context; at its end the server throws its clients out.
+
+        fsync: off, since tests crash the server and not the machine.
+        """
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",  # these tests crash the server, not the machine
+            "fsync": fsync,
             "max_connections": "100",
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
