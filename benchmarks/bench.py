@@ -58,6 +58,11 @@ PARTS: Final = (
     Part("sustained", "A burst of studies", quick=("--studies", "4", "--repeats", "1", "--px", "512", "512")),
     Part("study_costs", "What a study costs each process", quick=("--studies", "3", "--px", "512", "512")),
     Part("at_rest", "A node at rest", quick=("--seconds", "5")),
+    Part(
+        "memory_growth",
+        "Memory against the studies that went through",
+        quick=("--studies", "40", "--batch", "4", "--blocks", "4"),
+    ),
     Part("ledger_growth", "The ledger", quick=("--sizes", "100", "1000", "--repeats", "3")),
 )
 
