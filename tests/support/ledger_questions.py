@@ -45,7 +45,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "watch, alerts that are open": lambda ledger: ledger.alerts.open(),
     "watch, since when studies have failed": lambda ledger: ledger.watched.failed_since(FAILED),
     "watch, what was given up": lambda ledger: ledger.watched.undelivered(1000),
-    "watch, who sent what came": lambda ledger: ledger.watched.learn(1000, LATER, ["DX"]),
+    "watch, who sent what came": lambda ledger: ledger.watched.learn(50, LATER, ["DX"]),
     "watch, last images": lambda ledger: ledger.watched.last_images(),
     "watch, histories": lambda ledger: ledger.watched.histories(),
     "watch, destinations that are down": lambda ledger: ledger.outages.outages(),
