@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 import psutil
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from benchmarks.at_rest import named
@@ -49,7 +50,7 @@ class Slope:
     high: float
 
 
-def slope(studies: Sequence[float], mb: Sequence[float], blocks: int) -> Slope:
+def slope(studies: ArrayLike, mb: ArrayLike, blocks: int) -> Slope:
     """Return the slope of memory over studies, from means of blocks of what was read."""
     x, y = (np.array([part.mean() for part in np.array_split(np.asarray(one), blocks)]) for one in (studies, mb))
     if np.ptp(y) == 0:

@@ -28,7 +28,7 @@ _MORE_RESULTS: Final = "299"
 
 @dataclass(frozen=True, slots=True)
 class WebPlace:
-    """Where an archive is asked.
+    """Where an archive answers.
 
     url: what stands before /studies. secret: a password with `user`, without it a bearer token; read for each request.
     """
@@ -114,7 +114,7 @@ class DicomWebArchive:
         try:
             return [Dataset.from_json(one) for one in httpx2.Response(200, content=content).json()]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PeerError(f"{self._place.url} does not answer in DICOM JSON when it is asked for {what}") from error
+            raise PeerError(f"{self._place.url} does not answer in DICOM JSON: {what}") from error
 
     def _fetch(self, path: str) -> list[str]:
         """Return why instances of an answer were not kept; nothing where all were."""
