@@ -211,6 +211,18 @@ def test_a_study_that_is_not_there_has_no_series(asking: Callable[..., Any]) -> 
         assert asked.archive.series("1.2") == []
 
 
+@pytest.mark.parametrize(
+    "answer", [Answer(500), Answer(content_type="text/html", body=b"<html>"), Answer(body=b"[]", length=999)]
+)
+def test_one_study_whose_series_cannot_be_told_does_not_hold_up_the_others(
+    asking: Callable[..., Any], answer: Answer
+) -> None:
+    with asking(answer) as asked, pytest.raises(StudyNotPulledError) as caught:
+        asked.archive.series("1.2")
+
+    assert caught.value.again
+
+
 def test_an_archive_that_is_down_says_so(tmp_path: Path, ledger: SqlLedger) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     settings = settings_for(tmp_path, url)
@@ -281,7 +293,7 @@ GOOD = file_of(radiograph(study_instance_uid="1.2"))
             "in the middle",
             1,
         ),
-        (Answer(content_type=RELATED, body=related(GOOD, end=b""), length=10**6), PeerError, "broke off", 0),
+        (Answer(content_type=RELATED, body=related(GOOD, end=b""), length=10**6), StudyNotPulledError, "broke off", 0),
     ],
 )
 def test_an_answer_that_is_not_a_study_says_what_it_is_and_what_came_whole_is_kept(

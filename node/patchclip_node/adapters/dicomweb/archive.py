@@ -79,6 +79,8 @@ class DicomWebArchive:
             answers, is_whole = self._query(f"studies/{study_instance_uid}/series", query, "the series")
         except _NotThereError:
             return []
+        except _OddAnswerError as error:  # of this study, perhaps: the others go on
+            raise StudyNotPulledError(str(error), again=True) from error
         if not is_whole:
             raise StudyNotPulledError(f"{self._place.url} does not tell all series of the study", again=False)
         read = [archived_series(one, self._vocabulary) for one in answers]
@@ -101,7 +103,7 @@ class DicomWebArchive:
             if answer.status_code == HTTPStatus.NO_CONTENT:
                 return [], True
             if answer.status_code != HTTPStatus.OK:
-                raise PeerError(f"{self._place.url} answered {answer.status_code} when it was asked for {what}")
+                raise _OddAnswerError(f"{self._place.url} answered {answer.status_code} when it was asked for {what}")
             content = bytearray()
             for piece in answer.iter_bytes(_PIECE_BYTES):
                 content += piece
@@ -114,7 +116,7 @@ class DicomWebArchive:
         try:
             return [Dataset.from_json(one) for one in httpx2.Response(200, content=content).json()]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PeerError(f"{self._place.url} does not answer in DICOM JSON: {what}") from error
+            raise _OddAnswerError(f"{self._place.url} does not answer in DICOM JSON: {what}") from error
 
     def _fetch(self, path: str) -> list[str]:
         """Return why instances of an answer were not kept; nothing where all were."""
@@ -131,6 +133,8 @@ class DicomWebArchive:
             raise StudyNotPulledError(str(error), again=False) from error
         except AnswerError as error:
             raise StudyNotPulledError(f"{self._place.url}: {error}", again=True) from error
+        except _OddAnswerError as error:
+            raise StudyNotPulledError(str(error), again=True) from error
         if is_part:
             refused = [*refused, f"{self._place.url} did not send all objects (206), but {kept}"]
         return refused
@@ -146,7 +150,11 @@ class DicomWebArchive:
 
     @contextmanager
     def _asked(self, path: str, accept: str, parameters: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
-        """Send a GET request. Raises `PeerError`, `ConfigurationError` and `_NotThereError`."""
+        """Send a GET request.
+
+        Raises `PeerError` where the archive is not in reach, `_OddAnswerError` where it breaks off or falls silent,
+        `_NotThereError` and `ConfigurationError`.
+        """
         place = self._place
         try:
             with self._client.stream(
@@ -168,10 +176,12 @@ class DicomWebArchive:
                 if answer.status_code == HTTPStatus.NOT_FOUND:
                     raise _NotThereError(f"{place.url} answered 404: there is no {path} below it")
                 yield answer
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise PeerError(f"{place.url} cannot be reached: {error}") from error
         except httpx2.TimeoutException as error:
-            raise PeerError(f"{place.url} gives no answer within {place.timeout_s:g} s") from error
+            raise _OddAnswerError(f"{place.url} gives no answer within {place.timeout_s:g} s") from error
         except httpx2.HTTPError as error:
-            raise PeerError(f"{place.url} cannot be reached, or broke off: {error}") from error
+            raise _OddAnswerError(f"{place.url} broke off: {error}") from error
 
     def _basic(self) -> Any:
         if not self._place.user or self._place.secret is None:
@@ -182,6 +192,10 @@ class DicomWebArchive:
         if self._place.user or self._place.secret is None:
             return {}
         return {"Authorization": f"Bearer {self._place.secret()}"}
+
+
+class _OddAnswerError(PeerError):
+    """The archive is in reach, and its answer is of no use."""
 
 
 class _NotThereError(PeerError):
