@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,24 @@ def test_short_and_long_fragments_come_in_their_order(tmp_path: Path, fragments:
     whole = b"HEADER" + b"".join(sent)
     assert path.read_bytes() == whole
     assert data_set.sha256 == hashlib.sha256(whole).hexdigest()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system cannot be told to begin to write")
+@pytest.mark.parametrize("fragment_bytes", [1_000, 65_536, 131_060, 5_000_000])
+def test_a_long_data_set_goes_to_the_disk_while_it_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fragment_bytes: int
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _file, first, size, _advice: asked.append((first, size)))
+    data_set = IncomingDataSet(room(tmp_path), 20 * 1024**2, b"HEADER")
+
+    for _ in range(10_000_000 // fragment_bytes):
+        data_set.write(bytes(fragment_bytes))
+    path = data_set.complete()
+
+    assert path is not None
+    assert [first for first, _ in asked] == [0, *accumulate(size for _, size in asked)][:-1]
+    assert path.stat().st_size - sum(size for _, size in asked) < 2 * 1024**2
 
 
 def test_an_adopted_file_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
