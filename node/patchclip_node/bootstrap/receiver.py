@@ -38,6 +38,7 @@ from patchclip_node.scp.storage_scp import Admission, Endpoint, StorageScp
 from patchclip_node.scp.witness import Witness
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.audit.desk import AuditDesk
+from patchclip_node.services.backlog import BacklogGate
 from patchclip_node.services.commit import CommitmentReports
 from patchclip_node.services.custody import CustodyReports, CustodyService
 from patchclip_node.services.receive import ReceiveService
@@ -61,6 +62,7 @@ class Receiver:
     scp: StorageScp
     desk: CommitmentDesk
     urgency: UrgencyQuota
+    backlog: BacklogGate
     reports: Callable[[NodeSettings], tuple[CommitmentReports, CustodyReports]]
 
     def follow(self, settings: NodeSettings) -> None:
@@ -71,6 +73,7 @@ class Receiver:
         admission, (reports, custody) = _admission(settings), self.reports(settings)
         logging.configure(settings.log, "receive")
         self.urgency.follow(settings.limits.urgent_studies_an_hour)
+        self.backlog.follow(settings.limits.backlog)
         self.desk.follow(reports.take, custody)
         self.scp.follow(admission, _listed(settings))
 
@@ -87,7 +90,8 @@ def wire_receiver(
     arrivals = ledger.arrivals
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
-    service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes, urgency)
+    backlog = BacklogGate(limits.backlog, ledger.workload, arrivals)
+    service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes, urgency, backlog)
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
     known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
@@ -100,7 +104,7 @@ def wire_receiver(
     reports, custody = reports_by(settings)
     desk = CommitmentDesk(reports.take, custody)
     scp = StorageScp(service, room, endpoint, _admission(settings), known, desk, witness, tracer)
-    return Receiver(scp, desk, urgency, reports_by)
+    return Receiver(scp, desk, urgency, backlog, reports_by)
 
 
 def build_receiver(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock) -> StorageScp:

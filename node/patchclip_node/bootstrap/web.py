@@ -96,6 +96,7 @@ def _shown(settings: NodeSettings, ledger: SqlLedger) -> Shown:
         read_trail=read_trail,
         trail_uri=settings.audit_dir.absolute().as_uri(),
         viewer=ViewerLink(web.viewer_label, web.viewer_url) if web.viewer_url else None,
+        backlog=settings.limits.backlog,
         close=decoder.close,
     )
 

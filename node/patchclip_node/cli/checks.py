@@ -199,7 +199,8 @@ def workers(settings: NodeSettings) -> Iterator[CheckResult]:
     from patchclip_node.adapters.file_spool import free_bytes_above
     from patchclip_node.adapters.ledger import SqlLedger
     from patchclip_node.adapters.ledger.migrate import is_current
-    from patchclip_node.services.health import health
+    from patchclip_node.domain.backlog import Backlog
+    from patchclip_node.services.health import backlog_is_full, health
 
     if (settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists()) or not is_current(
         settings.effective_ledger_url
@@ -211,9 +212,18 @@ def workers(settings: NodeSettings) -> Iterator[CheckResult]:
         started_at = database.clocks.known_start(host_start())
         clock = SystemClock() if started_at is None else SteadyClock(started_at)
         now, seen = clock.now(), database.workers.all()
-        due = database.workload.due(now)
+        due, waiting = database.workload.due(now), database.workload.waiting()
     finally:
         database.close()
+    limit = settings.limits.backlog
+    if limit.most is not None:
+        full = backlog_is_full(Backlog(limit), waiting)
+        told = f"{waiting} of at most {limit.most} studies wait for their analysis (limits.max_waiting_studies)"
+        yield (
+            CheckResult("backlog", Status.OK, told)
+            if full is None
+            else CheckResult("backlog", Status.WARN, full.detail, full.advice)
+        )
     if seen:
         found = health(seen, due, free_bytes_above(settings.data_dir, settings.limits.min_free_bytes), now)
         for one in found.conditions:

@@ -81,6 +81,7 @@ def limits_of(settings: NodeSettings) -> tuple[Limit, ...]:
             "",
             "limits.associations_kept_for_known",
         ),
+        *_waiting_studies(limits.max_waiting_studies),
         Limit("owed_reports", acceptor, "requests of one caller for storage commitment that wait", MOST_OWED, ""),
         Limit("outstanding", acceptor, "operations outstanding at once: none is asynchronous", 1, ""),
         Limit("sent_pdu", initiator, "Maximum Length that is offered", associations.MAX_PDU_BYTES, "bytes"),
@@ -121,3 +122,11 @@ def limits_of(settings: NodeSettings) -> tuple[Limit, ...]:
             "retry.commit_within_s",
         ),
     )
+
+
+def _waiting_studies(most: int | None) -> tuple[Limit, ...]:
+    """Return the limit, where there is one."""
+    if most is None:
+        return ()
+    words = "studies that wait for their analysis; then images of new ones are refused with 0xA700"
+    return (Limit("waiting_studies", "acceptor", words, most, "", "limits.max_waiting_studies"),)

@@ -15,6 +15,10 @@ class StorageFullError(RetryableError):
     """The spool has no room for what has to be kept."""
 
 
+class BacklogFullError(RetryableError):
+    """Too many studies wait for their analysis: images of further ones stay with their sender."""
+
+
 class SpoolUnavailableError(RetryableError):
     """The store that holds the spool's files cannot be reached, or refuses what the node has to do there."""
 

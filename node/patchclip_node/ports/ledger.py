@@ -264,6 +264,10 @@ class Workload(Protocol):
         """Tell whether any analysis is due. Costs the same however many are."""
         ...
 
+    def waiting(self) -> int:
+        """Return how many studies wait for their analysis (`domain.backlog`). Costs the same however many do."""
+        ...
+
     def waiting_by_destination(self) -> dict[str, int]:
         """Return how many studies wait for each destination, by the name that the ledger knows it by."""
         ...

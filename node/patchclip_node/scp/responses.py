@@ -24,7 +24,7 @@ ANSWERED: Final = MappingProxyType(
         },
         "C-STORE": {
             statuses.SUCCESS: "The bytes are on disk and their ledger row is committed.",
-            statuses.OUT_OF_RESOURCES: "Disk full, instance too large, or the ledger does not answer.",
+            statuses.OUT_OF_RESOURCES: "Disk full, too many studies wait, instance too large, or the ledger is silent.",
             statuses.DATA_SET_DOES_NOT_MATCH_SOP_CLASS: "The data set is another class or instance than announced.",
             statuses.CANNOT_UNDERSTAND: "The data set cannot be read, or the node failed on it.",
             **_OF_THE_COMMAND,

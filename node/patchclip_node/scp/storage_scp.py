@@ -236,7 +236,8 @@ class StorageScp:
         """Return what a C-STORE is answered with.
 
         Success (0000) only after the instance is durable. 0122: of a class of results, of a study that is not here.
-        A700: too large, disk full, ledger down. A900: another class or instance than announced. C000: not readable, or
+        A700: too large, disk full, too many studies waiting, ledger down. A900: another class or instance than
+        announced. C000: not readable, or
         a defect. What the command set refuses never comes here.
         """
         caller, command = _caller(association), request.command

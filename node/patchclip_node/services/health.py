@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from patchclip_node.domain.alerts import AlertKind, Condition, Level
+from patchclip_node.domain.backlog import Backlog
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
 from patchclip_node.ports.audit import AuditBacklog, AuditLane
 
@@ -26,6 +27,10 @@ _NEXT_STEP: Final = {
 }
 
 _MAKE_ROOM: Final = "make room on the disk of data_dir, or shorten `retention`; nothing acknowledged is lost"
+
+_MORE_WORKERS: Final = (
+    "start more workers, or see what keeps them; senders keep those images, and what is urgent is taken meanwhile"
+)
 
 _MEND_STORE: Final = (
     "see that the store runs, and what `patchclip-node doctor` says of it; meanwhile nothing is received or analysed, "
@@ -57,10 +62,12 @@ def health(
     now: datetime,
     backlogs: Sequence[AuditBacklog] = (),
     spool_trouble: str = "",
+    full_backlog: Condition | None = None,
 ) -> Health:
     """Judge it. due: analyses and deliveries that wait now. free_bytes: what the spool still takes.
 
     backlogs: of the audit trail's lanes. spool_trouble: why the spool's store cannot be used, '' where it can.
+    full_backlog: see `backlog_is_full`.
     """
     lost = [one for one in workers if now - one.seen_at >= timedelta(seconds=LOST_AFTER_S)]
     alive = [one for one in workers if one not in lost]
@@ -76,6 +83,8 @@ def health(
     if free_bytes <= 0:
         full = "the disk is full up to its reserve: nothing is received or analysed"
         conditions.append(Condition(AlertKind.DISK, full, _MAKE_ROOM))
+    if full_backlog is not None:
+        conditions.append(full_backlog)
     conditions += [
         _of_worker(one, f"was last seen at {one.seen_at:%H:%M:%S} UTC", Level.WARNING)
         for one in lost
@@ -93,6 +102,17 @@ def disk_runs_low(free_bytes: int, least_bytes: int) -> Condition | None:
         return None
     detail = f"the disk of data_dir is filling up: less than {least_bytes / 1024**3:.1f} GiB is left above its reserve"
     return Condition(AlertKind.DISK, detail, _MAKE_ROOM, Level.WARNING)
+
+
+def backlog_is_full(backlog: Backlog, waiting: int) -> Condition | None:
+    """Say that images of new studies are refused, since `waiting` ones wait; None: they are taken."""
+    if not backlog.is_full(waiting):
+        return None
+    detail = (
+        f"{waiting} studies wait for their analysis: images of new ones are refused until {backlog.limit.opens_at} do "
+        "(limits.max_waiting_studies)"
+    )
+    return Condition(AlertKind.WORKER, detail, _MORE_WORKERS, subject="backlog")
 
 
 def audit_lag(backlog: AuditBacklog, now: datetime) -> Condition | None:

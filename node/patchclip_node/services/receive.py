@@ -21,6 +21,7 @@ from patchclip_node.domain.records import Arrival, InstanceHeader, ReceivedInsta
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Arrivals
 from patchclip_node.ports.spool import Spool
+from patchclip_node.services.backlog import BacklogGate
 from patchclip_node.services.urgency import UrgencyQuota
 
 WAITS: Final = "an object of a reader: it waits to be read"
@@ -40,13 +41,16 @@ class ReceiveService:
         read_header: Callable[[Path], InstanceHeader],
         max_instance_bytes: int,
         urgency: UrgencyQuota,
+        backlog: BacklogGate | None = None,
     ) -> None:
+        """backlog: refuses images of new studies while too many wait; None: it takes them however many wait."""
         self._spool = spool
         self._arrivals = arrivals
         self._clock = clock
         self._read_header = read_header
         self._max_instance_bytes = max_instance_bytes
         self._urgency = urgency
+        self._backlog = backlog
 
     def receive(
         self,
@@ -70,7 +74,8 @@ class ReceiveService:
         - `UnreadableInstanceError`: no DICOM instance that can be understood (0xC000, cannot understand);
         - `ForeignResultError`: a report or the like of a study that is not here (0x0122, SOP class not supported);
         - `DatasetMismatchError`: not the instance that was announced (0xA900, data set does not match SOP class);
-        - `RetryableError`: no room, or the ledger does not answer (0xA700); the sender tries again.
+        - `RetryableError`: no room, too many studies that wait, or a ledger that does not answer (0xA700); the sender
+          tries again.
         """
         try:
             size_bytes = path.stat().st_size
@@ -83,6 +88,8 @@ class ReceiveService:
             _check_announced("SOP Instance UID", expected_sop_instance_uid, header.sop_instance_uid)
             is_own = self._is_own(header)
             of_a_reader = not is_own and self._is_of_a_reader(header)
+            if self._backlog is not None and not (is_own or of_a_reader):
+                self._backlog.check(header)
             digest = sha256 or _sha256(path)
             stored = None if is_own else self._spool.adopt(path, digest)
         except BaseException:

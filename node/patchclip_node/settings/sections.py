@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from patchclip_core.values.wording import languages
+from patchclip_node.domain.backlog import BacklogLimit
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.transport_security import CertificateMark, PeerSecurity, TlsCredentials, TlsProfile
 from patchclip_node.domain.variants import LONGEST_SIDE_PX, Drawing, PlaneGeometry, ResultKind, ResultVariant
@@ -211,6 +212,22 @@ class LimitSettings(Section):
     """A worker whose model takes longer for an image is ended, and started again by what supervises it."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3
     """The spool refuses new instances when less than this would stay free."""
+    max_waiting_studies: Annotated[int | None, Field(ge=1), live("receive", "deliver", "web")] = None
+    """With this many studies waiting for their analysis images of new ones get 0xA700; None: while there is room."""
+    waiting_studies_again: Annotated[int | None, Field(ge=0), live("receive", "deliver", "web")] = None
+    """With this many or fewer waiting they are taken again; None: with four fifths of max_waiting_studies."""
+
+    @model_validator(mode="after")
+    def _opens_below_where_it_closes(self) -> Self:
+        most, again = self.max_waiting_studies, self.waiting_studies_again
+        if again is not None and (most is None or again >= most):
+            raise ValueError("waiting_studies_again must be below max_waiting_studies")
+        return self
+
+    @property
+    def backlog(self) -> BacklogLimit:
+        """How many studies may wait."""
+        return BacklogLimit(self.max_waiting_studies, self.waiting_studies_again)
 
 
 class RetrySettings(Section):

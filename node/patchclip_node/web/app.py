@@ -24,6 +24,8 @@ from patchclip_core.models.card import ModelCard
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.wording import RESEARCH_STATEMENT
 from patchclip_node.domain.accounts import Act
+from patchclip_node.domain.backlog import NO_LIMIT, Backlog, BacklogLimit
+from patchclip_node.domain.backlog import waiting as studies_waiting
 from patchclip_node.domain.errors import DamagedFileError, LedgerUnavailableError, SpoolUnavailableError
 from patchclip_node.domain.listing import StudySort
 from patchclip_node.domain.openid import DEPARTURE_PATH, REDIRECT_PATH
@@ -38,7 +40,7 @@ from patchclip_node.ports.ledger import Overview, Studies, Workers, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.services.audit.alarms import Alarms
-from patchclip_node.services.health import Health, health
+from patchclip_node.services.health import Health, backlog_is_full, health
 from patchclip_node.services.study_summary import outcome_line
 from patchclip_node.web import pages
 from patchclip_node.web.access import Doorkeeper, taking_form
@@ -93,6 +95,7 @@ class Shown:
     read_trail: ReadTrail
     trail_uri: str
     viewer: ViewerLink | None = None
+    backlog: BacklogLimit = NO_LIMIT
     close: Callable[[], None] = lambda: None
 
 
@@ -229,6 +232,7 @@ class _Endpoints:
         reception: Callable[[], Reception | None],
     ) -> None:
         self._outbox = outbox
+        self._backlog = Backlog(shown.backlog)
         self._definitions = shown.definitions
         self._audit = audit
         self._alerts = alerts
@@ -287,17 +291,22 @@ class _Endpoints:
             raise HTTPException(400, str(error)) from error
         self._audit.searched(request)
         found = self._studies.search(query.search, PAGE_SIZE, query.page * PAGE_SIZE)
+        counts = self._workload.counts()
+        waiting = studies_waiting(counts.studies_by_state)
         return self.page(
             request,
             "studies.html",
             query=query,
             now=now,
-            counts=self._workload.counts(),
+            counts=counts,
             states=list(StudyState),
             found=found,
             page_numbers=pages.page_numbers(query.page, -(-found.total // PAGE_SIZE)),
             sorts=StudySort,
             free_bytes=self._spool.free_bytes(),
+            waiting=waiting,
+            backlog=self._backlog.limit,
+            refuses_new=backlog_is_full(self._backlog, waiting) is not None,
             reception=self._fresh_reception(now),
             alerts=self._alerts.open(),
         )
@@ -331,7 +340,8 @@ class _Endpoints:
         now = self._clock.now()
         backlogs = self._outbox.backlogs()
         free_bytes, trouble = self._spool.free_bytes(), self._spool.trouble()
-        return health(self._workers.all(), self._workload.due(now), free_bytes, now, backlogs, trouble)
+        full = backlog_is_full(self._backlog, self._workload.waiting())
+        return health(self._workers.all(), self._workload.due(now), free_bytes, now, backlogs, trouble, full)
 
     def metrics(self, _: Request) -> Response:
         now = self._clock.now()
@@ -340,6 +350,7 @@ class _Endpoints:
             due=self._workload.due(now),
             health=self._health(),
             free_bytes=self._spool.free_bytes(),
+            backlog=self._backlog.limit,
             emergencies=len(self._access.sessions.emergencies(now)),
             backlogs=self._outbox.backlogs(),
             times=self._figures.times(),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
+from math import inf
 from typing import Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -25,6 +26,8 @@ from patchclip_core.models.card import ModelCard
 from patchclip_node.domain.agreement import FindingAgreement
 from patchclip_node.domain.alerts import Alert, AlertKind, Level
 from patchclip_node.domain.backfill import BackfillState
+from patchclip_node.domain.backlog import BacklogLimit
+from patchclip_node.domain.backlog import waiting as waiting_now
 from patchclip_node.domain.records import DeliveryState, LedgerCounts
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from patchclip_node.domain.steps import BOUNDS_S, StepTimes
@@ -52,14 +55,16 @@ Value = TypeVar("Value")
 class Measured:
     """What is told at one moment.
 
-    due: (analyses, deliveries) that wait for a worker now. free_bytes: what the spool still takes. emergencies:
-    sessions that have emergency access. backlogs: of the audit trail's lanes. oldest: since when a study is in a state.
+    due: (analyses, deliveries) that wait for a worker now. free_bytes: what the spool still takes. backlog: how
+    many studies may wait. emergencies: sessions that have emergency access. backlogs: of the audit trail's lanes.
+    oldest: since when a study is in a state.
     """
 
     counts: LedgerCounts
     due: tuple[int, int]
     health: Health
     free_bytes: int
+    backlog: BacklogLimit
     emergencies: int
     backlogs: Sequence[AuditBacklog]
     times: Sequence[StepTimes]
@@ -175,6 +180,11 @@ def _gauges(registry: CollectorRegistry, measured: Measured) -> None:
     for state in WAITING:
         ages.labels(state.value).set((now - measured.oldest.get(state, now)).total_seconds())
     gauge("spool_free_bytes", "Room in the spool above its reserve").set(measured.free_bytes)
+    gauge("waiting_studies", "Studies that wait for their analysis").set(waiting_now(counts.studies_by_state))
+    most = measured.backlog.most
+    gauge("waiting_studies_limit", "Number with which new ones are refused; +Inf: no limit").set(
+        inf if most is None else most
+    )
     gauge("emergency_sessions", "Logins with emergency access").set(measured.emergencies)
     audit = gauge("audit_waiting", "Audit events that wait, by where they go", "lane")
     for backlog in measured.backlogs:

@@ -12,6 +12,7 @@ import pytest
 from patchclip_core.io.selection import RADIOGRAPHY_MODALITIES
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.domain.alerts import AlertKind, AlertMessage, AlertPolicy, News
+from patchclip_node.domain.backlog import BacklogLimit
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.records import ReceivedInstance
 from patchclip_node.domain.rhythm import ExpectedSender
@@ -24,6 +25,7 @@ PLAN = WatchPlan(
     policy=AlertPolicy(after_s=0, repeat_s=86_400, grew_s=3600),
     look_s=10,
     outage_s=300,
+    backlog=BacklogLimit(),
     least_free_bytes=0,
     certificate_days=30,
     senders=(),

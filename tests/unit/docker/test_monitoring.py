@@ -14,6 +14,7 @@ import yaml
 
 from patchclip_node.domain.agreement import AgreementSource, FindingAgreement
 from patchclip_node.domain.alerts import Alert, AlertKind, Condition
+from patchclip_node.domain.backlog import BacklogLimit
 from patchclip_node.domain.records import LedgerCounts, WorkerRole
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.steps import BOUNDS_S, Step, StepTimes
@@ -39,6 +40,7 @@ def scrape() -> str:
         due=(0, 1),
         health=Health((condition,), {WorkerRole.WORK: 1, WorkerRole.DELIVER: 1}, 0.0),
         free_bytes=2**30,
+        backlog=BacklogLimit(),
         emergencies=0,
         backlogs=[AuditBacklog(AuditLane.FILE, 1, START, "")],
         times=[StepTimes(step, (0, 1, *[2] * (len(BOUNDS_S) - 1)), 5.0) for step in Step],

@@ -16,6 +16,7 @@ from patchclip_node.adapters.ledger.returning import deliveries_of, due_for_deli
 from patchclip_node.adapters.ledger.schema import deliveries, events, instances, results, studies
 from patchclip_node.adapters.ledger.tallies import tally
 from patchclip_node.domain.backfill import BackfillState
+from patchclip_node.domain.backlog import waiting
 from patchclip_node.domain.listing import FoundStudies, StudySearch, StudySort
 from patchclip_node.domain.records import (
     DeliveryRecord,
@@ -139,16 +140,22 @@ class SqlWorkload:
         with self._database.read() as connection:
             return bool(connection.execute(select(exists().where(due_for_analysis(now)))).scalar_one())
 
+    def waiting(self) -> int:
+        """See the port."""
+        with self._database.read() as connection:
+            kept = tally(connection, studies)
+        return waiting({state: kept.get(state.value, 0) for state in StudyState})
+
     def waiting_by_destination(self) -> dict[str, int]:
         """See the port."""
         studies_of_it = func.count(deliveries.c.study_id.distinct()).label("number")
-        waiting = (
+        waits = (
             select(deliveries.c.destination, studies_of_it)
             .where(deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.SENT.value]))
             .group_by(deliveries.c.destination)
         )
         with self._database.read() as connection:
-            return {row.destination: row.number for row in connection.execute(waiting)}
+            return {row.destination: row.number for row in connection.execute(waits)}
 
     def counts(self) -> LedgerCounts:
         """See the port."""

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from patchclip_node.domain.alerts import AlertPolicy, Condition, News, Settling, changes
+from patchclip_node.domain.backlog import Backlog, BacklogLimit, waiting
 from patchclip_node.domain.records import LedgerCounts
 from patchclip_node.domain.rhythm import ExpectedSender, Rhythm
 from patchclip_node.ports.alerts import Alerts, Duties, Outages, Watched
@@ -19,7 +20,7 @@ from patchclip_node.ports.ledger import Workers, Workload
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.alerts import conditions
 from patchclip_node.services.alerts.conditions import OwnCertificate
-from patchclip_node.services.health import disk_runs_low, health
+from patchclip_node.services.health import backlog_is_full, disk_runs_low, health
 
 WATCH: Final = "watch"
 CANARY: Final = "canary"
@@ -46,6 +47,7 @@ class WatchPlan:
     look_s: float
     outage_s: float
     least_free_bytes: int
+    backlog: BacklogLimit
     certificate_days: float
     senders: tuple[ExpectedSender, ...]
     learns_senders: bool
@@ -85,6 +87,7 @@ class AlertWatch:
         self._owner = owner
         self._own_certificates = own_certificates
         self._plan = plan
+        self._backlog = Backlog(plan.backlog)
         self._settling = Settling(plan.policy.after_s)
         self._rhythms: list[Rhythm] = []
         self._learned_at: datetime | None = None
@@ -121,7 +124,8 @@ class AlertWatch:
         plan, counts, free_bytes = self._plan, self._workload.counts(), self._spool.free_bytes()
         backlogs = self._audit.backlogs()
         due, trouble = self._workload.due(now), self._spool.trouble()
-        yield from health(self._workers.all(), due, free_bytes, now, backlogs, trouble).conditions
+        full = backlog_is_full(self._backlog, waiting(counts.studies_by_state))
+        yield from health(self._workers.all(), due, free_bytes, now, backlogs, trouble, full).conditions
         if (low := disk_runs_low(free_bytes, plan.least_free_bytes)) is not None:
             yield low
         yield from conditions.failed_studies(counts, self._watched.failed_since(conditions.FAILED))
