@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import (
+    UID,
     CTImageStorage,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLosslessSV1,
@@ -16,7 +20,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.records import Arrival
+from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scp.storage_scp import Endpoint, StorageScp
 from patchclip_node.scu.sender import DicomResultSender
 from tests.peers import dcmtk
@@ -151,3 +157,31 @@ def test_storescp_that_takes_only_implicit_vr_gets_that(tmp_path: Path) -> None:
 
     assert outcomes[0].error is None
     assert dcmread(archive.files()[0]).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000Lossless])
+def test_what_goes_unchanged_arrives_as_the_bytes_of_its_file(
+    scp: StorageScp, folder: Folder, tmp_path: Path, syntax: str
+) -> None:
+    """Tools that encode again write the sequence's lengths otherwise."""
+    dataset = as_jpeg_2000(radiograph()) if syntax == JPEG2000Lossless else radiograph()
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.add_new(0xFFFCFFFC, "OB", bytes(128))
+    dataset.RequestAttributesSequence = [Dataset()]
+    dataset["RequestAttributesSequence"].is_undefined_length = True
+    path = write(dataset, tmp_path / "image.dcm")
+    place = Destination("edge", "PATCHCLIP", "127.0.0.1", scp.port, unchanged=True)
+
+    (outcome,) = DicomResultSender("EDGE").send(place, [path])
+
+    assert outcome.error is None
+    assert data_set_bytes(next(folder.path.iterdir())) == data_set_bytes(path)
+
+
+def test_what_goes_unchanged_goes_in_no_other_syntax(tmp_path: Path) -> None:
+    path = write(radiograph(), tmp_path / "image.dcm")
+    with dcmtk.storescp(tmp_path / "archive", "+xi") as archive:
+        other = write(as_jpeg_2000(radiograph()), tmp_path / "other.dcm")
+        place = replace(archive.destination, unchanged=True)
+        with pytest.raises(PeerError, match="accepted the association but none"):
+            DicomResultSender("EDGE").send(place, [path, other])

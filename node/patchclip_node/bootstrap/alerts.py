@@ -132,6 +132,7 @@ def watch_plan(settings: NodeSettings) -> WatchPlan:
         outage_s=alerts.outage_s,
         least_free_bytes=alerts.least_free_bytes,
         backlog=settings.limits.backlog,
+        analyses=not settings.forward,
         certificate_days=alerts.certificate_days,
         senders=tuple(one.expected for one in alerts.senders),
         learns_senders=alerts.learn_senders,

@@ -32,6 +32,7 @@ from patchclip_node.ports.spool import Spool
 from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.services.commit import CommitmentReports, CommitmentRequests
 from patchclip_node.services.deliver import DeliveryLane
+from patchclip_node.services.forward import ForwardService
 from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lanes import STOP_GRACE_S, DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
@@ -55,7 +56,7 @@ class Deliverer:
     retention: RetentionService
     release: ReleaseDesk
     beside: Callable[[], AbstractContextManager[None]]
-    """For its time a person is told of what is wrong, and canaries go through the node."""
+    """For its time a person is told of what is wrong, canaries go through the node, and images go on from an edge."""
     tell_changes: Callable[[ConfigurationStore], None]
 
 
@@ -64,7 +65,7 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
     """Wire the lanes; open ledger and spool, and close them afterwards."""
     ledger, spool = open_ledger(settings), open_spool(settings)
     clock = open_clock(ledger)
-    owner, policy = LeaseOwner(process_name()), settings.work_policy
+    owner, policy = LeaseOwner(process_name()), settings.delivery_policy
     sender = DicomResultSender(settings.ae_title)
     commitment = CommitmentRequests(
         ledger.deliveries, CommitmentReports(ledger.commitments, clock, policy), sender, clock, policy
@@ -91,17 +92,18 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
             audited(events.DELIVER, ledger.audit, clock),
             traced(settings, ledger, "deliver"),
         ):
+            delivery = DeliveryService(
+                lanes,
+                owner,
+                HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
+                LeaseService(ledger.leases, clock, owner, dead_owners, policy),
+            )
             yield Deliverer(
-                DeliveryService(
-                    lanes,
-                    owner,
-                    HeartbeatService(ledger.workers, clock, owner, WorkerRole.DELIVER, dead_owners),
-                    LeaseService(ledger.leases, clock, owner, dead_owners, policy),
-                ),
+                delivery,
                 RejectionNotes(ledger.recalls, spool, DerivedUidGenerator(), settings.ae_title, clock, SystemClock()),
                 retention,
                 ReleaseDesk(ledger.gates, clock, settings.earlier_results),
-                lambda: _beside(settings, ledger, spool, clock, retention),
+                lambda: _beside(settings, ledger, spool, clock, retention, delivery.call),
                 lambda store: tell_changed_settings(store, ledger.audit, clock),
             )
     finally:
@@ -138,14 +140,48 @@ def _deliver(started: Started, stop: Stop) -> None:
 
 @contextmanager
 def _beside(
-    settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, retention: RetentionService
+    settings: NodeSettings,
+    ledger: SqlLedger,
+    spool: Spool,
+    clock: Clock,
+    retention: RetentionService,
+    call: Callable[[], None],
 ) -> Iterator[None]:
-    with watching(settings, ledger, spool, clock), canaries(settings, ledger, clock, retention.forget), tidied(spool):
+    with (
+        watching(settings, ledger, spool, clock),
+        canaries(settings, ledger, clock, retention.forget),
+        tidied(spool),
+        _forwarding(settings, ledger, clock, call),
+    ):
         yield
+
+
+@contextmanager
+def _forwarding(settings: NodeSettings, ledger: SqlLedger, clock: Clock, call: Callable[[], None]) -> Iterator[None]:
+    if not settings.forward:
+        yield
+        return
+    names = [one.name for one in settings.destinations]
+    times = settings.quiet_s, settings.max_open_s
+    service, stop = ForwardService(ledger.arrivals, ledger.forwards, clock, names, *times, call), threading.Event()
+    thread = threading.Thread(target=service.run, args=(stop,), name="forwarding", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(STOP_GRACE_S)
 
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:
     fallback = settings.profile(one.profile).pictures
     return Destination(
-        one.name, one.ae_title, one.host, one.port, fallback, one.confirm, security=settings.security_to(one)
+        one.name,
+        one.ae_title,
+        one.host,
+        one.port,
+        None if settings.forward else fallback,
+        one.confirm,
+        security=settings.security_to(one),
+        unchanged=settings.forward,
     )

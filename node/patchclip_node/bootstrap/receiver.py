@@ -91,14 +91,23 @@ def wire_receiver(
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
     backlog = BacklogGate(limits.backlog, ledger.workload, arrivals)
-    service = ReceiveService(spool, arrivals, clock, read_header, limits.max_instance_bytes, urgency, backlog)
+    service = ReceiveService(
+        spool,
+        arrivals,
+        clock,
+        read_header,
+        limits.max_instance_bytes,
+        urgency,
+        backlog,
+        images_alone=settings.forward,
+    )
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
     known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
     witness = None if audit is None else Witness(audit.tell, clock)
 
     def reports_by(settings: NodeSettings) -> tuple[CommitmentReports, CustodyReports]:
-        theirs = CommitmentReports(ledger.commitments, clock, settings.work_policy)
+        theirs = CommitmentReports(ledger.commitments, clock, settings.delivery_policy)
         return theirs, _custody_reports(settings, ledger, spool, clock)
 
     reports, custody = reports_by(settings)

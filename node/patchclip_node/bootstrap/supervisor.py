@@ -147,7 +147,7 @@ def run(config: Path | None) -> None:
     on_hangup(lambda: apply_by_command(follower.source))
     children = list(children_of(settings, follower.file))
     try:
-        with ReadyBoard(COMMANDS) as board:
+        with ReadyBoard(processes_of(settings)) as board:
             supervise(children, stop, board, said, follower.look)
     finally:
         follower.close()
@@ -158,12 +158,17 @@ def workers_carried(cores: int, memory_bytes: int) -> int:
     return max(1, min(cores // CORES_A_WORKER, memory_bytes // BYTES_A_WORKER))
 
 
+def processes_of(settings: NodeSettings) -> tuple[str, ...]:
+    """Return the kinds of children of `serve`, in the order of their start: an edge receiver has no worker."""
+    return tuple(one for one in COMMANDS if one != "work" or not settings.forward)
+
+
 def children_of(settings: NodeSettings, file: Path | None) -> Iterator[Child]:
     """Yield the children of `serve`, in the order of their start; several workers share the cores among them."""
     cores = _cores()
     workers = settings.workers or workers_carried(cores, psutil.virtual_memory().total)
     threads = {"OMP_NUM_THREADS": str(max(1, cores // workers))} if workers > 1 else {}
-    for process in COMMANDS:
+    for process in processes_of(settings):
         if process != "work":
             yield Child(process, _command(process, file))
             continue
@@ -183,10 +188,13 @@ def _command(name: str, file: Path | None) -> list[str]:
 
 
 def ready_line(settings: NodeSettings) -> str:
-    """Return what is said once a study would be received, analysed and returned."""
+    """Return what is said once a study would be received, analysed and returned, or handed on."""
     web = settings.web
     host = f"[{web.host}]" if ":" in web.host else web.host
     names = ", ".join(one.name for one in settings.destinations)
+    if settings.forward:
+        listens = f"{settings.ae_title} receives on {settings.host}:{settings.port}"
+        return f"ready: {listens}, images go on to {names}; status pages: http://{host}:{web.port}/"
     returned = f"and results go to {names}" if names else "and results stay here: there are no destinations"
     return (
         f"ready: {settings.ae_title} receives on {settings.host}:{settings.port}, the model is loaded, {returned}; "

@@ -97,6 +97,7 @@ def _shown(settings: NodeSettings, ledger: SqlLedger) -> Shown:
         trail_uri=settings.audit_dir.absolute().as_uri(),
         viewer=ViewerLink(web.viewer_label, web.viewer_url) if web.viewer_url else None,
         backlog=settings.limits.backlog,
+        analyses=not settings.forward,
         close=decoder.close,
     )
 

@@ -224,8 +224,9 @@ def workers(settings: NodeSettings) -> Iterator[CheckResult]:
             if full is None
             else CheckResult("backlog", Status.WARN, full.detail, full.advice)
         )
+    free_bytes = free_bytes_above(settings.data_dir, settings.limits.min_free_bytes)
     if seen:
-        found = health(seen, due, free_bytes_above(settings.data_dir, settings.limits.min_free_bytes), now)
+        found = health(seen, due, free_bytes, now, analyses=not settings.forward)
         for one in found.conditions:
             yield CheckResult("workers", Status.WARN, one.detail, one.advice)
         if not found.conditions:
@@ -333,3 +334,11 @@ ALL_CHECKS: tuple[Check, ...] = (
     web_port,
     openid,
 )
+
+_OF_ANALYSIS: Final = (findings_file, words_of_headers, queue, model, decoders, synthetic_study)
+"""What a node that hands images on does without."""
+
+
+def checks_of(settings: NodeSettings) -> tuple[Check, ...]:
+    """Return what is tried of a node with these settings."""
+    return tuple(one for one in ALL_CHECKS if not settings.forward or one not in _OF_ANALYSIS)

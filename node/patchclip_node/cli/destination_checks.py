@@ -11,7 +11,7 @@ from patchclip_node.bootstrap.ourselves import ourselves
 from patchclip_node.cli.check_result import CheckResult, Status
 from patchclip_node.cli.port_checks import runs_here
 from patchclip_node.cli.tls_checks import judged
-from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, STORAGE_SOP_CLASSES
+from patchclip_node.dicom.storage import RESULT_SOP_CLASSES, SECONDARY_CAPTURE, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.variants import ResultKind
@@ -60,7 +60,10 @@ def _there(settings: NodeSettings, item: DestinationSettings) -> Iterator[CheckR
     if certificate is not None:
         yield judged(f"{name}, TLS", certificate)
     try:
-        yield from _contexts(settings, item, sender, destination)
+        if settings.forward:
+            yield _images(item, sender, destination)
+        else:
+            yield from _contexts(settings, item, sender, destination)
     except PeerError as error:
         advice = "it answers C-ECHO: allow storage there as well"
         yield CheckResult(f"{name}, storage", Status.FAIL, str(error), advice)
@@ -97,6 +100,21 @@ def offers_to(settings: NodeSettings, item: DestinationSettings) -> list[Offer]:
         Offer(uid, tuple(kind for kind in kinds if class_of(kind) == uid), uid == notes, falls_back and uid == pictures)
         for uid in uids
     ]
+
+
+def _images(item: DestinationSettings, sender: DicomResultSender, destination: Destination) -> CheckResult:
+    """Tell which images of this edge receiver the destination would not take, by a real negotiation."""
+    name, syntaxes = f"destination {item.name}, images", tuple(TRANSFER_SYNTAXES)
+    taken = {uid: sender.accepts(destination, [uid], syntaxes)[uid] for uid in STORAGE_SOP_CLASSES}
+    refused = [
+        f"{named} as {', '.join(missing)}"
+        for uid, named in STORAGE_SOP_CLASSES.items()
+        if (missing := [TRANSFER_SYNTAXES[one] for one in syntaxes if one not in taken[uid]])
+    ]
+    if not refused:
+        return CheckResult(name, Status.OK, f"each class is accepted in all {len(syntaxes)} transfer syntaxes")
+    advice = "this node acknowledges such images and could not hand them on: allow them there"
+    return CheckResult(name, Status.WARN, f"refused: {'; '.join(refused)}", advice)
 
 
 def _contexts(

@@ -51,7 +51,7 @@ def doctor(
 
 
 def _examine(config: ConfigOption, send_to: str | None) -> list[CheckResult]:
-    from patchclip_node.cli.checks import ALL_CHECKS, run_check
+    from patchclip_node.cli.checks import checks_of, run_check
     from patchclip_node.cli.configuration_checks import in_use
     from patchclip_node.cli.study_check import sent_to
 
@@ -59,8 +59,10 @@ def _examine(config: ConfigOption, send_to: str | None) -> list[CheckResult]:
         settings = read_settings(config)
     except ConfigurationError as error:
         return [CheckResult("configuration", Status.FAIL, str(error), "correct the key; `config show` lists all keys")]
-    checks = (in_use(config), *ALL_CHECKS)
+    checks = (in_use(config), *checks_of(settings))
     if send_to is not None:
+        if settings.forward:
+            raise typer.BadParameter("this node makes no results: it hands images on", param_hint="--send-to")
         if send_to not in {one.name for one in settings.destinations}:
             raise typer.BadParameter(f"there is no destination {send_to!r}", param_hint="--send-to")
         checks = (*checks, sent_to(send_to))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from patchclip_node.cli.terminal import ConfigOption
+from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 
 PANEL = "Run the node"
@@ -28,7 +29,8 @@ def serve(config: ConfigOption = None) -> None:
     from patchclip_node.bootstrap import supervisor
     from patchclip_node.bootstrap.runtime import require_runtime
 
-    require_runtime(read_settings(config).model)  # its worker would miss it again and again
+    if not (settings := read_settings(config)).forward:
+        require_runtime(settings.model)  # its worker would miss it again and again
     supervisor.run(config)
 
 
@@ -43,7 +45,9 @@ def work(config: ConfigOption = None) -> None:
     """Run one worker alone (service mode): it analyses studies. One process a GPU."""
     from patchclip_node.bootstrap.runtime import require_runtime
 
-    require_runtime(read_settings(config).model)  # the extra that brings it brings all else, too
+    if (settings := read_settings(config)).forward:
+        raise ConfigurationError("forward: this node hands images on and analyses none: it needs no worker")
+    require_runtime(settings.model)  # the extra that brings it brings all else, too
     from patchclip_node.bootstrap import worker
 
     worker.run(config)

@@ -168,14 +168,14 @@ def claims_of(settings: NodeSettings) -> Claims:
         tls_profile="" if settings.tls is None else settings.tls.profile.value,
         cipher_suites={profile.value: suites for profile, suites in SUITES.items()},
         accepted=tuple(_accepted()),
-        proposed=tuple(_proposed()),
+        proposed=tuple(_proposed(forwards=settings.forward)),
         answered=tuple(
             StatusClaim(service, status, words) for service, of in ANSWERED.items() for status, words in of.items()
         ),
         heard=tuple(_heard()),
         failure_reasons=tuple(StatusClaim("Failure Reason", *item) for item in sorted(FAILURE_REASONS.items())),
         limits=limits_of(settings),
-        results=tuple(_results()),
+        results=() if settings.forward else tuple(_results()),
         attributes=tuple(_attributes()),
         codes=tuple(_codes(settings)),
         character_sets=tuple(dict.fromkeys(term for term in python_encoding if term)),
@@ -207,10 +207,14 @@ def _accepted() -> Iterator[ContextClaim]:
             yield _context("Storage Commitment", context, "SCU", "reports of destinations, by SCP/SCU role selection")
 
 
-def _proposed() -> Iterator[ContextClaim]:
+def _proposed(*, forwards: bool) -> Iterator[ContextClaim]:
     yield _context("Verification", VERIFICATION_CONTEXT, "SCU", "when `patchclip-node doctor` asks")
-    for uid in dict.fromkeys(str(builder.sop_class_uid) for builder in BUILDERS.values()):
-        yield _context("Storage", build_context(uid, list(UNCOMPRESSED)), "SCU")
+    if forwards:
+        for uid in STORAGE_SOP_CLASSES:
+            yield _context("Storage", build_context(uid, list(TRANSFER_SYNTAXES)), "SCU", _AS_IT_CAME)
+    else:
+        for uid in dict.fromkeys(str(builder.sop_class_uid) for builder in BUILDERS.values()):
+            yield _context("Storage", build_context(uid, list(UNCOMPRESSED)), "SCU")
     yield _context("Storage Commitment", COMMITMENT_CONTEXT, "SCU", f"where a destination says `confirm: {_COMMIT}`")
     yield _context("Storage Commitment", COMMITMENT_CONTEXT, "SCP", "reports to callers, by SCP/SCU role selection")
     asks = f"where a destination says `confirm: {_QUERY}`, and for `backfill`"
@@ -221,6 +225,7 @@ def _proposed() -> Iterator[ContextClaim]:
         yield _context("Storage", build_context(uid, list(TRANSFER_SYNTAXES)), "SCP", _BY_GET)
 
 
+_AS_IT_CAME: Final = "each image in the one transfer syntax that it came in"
 _BY_GET: Final = "for `backfill` with `by: get`"
 _COMMIT: Final = Confirmation.COMMITMENT.value
 _QUERY: Final = Confirmation.QUERY.value
@@ -279,6 +284,10 @@ def _each(value: Any) -> Iterable[Code]:
 
 def _destinations(settings: NodeSettings) -> Iterator[DestinationClaim]:
     for one in settings.destinations:
+        if settings.forward:
+            place = (one.name, one.ae_title, one.host, one.port, one.tls is not None)
+            yield DestinationClaim(*place, tuple(STORAGE_SOP_CLASSES), one.confirm.value)
+            continue
         kinds = [variant.kind for variant in settings.variants_for(one)]
         if settings.profile(one.profile).fallback:
             kinds.append(ResultKind.SC)

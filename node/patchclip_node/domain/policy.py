@@ -13,7 +13,8 @@ class WorkPolicy:
     lease_s: a worker that shows no sign of life for this long loses its work to another one.
     analysis_attempts: from 1; after the last one the analysis has failed.
     commit_within_s: what a destination has acknowledged and not committed to for this long is sent once more.
-    deliver_for_s: a delivery that does not succeed for this long has failed, however often it was tried.
+    deliver_for_s: a delivery that does not succeed for this long has failed, however often it was tried; inf: it is
+        tried for ever.
     backoff_s, backoff_max_s: the wait after the first attempt, and the longest one.
     """
 
@@ -35,7 +36,7 @@ class WorkPolicy:
 
     def gives_up(self, due_since: datetime, now: datetime) -> bool:
         """Tell whether a delivery that is due since then is not tried again."""
-        return now - due_since >= timedelta(seconds=self.deliver_for_s)
+        return (now - due_since).total_seconds() >= self.deliver_for_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from patchclip_node.domain.backfill import BackfillState
 from patchclip_node.domain.recalls import Recall
 from patchclip_node.domain.release import Held
 from patchclip_node.domain.states import StudyEvent, StudyState
-from patchclip_node.domain.variants import NoteKind, ResultKind
+from patchclip_node.domain.variants import SentKind
 
 
 class Priority(IntEnum):
@@ -174,9 +174,9 @@ class LeasedStudy:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """An object that was just written to the spool. `variant`: the key of its `ResultVariant`, a note's own kind."""
+    """An object of the spool that goes to destinations. `variant`: the key of its `ResultVariant`, else its kind."""
 
-    kind: ResultKind | NoteKind
+    kind: SentKind
     variant: str
     sop_class_uid: str
     sop_instance_uid: str

@@ -70,6 +70,24 @@ class NoteKind(StrEnum):
     REJECTION_NOTE = "rejection_note"
 
 
+class ForwardedKind(StrEnum):
+    """What goes the way of results and is none, at a node that hands on what it receives. IMAGE: as it came."""
+
+    IMAGE = "image"
+
+
+SentKind = ResultKind | NoteKind | ForwardedKind
+"""All that goes to a destination."""
+
+
+def sent_kind(value: str) -> SentKind:
+    """Return the kind that the ledger calls this. Raises `ValueError` for an unknown one."""
+    for kinds in (NoteKind, ForwardedKind):
+        if value in set(kinds):
+            return kinds(value)
+    return ResultKind(value)
+
+
 class PlaneGeometry(StrEnum):
     """What a segmentation says of its plane. A projection has none, and viewers differ in what they need to draw one.
 

@@ -128,6 +128,17 @@ class Analyses(Protocol):
         ...
 
 
+class Forwards(Protocol):
+    """Studies whose images go on as they came."""
+
+    def plan(self, now: datetime, destinations: Sequence[str]) -> StudyRecord | None:
+        """Plan the images that came with the most urgent closed study for each destination; None where none is due.
+
+        RECEIVED -> RETURNING, in one transaction; RETURNED at once where all of its images were planned before.
+        """
+        ...
+
+
 class Deliveries(Protocol):
     """Results on their way to their destinations. `owner` holds the lease of `delivery_id`."""
 

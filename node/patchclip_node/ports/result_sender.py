@@ -19,7 +19,8 @@ class Destination:
 
     fallback: the pictures (Secondary Captures) that it gets instead of objects whose class it does not take; None
         where it gets nothing instead.
-    confirm: what makes an object count as delivered there. security: TLS to it; None: plain DICOM.
+    confirm: what makes an object count as delivered there. security: TLS to it; None: plain DICOM. unchanged: objects
+        go as the bytes that they are, in their own transfer syntax, or not at all.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Destination:
     fallback: ResultVariant | None = None
     confirm: Confirmation = Confirmation.NONE
     security: PeerSecurity | None = None
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

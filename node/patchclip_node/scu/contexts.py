@@ -17,12 +17,15 @@ UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 VERIFICATION_CONTEXT: Final[PresentationContext] = build_context(Verification, list(UNCOMPRESSED))
 
 
-def contexts_for(datasets: Sequence[Dataset]) -> list[PresentationContext]:
-    """Return what to propose for these objects: each as it is, and an uncompressed one in both ways of writing it."""
+def contexts_for(datasets: Sequence[Dataset], *, unchanged: bool = False) -> list[PresentationContext]:
+    """Return what to propose for these objects: each as it is, and an uncompressed one in both ways of writing it.
+
+    unchanged: each as it is alone.
+    """
     proposed: dict[tuple[str, str], None] = {}
     for dataset in datasets:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
-        alternatives = (syntax, *UNCOMPRESSED) if syntax in UNCOMPRESSED else (syntax,)
+        alternatives = (syntax, *UNCOMPRESSED) if syntax in UNCOMPRESSED and not unchanged else (syntax,)
         proposed.update(dict.fromkeys((str(dataset.SOPClassUID), str(uid)) for uid in alternatives))
     return [build_context(sop_class, syntax) for sop_class, syntax in proposed][:MAX_CONTEXTS]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
+from pynetdicom import _config as pynetdicom_config
 from pynetdicom import build_role
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
@@ -33,6 +35,11 @@ from patchclip_node.scu.contexts import (
 from patchclip_node.scu.security import HandshakeError, presented
 from patchclip_node.scu.statuses import Answer, answer, meaning
 
+_NAMING: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+"""What has to be known of an object that goes as it is."""
+
+pynetdicom_config.STORE_SEND_CHUNKED_DATASET = True  # a path is sent as the bytes of its file, and not read as a whole
+
 log = structlog.get_logger(__name__)
 
 
@@ -49,12 +56,14 @@ class DicomResultSender:
 
         An uncompressed object is offered as it is and in Implicit VR Little Endian, which every SCP has to know
         (PS3.5 10.1); a compressed one only as it is. To a destination that falls back pictures are offered in any case,
-        since an association for refused classes alone would not come about.
+        since an association for refused classes alone would not come about. To one that gets objects `unchanged` each
+        goes as it is, read from its file while it is sent.
         """
         if not paths:
             return []
-        read = [_read(path) for path in paths]
-        contexts = contexts_for([dataset for dataset in read if isinstance(dataset, Dataset)])
+        unchanged = destination.unchanged
+        read = [_read(path, header_alone=unchanged) for path in paths]
+        contexts = contexts_for([one for one in read if isinstance(one, Dataset)], unchanged=unchanged)
         if not contexts:
             return [outcome for outcome in read if isinstance(outcome, SendOutcome)]
         if destination.fallback is not None:
@@ -125,12 +134,14 @@ class DicomResultSender:
             case Confirmation.NONE:
                 pass
 
-    def accepts(self, destination: Destination, sop_classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Negotiate what `send` would; return for each class those of our transfer syntaxes that are accepted.
+    def accepts(
+        self, destination: Destination, sop_classes: Sequence[str], syntaxes: Sequence[str] = UNCOMPRESSED
+    ) -> dict[str, tuple[str, ...]]:
+        """Negotiate what `send` would; return for each class those of the transfer syntaxes that are accepted.
 
         Nothing is sent. Raises `PeerError` when no association came about, whatever it is for.
         """
-        offered = [build_context(uid, syntax) for uid in sop_classes for syntax in UNCOMPRESSED]
+        offered = [build_context(uid, syntax) for uid in sop_classes for syntax in syntaxes]
         try:
             association = self._associations.open(destination, offered[:MAX_CONTEXTS])
         except NoContextError:
@@ -176,7 +187,7 @@ class DicomResultSender:
         sop_class, syntax = UID(dataset.SOPClassUID), UID(dataset.file_meta.TransferSyntaxUID)
         if not association.is_established:
             return _unsent(path, destination)
-        acceptable = UNCOMPRESSED if syntax in UNCOMPRESSED else (syntax,)
+        acceptable = UNCOMPRESSED if syntax in UNCOMPRESSED and not destination.unchanged else (syntax,)
         if not any(
             context.abstract_syntax == sop_class and context.transfer_syntax[0] in acceptable
             for context in association.accepted_contexts
@@ -188,8 +199,8 @@ class DicomResultSender:
                 class_refused=True,
             )
         try:
-            response = association.send_c_store(dataset)
-        except (RuntimeError, ValueError, AttributeError) as error:
+            response = association.send_c_store(path if destination.unchanged else dataset)
+        except (RuntimeError, ValueError, AttributeError, OSError) as error:
             alive = association.is_established
             return SendOutcome(path, f"{place}: could not be sent: {error}", permanent=alive, broken=not alive)
         status = response.get("Status")
@@ -210,9 +221,9 @@ class DicomResultSender:
         return f"gave no answer within {self._timeouts.response_s:g} s"
 
 
-def _read(path: Path) -> Dataset | SendOutcome:
+def _read(path: Path, *, header_alone: bool) -> Dataset | SendOutcome:
     try:
-        dataset = dcmread(path)
+        dataset = dcmread(path, specific_tags=list(_NAMING)) if header_alone else dcmread(path)
     except (OSError, InvalidDicomError) as error:
         return SendOutcome(path, f"the file can't be read: {error}", permanent=True)
     missing = [keyword for keyword in ("SOPClassUID", "SOPInstanceUID") if keyword not in dataset]

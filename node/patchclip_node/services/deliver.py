@@ -15,7 +15,7 @@ from patchclip_node.domain.confirmation import Confirmation
 from patchclip_node.domain.errors import DamagedFileError, LostLeaseError, PeerError, SpoolUnavailableError
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
-from patchclip_node.domain.variants import NoteKind
+from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.alerts import Outages
 from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.ports.clock import Clock
@@ -188,11 +188,11 @@ class DeliveryLane:
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
         """Let pictures go to the destination instead, where it wants that and there are any.
 
-        A picture is not replaced by a picture, nor a note by one.
+        A picture is not replaced by a picture, nor a note or an image by one.
         """
         pictures = self.destination.fallback
         kind = delivery.result.result.kind
-        if pictures is None or isinstance(kind, NoteKind) or kind.is_picture:
+        if pictures is None or not isinstance(kind, ResultKind) or kind.is_picture:
             return False
         return self._deliveries.replace(delivery.id, lease.owner, now, error, pictures.key)
 

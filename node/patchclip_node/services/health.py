@@ -63,11 +63,13 @@ def health(
     backlogs: Sequence[AuditBacklog] = (),
     spool_trouble: str = "",
     full_backlog: Condition | None = None,
+    *,
+    analyses: bool = True,
 ) -> Health:
     """Judge it. due: analyses and deliveries that wait now. free_bytes: what the spool still takes.
 
     backlogs: of the audit trail's lanes. spool_trouble: why the spool's store cannot be used, '' where it can.
-    full_backlog: see `backlog_is_full`.
+    full_backlog: see `backlog_is_full`. analyses: whether this node needs workers; an edge receiver does not.
     """
     lost = [one for one in workers if now - one.seen_at >= timedelta(seconds=LOST_AFTER_S)]
     alive = [one for one in workers if one not in lost]
@@ -76,7 +78,7 @@ def health(
     conditions = [
         _nobody(role, waiting)
         for role, waiting in zip((WorkerRole.WORK, WorkerRole.DELIVER), due, strict=True)
-        if not working[role]
+        if not working[role] and (analyses or role is not WorkerRole.WORK)
     ]
     if spool_trouble:
         conditions.append(Condition(AlertKind.SPOOL, spool_trouble, _MEND_STORE))

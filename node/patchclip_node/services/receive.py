@@ -42,8 +42,14 @@ class ReceiveService:
         max_instance_bytes: int,
         urgency: UrgencyQuota,
         backlog: BacklogGate | None = None,
+        *,
+        images_alone: bool = False,
     ) -> None:
-        """backlog: refuses images of new studies while too many wait; None: it takes them however many wait."""
+        """backlog: refuses images of new studies while too many wait; None: it takes them however many wait.
+
+        images_alone: objects of readers are refused, whatever study they are of.
+        """
+        self._images_alone = images_alone
         self._spool = spool
         self._arrivals = arrivals
         self._clock = clock
@@ -137,6 +143,8 @@ class ReceiveService:
         """Tell whether it is what a reader made in a viewer: kept where the study is here, refused where it is not."""
         if header.sop_class_uid not in READERS_SOP_CLASSES:
             return False
+        if self._images_alone:
+            raise ForeignResultError("this node hands images on and reads no objects of readers")
         if not self._arrivals.knows(header.study_instance_uid):
             name = READERS_SOP_CLASSES[header.sop_class_uid]
             raise ForeignResultError(f"a {name} is taken of studies that this node has, and this study is not here")

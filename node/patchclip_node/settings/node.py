@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from json import JSONDecodeError
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -44,6 +46,7 @@ from patchclip_node.settings.routes import RouteSettings
 from patchclip_node.settings.section import Port
 from patchclip_node.settings.sections import (
     SHIPPED_PROFILES,
+    STANDARD_PROFILE,
     AeTitle,
     DestinationSettings,
     KnownCallerSettings,
@@ -121,6 +124,8 @@ class NodeSettings(BaseSettings):
     """Where results go; empty: they stay in the spool."""
     routes: Annotated[tuple[RouteSettings, ...], live("work")] = ()
     """Which images are analysed, and where results go; the first that holds counts; empty: all, and everywhere."""
+    forward: bool = False
+    """An edge receiver: images go on to all destinations as they came, and none is analysed; no worker runs."""
     renamed_destinations: Annotated[Mapping[str, str], live("deliver")] = {}
     """Former name of a destination -> its present one, which gets what still waits under the former."""
     earlier_results: Annotated[EarlierResults, live("work", "deliver", "web")] = EarlierResults.WITHDRAW
@@ -220,6 +225,21 @@ class NodeSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _forwards_images_alone(self) -> Self:
+        if not self.forward:
+            return self
+        if not self.destinations:
+            raise ValueError("forward: name under destinations where images go")
+        for one in self.destinations:
+            if one.profile != STANDARD_PROFILE or one.objects is not None:
+                raise ValueError(f"destination {one.name}: with forward it gets images, and no profile or objects")
+        if self.routes:
+            raise ValueError("routes say what is analysed; with forward nothing is: set them at the node that analyses")
+        if self.alerts.canary is not None:
+            raise ValueError("alerts.canary: with forward its study would go on; set it at the node that analyses")
+        return self
+
+    @model_validator(mode="after")
     def _timings_agree(self) -> Self:
         if self.lease_s < 3 * self.sweep_s:
             raise ValueError("lease_s must be at least 3 * sweep_s, or a healthy worker loses its studies")
@@ -301,9 +321,15 @@ class NodeSettings(BaseSettings):
         return WorkPolicy(lease_s=self.lease_s, **self.retry.model_dump())
 
     @property
+    def delivery_policy(self) -> WorkPolicy:
+        """The same for what goes to destinations. An edge receiver tries for ever: it has acknowledged the images."""
+        return replace(self.work_policy, deliver_for_s=inf) if self.forward else self.work_policy
+
+    @property
     def retention_policy(self) -> RetentionPolicy:
-        """How long studies are kept."""
-        return RetentionPolicy(**self.retention.model_dump())
+        """How long studies are kept. At an edge receiver what did not arrive is nowhere else, and has no end."""
+        told = RetentionPolicy(**self.retention.model_dump())
+        return replace(told, undelivered_days=None) if self.forward else told
 
     @property
     def spool_dir(self) -> Path:

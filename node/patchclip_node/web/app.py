@@ -96,6 +96,7 @@ class Shown:
     trail_uri: str
     viewer: ViewerLink | None = None
     backlog: BacklogLimit = NO_LIMIT
+    analyses: bool = True
     close: Callable[[], None] = lambda: None
 
 
@@ -233,6 +234,7 @@ class _Endpoints:
     ) -> None:
         self._outbox = outbox
         self._backlog = Backlog(shown.backlog)
+        self._analyses = shown.analyses
         self._definitions = shown.definitions
         self._audit = audit
         self._alerts = alerts
@@ -341,7 +343,9 @@ class _Endpoints:
         backlogs = self._outbox.backlogs()
         free_bytes, trouble = self._spool.free_bytes(), self._spool.trouble()
         full = backlog_is_full(self._backlog, self._workload.waiting())
-        return health(self._workers.all(), self._workload.due(now), free_bytes, now, backlogs, trouble, full)
+        due = self._workload.due(now)
+        workers = self._workers.all()
+        return health(workers, due, free_bytes, now, backlogs, trouble, full, analyses=self._analyses)
 
     def metrics(self, _: Request) -> Response:
         now = self._clock.now()

@@ -26,6 +26,7 @@ PLAN = WatchPlan(
     look_s=10,
     outage_s=300,
     backlog=BacklogLimit(),
+    analyses=True,
     least_free_bytes=0,
     certificate_days=30,
     senders=(),

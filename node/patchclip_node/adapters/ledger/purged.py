@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select
 
 from patchclip_node.adapters.ledger import rows
-from patchclip_node.adapters.ledger.schema import deliveries, instances, purged_revisions, results, studies
+from patchclip_node.adapters.ledger.schema import deliveries, instances, is_built, purged_revisions, results, studies
 from patchclip_node.domain.listing import SEARCHED, searched
 from patchclip_node.domain.recalls import RecallScope, Withdrawable
 from patchclip_node.domain.records import DeliveryState, Priority
@@ -81,7 +81,10 @@ def _sent(connection: Connection, study_id: int) -> list[tuple[dict[str, Any], i
         select(results, deliveries.c.destination)
         .join_from(results, deliveries)
         .where(
-            (results.c.study_id == study_id) & may_be_there() & results.c.kind.not_in([kind.value for kind in NoteKind])
+            (results.c.study_id == study_id)
+            & may_be_there()
+            & is_built
+            & results.c.kind.not_in([kind.value for kind in NoteKind])
         )
     )
     found: dict[int, tuple[dict[str, Any], int | None]] = {}

@@ -15,7 +15,7 @@ from patchclip_node.adapters.ledger.changes import change, state_of
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.purged import bring_back, may_be_there, withdrawable
 from patchclip_node.adapters.ledger.returning import end_if_settled
-from patchclip_node.adapters.ledger.schema import deliveries, instances, owed_notes, recalls, results, studies
+from patchclip_node.adapters.ledger.schema import deliveries, instances, is_built, owed_notes, recalls, results, studies
 from patchclip_node.audit import events
 from patchclip_node.audit.values import AuditEvent
 from patchclip_node.domain.errors import RecalledError
@@ -169,7 +169,7 @@ def withdraw_earlier(connection: Connection, study_id: int, now: datetime) -> No
     ids = connection.execute(
         select(results.c.id)
         .join_from(results, studies, results.c.study_id == studies.c.id)
-        .where(earlier & results.c.recall_id.is_(None))
+        .where(earlier & results.c.recall_id.is_(None) & is_built)
     ).scalars()
     if replaced := list(ids):
         words = f"Replaced by the results of revision {of_it.revision} of this study."
@@ -227,7 +227,7 @@ def _concerned(connection: Connection, of_subject: ColumnElement[bool]) -> dict[
     chosen = (
         select(results.c.id, results.c.sop_instance_uid, results.c.spool_key, studies.c.study_instance_uid)
         .join_from(results, studies, results.c.study_id == studies.c.id)
-        .where(of_subject & results.c.recall_id.is_(None))
+        .where(of_subject & results.c.recall_id.is_(None) & is_built)
         .order_by(results.c.id)
     )
     found = connection.execute(chosen).all()

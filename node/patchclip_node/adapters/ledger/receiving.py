@@ -16,7 +16,7 @@ from patchclip_node.adapters.ledger.changes import change, open_revision
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.measuring import took
 from patchclip_node.adapters.ledger.purged import newest_purged
-from patchclip_node.adapters.ledger.schema import ForeignText, instances, results, returned_objects, studies
+from patchclip_node.adapters.ledger.schema import ForeignText, instances, is_built, results, returned_objects, studies
 from patchclip_node.adapters.ledger.together import Together
 from patchclip_node.adapters.ledger.tracing import trace_arrival
 from patchclip_node.audit import events
@@ -56,7 +56,7 @@ _NEWEST_REVISION: Final = (
     rows.select_studies().where(studies.c.study_instance_uid == _STUDY).order_by(studies.c.revision.desc()).limit(1)
 )
 _KNOWN_STUDY: Final = _asked(studies.c.study_instance_uid == _STUDY)
-_ISSUED: Final = _asked(results.c.sop_instance_uid == _SOP_INSTANCE)
+_ISSUED: Final = _asked((results.c.sop_instance_uid == _SOP_INSTANCE) & is_built)
 _INSERT: Final = insert(instances)
 """What is asked and written of each image. Made once: making a statement costs three times as much as running it."""
 

@@ -30,7 +30,7 @@ from patchclip_node.domain.records import (
     StudyRecord,
 )
 from patchclip_node.domain.states import StudyEvent, StudyState
-from patchclip_node.domain.variants import NoteKind, ResultKind
+from patchclip_node.domain.variants import sent_kind
 
 _RECALL = tuple(getattr(recalls.c, name) for name in ("scope", "subject", "reason", "words", "asked_by", "at"))
 """What `recall` reads beside `recall_id`."""
@@ -139,7 +139,7 @@ def select_results() -> Select[Any]:
 def result(row: Row[Any]) -> ResultRecord:
     """Read a row of `select_results`."""
     new = NewResult(
-        kind=NoteKind(row.kind) if row.kind in set(NoteKind) else ResultKind(row.kind),
+        kind=sent_kind(row.kind),
         variant=row.variant,
         sop_class_uid=row.sop_class_uid,
         sop_instance_uid=row.sop_instance_uid,

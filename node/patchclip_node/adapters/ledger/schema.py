@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
@@ -32,7 +33,7 @@ from patchclip_node.domain.recalls import RecallReason, RecallScope
 from patchclip_node.domain.records import DeliveryState, WorkerRole
 from patchclip_node.domain.release import AtTimeOut
 from patchclip_node.domain.states import StudyEvent, StudyState
-from patchclip_node.domain.variants import NoteKind, ResultKind
+from patchclip_node.domain.variants import ForwardedKind, NoteKind, ResultKind
 from patchclip_node.domain.verdicts import VerdictKind, VerdictSource
 from patchclip_node.ports.audit import AuditLane
 
@@ -210,6 +211,8 @@ recalls = Table(
 )
 """One row for each recall: what, why, by whom and when. It outlasts the studies that it was about."""
 
+_IS_BUILT: Final = f"kind <> '{ForwardedKind.IMAGE.value}'"
+
 results = Table(
     "results",
     metadata,
@@ -218,18 +221,33 @@ results = Table(
     Column("kind", String(16), nullable=False),
     Column("variant", Text, nullable=False),
     Column("sop_class_uid", Text, nullable=False),
-    Column("sop_instance_uid", Text, nullable=False, unique=True),
+    Column("sop_instance_uid", Text, nullable=False),
     Column("series_instance_uid", Text, nullable=False),
     Column("spool_key", Text, nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("built_at", UtcDateTime, nullable=False),
     Column("recall_id", ForeignKey("recalls.id")),
-    one_of("kind", ResultKind, "kind_known", NoteKind),
+    one_of("kind", ResultKind, "kind_known", NoteKind, ForwardedKind),
+    UniqueConstraint("sop_instance_uid", "sha256"),
     Index(None, "study_id"),
     Index(None, "recall_id"),
+    Index(
+        "ix_results_built_once",
+        "sop_instance_uid",
+        unique=True,
+        sqlite_where=text(_IS_BUILT),
+        postgresql_where=text(_IS_BUILT),
+    ),
 )
-"""One row for each object that was built. `recall_id`: what withdrew it; of a rejection note, what it tells of."""
+"""One row for each object that was built, or is handed on as it came (kind `image`: also a row of `instances`).
+
+`recall_id`: what withdrew it; of a rejection note, what it tells of. The UID of what was built stands for the same
+bytes for ever; an image may have been corrected under its own.
+"""
+
+is_built = literal_column(f"results.{_IS_BUILT}", Boolean)
+"""Of `results`: this node made it."""
 
 deliveries = Table(
     "deliveries",

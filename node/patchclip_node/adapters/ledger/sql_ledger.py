@@ -11,6 +11,7 @@ from patchclip_node.adapters.ledger.committing import SqlCommitments
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.duties import SqlDuties
 from patchclip_node.adapters.ledger.final_reports import SqlFinalReports
+from patchclip_node.adapters.ledger.forwarding import SqlForwards
 from patchclip_node.adapters.ledger.gating import SqlGates
 from patchclip_node.adapters.ledger.hosts import SqlClocks, SqlWorkers
 from patchclip_node.adapters.ledger.judging import SqlVerdicts
@@ -49,6 +50,7 @@ class SqlLedger:
         self.audit = SqlAuditOutbox(self._database)
         self.arrivals = SqlArrivals(self._database)
         self.analyses = SqlAnalyses(self._database)
+        self.forwards = SqlForwards(self._database)
         self.deliveries = SqlDeliveries(self._database)
         self.gates = SqlGates(self._database)
         self.backfill = SqlBackfill(self._database)

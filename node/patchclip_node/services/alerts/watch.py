@@ -41,6 +41,7 @@ class WatchPlan:
     """What is told when. look_s: how often it is looked for. canary_late_s: None where there is no canary.
 
     outage_s: how long a destination takes nothing. modalities: of radiographs. whose: node, host and site.
+    analyses: whether the node needs workers.
     """
 
     policy: AlertPolicy
@@ -48,6 +49,7 @@ class WatchPlan:
     outage_s: float
     least_free_bytes: int
     backlog: BacklogLimit
+    analyses: bool
     certificate_days: float
     senders: tuple[ExpectedSender, ...]
     learns_senders: bool
@@ -125,7 +127,8 @@ class AlertWatch:
         backlogs = self._audit.backlogs()
         due, trouble = self._workload.due(now), self._spool.trouble()
         full = backlog_is_full(self._backlog, waiting(counts.studies_by_state))
-        yield from health(self._workers.all(), due, free_bytes, now, backlogs, trouble, full).conditions
+        workers, analyses = self._workers.all(), plan.analyses
+        yield from health(workers, due, free_bytes, now, backlogs, trouble, full, analyses=analyses).conditions
         if (low := disk_runs_low(free_bytes, plan.least_free_bytes)) is not None:
             yield low
         yield from conditions.failed_studies(counts, self._watched.failed_since(conditions.FAILED))
