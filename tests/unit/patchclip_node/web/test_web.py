@@ -18,6 +18,7 @@ from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
 from patchclip_node.domain.accounts import SessionPolicy
+from patchclip_node.domain.backlog import BacklogLimit
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.recalls import EarlierResults
@@ -64,7 +65,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A site; a test may give parts of what its pages show."""
     ledger, spool, clock = make_ledger(tmp_path), MemorySpool(tmp_path / "spool"), FakeClock()
     desk = LoginDesk(ledger.accounts, ledger.sessions, told_at_once(ledger), clock, SessionPolicy(60, 600))
     with TestClient(
@@ -81,7 +83,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             alerts=ledger.alerts,
             figures=ledger.figures,
             slow=slow_figures(ledger),
-            shown=shown(ledger.audit),
+            shown=replace(shown(ledger.audit), **getattr(request, "param", {})),
             hosts=AllowedHosts(["testserver"]),
             access=Access(
                 desk,
@@ -97,6 +99,22 @@ def site(tmp_path: Path) -> Iterator[Site]:
     ) as browser:
         yield Site(tmp_path, ledger, spool, clock, browser)
     ledger.close()
+
+
+@pytest.mark.parametrize("site", [{"backlog": BacklogLimit(2), "analyses": False}], indirect=True)
+def test_a_full_backlog_is_told_and_an_edge_misses_no_worker(site: Site) -> None:
+    assert "images of new studies are refused" not in site.browser.get("/").text
+    for uid in "12":
+        bring_to(site.ledger, StudyState.RECEIVED, uid)
+
+    page, troubles = site.browser.get("/").text, site.browser.get("/healthz").json()["troubles"]
+    assert "2 / 2" in page
+    assert "images of new studies are refused until 1 wait" in page
+    assert any("limits.max_waiting_studies" in one for one in troubles)
+    assert not any("no worker" in one for one in troubles)
+    metrics = site.browser.get("/metrics").text
+    assert "patchclip_waiting_studies 2.0" in metrics
+    assert "patchclip_waiting_studies_limit 2.0" in metrics
 
 
 def test_healthz_and_metrics_say_how_much_of_the_audit_trail_waits_and_why(site: Site) -> None:
