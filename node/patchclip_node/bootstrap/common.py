@@ -46,7 +46,7 @@ def open_ledger(settings: NodeSettings) -> SqlLedger:
 
 def open_clock(ledger: SqlLedger) -> SteadyClock:
     """Return the clock of all that the ledger holds: the same in every process of this host, and it never jumps."""
-    started_at = ledger.clocks.started_at(host_start(), SystemClock().now(), seconds_since_start())
+    started_at = ledger.clocks.started_at(host_start(), SystemClock().now, seconds_since_start)
     return SteadyClock(started_at)
 
 

@@ -8,7 +8,7 @@ its event row in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -429,12 +429,13 @@ class Clocks(Protocol):
         """Return what `started_at` has settled for a host, None where it was not asked for yet."""
         ...
 
-    def started_at(self, host: str, now: datetime, since_start_s: float) -> datetime:
+    def started_at(self, host: str, now: Callable[[], datetime], since_start_s: Callable[[], float]) -> datetime:
         """Return the moment at which a host started, as the ledger counts time.
 
         host: names this start of it. The first who asks of it settles the answer: the database server's time, or
-        `now` in an embedded ledger, and never a moment before what the ledger holds already; less the `since_start_s`
-        seconds that have passed on the host's clock that never jumps.
+        `now` in an embedded ledger, and never a moment before what the ledger holds already; less the seconds that
+        have passed by then on the host's clock that never jumps, `since_start_s`. Both are asked at one moment: a wait
+        for the ledger between them would set this host's clock apart from the others' by as much.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from patchclip_node.adapters.clock import SteadyClock
@@ -14,7 +16,9 @@ from tests.support.studies import LEASE_S, OWNER, bring_to, only_revision
 
 def now_of(ledger: SqlLedger, host: str, system: datetime, since_start_s: float) -> datetime:
     """What a process of `host` that starts now takes for the time."""
-    return SteadyClock(ledger.clocks.started_at(host, system, since_start_s), lambda: since_start_s).now()
+    return SteadyClock(
+        ledger.clocks.started_at(host, lambda: system, lambda: since_start_s), lambda: since_start_s
+    ).now()
 
 
 def test_a_process_that_starts_after_the_clock_was_set_agrees_with_those_before_it(ledger: SqlLedger) -> None:
@@ -28,6 +32,25 @@ def test_a_process_that_starts_after_the_clock_was_set_agrees_with_those_before_
 
 def test_the_first_process_of_a_start_takes_the_present_time(ledger: SqlLedger) -> None:
     assert abs(now_of(ledger, "host/1", datetime.now(UTC), 100) - datetime.now(UTC)) < timedelta(seconds=60)
+
+
+def test_a_wait_for_the_ledger_sets_no_hosts_clock_apart(ledger: SqlLedger) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with ledger._database.write():
+            found = other.submit(ledger.clocks.started_at, "host/1", lambda: datetime.now(UTC), time.monotonic)
+            time.sleep(1)
+        began = found.result()
+
+    assert abs(began + timedelta(seconds=time.monotonic()) - datetime.now(UTC)) < timedelta(seconds=0.3)
+
+
+def test_a_slow_look_at_the_clocks_is_not_believed(ledger: SqlLedger) -> None:
+    """What a host's clock shows before and after each look: the first one took ten seconds."""
+    shown = iter([100.0, 110.0, 110.0, 110.02])
+
+    started_at = ledger.clocks.started_at("host/1", lambda: datetime.now(UTC), lambda: next(shown))
+
+    assert abs(started_at + timedelta(seconds=110) - datetime.now(UTC)) < timedelta(seconds=1)
 
 
 def test_time_never_goes_back_from_one_start_to_the_next(ledger: SqlLedger) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,9 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import clocks, events, workers
 from patchclip_node.domain.records import WorkerRecord, WorkerRole
+
+_LOOKS, _QUICK_S = 5, 0.1
+"""A look that was not as quick is repeated: the network or the server may have held it up on either way."""
 
 
 class SqlClocks:
@@ -24,14 +27,14 @@ class SqlClocks:
         with self._database.read() as connection:
             return _start(connection, host)
 
-    def started_at(self, host: str, now: datetime, since_start_s: float) -> datetime:
+    def started_at(self, host: str, now: Callable[[], datetime], since_start_s: Callable[[], float]) -> datetime:
         """See the port."""
         if (started_at := self.known_start(host)) is not None:
             return started_at
         with self._database.write() as connection:
             started_at = _start(connection, host)
             if started_at is None:
-                started_at = _present(connection, now) - timedelta(seconds=since_start_s)
+                started_at = _started(connection, now, since_start_s)
                 connection.execute(insert(clocks).values(host=host, started_at=started_at))
             return started_at
 
@@ -71,14 +74,31 @@ def _start(connection: Connection, host: str) -> datetime | None:
     return found
 
 
-def _present(connection: Connection, now: datetime) -> datetime:
-    """Return the ledger's time: the database server's, which all hosts share, and never before what was recorded."""
-    if connection.dialect.name == "postgresql":
-        server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        now = server.astimezone(UTC)
+def _started(connection: Connection, now: Callable[[], datetime], since_start_s: Callable[[], float]) -> datetime:
+    """Return when a host started, by the quickest of several looks at both clocks."""
+    looks = []
+    for _ in range(_LOOKS):
+        before_s = since_start_s()
+        looked_at = _server_time(connection) if connection.dialect.name == "postgresql" else now()
+        took_s = since_start_s() - before_s
+        looks.append((took_s, looked_at, before_s + took_s / 2))
+        if took_s < _QUICK_S:
+            break
+    _, present, passed_s = min(looks)
+    return max([present, *_recorded(connection)]) - timedelta(seconds=passed_s)
+
+
+def _server_time(connection: Connection) -> datetime:
+    """Return the time that all hosts share."""
+    server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return server.astimezone(UTC)
+
+
+def _recorded(connection: Connection) -> list[datetime]:
+    """Return moments that the ledger has seen already, none of which may lie ahead."""
     last_event = select(events.c.at).order_by(events.c.id.desc()).limit(1)
     last_seen = select(func.max(workers.c.seen_at))
     recorded: list[datetime | None] = [
         connection.execute(query).scalar_one_or_none() for query in (last_event, last_seen)
     ]
-    return max([now, *(moment for moment in recorded if moment is not None)])
+    return [moment for moment in recorded if moment is not None]

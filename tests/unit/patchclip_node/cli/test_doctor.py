@@ -567,7 +567,7 @@ def test_workers_are_seen_and_one_that_was_not_seen_for_long_is_a_warning(tmp_pa
 def test_a_time_that_was_set_is_a_warning(tmp_path: Path, jump: timedelta, way: str) -> None:
     given = settings(tmp_path)
     with closing(open_ledger(given)) as ledger:
-        ledger.clocks.started_at(host_start(), SystemClock().now() + jump, seconds_since_start())
+        ledger.clocks.started_at(host_start(), lambda: SystemClock().now() + jump, seconds_since_start)
 
     (_, result) = run_check(checks.workers, given)
 
