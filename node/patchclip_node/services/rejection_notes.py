@@ -8,7 +8,7 @@ import structlog
 from pydicom import Dataset
 
 from patchclip_node.dicom.headers import read_dataset
-from patchclip_node.domain.errors import DamagedFileError, LedgerUnavailableError, RejectedError
+from patchclip_node.domain.errors import DamagedFileError, LedgerUnavailableError, RejectedError, SpoolUnavailableError
 from patchclip_node.domain.records import NewResult, OwedNote
 from patchclip_node.domain.variants import NoteKind
 from patchclip_node.ports.clock import Clock
@@ -18,6 +18,7 @@ from patchclip_node.ports.uid_generator import UidGenerator
 from patchclip_node.product import PRODUCT_NAME, PRODUCT_VERSION
 from patchclip_node.results import encode
 from patchclip_node.results.reports.rejection_note import Withdrawal, rejection_note
+from patchclip_node.services.outage import Outage
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +45,12 @@ class RejectionNotes:
         self._station_name = station_name
         self._clock = clock
         self._calendar = calendar
+        self._room = Outage("room")
 
     def run_once(self) -> int:
-        """Build what can be built now; returns how many notes that are. One that cannot be built keeps no other back.
+        """Build what can be built now; returns how many notes that are.
+
+        One that cannot be built keeps no other back. Where the spool's store is away all wait for the next run.
 
         Raises `LedgerUnavailableError`; what was not planned then is built at the next run.
         """
@@ -56,8 +60,13 @@ class RejectionNotes:
                 built += self._build(owed)
             except LedgerUnavailableError:
                 raise
+            except SpoolUnavailableError as error:  # each of the others would wait for it as long
+                self._room.begin(error)
+                return built
             except Exception:
                 log.exception("rejection_note_failed", study_instance_uid=owed.study.study_instance_uid)
+            else:
+                self._room.end()
         return built
 
     def _build(self, owed: OwedNote) -> bool:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from pydicom import Dataset, dcmread
 
 from patchclip_node.adapters.uid_generator import DerivedUidGenerator
+from patchclip_node.domain.errors import SpoolUnavailableError
 from patchclip_node.domain.policy import RetentionPolicy
 from patchclip_node.domain.recalls import RecallReason, RecallRequest, RecallScope
 from patchclip_node.domain.records import DeliveryState
@@ -187,6 +189,31 @@ def test_a_note_is_built_though_the_spool_lost_what_it_withdraws(bench: Recallin
 
     (note,) = bench.notes()
     assert (note.PatientName, len(named(note))) == ("Doe^Jane", len(KINDS))
+
+
+def test_while_the_store_is_away_no_note_waits_for_it_after_another(
+    bench: Recalling, sender: FakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies = ["1.2.3", "1.2.4"]
+    for study in studies:
+        bench.arrive(StudyInstanceUID=study)
+        bench.run_one()
+    bench.deliver(sender)
+    for study in studies:
+        bench.service.recall(bench.request(subject=study))
+    writer, waits = bench.writer, []
+
+    def silent(*_: object, **__: object) -> None:
+        waits.append("a while")
+        raise SpoolUnavailableError("the store does not answer")
+
+    with monkeypatch.context() as away, structlog.testing.capture_logs() as said:
+        away.setattr(bench.spool, "local_path", silent)
+        assert [writer.run_once(), writer.run_once()] == [0, 0]
+
+    assert len(waits) == 2
+    assert [(one["event"], one["error"]) for one in said] == [("room_down", "the store does not answer")]
+    assert writer.run_once() == 2
 
 
 def test_a_withdrawn_model_analyses_nothing_and_says_why(bench: Recalling) -> None:
