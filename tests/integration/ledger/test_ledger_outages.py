@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from patchclip_node.adapters.ledger import SqlLedger, migrate
-from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.database import GONE_AFTER_S, Database
 from patchclip_node.domain.errors import LedgerCommitUnknownError, LedgerUnavailableError
 from tests.peers.postgresql import PostgreSql, new_postgresql
 from tests.support.fakes import make_instance
@@ -42,7 +43,9 @@ def test_a_server_that_restarts_is_unavailable_meanwhile_and_then_used_again(sto
 
 @pytest.mark.peer("postgresql")
 @pytest.mark.parametrize("by_whom", ["the server", "the network"])
-def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(postgresql: PostgreSql, by_whom: str) -> None:
+def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(
+    postgresql: PostgreSql, by_whom: str, caplog: pytest.LogCaptureFixture
+) -> None:
     database = postgresql.create_database()
     migrate(postgresql.url(database))
     ledger = SqlLedger(postgresql.url(database))
@@ -58,6 +61,28 @@ def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(postgresql:
     ledger.arrivals.record(make_instance("1.2"))
 
     assert len(ledger.studies.find()) == 2
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_both_sides_look_whether_the_other_one_is_still_there(postgresql: PostgreSql) -> None:
+    ledger = SqlLedger(postgresql.url(postgresql.create_database()))
+    with contextlib.closing(ledger._database.engine.raw_connection()) as pooled:
+        connection: Any = pooled.driver_connection
+        cursor = connection.cursor()
+        noticed_s = [
+            sum(connection._usock.getsockopt(socket.IPPROTO_TCP, option) * times for option, times in terms)
+            for terms in (
+                [(socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, connection._usock.getsockopt(6, socket.TCP_KEEPCNT))],
+                [(socket.TCP_USER_TIMEOUT, 0.001)],
+            )
+        ]
+        of_the_server = ["tcp_keepalives_idle", "tcp_user_timeout", "client_connection_check_interval"]
+        settings = [cursor.execute(f"SHOW {name}").fetchone()[0] for name in of_the_server]
+
+    assert max(noticed_s) <= GONE_AFTER_S
+    assert settings == ["5", "10000", "5s"]
     ledger.close()
 
 

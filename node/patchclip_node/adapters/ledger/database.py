@@ -7,13 +7,15 @@ behave the same. A node writes a few dozen rows a second at most, far below what
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pg8000
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
@@ -34,6 +36,12 @@ from patchclip_node.ports.tracer import NO_TRACER, Tracer
 
 _WAIT_S = 30.0
 """How long a transaction waits for the writer before it before it gives up."""
+
+GONE_AFTER_S = 10
+"""Within which a host of the node, and the database server, notice that the other one's machine is gone, or cut off.
+
+The answer to a statement may take longer: whoever waits for the writer before it is not gone.
+"""
 
 _WRITER_LOCK = 0x7061746368636C70
 """Number of PostgreSQL's advisory lock; any number that no other program uses in this database."""
@@ -211,12 +219,33 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode=WAL").close()
 
 
+_PROBES = 3
+_PROBE_EVERY_S = max(1, GONE_AFTER_S // 2 // _PROBES)
+_FOR_THE_SERVER = {
+    "tcp_keepalives_idle": GONE_AFTER_S // 2,
+    "tcp_keepalives_interval": _PROBE_EVERY_S,
+    "tcp_keepalives_count": _PROBES,
+    "tcp_user_timeout": GONE_AFTER_S * 1000,  # ms
+    "client_connection_check_interval": GONE_AFTER_S * 500,  # ms; while the client waits for the writer's lock
+}
+"""How a server notices that a host vanished, which holds the writer's lock until then."""
+_SET_WHAT_IT_KNOWS = (
+    "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value) "
+    "JOIN pg_settings USING (name)"
+)
+"""A server before PostgreSQL 14 does not know all of them."""
+
+
 def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _WAIT_S + 10})
+    engine = create_engine(url, connect_args={"timeout": GONE_AFTER_S})
+    # The pool would log as an error, with a traceback, that a lost connection cannot say good-bye.
+    engine.dialect.do_close = engine.dialect.do_terminate = _close  # type: ignore[method-assign]
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:
+        _watch(dbapi_connection._usock)  # noqa: SLF001 - pg8000 gives no other way to its socket
         cursor = dbapi_connection.cursor()
+        cursor.execute(_SET_WHAT_IT_KNOWS, (list(_FOR_THE_SERVER), [str(one) for one in _FOR_THE_SERVER.values()]))
         # A host that vanished inside a transaction must not hold the writer's lock for ever.
         for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
             cursor.execute(f"SET {setting} = {round(_WAIT_S * 1000)}")  # ms
@@ -244,6 +273,28 @@ def _postgresql_engine(url: URL) -> Engine:
             context.is_disconnect = True
 
     return engine
+
+
+def _close(dbapi_connection: Any) -> None:
+    """Close a connection, which may be lost already; its socket is closed in any case."""
+    with suppress(pg8000.Error, OSError):
+        dbapi_connection.close()
+
+
+def _watch(connected: socket.socket) -> None:
+    """Let the system ask the other machine whether it is there, also while an answer is awaited."""
+    connected.settimeout(_WAIT_S + 10)
+    if connected.family == getattr(socket, "AF_UNIX", None):
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", GONE_AFTER_S // 2),
+        ("TCP_KEEPINTVL", _PROBE_EVERY_S),
+        ("TCP_KEEPCNT", _PROBES),
+        ("TCP_USER_TIMEOUT", GONE_AFTER_S * 1000),  # ms
+    ):
+        if hasattr(socket, option):  # not all systems have each
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _sqlstate(error: BaseException | None) -> str:
