@@ -10,7 +10,7 @@ WORKERS ?= 2
 ENDURANCE ?= tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model paper-shape bench test mutations endurance lint spelling types contracts check format pictures clean wheelhouse install-check
+.PHONY: help venv viewers demo demo-model paper-shape bench test mutations endurance endurance-peers lint spelling types contracts check format pictures clean wheelhouse install-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -58,6 +58,9 @@ mutations: venv ## 10,000 damaged headers, drawn at random, through receiver and
 # Says its seed and what it did. ENDURANCE="tests/endurance/test_fuzz.py --endurance-seconds 600" runs a part, for a time.
 endurance: venv ## run the tests of tests/endurance at full length: kills, power loss, outages, full disks, floods, mutations
 	@$(BIN)/python -m pytest --endurance --timeout 14400 -s $(ENDURANCE)
+
+endurance-peers: ## install what tests/endurance alone needs, on Debian
+	@bash tools/endurance_peers.sh
 
 lint: venv ## ruff, and whether the format is the house's
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -37,7 +37,15 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "moto": ((f"{sys.prefix}/bin/moto_server",), "pip install 'patchclip[dev]'"),
     "redis": (("redis-server",), "apt-get install redis-server"),
+    "hosts": (
+        ("ip|/usr/sbin/ip", "unshare", "setpriv", "iptables|/usr/sbin/iptables"),
+        "make endurance-peers",
+    ),
     "postgresql": (("pg_ctl|/usr/lib/postgresql/*/bin/pg_ctl",), "apt-get install postgresql"),
+    "patroni": (
+        ("patroni", "etcd", "haproxy|/usr/sbin/haproxy"),
+        "make endurance-peers",
+    ),
     "chromium": (("chromium",), "apt-get install chromium"),
     "ohif": (
         ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", f"{VIEWERS}/@ohif/app/dist/index.html"),

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from pydicom import Dataset
@@ -27,9 +28,9 @@ AGAIN_S = 0.2
 class Sending:
     """An association, byte by byte: nothing of a library between the test and the node."""
 
-    def __init__(self, port: int, calling: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, port: int, calling: str, timeout_s: float = 30.0, host: str = "127.0.0.1") -> None:
         """Raises `OSError` where the node takes no connection, and `RefusedError` where it takes no association."""
-        self._peer = socket.create_connection(("127.0.0.1", port), timeout_s)
+        self._peer = socket.create_connection((host, port), timeout_s)
         try:
             self._peer.sendall(associate_request(DX, calling))
             answer = received_pdu(self._peer)
@@ -59,11 +60,23 @@ class RefusedError(Exception):
 
 
 class Modality(threading.Thread):
-    """Sends over one association as long as it lasts. `may_send` is taken once for each image."""
+    """Sends over one association as long as it lasts. `may_send` is taken once for each image.
 
-    def __init__(self, port: int, datasets: Sequence[Dataset], may_send: threading.Semaphore) -> None:
+    Where one of the node's `hosts` refuses or is silent, the next one is tried.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        datasets: Sequence[Dataset],
+        may_send: threading.Semaphore,
+        hosts: Sequence[str] = ("127.0.0.1",),
+        timeout_s: float = 30.0,
+    ) -> None:
         super().__init__(daemon=True)
         self._port = port
+        self._hosts = deque(hosts)
+        self._timeout_s = timeout_s
         self._datasets = datasets
         self._may_send = may_send
         self._association: Sending | None = None
@@ -87,10 +100,11 @@ class Modality(threading.Thread):
     def _is_stored(self, dataset: Dataset) -> bool:
         try:
             if self._association is None:
-                self._association = Sending(self._port, "MODALITY")
+                self._association = Sending(self._port, "MODALITY", self._timeout_s, self._hosts[0])
             self._association.store(dataset)
         except (OSError, struct.error, RefusedError):  # the node was killed, or says that it cannot now
             self._end()
+            self._hosts.rotate(-1)
             return False
         return True
 
@@ -106,7 +120,15 @@ class Modalities:
     Further images are lateral views, which are kept and not analysed.
     """
 
-    def __init__(self, port: int, studies: int, images_a_study: int, modalities: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        studies: int,
+        images_a_study: int,
+        modalities: int,
+        hosts: Sequence[str] = ("127.0.0.1",),
+        timeout_s: float = 30.0,
+    ) -> None:
         self._may_send = threading.Semaphore(0)
         self.studies = [str(generate_uid(None)) for _ in range(studies)]
         self.images = studies * images_a_study
@@ -115,7 +137,13 @@ class Modalities:
             for number, study in enumerate(self.studies)
         ]
         shares = [[image for study in datasets[one::modalities] for image in study] for one in range(modalities)]
-        self._senders = [Modality(port, share, self._may_send) for share in shares if share]
+        self._senders = [
+            Modality(
+                port, share, self._may_send, [*hosts[number % len(hosts) :], *hosts[: number % len(hosts)]], timeout_s
+            )
+            for number, share in enumerate(shares)
+            if share
+        ]
 
     def send(self, images: int) -> None:
         """Let that many more images go out."""

@@ -1,4 +1,4 @@
-"""moto's server on loopback: the API of S3, kept in memory."""
+"""moto's server, on loopback or on a host of a test: the API of S3, kept in memory."""
 
 from __future__ import annotations
 
@@ -26,20 +26,25 @@ class Moto:
 
     folder: Path
     port: int
+    address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run the server, with an empty bucket, for the time of the context."""
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
-        with program(command, self.folder / "moto.log", port=self.port, env=environment, patience_s=1):
+        with program(self.arguments, self.folder / "moto.log", port=self.port, env=environment, patience_s=1):
             self.client.create_bucket(Bucket=BUCKET)
             yield
+
+    @property
+    def arguments(self) -> list[str]:
+        """How the server is called."""
+        return [sys.executable, "-m", "moto.server", "-H", self.address, "-p", str(self.port)]
 
     @property
     def client(self) -> Any:
@@ -55,7 +60,7 @@ class Moto:
 
     def place(self, prefix: str = "", port: int | None = None, **other: Any) -> S3Place:
         """The bucket as the product is told of it, perhaps by a line on another port."""
-        endpoint = f"http://127.0.0.1:{port or self.port}"
+        endpoint = f"http://{self.address}:{port or self.port}"
         return S3Place(BUCKET, prefix, endpoint, access_key_id=KEY_ID, secret=SECRET, **{"timeout_s": 3.0} | other)
 
     def settings(self, folder: Path, prefix: str = "", port: int | None = None) -> dict[str, Any]:
@@ -66,7 +71,7 @@ class Moto:
         secret.chmod(0o600)
         return {
             "url": f"s3://{BUCKET}/{prefix}".rstrip("/"),
-            "endpoint": f"http://127.0.0.1:{port or self.port}",
+            "endpoint": f"http://{self.address}:{port or self.port}",
             "access_key_id": KEY_ID,
             "secret_key_file": str(secret),
             "timeout_s": 3.0,
@@ -87,7 +92,7 @@ class Moto:
         return answer["Body"].read(), answer["Metadata"]
 
 
-def new_moto(folder: Path) -> Moto:
+def new_moto(folder: Path, address: str = "127.0.0.1") -> Moto:
     """Choose a port; the server is not running yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Moto(folder, free_port())
+    return Moto(folder, free_port(), address)

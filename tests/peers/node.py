@@ -63,8 +63,21 @@ class Node:
     def running(self, command: str = "serve") -> Iterator[subprocess.Popen[bytes]]:
         """Run one of its commands for the time of the context; those that receive listen when this returns."""
         port = self.port if command in {"serve", "receive"} else None
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PATCHCLIP_")},
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PATCHCLIP_")}
+        environment |= self.variables
+        log, arguments = self.folder / "node.log", self.arguments(command)
+        with program(arguments, log, port=port, env=environment, cwd=self.folder) as process:
+            self.processes.append(process)
+            yield process
+
+    def arguments(self, command: str) -> list[str]:
+        """Return how one of its commands is called."""
+        return [sys.executable, "-m", "patchclip_node", command, "--config", str(self.config)]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its processes find in their environment besides what is there."""
+        return {
             # The node is that of the tree under test, which need not be the installed one.
             "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")])),
             "BRIGHT_PIXELS_HOLD": str(self.hold),
@@ -73,10 +86,6 @@ class Node:
             "PYTHONWARNINGS": "error",
             **self.environment,
         }
-        arguments = [sys.executable, "-m", "patchclip_node", command, "--config", str(self.config)]
-        with program(arguments, self.folder / "node.log", port=port, env=environment, cwd=self.folder) as process:
-            self.processes.append(process)
-            yield process
 
     def kill(self) -> None:
         """kill -9 of the process that runs longest, the parent of `serve`; returns when its whole tree is gone."""

@@ -1,4 +1,4 @@
-"""Our own PostgreSQL server on loopback, with its data in a temporary folder."""
+"""Our own PostgreSQL server, on loopback or on a host of a test, with its data in a temporary folder."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class PostgreSql:
 
     data: Path
     port: int
+    address: str = "127.0.0.1"
     _numbers: Iterator[int] = field(default_factory=count)
 
     def url(self, database: str) -> str:
         """Return the URL as an administrator writes it."""
-        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{_USER}@{self.address}:{self.port}/{database}"
 
     def create_database(self, template: str = "template1") -> str:
         """Create a database with what is in `template` and return its name."""
@@ -42,7 +43,7 @@ class PostgreSql:
 
     def execute(self, statement: str, database: str = "postgres") -> list[list[object]]:
         """Run one statement outside the product."""
-        connection = pg8000.native.Connection(_USER, host="127.0.0.1", port=self.port, database=database)
+        connection = pg8000.native.Connection(_USER, host=self.address, port=self.port, database=database)
         try:
             return list(connection.run(statement) or [])
         finally:
@@ -56,7 +57,7 @@ class PostgreSql:
         """Say whether the server has finished starting, which it does after it listens."""
         try:
             return bool(self.execute("SELECT 1"))
-        except pg8000.exceptions.DatabaseError:
+        except (pg8000.exceptions.DatabaseError, pg8000.exceptions.InterfaceError):
             return False
 
     @contextmanager
@@ -65,45 +66,56 @@ class PostgreSql:
 
         fsync: off, since tests crash the server and not the machine.
         """
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "fsync": fsync,
-            "max_connections": "100",
-        }
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command = [_program("postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
-        with program(command, self.data.parent / "log", port=self.port, user=_user()) as server:
+        with program(self.command(fsync), self.data.parent / "log", port=self.port, user=user()) as server:
             try:
-                wait_until(self._answers, "PostgreSQL answers queries")
+                self.wait()
                 yield server
             finally:
                 server.send_signal(signal.SIGINT)  # "fast shutdown": SIGTERM would wait for the clients to leave
                 server.wait(30)
 
+    def wait(self) -> None:
+        """Return once it answers queries."""
+        wait_until(self._answers, "PostgreSQL answers queries")
+
+    def command(self, fsync: str = "off") -> list[str]:
+        """Return how the server is called."""
+        options = {
+            "listen_addresses": self.address,
+            "unix_socket_directories": "",
+            "fsync": fsync,
+            "max_connections": "100",
+        }
+        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        return [installed("postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
+
 
 @contextmanager
-def new_postgresql() -> Iterator[PostgreSql]:
-    """Make the data folder of a server; it is not running yet."""
+def new_postgresql(address: str = "127.0.0.1", subnet: str | None = None) -> Iterator[PostgreSql]:
+    """Make the data folder of a server; it is not running yet. subnet: who may connect besides this machine."""
     folder = Path(tempfile.mkdtemp(prefix="patchclip-pg-"))
     try:
-        user = _user()
-        if user is not None:
-            shutil.chown(folder, user)
+        owner = user()
+        if owner is not None:
+            shutil.chown(folder, owner)
         data = folder / "data"
-        command = [_program("initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-        subprocess.run(command, check=True, capture_output=True, user=user, group=user, cwd=folder)
-        yield PostgreSql(data, free_port())
+        command = [installed("initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        subprocess.run(command, check=True, capture_output=True, user=owner, group=owner, cwd=folder)
+        if subnet is not None:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {subnet} trust\n")
+        yield PostgreSql(data, free_port(), address)
     finally:
         shutil.rmtree(folder)
 
 
-def _user() -> str | None:
+def user() -> str | None:
     """PostgreSQL refuses to run as root; Debian's package brings its own user."""
     return "postgres" if os.geteuid() == 0 and pwd.getpwnam("postgres") else None
 
 
-def _program(name: str) -> str:
+def installed(name: str) -> str:
+    """Return where one of PostgreSQL's programs is; Debian keeps most of them out of the path."""
     found = shutil.which(name) or max(
         (str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), default=""
     )

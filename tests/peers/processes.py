@@ -45,11 +45,11 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 90.0
         time.sleep(every_s)
 
 
-def listens(port: int) -> bool:
-    """Say whether a process accepts connections on a port of loopback."""
+def listens(port: int, address: str = "127.0.0.1") -> bool:
+    """Say whether a process accepts connections on a port, of loopback or of another host."""
     with contextlib.closing(socket.socket()) as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 @contextlib.contextmanager

@@ -80,7 +80,11 @@ def write(dataset: Dataset, path: Path) -> Path:
 
 def data_set_bytes(path: Path) -> bytes:
     """Return a file's bytes after its File Meta Information."""
-    content = path.read_bytes()
+    return data_set_of(path.read_bytes())
+
+
+def data_set_of(content: bytes) -> bytes:
+    """Return what follows the File Meta Information in the bytes of a file."""
     group_length = int.from_bytes(content[140:144], "little")
     return content[144 + group_length :]
 

@@ -1,4 +1,4 @@
-"""Our own Redis server on loopback, which keeps nothing on disk."""
+"""Our own Redis server, on loopback or on a host of a test, which keeps nothing on disk."""
 
 from __future__ import annotations
 
@@ -20,30 +20,35 @@ class Redis:
 
     folder: Path
     port: int
+    address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
         """The URL as an administrator writes it."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the server for the time of the context."""
-        options = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder))
-        command = ["redis-server", *options, "--save", "", "--appendonly", "no"]
-        with program(command, self.folder / "redis.log", port=self.port) as server:
+        with program(self.arguments, self.folder / "redis.log", port=self.port) as server:
             yield server
+
+    @property
+    def arguments(self) -> list[str]:
+        """How the server is called."""
+        options = ("--bind", self.address, "--port", str(self.port), "--dir", str(self.folder))
+        return ["redis-server", *options, "--save", "", "--appendonly", "no", "--protected-mode", "no"]
 
     def command(self, *words: str) -> Any:
         """Run one command outside the product."""
-        client = redis.Redis(port=self.port)
+        client = redis.Redis(self.address, self.port)
         try:
             return client.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
             client.close()
 
 
-def new_redis(folder: Path) -> Redis:
+def new_redis(folder: Path, address: str = "127.0.0.1") -> Redis:
     """Choose a port; the server is not running yet."""
     folder.mkdir(exist_ok=True)
-    return Redis(folder, free_port())
+    return Redis(folder, free_port(), address)
