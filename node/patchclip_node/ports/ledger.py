@@ -161,7 +161,7 @@ class Deliveries(Protocol):
         ...
 
     def await_commitment(
-        self, delivery_ids: Collection[int], owner: str, transaction_uid: str, until: datetime
+        self, delivery_ids: Collection[int], owner: str, now: datetime, transaction_uid: str, until: datetime
     ) -> None:
         """SENDING -> SENT: the destination has them, and its commitment under this UID is awaited.
 
@@ -169,8 +169,11 @@ class Deliveries(Protocol):
         """
         ...
 
-    def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
-        """SENDING -> PENDING, due again at `not_before`; the attempt counts, and the study stays as it is."""
+    def postpone(self, delivery_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
+        """SENDING -> PENDING, due again at `not_before`; the attempt counts, and the study stays as it is.
+
+        A result that was withdrawn meanwhile is not due again: where it was the last one open, the study ends.
+        """
         ...
 
     def replace(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:

@@ -84,7 +84,7 @@ class CommitmentRequests:
         now, ids = self._clock.now(), [one.id for one in sent]
         try:
             until = self._policy.commitment_due(now)
-            self._deliveries.await_commitment(ids, owner, request.transaction_uid, until)
+            self._deliveries.await_commitment(ids, owner, now, request.transaction_uid, until)
         except LostLeaseError as error:
             log.warning("delivery_lease_lost", reason=str(error))  # whoever has it now settles it
             return

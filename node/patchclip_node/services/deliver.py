@@ -234,7 +234,7 @@ class DeliveryLane:
                 bound.error("delivery_failed", error=outcome.error)
             else:
                 again = not_before or self._policy.due_again(delivery.attempts, now)
-                self._deliveries.postpone(delivery.id, owner, outcome.error, again)
+                self._deliveries.postpone(delivery.id, owner, now, outcome.error, again)
                 self._tries_again_at = max(again, self._tries_again_at or again)
                 bound.warning("delivery_postponed", error=outcome.error, not_before=again.isoformat())
         except LostLeaseError as error:

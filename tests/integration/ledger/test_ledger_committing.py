@@ -18,7 +18,7 @@ def sent(ledger: SqlLedger, results: int = 2) -> list[DeliveryRecord]:
     """Bring a study's deliveries to SENT, under the transaction 2.25.1."""
     study = bring_to(ledger, StudyState.RETURNING, results=results)
     ids = [one.id for one in ledger.studies.deliveries(study.id)]
-    ledger.deliveries.await_commitment(ids, OWNER, "2.25.1", UNTIL)
+    ledger.deliveries.await_commitment(ids, OWNER, START, "2.25.1", UNTIL)
     return ledger.studies.deliveries(study.id)
 
 
@@ -85,7 +85,7 @@ def test_only_who_holds_the_lease_may_wait_for_a_commitment(ledger: SqlLedger) -
     study = bring_to(ledger, StudyState.RETURNING)
     (delivery,) = ledger.studies.deliveries(study.id)
     with pytest.raises(LostLeaseError):
-        ledger.deliveries.await_commitment([delivery.id], "another", "2.25.1", UNTIL)
+        ledger.deliveries.await_commitment([delivery.id], "another", START, "2.25.1", UNTIL)
 
     assert ledger.studies.deliveries(study.id) == [delivery]
 

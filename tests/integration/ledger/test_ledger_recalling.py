@@ -107,10 +107,10 @@ def test_what_is_being_sent_ends_as_recalled_and_its_note_waits_for_that(ledger:
 
 
 ENDS: dict[str, Callable[[SqlLedger, int], object]] = {
-    "postponed": lambda ledger, id_: ledger.deliveries.postpone(id_, OWNER, "busy", START),
+    "postponed": lambda ledger, id_: ledger.deliveries.postpone(id_, OWNER, START, "busy", START),
     "failed": lambda ledger, id_: ledger.deliveries.fail(id_, OWNER, START, "refused"),
     "in conflict": lambda ledger, id_: ledger.deliveries.hold(id_, OWNER, START, "another patient"),
-    "awaiting commitment": lambda ledger, id_: ledger.deliveries.await_commitment([id_], OWNER, "2.25.1", START),
+    "awaiting commitment": lambda ledger, id_: ledger.deliveries.await_commitment([id_], OWNER, START, "2.25.1", START),
     "taken back": lambda ledger, _: ledger.leases.expire(START, [OWNER]),
 }
 
@@ -240,6 +240,23 @@ def test_what_a_later_revision_replaces_before_it_was_sent_is_never_sent(ledger:
     assert deliver(ledger) == ["1.2.3.9.2"]
     assert not ledger.recalls.owed_notes(100)
     assert [one.state for one in ledger.studies.revisions("1.2.3")] == [StudyState.RETURNED] * 2
+
+
+@pytest.mark.parametrize("how", [*ENDS, "delivered"])
+def test_a_revision_that_is_replaced_while_it_is_sent_ends_with_the_sending(how: str, ledger: SqlLedger) -> None:
+    first = analysed(ledger, "1.2.3")
+    lease = ledger.deliveries.lease(START, OWNER, LEASE_S, [DESTINATION])
+    assert lease is not None
+    (sending,) = lease.deliveries
+    analysed(ledger, "1.2.3", revision=2, withdraws=True)
+
+    ends = ENDS | {"delivered": lambda ledger, id_: ledger.deliveries.confirm(id_, OWNER, START)}
+    ends[how](ledger, sending.id)
+
+    assert states(ledger, first) == [DeliveryState.RECALLED]
+    assert ledger.studies.revisions("1.2.3")[0].state is StudyState.RETURNED
+    assert len(send_notes(ledger)) == 1
+    assert ledger.studies.revisions("1.2.3")[1].state is StudyState.RETURNED
 
 
 def test_earlier_results_stay_where_they_are_kept(ledger: SqlLedger) -> None:

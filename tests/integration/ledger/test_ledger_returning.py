@@ -200,7 +200,7 @@ def test_a_postponed_delivery_is_due_at_its_time_and_holds_up_no_other_destinati
     lease = ledger.deliveries.lease(START, OWNER, LEASE_S, ["pacs"])
     assert lease is not None
 
-    ledger.deliveries.postpone(lease.deliveries[0].id, OWNER, "no association", later)
+    ledger.deliveries.postpone(lease.deliveries[0].id, OWNER, START, "no association", later)
 
     waiting = ledger.studies.deliveries(study_id)[0]
     assert (waiting.state, waiting.last_error, waiting.not_before) == (DeliveryState.PENDING, "no association", later)
@@ -217,7 +217,7 @@ def test_a_second_lease_holds_only_what_is_still_to_be_sent(ledger: SqlLedger) -
     study = bring_to(ledger, StudyState.RETURNING, results=2)
     first, second = ledger.studies.deliveries(study.id)
     ledger.deliveries.confirm(first.id, OWNER, START)
-    ledger.deliveries.postpone(second.id, OWNER, "busy", START)
+    ledger.deliveries.postpone(second.id, OWNER, START, "busy", START)
 
     lease = ledger.deliveries.lease(START, OWNER, LEASE_S, ["pacs"])
 
@@ -235,7 +235,7 @@ def test_only_the_owner_of_the_lease_settles_a_delivery_and_only_once(ledger: Sq
         with pytest.raises(LostLeaseError):
             ledger.deliveries.confirm(delivery.id, owner, START)
         with pytest.raises(LostLeaseError):
-            ledger.deliveries.postpone(delivery.id, owner, "no", START)
+            ledger.deliveries.postpone(delivery.id, owner, START, "no", START)
         with pytest.raises(LostLeaseError):
             ledger.deliveries.fail(delivery.id, owner, START, "no")
 

@@ -66,7 +66,8 @@ class SqlLeases:
                     record(connection, events.not_analysed(rows.study(row), now, error, failed=True))
             ended_deliveries = connection.execute(select(deliveries).where(_ended(deliveries, now, dead_owners))).all()
             for row in ended_deliveries:
-                take_back(connection, row.id, f"{row.lease_owner} ended or hung while it sent (attempt {row.attempts})")
+                error = f"{row.lease_owner} ended or hung while it sent (attempt {row.attempts})"
+                take_back(connection, row, now, error)
             return len(ended_studies) + len(ended_deliveries)
 
 

@@ -98,25 +98,26 @@ class SqlDeliveries:
         """See the port."""
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            set_delivery(connection, row.id, state=DeliveryState.DELIVERED.value, delivered_at=now, last_error=None)
             took(connection, row.study_id, now, {Step.DELIVER: (now - row.due_since).total_seconds()}, row.destination)
-            end_if_settled(connection, row.study_id, now)
+            arrived = {"state": DeliveryState.DELIVERED.value, "delivered_at": now, "last_error": None}
+            end_sending(connection, row.id, row.study_id, now, **arrived)
 
     def await_commitment(
-        self, delivery_ids: Collection[int], owner: str, transaction_uid: str, until: datetime
+        self, delivery_ids: Collection[int], owner: str, now: datetime, transaction_uid: str, until: datetime
     ) -> None:
         """See the port."""
         with self._database.write() as connection:
             for delivery_id in delivery_ids:
                 row = _leased(connection, delivery_id, owner)
                 sent = {"state": DeliveryState.SENT.value, "not_before": until, "transaction_uid": transaction_uid}
-                set_delivery(connection, row.id, **sent)
+                end_sending(connection, row.id, row.study_id, now, **sent)
 
-    def postpone(self, delivery_id: int, owner: str, error: str, not_before: datetime) -> None:
+    def postpone(self, delivery_id: int, owner: str, now: datetime, error: str, not_before: datetime) -> None:
         """See the port."""
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            set_delivery(connection, row.id, state=DeliveryState.PENDING.value, last_error=error, not_before=not_before)
+            again = {"state": DeliveryState.PENDING.value, "last_error": error, "not_before": not_before}
+            end_sending(connection, row.id, row.study_id, now, **again)
 
     def replace(self, delivery_id: int, owner: str, now: datetime, error: str, variant: str) -> bool:
         """See the port."""
@@ -140,8 +141,7 @@ class SqlDeliveries:
                         attempts=0,
                     )
                 )
-            set_delivery(connection, row.id, state=DeliveryState.REPLACED.value, last_error=error)
-            end_if_settled(connection, row.study_id, now)
+            end_sending(connection, row.id, row.study_id, now, state=DeliveryState.REPLACED.value, last_error=error)
             return True
 
     def fail(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
@@ -155,8 +155,7 @@ class SqlDeliveries:
     def _give_up(self, delivery_id: int, owner: str, now: datetime, error: str, state: DeliveryState) -> None:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
-            set_delivery(connection, row.id, state=state.value, last_error=error)
-            end_if_settled(connection, row.study_id, now)
+            end_sending(connection, row.id, row.study_id, now, state=state.value, last_error=error)
 
 
 def due_for_delivery(now: datetime) -> ColumnElement[bool]:
@@ -175,9 +174,18 @@ def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]
     return [rows.delivery(row, built[row.result_id]) for row in found]
 
 
-def take_back(connection: Connection, delivery_id: int, error: str) -> None:
+def take_back(connection: Connection, row: Row[Any], now: datetime, error: str) -> None:
     """End a delivery's lease from outside: due again at once."""
-    set_delivery(connection, delivery_id, state=DeliveryState.PENDING.value, last_error=error)
+    end_sending(connection, row.id, row.study_id, now, state=DeliveryState.PENDING.value, last_error=error)
+
+
+def end_sending(connection: Connection, delivery_id: int, study_id: int, now: datetime, **values: Any) -> None:
+    """Change a delivery as `set_delivery` does, and end the study where that was the last one open.
+
+    It may be however the sending ends: one that is to go again stays here where its result was withdrawn meanwhile.
+    """
+    set_delivery(connection, delivery_id, **values)
+    end_if_settled(connection, study_id, now)
 
 
 def end_if_settled(connection: Connection, study_id: int, now: datetime, detail: str = "") -> None:

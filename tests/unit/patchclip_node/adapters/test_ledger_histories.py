@@ -243,7 +243,9 @@ class LedgerHistory(RuleBasedStateMachine):
                     case "hold":
                         self.ledger.deliveries.hold(delivery.id, lease.owner, now, "another patient")
                     case "postpone":
-                        self.ledger.deliveries.postpone(delivery.id, lease.owner, "busy", now + timedelta(seconds=10))
+                        self.ledger.deliveries.postpone(
+                            delivery.id, lease.owner, now, "busy", now + timedelta(seconds=10)
+                        )
                     case _:
                         self.ledger.deliveries.fail(delivery.id, lease.owner, now, "refused")
             except LostLeaseError:
@@ -267,9 +269,10 @@ class LedgerHistory(RuleBasedStateMachine):
         owners = self._delivery_owners()
         holds_them = all(owners[one] == lease.owner for one in asked)
         transaction_uid = f"2.25.{next(self.numbers)}"
-        until = self.clock.now() + timedelta(seconds=seconds)
+        now = self.clock.now()
+        until = now + timedelta(seconds=seconds)
         try:
-            self.ledger.deliveries.await_commitment(asked, lease.owner, transaction_uid, until)
+            self.ledger.deliveries.await_commitment(asked, lease.owner, now, transaction_uid, until)
         except LostLeaseError:
             assert not holds_them
             assert self.ledger.commitments.awaited(transaction_uid) == []

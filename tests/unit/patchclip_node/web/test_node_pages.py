@@ -51,7 +51,7 @@ def test_peers_are_shown_with_what_deliveries_say_of_them(site: Site) -> None:
 def test_what_waits_for_its_next_try_says_why(site: Site) -> None:
     bring_to(site.ledger, StudyState.RETURNING, "1.1")
     (one,) = site.ledger.studies.deliveries(site.ledger.studies.find()[0].id)
-    site.ledger.deliveries.postpone(one.id, OWNER, "it does not answer", START + timedelta(hours=1))
+    site.ledger.deliveries.postpone(one.id, OWNER, START, "it does not answer", START + timedelta(hours=1))
 
     assert "it does not answer" in site.browser.get("/queue").text
     assert ">waiting<" in site.browser.get("/peers").text
