@@ -93,7 +93,8 @@ def node(folder: Path, checkout: Path | None = None) -> Iterator[Receiver]:
     env = {**os.environ, **({} if path is None else {"PYTHONPATH": path})}
     port = free_port()
     config = folder / "node.yaml"
-    config.write_text(yaml.safe_dump(node_settings(folder, port)))
+    more = {} if checkout else {"receivers": int(os.environ.get("RECEIVERS", "1"))}
+    config.write_text(yaml.safe_dump(node_settings(folder, port) | more))
     command = [sys.executable, "-m", "patchclip_node", "receive", "--config", str(config)]
     with program(command, folder / "log", port=port, env=env, cwd=folder) as process:
         yield Receiver("PATCHCLIP", port, psutil.Process(process.pid))

@@ -33,7 +33,7 @@ _HEAT_OPACITY: Final = 0.6
 _BANNER_PX: Final = 76
 _STRIP_ROWS: Final = 64
 _SHRUNK_BY: Final = Image.Resampling.HAMMING
-"""As sharp as a cubic filter, in less than half of Lanczos' time; a fifth of a grey level beside that on average."""
+"""As sharp as a cubic filter, in less than half of Lanczos' time; within a fifth of a grey level of it on average."""
 
 
 def draw_overlay(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydicom import Dataset
 from pydicom.uid import (
@@ -23,7 +24,7 @@ from patchclip_node.dicom.answers import Answers
 from patchclip_node.domain.records import Arrival
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import PlacePolicy
-from patchclip_node.scp.storage_scp import Admission, StorageScp
+from patchclip_node.scp.storage_scp import Admission
 
 OPEN = Admission(
     calling_ae_titles=(),
@@ -74,9 +75,14 @@ def close_associations() -> None:
             transport.socket.close()
 
 
-def associate(
-    scp: StorageScp, *contexts: tuple[str, str], calling: str = "SENDER", called: str = "NODE"
-) -> Association:
+class Listening(Protocol):
+    """What has a port: an SCP of the test, or a whole node."""
+
+    @property
+    def port(self) -> int: ...
+
+
+def associate(scp: Listening, *contexts: tuple[str, str], calling: str = "SENDER", called: str = "NODE") -> Association:
     ae = AE(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
     wanted = [build_context(abstract, [syntax]) for abstract, syntax in contexts]
@@ -86,7 +92,7 @@ def associate(
     return association
 
 
-def store(scp: StorageScp, dataset: Dataset) -> Dataset:
+def store(scp: Listening, dataset: Dataset) -> Dataset:
     association = associate(scp, (dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID))
     assert association.is_established
     try:

@@ -47,6 +47,19 @@ log = structlog.get_logger(__name__)
 def audited(process: str, outbox: AuditOutbox, clock: Clock) -> Iterator[AuditDesk]:
     """Tell that a process starts, and at the end that it stops; in between the desk takes what it has to tell."""
     outbox.record(events.application_started(process, clock.now()))
+    try:
+        with recording(outbox) as desk:
+            yield desk
+    finally:
+        try:
+            outbox.record(events.application_stopped(process, clock.now()))
+        except LedgerUnavailableError as error:
+            log.warning("stop_not_audited", error=str(error))
+
+
+@contextmanager
+def recording(outbox: AuditOutbox) -> Iterator[AuditDesk]:
+    """Record what the desk is told, for the time of the context."""
     desk, stop = AuditDesk(outbox), threading.Event()
     thread = threading.Thread(target=desk.run, args=(stop,), name="audit-desk", daemon=True)
     thread.start()
@@ -55,10 +68,6 @@ def audited(process: str, outbox: AuditOutbox, clock: Clock) -> Iterator[AuditDe
     finally:
         stop.set()
         thread.join(_JOIN_S)
-        try:
-            outbox.record(events.application_stopped(process, clock.now()))
-        except LedgerUnavailableError as error:
-            log.warning("stop_not_audited", error=str(error))
 
 
 @contextmanager

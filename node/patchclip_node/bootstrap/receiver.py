@@ -19,6 +19,7 @@ from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool, tidied
 from patchclip_node.bootstrap.configuration import Follower, following, start
+from patchclip_node.bootstrap.helpers import helped
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import stop_on_signals
 from patchclip_node.bootstrap.telemetry import traced
@@ -85,8 +86,12 @@ def wire_receiver(
     clock: Clock,
     audit: AuditDesk | None = None,
     tracer: Tracer = NO_TRACER,
+    known: KnownCallers | None = None,
 ) -> Receiver:
-    """Wire the receiver; it listens once it is started. `clock`: the ledger's. audit, tracer: take what it tells."""
+    """Wire the receiver; it listens once it is started, or helps one that does.
+
+    clock: the ledger's. audit, tracer: take what it tells. known: who has sent; None: as the ledger says.
+    """
     arrivals = ledger.arrivals
     limits = settings.limits
     urgency = UrgencyQuota(limits.urgent_studies_an_hour)
@@ -103,7 +108,8 @@ def wire_receiver(
     )
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
-    known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
+    if known is None:
+        known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
     witness = None if audit is None else Witness(audit.tell, clock)
 
     def reports_by(settings: NodeSettings) -> tuple[CommitmentReports, CustodyReports]:
@@ -185,7 +191,14 @@ def run(config: Path | None) -> None:
             spool = open_spool(settings)
             receiver = wire_receiver(settings, ledger, spool, clock, audit, tracer)
             scp = receiver.scp
-            with following(Follower("receive", started, receiver.follow), stop), tidied(spool):
+
+            def follow(changed: NodeSettings) -> None:
+                receiver.follow(changed)
+                scp.helpers.follow(follower.file)
+
+            follower = Follower("receive", started, follow)
+            helping = helped(scp.helpers, settings.receivers - 1, lambda: follower.file)
+            with following(follower, stop), tidied(spool), helping:
                 if not listen(scp, settings, stop):
                     return
                 sys.stdout.write(f"listening: {settings.ae_title} receives on {settings.host}:{settings.port}\n")

@@ -92,7 +92,7 @@ class Child:
         ran_s = self._now() - self._started_at
         self._process = None
         self._failures = 1 if ran_s >= HEALTHY_AFTER_S else self._failures + 1
-        delay_s = 0.0 if ran_s >= HEALTHY_AFTER_S else min(BACKOFF_S * 2 ** min(self._failures - 1, 16), BACKOFF_MAX_S)
+        delay_s = pause_after(self._failures, ran_s)
         self._start_at = self._now() + delay_s
         log.error("child_ended", child=self.name, status=status, ran_s=round(ran_s, 1), starts_again_in_s=delay_s)
 
@@ -123,6 +123,11 @@ class Child:
         )
         self._started_at = self._now()
         log.info("child_started", child=self.name, pid=self._process.pid)
+
+
+def pause_after(failures: int, ran_s: float) -> float:
+    """Return how long to wait, in seconds, before a process is started again that ended by itself after `ran_s`."""
+    return 0.0 if ran_s >= HEALTHY_AFTER_S else min(BACKOFF_S * 2 ** min(failures - 1, 16), BACKOFF_MAX_S)
 
 
 def run(config: Path | None) -> None:

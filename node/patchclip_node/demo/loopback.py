@@ -10,7 +10,7 @@ from typing import Final, Self
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from patchclip_node.scp.server import stop_serving
+from patchclip_node.scp.server import end_associations
 
 _POLL_S: Final = 0.02
 _STOP_S: Final = 1.0
@@ -42,8 +42,10 @@ class LoopbackScp:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server is not None:
-            stop_serving(self._server, _STOP_S)
+        server = self._server
+        if server is not None:
+            server.shutdown()
+            end_associations(lambda: server.active_associations, _STOP_S)
             self._thread.join()
         self._server = None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,11 +29,12 @@ from patchclip_node.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERS
 from patchclip_node.scp.commitment import CommitmentDesk
 from patchclip_node.scp.contexts import supported_contexts
 from patchclip_node.scp.failures import failure_of
+from patchclip_node.scp.helpers import Front, Helpers
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.messages import StoreRequest
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.security import EVERYBODY, AllowedNetworks, CallerSecurity
-from patchclip_node.scp.server import Handler, ReceivingServer, stop_serving
+from patchclip_node.scp.server import Associations, Handler, ReceivingServer
 from patchclip_node.scp.syntaxes import prefer_what_the_peer_holds
 from patchclip_node.scp.troubles import RationedLog, Troubles
 from patchclip_node.scp.upper_layer import MAX_PDU_BYTES, ReceivingAssociation
@@ -128,6 +131,8 @@ class StorageScp:
         self._log = RationedLog(self._known)
         self._admission = admission
         self._address = (endpoint.host, endpoint.port)
+        self.helpers = Helpers(self._places, self._known)
+        """Other processes that serve associations which this one lets in; none, before some join."""
         self._server: ReceivingServer | None = None
         self._thread: threading.Thread | None = None
         self._ae = AE(endpoint.ae_title)
@@ -167,37 +172,19 @@ class StorageScp:
     @property
     def connections(self) -> int:
         """How many connections there are, associations or not yet."""
-        return 0 if self._server is None else len(self._server.active_associations) + self._server.lobby.waiting
+        return 0 if self._server is None else len(self._server.associations.active) + self._server.lobby.waiting
 
     def reception(self, now: datetime) -> Reception:
         """Return who is connected, and what was refused since the start."""
         waiting = 0 if self._server is None else self._server.lobby.waiting
-        return Reception(now, self.port, waiting, self._places.taken, self._places.total, self._troubles.counts())
+        troubles = self.helpers.troubles() + Counter(self._troubles.counts())
+        return Reception(now, self.port, waiting, self._places.taken, self._places.total, troubles)
 
     def start(self) -> None:
         """Listen, in other threads. Raises `OSError` when the address is taken or is not this machine's."""
-        handlers: list[Handler] = [
-            (evt.EVT_REQUESTED, prefer_what_the_peer_holds),
-            (evt.EVT_C_ECHO, self._echo),
-            (evt.EVT_ACCEPTED, self._log_accepted),
-            (evt.EVT_REJECTED, self._log_rejected),
-            (evt.EVT_ABORTED, self._log_aborted),
-            (evt.EVT_CONN_CLOSE, self._ended),
-        ]
-        if self._desk is not None:
-            handlers += [(evt.EVT_N_EVENT_REPORT, self._desk.reported), (evt.EVT_N_ACTION, self._asked_to_commit)]
+        admission = self._admission
         server = ReceivingServer(
-            self._ae,
-            self._address,
-            self._store,
-            handlers,
-            self._places,
-            self._known,
-            self._room,
-            self._admission.max_instance_bytes,
-            self._troubles,
-            self._admission.networks,
-            self._admission.security,
+            self._associations(), self._places, self._known, self.helpers, admission.networks, admission.security
         )
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="scp", daemon=True)
@@ -211,10 +198,50 @@ class StorageScp:
         if self._server is None or self._thread is None:
             return
         server, self._server = self._server, None
-        stop_serving(server, grace_s)
+        server.shutdown()
+        self.helpers.leave()
+        server.associations.end(grace_s)
         self._thread.join()
         if self._desk is not None:
             self._desk.stop(grace_s)
+
+    def help(self, front: Front, grace_s: float = 5.0) -> None:
+        """Serve what the receiver hands over until it hands over no more; what is under way then has `grace_s`.
+
+        Requests for commitment are written down here; the reports are the receiver's to tell.
+        """
+        associations = self._associations()
+        front.ready()
+        while (handed := front.take()) is not None:
+            associations.begin(
+                handed.connection, handed.address, handed.request, partial(self._tell_end, front, handed.number)
+            )
+            associations.collect()
+        associations.end(grace_s)
+
+    def _tell_end(self, front: Front, number: int) -> None:
+        front.ended(number, self._troubles.counts())
+
+    def _associations(self) -> Associations:
+        handlers: list[Handler] = [
+            (evt.EVT_REQUESTED, prefer_what_the_peer_holds),
+            (evt.EVT_C_ECHO, self._echo),
+            (evt.EVT_ACCEPTED, self._log_accepted),
+            (evt.EVT_REJECTED, self._log_rejected),
+            (evt.EVT_ABORTED, self._log_aborted),
+            (evt.EVT_CONN_CLOSE, self._ended),
+        ]
+        if self._desk is not None:
+            handlers += [(evt.EVT_N_EVENT_REPORT, self._desk.reported), (evt.EVT_N_ACTION, self._asked_to_commit)]
+        return Associations(
+            self._ae,
+            self._address,
+            self._store,
+            handlers,
+            self._room,
+            self._admission.max_instance_bytes,
+            self._troubles,
+        )
 
     def __enter__(self) -> StorageScp:
         self.start()

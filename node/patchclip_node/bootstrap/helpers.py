@@ -1,0 +1,69 @@
+"""How the receiver starts the processes that help it, and others for those that end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from patchclip_node.bootstrap.supervisor import HEALTHY_AFTER_S, pause_after
+from patchclip_node.scp.helpers import Helpers, line
+
+ENDING_S: Final = 10.0
+"""How long one may take to end when it gets nothing more; what it serves has half of that."""
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def helped(helpers: Helpers, count: int, file: Callable[[], Path]) -> Iterator[None]:
+    """Keep so many processes up for the time of the context. file: the configuration that one begins with."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_keep_up, args=(helpers, file, stop), name=f"helper-{number}", daemon=True)
+        for number in range(1, count + 1)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        helpers.leave()
+        for thread in threads:
+            thread.join()
+
+
+def _keep_up(helpers: Helpers, file: Callable[[], Path], stop: threading.Event) -> None:
+    failures = 0
+    while not stop.is_set():
+        started_s = time.monotonic()
+        status = _run(helpers, file(), stop)
+        if stop.is_set():
+            return
+        ran_s = time.monotonic() - started_s
+        failures = 1 if ran_s >= HEALTHY_AFTER_S else failures + 1
+        pause_s = pause_after(failures, ran_s)
+        log.error("helper_ended", status=status, ran_s=round(ran_s, 1), starts_again_in_s=pause_s)
+        stop.wait(pause_s)
+
+
+def _run(helpers: Helpers, file: Path, stop: threading.Event) -> int:
+    """Have one process help until it ends; return its status."""
+    ours, theirs = line()
+    command = [sys.executable, "-m", "patchclip_node.bootstrap.helping", str(theirs.fileno()), str(file)]
+    with theirs:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+    log.info("helper_started", pid=process.pid)
+    helpers.serve_line(ours, stop)
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(ENDING_S)
+    process.kill()
+    return process.wait()
