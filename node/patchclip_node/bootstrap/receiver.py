@@ -197,7 +197,8 @@ def run(config: Path | None) -> None:
                 scp.helpers.follow(follower.file)
 
             follower = Follower("receive", started, follow)
-            helping = helped(scp.helpers, settings.receivers - 1, lambda: follower.file)
+            others = settings.receivers - 1 if settings.tls is None else 0
+            helping = helped(scp.helpers, others, lambda: follower.file)
             with following(follower, stop), tidied(spool), helping:
                 if not listen(scp, settings, stop):
                     return

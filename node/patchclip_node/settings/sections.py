@@ -199,7 +199,7 @@ class LimitSettings(Section):
     associations_kept_for_known: Annotated[int, Field(ge=0, le=1000), live("receive")] = 5
     """Of max_associations, for `known_callers` or who has sent before."""
     urgent_studies_an_hour: Annotated[int, Field(ge=0), live("receive")] = 60
-    """Of one address; further studies that call themselves STAT or HIGH are routine."""
+    """Of one address and receiving process; further studies that call themselves STAT or HIGH are routine."""
     max_instance_bytes: Annotated[int, Field(ge=1)] = 512 * 1024**2
     """A larger instance is refused with 0xA700 while it arrives."""
     max_image_pixels: Annotated[int, Field(ge=1), live("work", "web")] = 100_000_000
