@@ -31,8 +31,8 @@ from patchclip_node.services.audit.trail import CollectorLane, TrailLane
 from patchclip_node.services.outage import again_and_again
 from patchclip_node.settings import NodeSettings
 
-LOOK_S: Final = 0.5
-"""How often the lanes look for events."""
+LOOK_S: Final = 2.0
+"""How often the lanes look for events, which are durable before: more often was a third of what a node at rest uses."""
 
 TELL_EVERY_S: Final = 1.0
 """How often it is looked whether the configuration has another version."""

@@ -54,6 +54,8 @@ from patchclip_node.tasks import WorkOff, define_tasks
 
 log = structlog.get_logger(__name__)
 
+_SWEEPS_A_READING: Final = 5
+"""Sweeps from one look for objects that people sent back to the next: nothing waits for what they say."""
 _DEAF_GRACE_S: Final = 10.0
 """How long a consumer that hears nothing has to end by itself."""
 
@@ -145,7 +147,9 @@ def _consume(worker: Worker, settings: NodeSettings, stop: threading.Event) -> i
     threads = [
         # The sweep renews the lease of what is at hand: it goes on until that is done.
         threading.Thread(target=worker.sweep.run, args=(ended, settings.sweep_s), name="sweep", daemon=True),
-        threading.Thread(target=worker.returned.run, args=(stop, settings.sweep_s), name="returned", daemon=True),
+        threading.Thread(
+            target=worker.returned.run, args=(stop, _SWEEPS_A_READING * settings.sweep_s), name="returned", daemon=True
+        ),
         threading.Thread(target=_end_consumer_after, args=(stop, ended), name="stop", daemon=True),
     ]
     controller = WorkController(
