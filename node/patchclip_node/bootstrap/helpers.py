@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def helped(helpers: Helpers, count: int, file: Callable[[], Path]) -> Iterator[None]:
-    """Keep so many processes up for the time of the context. file: the configuration that one begins with."""
+    """Keep `count` processes up for the time of the context. file: the configuration that one begins with."""
     stop = threading.Event()
     threads = [
         threading.Thread(target=_keep_up, args=(helpers, file, stop), name=f"helper-{number}", daemon=True)
