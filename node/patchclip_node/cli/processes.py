@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from patchclip_node.cli.terminal import ConfigOption
+from patchclip_node.dicom.spared import import_pydicom
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 
@@ -26,6 +27,7 @@ def serve(config: ConfigOption = None) -> None:
     Needs no other server: studies, queue and images lie in data_dir. A child that dies is started again. Stop it with
     Ctrl-C or SIGTERM; what was acknowledged is kept and continues at the next start.
     """
+    import_pydicom()
     from patchclip_node.bootstrap import supervisor
     from patchclip_node.bootstrap.runtime import require_runtime
 
@@ -36,6 +38,7 @@ def serve(config: ConfigOption = None) -> None:
 
 def receive(config: ConfigOption = None) -> None:
     """Run the DICOM receiver alone (service mode): C-ECHO and C-STORE on ae_title and port."""
+    import_pydicom()
     from patchclip_node.bootstrap import receiver
 
     receiver.run(config)
@@ -43,6 +46,7 @@ def receive(config: ConfigOption = None) -> None:
 
 def work(config: ConfigOption = None) -> None:
     """Run one worker alone (service mode): it analyses studies. One process a GPU."""
+    import_pydicom()
     from patchclip_node.bootstrap.runtime import require_runtime
 
     if (settings := read_settings(config)).forward:
@@ -55,6 +59,7 @@ def work(config: ConfigOption = None) -> None:
 
 def deliver(config: ConfigOption = None) -> None:
     """Run the delivery alone (service mode): results go to the destinations, each of which waits for no other one."""
+    import_pydicom()
     from patchclip_node.bootstrap import deliverer
 
     deliverer.run(config)
@@ -62,6 +67,7 @@ def deliver(config: ConfigOption = None) -> None:
 
 def web(config: ConfigOption = None) -> None:
     """Run the status pages alone (service mode). Without an account (`users add`) on loopback alone."""
+    import_pydicom()
     from patchclip_node.bootstrap import web as web_process
 
     web_process.run(config)

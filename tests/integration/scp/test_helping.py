@@ -90,6 +90,7 @@ def helper_is_left(node: Node) -> bool:
 def test_it_admits_by_settings_that_were_applied_and_ends_with_the_receiver(tmp_path: Path) -> None:
     with receiving(tmp_path) as (node, receiver):
         image = write(radiograph(), tmp_path / "image.dcm")
+        assert "gdcm" not in "".join(one.path for one in helper_of(receiver).memory_maps())  # no pixel is decoded here
         assert storescu(node.port, image).returncode == 0  # an idle helper serves before the receiver does
         values = yaml.safe_load(node.config.read_text())
         node.config.write_text(yaml.safe_dump(values | {"calling_ae_titles": ["ANOTHER"]}))
