@@ -6,7 +6,7 @@ Each association is one storescu, on the same cores as the receiver, and each im
 UIDs that were never sent before. The time runs from the start of the senders to the end of the last one. What the node
 and Orthanc have acknowledged is on the disk; storescp syncs nothing, so the sync of its whole file system is counted.
 Processor time is that of the receiver with its children. `--before` names a checkout of an earlier version, which takes
-part as well. Prints Markdown; run it on a real disk.
+part as well, `--processes` a node that receives in several. Prints Markdown; run it on a real disk.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ from pydicom.uid import generate_uid
 from benchmarks.tables import Row, head, keep, line
 from tests.peers.dcmtk import compressed_with, storescp
 from tests.peers.orthanc import orthanc
-from tests.peers.processes import free_port, program
+from tests.peers.processes import free_port, program, wait_until
 from tests.peers.radiographs import radiograph, write
 
 NODE, BEFORE, ORTHANC, STORESCP = "node", "node before", "Orthanc", "storescp + sync"
 RECEIVERS = (NODE, ORTHANC, STORESCP)
 LARGE_IMAGES_A_RUN, SMALL_IMAGES_A_RUN = 16, 400
 """What is sent in one run, over all its associations."""
+_IMPORTS_S = 5.0
+"""Until a process that helps takes associations."""
 _ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 
 
@@ -86,18 +88,21 @@ def node_settings(folder: Path, port: int) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def node(folder: Path, checkout: Path | None = None) -> Iterator[Receiver]:
-    """Run the node's receiver, of another checkout where one is named."""
+def node(folder: Path, checkout: Path | None = None, processes: int = 1) -> Iterator[Receiver]:
+    """Run the node's receiver, of another checkout where one is named, in so many processes."""
     folder.mkdir()
     path = None if checkout is None else os.pathsep.join(map(str, (checkout, checkout / "node")))
     env = {**os.environ, **({} if path is None else {"PYTHONPATH": path})}
     port = free_port()
     config = folder / "node.yaml"
-    more = {} if checkout else {"receivers": int(os.environ.get("RECEIVERS", "1"))}
+    more = {"receivers": processes} if processes > 1 else {}  # which an earlier version may not know
     config.write_text(yaml.safe_dump(node_settings(folder, port) | more))
     command = [sys.executable, "-m", "patchclip_node", "receive", "--config", str(config)]
     with program(command, folder / "log", port=port, env=env, cwd=folder) as process:
-        yield Receiver("PATCHCLIP", port, psutil.Process(process.pid))
+        receiver = psutil.Process(process.pid)
+        wait_until(lambda: len(receiver.children()) == processes - 1, "its processes run", 60)
+        time.sleep(_IMPORTS_S * (processes > 1))
+        yield Receiver("PATCHCLIP", port, receiver)
 
 
 def listening(port: int) -> psutil.Process:
@@ -109,12 +114,16 @@ def listening(port: int) -> psutil.Process:
 
 
 @contextlib.contextmanager
-def receivers(folder: Path, wanted: tuple[str, ...], before: Path | None) -> Iterator[dict[str, Receiver]]:
+def receivers(
+    folder: Path, wanted: tuple[str, ...], before: Path | None, processes: int
+) -> Iterator[dict[str, Receiver]]:
     """Run all of them; who is not sent to is idle."""
     with contextlib.ExitStack() as running:
         found: dict[str, Receiver] = {}
         if NODE in wanted:
             found[NODE] = running.enter_context(node(folder / "node"))
+        if processes > 1:
+            found[f"{NODE}, {processes} processes"] = running.enter_context(node(folder / "many", None, processes))
         if before is not None:
             found[BEFORE] = running.enter_context(node(folder / "before", before))
         if ORTHANC in wanted:
@@ -224,6 +233,7 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", default=["10 MB", "100 kB", "10 MB, JPEG Lossless"])
     parser.add_argument("--receivers", nargs="+", default=list(RECEIVERS))
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
+    parser.add_argument("--processes", type=int, default=1, help="let the node take part in so many processes, too")
     parser.add_argument("--quick", action="store_true", help="half of the images")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -233,7 +243,7 @@ def main() -> None:
         folder = Path(name).resolve()
         (folder / "sent").mkdir()
         print(f"load of the machine: {os.getloadavg()[0]:.1f}; medians of {given.repeats}, in turns")
-        with receivers(folder, tuple({NODE, *given.receivers}), before) as to:
+        with receivers(folder, tuple({NODE, *given.receivers}), before, given.processes) as to:
             for load in loads(folder, quick=given.quick):
                 for associations in given.associations if load.name in given.loads else ():
                     found = row(load, associations, measured(to, load, associations, given.repeats, folder / "sent"))
