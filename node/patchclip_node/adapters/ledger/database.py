@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from patchclip_node.ports.tracer import NO_TRACER, Tracer
 
 _WAIT_S = 30.0
 """How long a transaction waits for the writer before it before it gives up."""
+_LOOK_S = 0.0005
+"""How often it looks whether it may write: a transaction takes some milliseconds, most of them the disk's."""
 
 GONE_AFTER_S = 10
 """Within which a host of the node, and the database server, notice that the other one's machine is gone, or cut off.
@@ -198,10 +201,35 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("patchclip_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get("patchclip_writes", False):
+            _wait_for_turn(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    """Begin to write once no other process does.
+
+    SQLite itself looks again after 1, 2, 5, 10 and up to 100 ms: processes that write in turns would mostly sleep.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    give_up_at_s = time.monotonic() + _WAIT_S
+    driver.execute("PRAGMA busy_timeout=0").close()
+    try:
+        while time.monotonic() < give_up_at_s:
+            try:
+                driver.execute("BEGIN IMMEDIATE").close()
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error):
+                    break
+                time.sleep(_LOOK_S)
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # it says what is wrong as for any other statement
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={round(_WAIT_S * 1000)}").close()
 
 
 def _is_locked(error: BaseException) -> bool:
