@@ -89,7 +89,7 @@ def node_settings(folder: Path, port: int) -> dict[str, object]:
 
 @contextlib.contextmanager
 def node(folder: Path, checkout: Path | None = None, processes: int = 1) -> Iterator[Receiver]:
-    """Run the node's receiver, of another checkout where one is named, in so many processes."""
+    """Run the node's receiver, of another checkout where one is named, in `processes` processes."""
     folder.mkdir()
     path = None if checkout is None else os.pathsep.join(map(str, (checkout, checkout / "node")))
     env = {**os.environ, **({} if path is None else {"PYTHONPATH": path})}
@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", default=["10 MB", "100 kB", "10 MB, JPEG Lossless"])
     parser.add_argument("--receivers", nargs="+", default=list(RECEIVERS))
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
-    parser.add_argument("--processes", type=int, default=1, help="let the node take part in so many processes, too")
+    parser.add_argument("--processes", type=int, default=1, help="let the node take part in N processes, too")
     parser.add_argument("--quick", action="store_true", help="half of the images")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
