@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pg8000
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
@@ -305,6 +304,8 @@ def _postgresql_engine(url: URL) -> Engine:
 
 def _close(dbapi_connection: Any) -> None:
     """Close a connection, which may be lost already; its socket is closed in any case."""
+    import pg8000  # noqa: PLC0415 - a ledger in a file does without
+
     with suppress(pg8000.Error, OSError):
         dbapi_connection.close()
 
