@@ -103,13 +103,13 @@ def restore(
 
 def _tell(settings: NodeSettings, folder: Path) -> None:
     """Record that patients' data went out of the node. An earlier version's ledger is left as it is."""
-    from patchclip_node.adapters.ledger.migrate import is_current
+    from patchclip_node.adapters.ledger.migrate import works_on
     from patchclip_node.audit.events import exported
     from patchclip_node.bootstrap.common import open_clock
     from patchclip_node.cli.existing_ledger import existing_ledger
     from patchclip_node.cli.shell_user import shell_user
 
-    if is_current(settings.effective_ledger_url):
+    if works_on(settings.effective_ledger_url):
         with existing_ledger(settings) as ledger:
             ledger.audit.record(exported(open_clock(ledger).now(), shell_user(), folder.absolute().as_uri(), ()))
 

@@ -125,7 +125,7 @@ def _free_space(settings: NodeSettings, folder: Path) -> CheckResult:
 
 
 def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
-    """The ledger answers and has the tables of this version."""
+    """The ledger answers, and its tables are such as this version works on."""
     from patchclip_node.adapters.ledger import SqlLedger
     from patchclip_node.adapters.ledger.migrate import Standing, standing
 
@@ -149,7 +149,8 @@ def ledger(settings: NodeSettings) -> Iterator[CheckResult]:
     finally:
         database.close()
     studies = sum(counts.studies_by_state.values())
-    yield CheckResult("ledger", Status.OK, f"{where} answers: {studies} studies, {counts.instances} instances")
+    later = "; a later version made its tables, and this one works on them" if stands is Standing.LATER else ""
+    yield CheckResult("ledger", Status.OK, f"{where} answers: {studies} studies, {counts.instances} instances{later}")
     served = {name for destination in settings.destinations for name in settings.names_of(destination)}
     for name in sorted(set(waiting) - served):
         detail = f"{waiting[name]} studies wait for a destination {name} that the configuration does not have"
@@ -198,11 +199,11 @@ def workers(settings: NodeSettings) -> Iterator[CheckResult]:
     from patchclip_node.adapters.clock import SteadyClock, SystemClock, host_start
     from patchclip_node.adapters.file_spool import free_bytes_above
     from patchclip_node.adapters.ledger import SqlLedger
-    from patchclip_node.adapters.ledger.migrate import is_current
+    from patchclip_node.adapters.ledger.migrate import works_on
     from patchclip_node.domain.backlog import Backlog
     from patchclip_node.services.health import backlog_is_full, health
 
-    if (settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists()) or not is_current(
+    if (settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists()) or not works_on(
         settings.effective_ledger_url
     ):
         yield CheckResult("workers", Status.OK, "none has run yet")

@@ -138,12 +138,12 @@ def _configuration(settings: NodeSettings, config: Path | None) -> list[dict[str
 def _open(settings: NodeSettings) -> tuple[SqlLedger | None, str]:
     """Open the ledger as it is: nothing is migrated for a bundle."""
     from patchclip_node.adapters.ledger import SqlLedger
-    from patchclip_node.adapters.ledger.migrate import is_current
+    from patchclip_node.adapters.ledger.migrate import works_on
 
     if settings.ledger_url is None and not (settings.data_dir / "ledger.sqlite").exists():
         return None, "there is no ledger yet"
     try:
-        if not is_current(settings.effective_ledger_url):
+        if not works_on(settings.effective_ledger_url):
             return None, "the ledger is of an earlier version: run `patchclip-node upgrade` once"
     except NodeError as error:
         return None, str(error)

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from patchclip_node.adapters.backups.folder import About
     from patchclip_node.adapters.ledger.copying import LedgerState
 
+_NOTHING_TO_DO: Final = {
+    "empty": "the ledger has no table yet: the node makes them",
+    "current": "the ledger is of this version: there is nothing to do",
+    "later": "the ledger is of a later version, and this one works on its tables: there is nothing to do",
+}
+"""What is said of a ledger by its `Standing`."""
+
 _ROOM: Final = 3
 """Of the ledger's size: its copy, and the old and the new form of its largest tables while they are written."""
 
@@ -41,25 +48,31 @@ def upgrade(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Bring the ledger of an earlier version to this one, after a backup. The node has to be stopped.
+    """Bring the ledger of an earlier version to this one, after a backup.
+
+    The node has to be stopped, unless its ledger is in PostgreSQL and its version works on the new tables, too.
 
     The tables change in one transaction: where this is killed, the ledger is as before, and the command is given again.
     """
-    from patchclip_node.adapters.ledger.migrate import Standing, migrate, standing
+    from patchclip_node.adapters.ledger.migrate import Standing, migrate, oldest_that_works, standing
 
     settings = read_settings(config)
     refuse_without_ledger(settings)
     url = settings.effective_ledger_url
     if (stands := standing(url)) is not Standing.EARLIER:
-        typer.echo("the ledger has no table yet: the node makes them" if stands is Standing.EMPTY else _nothing_to_do())
+        typer.echo(_NOTHING_TO_DO[stands])
         return
-    _refuse_company(url)
+    oldest = oldest_that_works()
+    _refuse_company(url, oldest)
     folder = _backup(settings, config, backup, made)
-    _refuse_company(url)
+    alone = not _refuse_company(url, oldest)
     before = _state(url)
     migrate(url)
-    _compare(before, _state(url))
-    typer.echo(f"the ledger is now of this version ({_state(url).revision}, before {before.revision}); start the node")
+    after = _state(url)
+    if alone:
+        _compare(before, after)
+    then = "start the node" if alone else "go on to bring each process to this version, one after another"
+    typer.echo(f"the ledger is now of this version ({after.revision}, before {before.revision}); {then}")
     again = settings.data_dir.absolute().with_name(f"{settings.data_dir.absolute().name}-before")
     typer.echo(
         f"the way back: stop the node, install the earlier version, `patchclip-node restore {folder.absolute()} --into "
@@ -68,15 +81,13 @@ def upgrade(
     )
 
 
-def _nothing_to_do() -> str:
-    return "the ledger is of this version: there is nothing to do"
-
-
-def _refuse_company(url: str) -> None:
+def _refuse_company(url: str, oldest: str) -> bool:
+    """Refuse processes that do not work on the new tables; tell whether others are there."""
     from patchclip_node.adapters.ledger.company import company
 
-    if others := company(url):
+    if others := company(url, oldest):
         raise ConfigurationError(f"stop the node first; these have its ledger open: {'; '.join(others)}")
+    return bool(company(url))
 
 
 def _backup(settings: NodeSettings, config: Path | None, wanted: Path | None, made: Path | None) -> Path:

@@ -79,6 +79,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(empty_url: str) -> None:
     database = Database(empty_url)
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("DELETE FROM works_with"))
     database.close()
 
     with pytest.raises(ConfigurationError, match="newer version"):

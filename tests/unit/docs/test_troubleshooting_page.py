@@ -339,6 +339,7 @@ def _(site: Site) -> Outcome:
     migrate(f"sqlite:///{site.folder / 'data' / 'ledger.sqlite'}")
     with closing(sqlite3.connect(site.folder / "data" / "ledger.sqlite")) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE works_with SET revision = '9998'")
         database.commit()
     return site.ran("studies", "list", "--config", site.config())
 

@@ -10,20 +10,21 @@ from pathlib import Path
 import psutil
 from sqlalchemy import text
 
-from patchclip_node.adapters.ledger.database import Database, sqlite_file
+from patchclip_node.adapters.ledger.database import APPLICATION, Database, sqlite_file
 from patchclip_node.domain.errors import LedgerUnavailableError
 
 _LONGEST = 80
 
 
-def company(url: str) -> list[str]:
+def company(url: str, works_with: str | None = None) -> list[str]:
     """Return a line for each other process, or connection, that has the ledger at `url` open.
 
     Of SQLite the file's lock says whether there is one, and the process table which; processes of other users may
-    remain without a name. Of PostgreSQL the server knows, wherever they run.
+    remain without a name. Of PostgreSQL the server knows, wherever they run; those of programs that know the revision
+    `works_with` are left out where it is given.
     """
     file = sqlite_file(url)
-    return _connections(url) if file is None else _processes(file)
+    return _connections(url, works_with) if file is None else _processes(file)
 
 
 def _processes(file: Path) -> list[str]:
@@ -58,9 +59,9 @@ def _words(process: psutil.Process, file: Path) -> str:
         return ""
 
 
-def _connections(url: str) -> list[str]:
+def _connections(url: str, works_with: str | None) -> list[str]:
     query = (
-        "SELECT pid, usename, client_addr FROM pg_stat_activity "
+        "SELECT pid, usename, client_addr, coalesce(application_name, '') AS program FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' "
         "ORDER BY pid"
     )
@@ -70,4 +71,13 @@ def _connections(url: str) -> list[str]:
             rows = connection.execute(text(query)).all()
     finally:
         database.close()
-    return [f"a connection of {row.usename} from {row.client_addr or 'this host'} (pid {row.pid})" for row in rows]
+    return [
+        f"a connection of {row.usename} from {row.client_addr or 'this host'} (pid {row.pid}"
+        f"{f', {row.program}' if row.program else ''})"
+        for row in rows
+        if works_with is None or not _knows(row.program, works_with)
+    ]
+
+
+def _knows(program: str, revision: str) -> bool:
+    return program.startswith(APPLICATION) and program.removeprefix(APPLICATION) >= revision

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from patchclip_node.adapters.folders import make_durable_folder
+from patchclip_node.adapters.ledger.revisions import revisions
 from patchclip_node.adapters.ledger.tracing import SPANS
 from patchclip_node.domain.errors import (
     ConfigurationError,
@@ -47,6 +48,9 @@ The answer to a statement may take longer: whoever waits for the writer before i
 
 _WRITER_LOCK = 0x7061746368636C70
 """Number of PostgreSQL's advisory lock; any number that no other program uses in this database."""
+
+APPLICATION: Final = "patchclip-node, ledger "
+"""What a connection is called on PostgreSQL, followed by the newest revision that its program knows."""
 
 _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -264,7 +268,8 @@ _SET_WHAT_IT_KNOWS = (
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": GONE_AFTER_S})
+    named = f"{APPLICATION}{revisions()[-1]}"
+    engine = create_engine(url, connect_args={"timeout": GONE_AFTER_S, "application_name": named})
     # The pool would log as an error, with a traceback, that a lost connection cannot say good-bye.
     engine.dialect.do_close = engine.dialect.do_terminate = _close  # type: ignore[method-assign]
 
@@ -339,4 +344,4 @@ def _blames_the_statement(error: DBAPIError) -> bool:
     return type(error.orig).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
 
 
-__all__ = ["Database", "ServerAddress", "sqlite_file"]
+__all__ = ["APPLICATION", "Database", "ServerAddress", "sqlite_file"]

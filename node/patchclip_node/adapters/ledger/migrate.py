@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache
-from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from patchclip_node.adapters.ledger.database import Database
+from patchclip_node.adapters.ledger.revisions import MIGRATIONS, revisions
+from patchclip_node.adapters.ledger.schema import works_with
 from patchclip_node.adapters.ledger.tallies import keep_tallies
 from patchclip_node.domain.errors import ConfigurationError
 
-_MIGRATIONS = "patchclip_node.adapters.ledger:migrations"
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
 _REVISION_TABLE = "alembic_version"
 
 
 class Standing(StrEnum):
-    """How a ledger stands to this version of the program."""
+    """How a ledger stands to this version of the program.
+
+    LATER: a later version made its tables, and this one works on them. What no process of this version works on is an
+    error instead.
+    """
 
     EMPTY = "empty"
     EARLIER = "earlier"
     CURRENT = "current"
+    LATER = "later"
 
 
 def prepare(url: str) -> None:
@@ -37,7 +46,7 @@ def prepare(url: str) -> None:
                 f"the ledger {Database(url)} was written by an earlier version of this product: stop the node, then "
                 "run `patchclip-node upgrade`, which takes a backup first"
             )
-        case Standing.CURRENT:
+        case Standing.CURRENT | Standing.LATER:
             pass
 
 
@@ -46,22 +55,21 @@ def migrate(url: str) -> None:
 
     Several processes may start at once: the ledger has one writer, so one migrates and the others find it done. Raises
     `LedgerUnavailableError` where the database does not answer and `ConfigurationError` for a ledger that a newer
-    version of this product has written.
+    version of this product has written and that this one does not work on; one that it works on is left as it is.
     """
     from alembic import command  # noqa: PLC0415 - a start that has nothing to migrate, which is each but one, need not wait
-    from alembic.config import Config  # noqa: PLC0415 - likewise
 
-    config = Config()
-    config.set_main_option("script_location", _MIGRATIONS)
+    config = _config()
     database = Database(url)
     try:
         with database.write() as connection:
             config.attributes["connection"] = connection
-            before = revision_of(connection)
-            _refuse_newer(database, before)
+            if _standing(database, connection) not in {Standing.EMPTY, Standing.EARLIER}:
+                return
             command.upgrade(config, "head")
-            if revision_of(connection) != before:
-                keep_tallies(connection)
+            keep_tallies(connection)
+            connection.execute(delete(works_with))
+            connection.execute(insert(works_with).values(revision=oldest_that_works()))
     finally:
         database.close()
 
@@ -71,34 +79,57 @@ def standing(url: str) -> Standing:
     database = Database(url)
     try:
         with database.read() as connection:
-            revision = revision_of(connection)
-        if revision is None:
-            return Standing.EMPTY
-        _refuse_newer(database, revision)
-        return Standing.CURRENT if revision == revisions()[-1] else Standing.EARLIER
+            return _standing(database, connection)
     finally:
         database.close()
 
 
-def is_current(url: str) -> bool:
-    """Tell whether the ledger at `url` has the tables of this version. Changes nothing; raises like `migrate`."""
-    return standing(url) is Standing.CURRENT
+def works_on(url: str) -> bool:
+    """Tell whether this version works on the tables of the ledger at `url`. Changes nothing; raises like `migrate`."""
+    return standing(url) in {Standing.CURRENT, Standing.LATER}
 
 
-def _refuse_newer(database: Database, revision: str | None) -> None:
-    if revision is not None and revision not in revisions():
-        raise ConfigurationError(
-            f"the ledger {database} was written by a newer version of this product (its revision {revision} is not "
-            "known here); install that version or restore the ledger's backup"
-        )
+def oldest_that_works(scripts: ScriptDirectory | None = None) -> str:
+    """Return the oldest revision whose programs work on the tables that all migrations together make.
+
+    Each migration declares `works_with`, the oldest revision whose programs go on working on what it makes; one that
+    declares nothing works with those that know it. Of several in a row the newest one that is declared holds.
+    """
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - like `migrate`
+
+    scripts = scripts or ScriptDirectory.from_config(_config())
+    return max(getattr(one.module, "works_with", one.revision) for one in scripts.walk_revisions())
 
 
-@cache
-def revisions() -> tuple[str, ...]:
-    """Return the names of all migrations, the first one first: each file's name begins with its own."""
-    package, _, folder = _MIGRATIONS.partition(":")
-    names = (file.name for file in (files(package) / folder / "versions").iterdir())
-    return tuple(sorted(name.partition("_")[0] for name in names if name.endswith(".py") and name[0].isdigit()))
+def _standing(database: Database, connection: Connection) -> Standing:
+    revision, known = revision_of(connection), revisions()
+    if revision is None:
+        return Standing.EMPTY
+    if revision in known:
+        return Standing.CURRENT if revision == known[-1] else Standing.EARLIER
+    oldest = _oldest_kept(connection) or revision
+    if oldest <= known[-1]:
+        return Standing.LATER
+    raise ConfigurationError(
+        f"the ledger {database} was written by a newer version of this product (its revision {revision} works with "
+        f"programs of {oldest} or later, and this one is of {known[-1]}); install that version or restore the ledger's "
+        "backup"
+    )
+
+
+def _oldest_kept(connection: Connection) -> str | None:
+    """Return what `migrate` has kept of `oldest_that_works`; None where nothing is kept."""
+    if not inspect(connection).has_table(works_with.name):
+        return None
+    return connection.scalar(select(works_with.c.revision))
+
+
+def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415 - like `migrate`
+
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS)
+    return config
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -360,6 +360,9 @@ tallies = Table(
 )
 """One row for each table that is counted and each state of its rows. See `tallies.py`."""
 
+works_with = Table("works_with", metadata, Column("revision", String(32), primary_key=True))
+"""One row: the oldest revision whose programs work on these tables. A program of an earlier version reads it."""
+
 clocks = Table(
     "clocks",
     metadata,

@@ -186,12 +186,26 @@ def test_a_ledger_of_a_newer_version_fails(tmp_path: Path) -> None:
     migrate(url)
     with closing(sqlite3.connect(tmp_path / "new.sqlite")) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE works_with SET revision = '9998'")
         database.commit()
 
     (result,) = run_check(checks.ledger, settings(tmp_path, ledger_url=url))
 
     assert result.status is Status.FAIL
     assert "newer version" in result.detail
+
+
+def test_a_ledger_of_a_later_version_that_this_one_works_on_is_told_and_in_order(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'later.sqlite'}"
+    migrate(url)
+    with closing(sqlite3.connect(tmp_path / "later.sqlite")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+
+    (result,) = run_check(checks.ledger, settings(tmp_path, ledger_url=url))
+
+    assert result.status is Status.OK
+    assert "a later version made its tables" in result.detail
 
 
 @pytest.mark.parametrize("state", [StudyState.FAILED, StudyState.PARTLY_RETURNED])

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0023"
 down_revision = "0022"
+works_with = "0022"
 
 _STATES = "'WAITING', 'ASKED', 'HERE', 'SKIPPED', 'FAILED'"
 

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0024"
 down_revision = "0023"
+works_with = "0024"  # an earlier program cannot read a result of the kind 'image'
 
 _KINDS = "'sr', 'seg', 'sc', 'gsps', 'text_sr', 'ko', 'fractional_seg', 'parametric_map', 'rejection_note', 'image'"
 _EVENTS = (
