@@ -9,7 +9,14 @@ from sqlalchemy import func, select
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.measuring import step_times
-from patchclip_node.adapters.ledger.schema import audit_events, leftovers, metadata, purged_revisions, tallies
+from patchclip_node.adapters.ledger.schema import (
+    audit_events,
+    leftovers,
+    metadata,
+    purged_revisions,
+    tallies,
+    works_with,
+)
 from patchclip_node.domain.records import DeliveryState
 from patchclip_node.domain.states import FINAL_STATES, StudyState
 from tests.support.fakes import START, make_instance
@@ -24,7 +31,7 @@ def rows_in(url: str) -> dict[str, int]:
         counted = {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in metadata.tables.items()
-            if table is not tallies
+            if table not in {tallies, works_with}
         }
     database.close()
     return counted
