@@ -1,17 +1,20 @@
 """Whether any process of a node keeps memory: its size against the studies that went through, as a slope.
 
-    python -m benchmarks.memory_growth [--studies 10000] [--batch 50] [--px 128 96] [--model FOLDER]
+    python -m benchmarks.memory_growth [--studies 10000] [--batch 50] [--px 128 96] [--model FOLDER] [--samples FILE]
+    python -m benchmarks.memory_growth --of FILE
 
 Studies of one small image go through a whole node (`serve`) in batches, with DCMTK's storescp behind it, which keeps
 nothing. After each batch the memory that belongs to each process alone is read. The first fifth of the studies is left
 out, while caches and pools fill. A slope is a regression over means of `--blocks` blocks, since what follows closely is
 alike; its interval is of 95 % (Student's t). By default the model is the one of the tests, which marks bright pixels
-and takes no time: ten thousand studies then take minutes.
+and takes no time: ten thousand studies then take an hour. `--samples` keeps what was read after each batch, and `--of`
+reckons with what such a file has, also of a run that was broken off.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -98,15 +101,33 @@ def rows_of(studies: Sequence[int], read: Mapping[str, Sequence[float]], blocks:
 
 
 def main() -> None:
-    """Send, read, print."""
+    """Read or send, reckon, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--blocks", type=int, default=16)
     parser.add_argument("--px", type=int, nargs=2, default=[128, 96], metavar=("ROWS", "COLUMNS"))
     parser.add_argument("--model", default=str(PLUGINS / "bright_checkpoint"))
+    parser.add_argument("--samples", type=Path, help="a file of JSON lines, to which each reading is added")
+    parser.add_argument("--of", type=Path, help="such a file, instead of a run")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    done, read = kept_in(given.of) if given.of else readings(given)
+    rows = rows_of(done, read, given.blocks)
+    print(markdown(rows))
+    keep(rows, given.json)
+
+
+def kept_in(file: Path) -> tuple[list[int], dict[str, list[float]]]:
+    """Return the numbers of studies and, of each process, the readings that a file of samples has."""
+    samples = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [one["studies"] for one in samples], {
+        name: [one["MB"][name] for one in samples] for name in samples[0]["MB"]
+    }
+
+
+def readings(given: argparse.Namespace) -> tuple[list[int], dict[str, list[float]]]:
+    """Send, and read after each batch; the same as `kept_in` returns."""
     read: dict[str, list[float]] = defaultdict(list)
     done: list[int] = []
     with tempfile.TemporaryDirectory(dir=".") as name:
@@ -121,13 +142,14 @@ def main() -> None:
                     for gone in range(given.batch, given.studies + 1, given.batch):
                         through(node, folder, given.batch, tuple(given.px))
                         done.append(gone)
-                        for process, mb in read_mb(tree).items():
+                        for process, mb in (now := read_mb(tree)).items():
                             read[process].append(mb)
+                        if given.samples is not None:
+                            with given.samples.open("a", encoding="utf-8") as samples:
+                                samples.write(f"{json.dumps({'studies': gone, 'MB': now})}\n")
                         show(gone, given.studies)
             node.processes.clear()
-    rows = rows_of(done, read, given.blocks)
-    print(markdown(rows))
-    keep(rows, given.json)
+    return done, read
 
 
 if __name__ == "__main__":

@@ -264,8 +264,7 @@ class StorageScp:
 
         Success (0000) only after the instance is durable. 0122: of a class of results, of a study that is not here.
         A700: too large, disk full, too many studies waiting, ledger down. A900: another class or instance than
-        announced. C000: not readable, or
-        a defect. What the command set refuses never comes here.
+        announced. C000: not readable, or a defect. What the command set refuses never comes here.
         """
         caller, command = _caller(association), request.command
         facts = {"calling_ae_title": caller.ae_title, "sop_instance_uid": command.affected_sop_instance_uid}
