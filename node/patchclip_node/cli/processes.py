@@ -27,7 +27,6 @@ def serve(config: ConfigOption = None) -> None:
     Needs no other server: studies, queue and images lie in data_dir. A child that dies is started again. Stop it with
     Ctrl-C or SIGTERM; what was acknowledged is kept and continues at the next start.
     """
-    import_pydicom()
     from patchclip_node.bootstrap import supervisor
     from patchclip_node.bootstrap.runtime import require_runtime
 
