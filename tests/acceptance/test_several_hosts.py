@@ -12,12 +12,13 @@ from patchclip_node.domain.states import StudyState
 from tests.peers import dcmtk
 from tests.peers.archive import Archive
 from tests.peers.line import Line
-from tests.peers.moto import SECRET, Moto, new_moto
+from tests.peers.moto import Moto, new_moto
 from tests.peers.node import Node, new_node
 from tests.peers.postgresql import PostgreSql, new_postgresql
 from tests.peers.processes import wait_until
 from tests.peers.radiographs import radiograph, write
 from tests.peers.redis import Redis, new_redis
+from tests.peers.s3 import SECRET
 
 pytestmark = [
     pytest.mark.peer("redis"),

@@ -9,13 +9,16 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 from patchclip_node.adapters.backups.make import make_backup
 from patchclip_node.adapters.backups.restore import restore
 from patchclip_node.adapters.s3 import S3Spool, S3Store
-from patchclip_node.adapters.s3.store import KeyTakenError, Stored
+from patchclip_node.adapters.s3.store import ConditionRefusedError, KeyTakenError, Stored
 from patchclip_node.cli.backup import sources_of
 from patchclip_node.cli.check_result import Status
 from patchclip_node.cli.checks import run_check
@@ -23,7 +26,8 @@ from patchclip_node.cli.spool_checks import spool_store
 from patchclip_node.domain.errors import ConfigurationError, DamagedFileError, RetryableError, SpoolUnavailableError
 from patchclip_node.settings import read_settings
 from tests.peers.line import Line
-from tests.peers.moto import SECRET, Moto, new_moto
+from tests.peers.moto import Moto, new_moto
+from tests.peers.s3 import SECRET
 from tests.support.fakes import make_instance, make_ledger
 from tests.support.spool_contract import SpoolContract, incoming
 
@@ -51,6 +55,19 @@ def line(moto: Moto) -> Iterator[Line]:
 @pytest.fixture
 def spool(moto: Moto, prefix: str, line: Line, tmp_path: Path) -> S3Spool:
     return S3Spool(tmp_path / "spool", 0, S3Store(moto.place(prefix, line.port)), 1024**3)
+
+
+def refuse_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store answer a conditional PUT as OpenStack Swift 2.30 does."""
+    call = BaseClient._make_api_call
+
+    def answered(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if "IfNoneMatch" in arguments:
+            error = {"Code": "NotImplemented", "Message": "Conditional object PUTs are not supported."}
+            raise ClientError({"Error": error}, operation)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answered)
 
 
 def marks(spool: S3Spool) -> set[str]:
@@ -90,6 +107,18 @@ class TestStore:
 
         with pytest.raises(SpoolUnavailableError, match="other bytes"):
             store.create("other", io.BytesIO(b"as sent"), said)
+
+    def test_a_store_that_refuses_conditions_is_told_from_one_that_is_away(
+        self, moto: Moto, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refuse_conditions(monkeypatch)
+        said = Stored(hashlib.sha256(b"image").hexdigest(), 5)
+
+        with pytest.raises(ConditionRefusedError, match=r"set spool\.conditional_create: false"):
+            S3Store(moto.place(prefix)).create("a", io.BytesIO(b"image"), said)
+        S3Store(moto.place(prefix, conditional=False)).create("a", io.BytesIO(b"image"), said)
+
+        assert moto.content(f"{prefix}a")[0] == b"image"
 
     def test_a_bucket_that_is_not_there_is_no_missing_file(self, moto: Moto) -> None:
         place = moto.place()
@@ -271,6 +300,20 @@ class TestDoctor:
         assert result.status is Status.FAIL
         assert "s3:PutObject" in result.advice
         assert SECRET not in result.detail + result.advice
+
+    def test_a_store_that_refuses_conditions_needs_a_setting(
+        self, moto: Moto, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refuse_conditions(monkeypatch)
+        given = moto.settings(tmp_path, prefix)
+
+        for conditional, status in ((True, Status.FAIL), (False, Status.OK)):
+            settings = read_settings(None, data_dir=tmp_path, spool=given | {"conditional_create": conditional})
+            (result,) = run_check(spool_store, settings)
+
+            assert result.status is status, result.detail
+            assert ("set spool.conditional_create: false" in result.advice) is conditional
+        assert moto.names(prefix) == []
 
     def test_a_folder_needs_no_store(self, tmp_path: Path) -> None:
         (result,) = run_check(spool_store, read_settings(None, data_dir=tmp_path))

@@ -23,7 +23,8 @@ def spool_store(settings: NodeSettings) -> Iterator[CheckResult]:
         return
     from patchclip_node.bootstrap.common import s3_place, with_s3
 
-    store = with_s3().S3Store(s3_place(settings))
+    s3 = with_s3()
+    store = s3.S3Store(s3_place(settings))
     name = f"doctor-{uuid.uuid4().hex}"
     try:
         store.ask()
@@ -31,6 +32,12 @@ def spool_store(settings: NodeSettings) -> Iterator[CheckResult]:
             yield from _tried(store, name, conditional=settings.spool.conditional_create)
         finally:
             store.delete(name)
+    except s3.ConditionRefusedError as error:
+        advice = (
+            "set spool.conditional_create: false; keys are random, so that none meets another; images are refused with "
+            "0xA700 meanwhile"
+        )
+        yield CheckResult(_NAME, Status.FAIL, str(error), advice)
     except (SpoolUnavailableError, DamagedFileError) as error:
         advice = (
             "start the store, or correct `spool`; its user needs s3:ListBucket on the bucket and s3:GetObject, "

@@ -28,11 +28,16 @@ _ANSWERS_WITHIN_S: Final = 2.0
 """Pages and health checks do not wait for longer to hear whether the store is there."""
 _EXISTS: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _ABSENT: Final = frozenset({"NoSuchKey"})
+_REFUSED: Final = frozenset({"NotImplemented", "501"})
 _ENCRYPTED: Final = ("ServerSideEncryption", "SSECustomerAlgorithm")
 
 
 class KeyTakenError(SpoolUnavailableError):
     """There is an object of that name already; it was not touched."""
+
+
+class ConditionRefusedError(SpoolUnavailableError):
+    """The store takes no PUT that is conditional."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,8 @@ class S3Store:
     def create(self, name: str, content: IO[bytes], stored: Stored) -> None:
         """Make an object of all that is left in `content`, which can be read twice; return once the store vouches.
 
-        Raises `KeyTakenError`, and `SpoolUnavailableError`: then the object may be there or come about later.
+        Raises `KeyTakenError`, `ConditionRefusedError`, and `SpoolUnavailableError`: then the object may be there or
+        come about later.
         """
         size_bytes, md5, sha256 = _digests(content)
         arguments: dict[str, Any] = {
@@ -142,7 +148,7 @@ class S3Store:
         }
         if self._place.conditional:
             arguments["IfNoneMatch"] = "*"
-        with self._translated():
+        with self._translated(conditional=self._place.conditional):
             answer = self._writing.put_object(**arguments)
         if not _vouches(answer, md5.hex(), arguments["ChecksumSHA256"]):
             self._read_back(name, size_bytes, sha256)
@@ -192,7 +198,7 @@ class S3Store:
             self._asking.list_objects_v2(Bucket=self._place.bucket, Prefix=self._place.prefix, MaxKeys=1)
 
     @contextmanager
-    def _translated(self, name: str | None = None) -> Iterator[None]:
+    def _translated(self, name: str | None = None, *, conditional: bool = False) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
@@ -201,6 +207,10 @@ class S3Store:
                 raise FileNotFoundError(f"{self} does not hold the object {name}") from error
             if code in _EXISTS:
                 raise KeyTakenError(f"{self} has an object of that name already") from error
+            if code in _REFUSED and conditional:
+                raise ConditionRefusedError(
+                    f"the spool's store {self} refuses If-None-Match, so set spool.conditional_create: false: {error}"
+                ) from error
             raise self._unavailable(error) from error
         except (BotoCoreError, OSError) as error:
             raise self._unavailable(error) from error
