@@ -46,6 +46,10 @@ PEERS: dict[str, tuple[tuple[str, ...], str]] = {
         ("patroni", "etcd", "haproxy|/usr/sbin/haproxy"),
         "make endurance-peers",
     ),
+    "swift": (
+        ("swift-ring-builder", *(f"swift-{one}-server" for one in ("account", "container", "object", "proxy"))),
+        "make endurance-peers",
+    ),
     "chromium": (("chromium",), "apt-get install chromium"),
     "ohif": (
         ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", f"{VIEWERS}/@ohif/app/dist/index.html"),

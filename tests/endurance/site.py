@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from patchclip_node.ports.result_sender import Destination
 from tests.peers.hosts import Host, Network, Program
-from tests.peers.moto import BUCKET, Moto, new_moto
 from tests.peers.node import Node, new_node
 from tests.peers.patroni import Cluster, new_cluster
 from tests.peers.postgresql import PostgreSql, new_postgresql, user
 from tests.peers.processes import listens, wait_until
 from tests.peers.redis import new_redis
+from tests.peers.swift import Swift, new_swift
 from tests.peers.writing_archive import AE_TITLE, Came, what_came
 
 PORT, ARCHIVE_PORT = 11112, 11113
@@ -53,7 +53,7 @@ class Site:
     shared: dict[str, Host]
     databases: Databases
     observer: Node
-    store: Moto
+    store: Swift
     archived: Path
 
     @property
@@ -201,10 +201,10 @@ def site(folder: Path, databases: Callable[[Network, Path], AbstractContextManag
         ledger = stack.enter_context(databases(network, folder))
         shared = {name: network.host(name, folder / name) for name in ("redis", "store", "archive")}
         redis = new_redis(folder / "redis", shared["redis"].address)
-        store = new_moto(folder / "store", shared["store"].address)
+        store = new_swift(folder / "store", shared["store"].address)
         archived, archive = folder / "archived.jsonl", shared["archive"].address
         shared["redis"].programs.append(Program(redis.arguments))
-        shared["store"].programs.append(Program(store.arguments, {"PYTHONWARNINGS": ""}))
+        shared["store"].programs.extend(store.programs)
         arguments = [sys.executable, "-m", "tests.peers.writing_archive", archive, str(ARCHIVE_PORT), str(archived)]
         shared["archive"].programs.append(Program(arguments, {"PYTHONPATH": str(Path(__file__).parents[2])}))
         lookout = network.host("lookout", folder / "lookout")
@@ -228,18 +228,10 @@ def site(folder: Path, databases: Callable[[Network, Path], AbstractContextManag
                 members.append(Member(role, network.host(name, one.folder, programs), one))
         observer = node("observer", ledger.url_by(lookout))
         made = Site(network, members, shared, ledger, observer, store, archived)
-        wait_until(lambda: _is_open(store), "the store answers")
+        wait_until(store.is_open, "the store answers")
         for member in members:
             if member.host is not made.deliverers()[1]:
                 member.host.start()
         for address in made.receivers:
             wait_until(lambda to=address: listens(PORT, to), f"the receiver at {address} listens")  # type: ignore[misc]
         yield made
-
-
-def _is_open(store: Moto) -> bool:
-    try:
-        store.client.create_bucket(Bucket=BUCKET)
-    except Exception:  # noqa: BLE001 - whatever says that it is not there yet
-        return False
-    return True

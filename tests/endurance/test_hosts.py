@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,6 @@ from tests.endurance.site import PORT, Databases, Site, one_database, site, thre
 from tests.endurance.troubles import Troubles
 from tests.peers.archive import COMPREHENSIVE_SR
 from tests.peers.hosts import ADDRESSES, Network
-from tests.peers.moto import BUCKET
 from tests.peers.processes import wait_until
 from tests.peers.radiographs import data_set_of
 
@@ -32,7 +30,7 @@ pytestmark = [
     pytest.mark.allow_hosts([ADDRESSES]),
     # pg8000 leaves a socket to the garbage collector where the other side hangs up as it says hello.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    *(pytest.mark.peer(one) for one in ("hosts", "redis", "postgresql", "moto")),
+    *(pytest.mark.peer(one) for one in ("hosts", "redis", "postgresql", "swift")),
 ]
 
 LASTS_S = 600.0
@@ -112,18 +110,12 @@ def assert_in_the_store(hospital: Site, sent: Modalities) -> None:
         }
     lost = [one.SOPInstanceUID for one in sent.acknowledged if keys.get(one.SOPInstanceUID) is None]
     assert lost == []
-    client = hospital.store.client
     changed = [
         one.SOPInstanceUID
         for one in sent.acknowledged
-        if data_set_of(_object(client, f"node/{keys[one.SOPInstanceUID]}")) != encoded(one)
+        if data_set_of(hospital.store.content(f"node/{keys[one.SOPInstanceUID]}")[0]) != encoded(one)
     ]
     assert changed == []
-
-
-def _object(client: Any, name: str) -> bytes:
-    content: bytes = client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
-    return content
 
 
 def assert_ended_well(hospital: Site, sent: Modalities) -> int:

@@ -14,11 +14,8 @@ from tests.peers.hosts import Host
 BETWEEN_S, LASTS_S, AT_ONCE = 4.0, (1.0, 20.0), 3
 KINDS = ("killed", "killed", "emptied", "cut", "cut", "deaf", "mute", "frozen")
 """What may happen to a host; some of it more often. emptied: killed, and its disk is lost."""
-ONLY = {
-    "postgresql": ("killed", "killed", "cut", "cut", "deaf", "mute", "frozen"),
-    "store": ("cut", "deaf", "mute", "frozen"),
-}
-"""PostgreSQL's disk is what the site may not lose, and moto's server keeps all in memory."""
+DISK_STAYS = ("postgresql", "store")
+"""Hosts whose disk the site may not lose."""
 
 
 @dataclass
@@ -61,7 +58,7 @@ class Troubles:
         spared = self.site.databases.hosts if any(one in self.site.databases.hosts for one in in_trouble) else []
         hosts = [one for one in self.site.hosts if one.is_running and one not in {*in_trouble, *spared}]
         host = self.chance.choice(hosts)
-        kind = self.chance.choice(ONLY.get(host.name, KINDS))
+        kind = self.chance.choice([one for one in KINDS if one != "emptied" or host.name not in DISK_STAYS])
         trouble = Trouble(kind, host, now_s + self.chance.uniform(*LASTS_S))
         self.counts[host.name.split("-")[0], kind] += 1
         self.tell(f"{host.name} is {kind} for {trouble.until_s - now_s:.0f} s")
