@@ -35,7 +35,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 _CENTRE: Final = 0.1
 """The centre leaves out this part of the height and width at each side, where collimators and markers are."""
-_STATISTICS_SIDE_PX: Final = 1000
+_STATISTICS_SIDE_PX: Final = 500
 """Larger images are measured at every n-th row and column."""
 
 
@@ -45,18 +45,21 @@ def quality_remarks(pixels: FloatArray, stored: Stored | None = None) -> tuple[s
     pixels: (rows, columns) as displayed, in [0, 1]. stored: the values that the file holds, where it is known how they
     were brought to display.
     """
-    if pixels.size == 0 or float(pixels.min()) == float(pixels.max()):
+    if pixels.size == 0:
         return ()
-    return tuple(_remarks(pixels, stored))
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    if darkest == brightest:
+        return ()
+    return tuple(_remarks(pixels, darkest, brightest, stored))
 
 
-def _remarks(pixels: FloatArray, stored: Stored | None) -> Iterator[str]:
+def _remarks(pixels: FloatArray, darkest: float, brightest: float, stored: Stored | None) -> Iterator[str]:
     shorter = min(pixels.shape)
     if shorter < SMALL_SIDE_PX:
         yield f"The image is small: its shorter side has {shorter} pixels, fewer than {SMALL_SIDE_PX}."
     seen = _thinned(pixels)
     centre = _centre(seen)
-    dark, bright = float(np.mean(centre <= pixels.min())), float(np.mean(centre >= pixels.max()))
+    dark, bright = float(np.mean(centre <= darkest)), float(np.mean(centre >= brightest))
     if dark > CLIPPED_DARK:
         yield f"Clipped: {percent(dark)} of the image's centre is as dark as can be; what was there is lost."
     if bright > CLIPPED_BRIGHT:
