@@ -50,8 +50,8 @@ class MemorySpool:
     def __init__(self, folder: Path, room_bytes: int = 2**40) -> None:
         self.files: dict[str, bytes] = {}
         self.room_bytes = room_bytes
-        self.packed: list[bool] = []
-        """Of each file that was written, whether it was to be packed."""
+        self.packed: set[str] = set()
+        """The keys of files that were to be packed."""
         self._incoming = folder / "incoming"
         self._lent = folder / "lent"
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -69,9 +69,10 @@ class MemorySpool:
         content = b"".join(chunks)
         if len(content) > self.room_bytes:
             raise StorageFullError("no room in the memory spool")
-        self.packed += [packed]
         self.room_bytes -= len(content)
         key = uuid.uuid4().hex
+        if packed:
+            self.packed.add(key)
         self.files[key] = content
         return StoredFile(key, len(content), hashlib.sha256(content).hexdigest())
 

@@ -127,3 +127,11 @@ class SpoolContract:
         for number, one in enumerate(stored):
             with spool.local_path(one.key) as kept:
                 assert kept.read_bytes() == b"%d" % number
+
+    def test_room_is_taken_by_writers_at_once(self, spool: Spool) -> None:
+        with spool.reserved(12_000) as room, ThreadPoolExecutor(4) as pool:
+            stored = list(pool.map(lambda number: room.write([b"%02d" % number * 500]), range(12)))
+
+        for number, one in enumerate(stored):
+            with spool.local_path(one.key) as kept:
+                assert kept.read_bytes() == b"%02d" % number * 500

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
@@ -193,12 +194,14 @@ class _ReservedRoom:
         self._spool = spool
         self._descriptor = descriptor
         self._left_bytes = size_bytes
+        self._giving_back = threading.Lock()
 
     def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
         """Write into the room; see the port."""
         content = list(chunks)
-        self._left_bytes = max(0, self._left_bytes - sum(map(len, content)))
-        os.ftruncate(self._descriptor, self._left_bytes)
+        with self._giving_back:
+            self._left_bytes = max(0, self._left_bytes - sum(map(len, content)))
+            os.ftruncate(self._descriptor, self._left_bytes)
         return self._spool.write(content, packed=packed)
 
 

@@ -25,7 +25,7 @@ class StoredFile:
 
 
 class Room(Protocol):
-    """Room that is held for what is written."""
+    """Room that is held for what is written, perhaps by several threads."""
 
     def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
         """Write into it and make durable, as `Spool.write` does; what is more than was reserved takes free room."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
-import structlog
 from pydicom import Dataset
 
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer
-from patchclip_node.domain.errors import SpoolUnavailableError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.recalls import EarlierResults
@@ -21,7 +20,7 @@ from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, Leas
 from patchclip_node.domain.routes import Dispatch
 from patchclip_node.domain.trial_patient import CANARY_ID, CANARY_ROUTES
 from patchclip_node.domain.variants import ResultVariant
-from patchclip_node.ports.spool import Room, Spool
+from patchclip_node.ports.spool import Room, Spool, StoredFile
 from patchclip_node.results import encode
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.issuer import ResultIssuer
@@ -29,12 +28,10 @@ from patchclip_node.services.analyse.maps import encode_maps
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
 from patchclip_node.services.analyse.room import LEAST_BYTES, most_bytes
 from patchclip_node.services.analyse.summary import summarise
+from patchclip_node.services.analyse.writing import delete, written
 from patchclip_node.services.study_summary import decision
 
 CAME_AGAIN: Final = "the same instance came again with other bytes; what came last is analysed instead"
-
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +94,23 @@ class StudyAnalysis:
 
     def discard(self, study: FinishedStudy) -> None:
         """Delete what `run` kept: another worker has the study now."""
-        _delete(study.spool_keys, self.spool)
+        delete(study.spool_keys, self.spool)
 
     def _finished(self, outcome: Analysed, reasons: dict[int, str], timer: StepTimer, room: Room) -> FinishedStudy:
-        kept: list[str] = []
-        try:
-            with timer.step("store"):
-                stored = [
-                    (variant, self._write_result(variant, dataset, room, kept)) for variant, dataset in outcome.results
-                ]
-                overlay_keys = {
-                    file.image.sop_instance_uid: _write(file.overlay, room, kept) for file in outcome.images
-                }
-                maps_keys = {
-                    file.image.sop_instance_uid: _write(encode_maps(file.result.findings), room, kept)
-                    for file in outcome.images
-                }
-        except BaseException:
-            _delete(kept, self.spool)
-            raise
+        with timer.step("store"), written(room, self.spool) as writing:
+            # What is at hand goes first: it is on its way to the disk while the others are still being encoded.
+            overlays = {file.image.sop_instance_uid: writing.begin(file.overlay) for file in outcome.images}
+            maps = {
+                file.image.sop_instance_uid: writing.begin(partial(encode_maps, file.result.findings))
+                for file in outcome.images
+            }
+            begun = [
+                (variant, dataset, writing.begin(partial(encode, dataset), packed=self.plan.is_spare(variant)))
+                for variant, dataset in outcome.results
+            ]
+        stored = [(variant, _result(variant, dataset, file.result())) for variant, dataset, file in begun]
+        overlay_keys = {uid: file.result().key for uid, file in overlays.items()}
+        maps_keys = {uid: file.result().key for uid, file in maps.items()}
         around = timer.seconds
         seconds = {"fetch": around.pop("fetch"), **outcome.seconds, **around}
         dispatch = Dispatch.of(file.route for file in outcome.images)
@@ -137,35 +132,29 @@ class StudyAnalysis:
                 seconds=summary.seconds,
                 scores=() if dispatch.routes == CANARY_ROUTES.routes else _scores(outcome),
             ),
-            spool_keys=tuple(kept),
+            spool_keys=tuple(file.result().key for file in writing.files),
             images=len(outcome.images),
             skipped=len(outcome.skipped),
             seconds=summary.seconds,
         )
 
-    def _write_result(self, variant: ResultVariant, dataset: Dataset, room: Room, kept: list[str]) -> NewResult:
-        stored = room.write([encode(dataset)], packed=self.plan.is_spare(variant))
-        kept.append(stored.key)
-        return NewResult(
-            kind=variant.kind,
-            variant=variant.key,
-            sop_class_uid=str(dataset.SOPClassUID),
-            sop_instance_uid=str(dataset.SOPInstanceUID),
-            series_instance_uid=str(dataset.SeriesInstanceUID),
-            spool_key=stored.key,
-            size_bytes=stored.size_bytes,
-            sha256=stored.sha256,
-        )
+
+def _result(variant: ResultVariant, dataset: Dataset, stored: StoredFile) -> NewResult:
+    return NewResult(
+        kind=variant.kind,
+        variant=variant.key,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        spool_key=stored.key,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+    )
 
 
 def _scores(outcome: Analysed) -> list[tuple[str, float]]:
     findings = (one for file in outcome.images for one in file.result.findings)
     return [(one.key, float(one.probability)) for one in findings if one.probability is not None]
-
-
-def _write(content: bytes, room: Room, kept: list[str]) -> str:
-    kept.append(room.write([content]).key)
-    return kept[-1]
 
 
 def newest_copies(instances: Sequence[InstanceRecord]) -> dict[str, InstanceRecord]:
@@ -181,12 +170,3 @@ def study_image(record: InstanceRecord, files: ExitStack, spool: Spool) -> Study
     header = record.instance.header
     sender = record.instance.calling_ae_title
     return StudyImage(path, header.sop_class_uid, header.sop_instance_uid, sender, header.priority)
-
-
-def _delete(keys: Iterable[str], spool: Spool) -> None:
-    """Delete what the ledger does not name. What a store that is away still holds the spool deletes by itself later."""
-    for key in keys:
-        try:
-            spool.delete(key)
-        except SpoolUnavailableError as error:
-            log.warning("file_not_deleted", spool_key=key, error=str(error))

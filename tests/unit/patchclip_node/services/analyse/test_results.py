@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pydicom
 import pytest
 from PIL import Image
 
-from patchclip_core.drawing import draw_overlay
+from patchclip_core.drawing import draw_overlay, shown
+from patchclip_core.values.results import Findings, Radiograph
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind
+from patchclip_node.ports.spool import StoredFile
 from patchclip_node.results.phrases import SIDE_NOT_STATED
+from patchclip_node.services.analyse import images
 from patchclip_node.settings import ProfileSettings
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
 from tests.support.studies import newest_revision
@@ -187,12 +191,47 @@ def test_only_a_picture_that_no_destination_gets_is_packed(bench: Bench) -> None
     bench.destinations = (PACS,)
     bench.arrive()
     bench.run_one()
-    kept = [False, False, False, True, False, False]  # image, report, segmentation, picture, overlay, maps
-    assert bench.spool.packed == kept
+    kinds = {one.result.spool_key: one.result.kind for one in bench.ledger.studies.results(bench.study().id)}
+    assert [kinds[key] for key in bench.spool.packed] == [ResultKind.SC]
 
     bench.spool.packed.clear()
     bench.destinations = (PACS, PACS.model_copy(update={"name": "ohif", "profile": "ohif"}))
     bench.arrive("two.dcm")
     bench.run_one()
 
-    assert not any(bench.spool.packed)
+    assert bench.spool.packed == set()
+
+
+def test_files_of_a_study_do_not_wait_for_each_others_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.arrive()
+    all_there, write, first = threading.Barrier(4), bench.spool.write, iter(range(4))
+
+    def waiting(chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+        if next(first, None) is not None:
+            all_there.wait(timeout=10)
+        return write(chunks, packed=packed)
+
+    monkeypatch.setattr(bench.spool, "write", waiting)
+    bench.run_one()
+
+    assert bench.study().state is StudyState.ANALYSED
+
+
+def test_the_picture_is_shrunk_while_the_model_is_at_work(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.arrive()
+    is_shrunk, analyze = threading.Event(), bench.analyzer.analyze_batch
+
+    def shrinking(radiograph: Radiograph) -> Image.Image:
+        picture = shown(radiograph)
+        is_shrunk.set()
+        return picture
+
+    def waiting(radiographs: Sequence[Radiograph]) -> list[Findings]:
+        assert is_shrunk.wait(timeout=10)
+        return analyze(radiographs)
+
+    monkeypatch.setattr(images, "shown", shrinking)
+    monkeypatch.setattr(bench.analyzer, "analyze_batch", waiting)
+    bench.run_one()
+
+    assert bench.study().state is StudyState.ANALYSED
