@@ -46,6 +46,7 @@ def draw_overlay(
     wording: Wording = ENGLISH,
     longest_side_px: int | None = None,
     orientation: Orientation | None = None,
+    prepared: Image.Image | None = None,
 ) -> Image.Image:
     """Return an RGB picture: the radiograph with what was found drawn and labelled, and the legend.
 
@@ -54,7 +55,8 @@ def draw_overlay(
     image beside the remarks of its decoding and of the findings, in English. wording: the language; the findings' names
     are those of the definitions. longest_side_px: everything is drawn smaller, words included, where the whole
     would be higher or wider than this. orientation: Patient Orientation of the image, by which places are named; None:
-    not known, and the sides are those of the image.
+    not known, and the sides are those of the image. prepared: what `shown` returned for the radiograph, where that was
+    done before; it stays as it is.
     """
     geometry = findings.geometry
     if (radiograph.rows, radiograph.columns) != (geometry.source_rows, geometry.source_columns):
@@ -64,7 +66,10 @@ def draw_overlay(
         )
     said = tuple(dict.fromkeys((*remarks, *radiograph.remarks, *findings.remarks)))
     legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px, orientation)
-    picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
+    if prepared is not None and legend.scale == 1:
+        picture = prepared.copy()
+    else:
+        picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
     placed = [finding for finding in findings.found if finding.regions]
     regions = np.zeros((picture.height, picture.width), dtype=bool)
     for finding in reversed(placed):  # the surest one is drawn last, over the others

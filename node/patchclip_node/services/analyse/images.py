@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 from PIL import Image
 from pydicom import Dataset
 
-from patchclip_core.drawing import as_jpeg, draw_overlay
+from patchclip_core.drawing import as_jpeg, draw_overlay, shown
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.likeness import REASON, REMARK, load_likeness
 from patchclip_core.io.vocabulary import Vocabulary
@@ -62,6 +63,14 @@ class _Candidate:
     source: Dataset
     remarks: tuple[str, ...]
     route: Route
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """A radiograph, and the picture of it that is drawn on."""
+
+    radiograph: Radiograph
+    picture: Image.Image
 
 
 class _LeftOut:
@@ -118,11 +127,15 @@ def analyse_instances(
             decoded = list(_look_at(_decode(batch, decoder, skipped), pixel_check, skipped))
         if not decoded:
             continue
-        with timer.step("model"):
-            found = analyzer.analyze_batch([radiograph for _, radiograph in decoded])
+        radiographs = [radiograph for _, radiograph in decoded]
+        # What does not depend on the findings is done while the model is at work.
+        with timer.step("model"), ThreadPoolExecutor(1, thread_name_prefix="shown") as beside:
+            prepared = [beside.submit(shown, radiograph) for radiograph in radiographs]
+            found = analyzer.analyze_batch(radiographs)
         with timer.step("overlay"):
-            for (candidate, radiograph), findings in zip(decoded, found, strict=True):
-                analysed.append(_analysed(candidate, radiograph, findings, context, styles, overlay, packed))
+            for (candidate, radiograph), findings, picture in zip(decoded, found, prepared, strict=True):
+                base = _Base(radiograph, picture.result())
+                analysed.append(_analysed(candidate, base, findings, context, styles, overlay, packed))
                 settled(candidate.image)
     if not analysed:
         return Rejected(_reason_for_all(skipped.files), tuple(skipped.files))
@@ -202,13 +215,14 @@ def _look_at(
 
 def _analysed(
     candidate: _Candidate,
-    radiograph: Radiograph,
+    base: _Base,
     findings: Findings,
     context: ResultContext,
     styles: Collection[PictureStyle],
     overlay: PictureStyle,
     packed: Callable[[Image.Image], bytes],
 ) -> AnalysedFile:
+    radiograph = base.radiograph
     beside = (*candidate.remarks, *radiograph.remarks)
     assert radiograph.display is not None, "what is decoded of a DICOM file says how it was displayed"
     result = AnalysedImage(
@@ -217,16 +231,16 @@ def _analysed(
         radiograph.display,
         tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks),
     )
-    drawn = {style: _drawn(radiograph, result, context, style) for style in dict.fromkeys((overlay, *styles))}
+    drawn = {style: _drawn(base, result, context, style) for style in dict.fromkeys((overlay, *styles))}
     pictures = {style: Picture(drawn[style].height, drawn[style].width, drawn[style].tobytes()) for style in styles}
     return AnalysedFile(candidate.image, replace(result, pictures=pictures), packed(drawn[overlay]), candidate.route)
 
 
-def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:
+def _drawn(base: _Base, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:
     """Return a picture of what was found, which says of the image what a report says: it may be all that arrives."""
     spoken = context.phrases(style.language)
     return draw_overlay(
-        radiograph,
+        base.radiograph,
         image.findings,
         spoken.definitions,
         heat_map=style.drawing is Drawing.HEAT_MAP,
@@ -234,6 +248,7 @@ def _drawn(radiograph: Radiograph, image: AnalysedImage, context: ResultContext,
         wording=spoken.wording,
         longest_side_px=style.longest_side_px,
         orientation=image.facts.patient_orientation,
+        prepared=base.picture,
     )
 
 
