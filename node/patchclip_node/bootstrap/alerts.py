@@ -17,6 +17,7 @@ from patchclip_node.adapters.alerts.mail import MailSecurity
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.processes import process_name
 from patchclip_node.bootstrap.ourselves import ourselves
+from patchclip_node.bootstrap.threads import repeating, running
 from patchclip_node.dicom.tls import own_certificate
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.domain.transport_security import PeerCertificate, TlsCredentials
@@ -28,7 +29,6 @@ from patchclip_node.services.alerts.canary import Canary
 from patchclip_node.services.alerts.conditions import OwnCertificate
 from patchclip_node.services.alerts.post import AlertPost
 from patchclip_node.services.alerts.watch import AlertWatch, WatchPlan
-from patchclip_node.services.outage import again_and_again
 from patchclip_node.settings import NodeSettings
 
 _JOIN_S: Final = 5.0
@@ -160,15 +160,5 @@ def _threads(
     steps: Sequence[tuple[str, Callable[[], object], float]], stop: threading.Event | None = None
 ) -> Iterator[None]:
     stop = stop or threading.Event()
-    threads = [
-        threading.Thread(target=again_and_again, args=(step, stop, every_s, name), name=name, daemon=True)
-        for name, step, every_s in steps
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    with running([repeating(name, step, stop, every_s) for name, step, every_s in steps], stop, _JOIN_S):
         yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(_JOIN_S)

@@ -21,6 +21,7 @@ from patchclip_node.audit.message import build_message
 from patchclip_node.audit.syslog import frame
 from patchclip_node.audit.values import AuditEvent, AuditSource, Code, Outcome, RecordedEvent
 from patchclip_node.bootstrap.configuration import changes_between
+from patchclip_node.bootstrap.threads import repeating, running
 from patchclip_node.domain.configuration import Version
 from patchclip_node.domain.errors import LedgerUnavailableError
 from patchclip_node.ports.audit import AuditLane, AuditOutbox
@@ -28,7 +29,6 @@ from patchclip_node.ports.clock import Clock
 from patchclip_node.scu.audit_collector import SyslogCollector
 from patchclip_node.services.audit.desk import AuditDesk
 from patchclip_node.services.audit.trail import CollectorLane, TrailLane
-from patchclip_node.services.outage import again_and_again
 from patchclip_node.settings import NodeSettings
 
 LOOK_S: Final = 2.0
@@ -62,12 +62,8 @@ def recording(outbox: AuditOutbox) -> Iterator[AuditDesk]:
     """Record what the desk is told, for the time of the context."""
     desk, stop = AuditDesk(outbox), threading.Event()
     thread = threading.Thread(target=desk.run, args=(stop,), name="audit-desk", daemon=True)
-    thread.start()
-    try:
+    with running([thread], stop, _JOIN_S):
         yield desk
-    finally:
-        stop.set()
-        thread.join(_JOIN_S)
 
 
 @contextmanager
@@ -81,20 +77,11 @@ def carrying(settings: NodeSettings, ledger: SqlLedger, clock: Clock) -> Iterato
 def _in_threads(lanes: Mapping[AuditLane, Callable[[], None]], ledger: SqlLedger) -> Iterator[None]:
     ledger.audit.follow(frozenset(lanes))
     stop = threading.Event()
-    threads = [
-        threading.Thread(
-            target=again_and_again, args=(step, stop, LOOK_S, f"audit_{lane}"), name=f"audit-{lane}", daemon=True
-        )
-        for lane, step in lanes.items()
-    ]
-    for thread in threads:
-        thread.start()
+    threads = [repeating(f"audit_{lane}", step, stop, LOOK_S) for lane, step in lanes.items()]
     try:
-        yield
+        with running(threads, stop, _JOIN_S):
+            yield
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join(_JOIN_S)
         try:
             for step in lanes.values():
                 step()  # what was told last

@@ -16,9 +16,9 @@ from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, prepare
 from patchclip_node.adapters.private_folder import make_private
 from patchclip_node.adapters.secret_file import read_secret
+from patchclip_node.bootstrap.threads import repeating, running
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
 from patchclip_node.ports.spool import Spool
-from patchclip_node.services.outage import again_and_again
 from patchclip_node.services.sweep import UNFINISHED_FOR
 from patchclip_node.settings import NodeSettings
 
@@ -114,10 +114,5 @@ def tidied(spool: Spool) -> Iterator[None]:
     def tidy() -> None:
         spool.discard_unfinished(calendar.now() - UNFINISHED_FOR)
 
-    thread = threading.Thread(target=again_and_again, args=(tidy, stop, TIDY_EVERY_S, "tidying"), daemon=True)
-    thread.start()
-    try:
+    with running([repeating("tidying", tidy, stop, TIDY_EVERY_S)], stop, 1.0):
         yield
-    finally:
-        stop.set()
-        thread.join(1.0)

@@ -25,6 +25,7 @@ from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import Stop
 from patchclip_node.bootstrap.telemetry import traced
+from patchclip_node.bootstrap.threads import repeating, running
 from patchclip_node.domain.records import WorkerRole
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.result_sender import Destination
@@ -37,7 +38,6 @@ from patchclip_node.services.heartbeat import HeartbeatService
 from patchclip_node.services.lanes import STOP_GRACE_S, DeliveryService
 from patchclip_node.services.lease_owner import LeaseOwner
 from patchclip_node.services.leases import LeaseService
-from patchclip_node.services.outage import again_and_again
 from patchclip_node.services.rejection_notes import LOOK_S, RejectionNotes
 from patchclip_node.services.release import LOOK_S as HOLDS_EVERY_S
 from patchclip_node.services.release import ReleaseDesk
@@ -121,21 +121,18 @@ def _deliver(started: Started, stop: Stop) -> None:
         log.info("ready", destinations=[one.name for one in settings.destinations])
         tell_ready("deliver")
         beside = [
-            threading.Thread(target=again_and_again, args=(step, stop, every_s, name), name=name, daemon=True)
-            for step, every_s, name in (
-                (deliverer.retention.run_once, PURGE_EVERY_S, "retention"),
-                (deliverer.notes.run_once, LOOK_S, "rejection_notes"),
-                (deliverer.release.run_once, HOLDS_EVERY_S, "holds"),
-                (partial(deliverer.tell_changes, started.store), TELL_EVERY_S, "changed_settings"),
-            )
+            repeating("retention", deliverer.retention.run_once, stop, PURGE_EVERY_S),
+            repeating("rejection_notes", deliverer.notes.run_once, stop, LOOK_S),
+            repeating("holds", deliverer.release.run_once, stop, HOLDS_EVERY_S),
+            repeating("changed_settings", partial(deliverer.tell_changes, started.store), stop, TELL_EVERY_S),
         ]
-        for thread in beside:
-            thread.start()
         settings.queue_dir.mkdir(exist_ok=True)
-        with deliverer.beside(), Bell(settings.results_bell).listening(deliverer.delivery.call):
+        with (
+            running(beside, stop, STOP_GRACE_S),
+            deliverer.beside(),
+            Bell(settings.results_bell).listening(deliverer.delivery.call),
+        ):
             deliverer.delivery.run(stop, settings.sweep_s)
-        for thread in beside:
-            thread.join(STOP_GRACE_S)
 
 
 @contextmanager
@@ -165,12 +162,8 @@ def _forwarding(settings: NodeSettings, ledger: SqlLedger, clock: Clock, call: C
     times = settings.quiet_s, settings.max_open_s
     service, stop = ForwardService(ledger.arrivals, ledger.forwards, clock, names, *times, call), threading.Event()
     thread = threading.Thread(target=service.run, args=(stop,), name="forwarding", daemon=True)
-    thread.start()
-    try:
+    with running([thread], stop, STOP_GRACE_S):
         yield
-    finally:
-        stop.set()
-        thread.join(STOP_GRACE_S)
 
 
 def _destination(settings: NodeSettings, one: DestinationSettings) -> Destination:

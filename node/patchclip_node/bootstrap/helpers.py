@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from patchclip_node.bootstrap.supervisor import HEALTHY_AFTER_S, pause_after
+from patchclip_node.bootstrap.threads import running
 from patchclip_node.scp.helpers import Helpers, line
 
 ENDING_S: Final = 10.0
@@ -30,37 +31,39 @@ def helped(helpers: Helpers, count: int, file: Callable[[], Path]) -> Iterator[N
         threading.Thread(target=_keep_up, args=(helpers, file, stop), name=f"helper-{number}", daemon=True)
         for number in range(1, count + 1)
     ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        helpers.leave()
-        for thread in threads:
-            thread.join()
+    with running(threads, stop):
+        try:
+            yield
+        finally:
+            stop.set()
+            helpers.leave()
 
 
 def _keep_up(helpers: Helpers, file: Callable[[], Path], stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
         started_s = time.monotonic()
-        status = _run(helpers, file(), stop)
+        try:
+            ended = f"status {_run(helpers, file(), stop)}"
+        except OSError as error:  # the system has no process, memory or descriptor left just now
+            ended = f"it could not be started: {error}"
         if stop.is_set():
             return
         ran_s = time.monotonic() - started_s
         failures = 1 if ran_s >= HEALTHY_AFTER_S else failures + 1
         pause_s = pause_after(failures, ran_s)
-        log.error("helper_ended", status=status, ran_s=round(ran_s, 1), starts_again_in_s=pause_s)
+        log.error("helper_ended", why=ended, ran_s=round(ran_s, 1), starts_again_in_s=pause_s)
         stop.wait(pause_s)
 
 
 def _run(helpers: Helpers, file: Path, stop: threading.Event) -> int:
-    """Have one process help until it ends; return its status."""
+    """Have one process help until it ends; return its status. Raises `OSError` where it can't be started."""
     ours, theirs = line()
     command = [sys.executable, "-m", "patchclip_node.bootstrap.helping", str(theirs.fileno()), str(file)]
-    with theirs:
+    with theirs, ExitStack() as unused:
+        unused.enter_context(ours)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+        unused.pop_all()  # the line is the helper's from here on
     log.info("helper_started", pid=process.pid)
     helpers.serve_line(ours, stop)
     with suppress(subprocess.TimeoutExpired):

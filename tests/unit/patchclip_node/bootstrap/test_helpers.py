@@ -1,0 +1,42 @@
+"""Helping processes that the system does not start: the receiver goes on by itself, and tries again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from patchclip_node.bootstrap import helpers
+from patchclip_node.scp.helpers import Helpers
+from patchclip_node.scp.places import KnownCallers, PlacePolicy, Places
+
+
+def test_what_cannot_be_started_is_tried_again_and_leaves_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, tried_often = [0], threading.Event()
+
+    def no_process(*_: object, **__: object) -> NoReturn:
+        tries[0] += 1
+        if tries[0] == 3:
+            tried_often.set()
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", no_process)
+    monkeypatch.setattr(helpers, "pause_after", lambda *_: 0.01)
+    known = KnownCallers()
+    before = _open_descriptors()
+
+    with helpers.helped(Helpers(Places(PlacePolicy(1, 1, 0), known), known), 1, lambda: tmp_path / "node.yaml"):
+        assert tried_often.wait(timeout=10)
+
+    assert _open_descriptors() == before
+
+
+def _open_descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
