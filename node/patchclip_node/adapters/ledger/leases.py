@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Table, exists, select, union, update
+from sqlalchemy import Table, bindparam, exists, select, union, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -16,6 +16,14 @@ from patchclip_node.adapters.ledger.returning import take_back
 from patchclip_node.adapters.ledger.schema import deliveries, studies
 from patchclip_node.audit import events
 from patchclip_node.domain.states import StudyEvent, StudyState
+
+_LEASED = (studies, deliveries)
+# Made once: each sweep asks them, and they cost more to make than to run.
+_RENEWALS: Final = tuple(
+    update(table).where(table.c.lease_owner == bindparam("owner")).values(lease_expires_at=bindparam("expires_at"))
+    for table in _LEASED
+)
+_OWNERS: Final = union(*(select(table.c.lease_owner).where(table.c.lease_owner.is_not(None)) for table in _LEASED))
 
 
 class SqlLeases:
@@ -29,17 +37,14 @@ class SqlLeases:
         expires_at = now + timedelta(seconds=lease_s)
         with self._database.write() as connection:
             return sum(
-                connection.execute(
-                    update(table).where(table.c.lease_owner == owner).values(lease_expires_at=expires_at)
-                ).rowcount
-                for table in (studies, deliveries)
+                connection.execute(renewal, {"owner": owner, "expires_at": expires_at}).rowcount
+                for renewal in _RENEWALS
             )
 
     def owners(self) -> list[str]:
         """See the port."""
-        owners = union(*(select(t.c.lease_owner).where(t.c.lease_owner.is_not(None)) for t in (studies, deliveries)))
         with self._database.read() as connection:
-            return sorted(connection.execute(owners).scalars())
+            return sorted(connection.execute(_OWNERS).scalars())
 
     def expire(
         self,
@@ -49,7 +54,7 @@ class SqlLeases:
     ) -> int:
         """See the port."""
         with self._database.read() as connection:  # mostly none has ended, and a look takes no writer's lock
-            looks = [select(exists().where(_ended(table, now, dead_owners))) for table in (studies, deliveries)]
+            looks = [select(exists().where(_ended(table, now, dead_owners))) for table in _LEASED]
             if not any(connection.execute(look).scalar_one() for look in looks):
                 return 0
         with self._database.write() as connection:

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -188,10 +188,17 @@ def refuse_recalled_model(connection: Connection, weights_digest: str) -> None:
         raise RecalledError(recall.refusal)
 
 
+_RECALL_OF_MODEL: Final = (
+    rows.select_recalls()
+    .where((recalls.c.scope == RecallScope.MODEL.value) & (recalls.c.subject == bindparam("weights_digest")))
+    .limit(1)
+)
+"""Made once: it is asked for each study, and costs more to make than to run."""
+
+
 def recall_of_model(connection: Connection, weights_digest: str) -> Recall | None:
     """Return the first recall of a model, None where there is none."""
-    of_model = (recalls.c.scope == RecallScope.MODEL.value) & (recalls.c.subject == weights_digest)
-    row = connection.execute(rows.select_recalls().where(of_model).limit(1)).one_or_none()
+    row = connection.execute(_RECALL_OF_MODEL, {"weights_digest": weights_digest}).one_or_none()
     return None if row is None else rows.recall(row)
 
 
