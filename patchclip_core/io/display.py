@@ -33,7 +33,7 @@ _JUDGED_PERCENTILES = (1.0, 99.0)
 _SATURATED_FRACTION = 0.995
 _SAMPLES_FOR_WINDOW = 1_000_000
 _SAMPLES_FOR_JUDGEMENT = 200_000
-"""A percentile of so many pixels is off by a twentieth of a percent: to set a window by it is another thing."""
+"""Percentiles are then off by a twentieth of a percent: enough to judge by, too much to set a window by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

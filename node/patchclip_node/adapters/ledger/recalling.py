@@ -193,7 +193,7 @@ _RECALL_OF_MODEL: Final = (
     .where((recalls.c.scope == RecallScope.MODEL.value) & (recalls.c.subject == bindparam("weights_digest")))
     .limit(1)
 )
-"""Made once: it is asked for each study, and costs more to make than to run."""
+"""Made once: each study asks it, and it costs more to make than to run."""
 
 
 def recall_of_model(connection: Connection, weights_digest: str) -> Recall | None:
