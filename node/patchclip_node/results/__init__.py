@@ -4,7 +4,7 @@
 bytes, so a result can be built again after a crash.
 """
 
-from patchclip_node.results.build import build_results, encode
+from patchclip_node.results.build import build_results, each_result, encode
 from patchclip_node.results.context import Predecessor, ResultContext, numbered
 
-__all__ = ["Predecessor", "ResultContext", "build_results", "encode", "numbered"]
+__all__ = ["Predecessor", "ResultContext", "build_results", "each_result", "encode", "numbered"]

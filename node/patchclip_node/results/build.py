@@ -76,7 +76,17 @@ def build_results(
     context: ResultContext,
     variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
 ) -> list[tuple[ResultVariant, Dataset]]:
-    """Return the objects of each variant, in the order of `variants`.
+    """Return the objects of each variant; see `each_result`."""
+    return list(each_result(images, skipped, context, variants))
+
+
+def each_result(
+    images: Sequence[AnalysedImage],
+    skipped: Sequence[SkippedImage],
+    context: ResultContext,
+    variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
+) -> Iterator[tuple[ResultVariant, Dataset]]:
+    """Yield the objects of each variant as they are built, in the order of `variants`.
 
     images: at least one, of one study and analysed by one model. skipped: named in the reports with their reasons.
     A picture needs all images drawn in its style, and its language among the context's wordings. An object that would
@@ -85,12 +95,10 @@ def build_results(
     if not images:
         raise ValueError("results need at least one analysed image; a study without one is rejected, not reported")
     study = tuple(numbered(images))
-    return [
-        (variant, enveloped(builder.content(subject), subject, builder.sop_class_uid, builder.modality))
-        for variant in dict.fromkeys(variants)
-        for builder in (BUILDERS[variant.kind],)
-        for subject in _subjects(variant, builder, study, tuple(skipped), context)
-    ]
+    for variant in dict.fromkeys(variants):
+        builder = BUILDERS[variant.kind]
+        for subject in _subjects(variant, builder, study, tuple(skipped), context):
+            yield variant, enveloped(builder.content(subject), subject, builder.sop_class_uid, builder.modality)
 
 
 def _subjects(

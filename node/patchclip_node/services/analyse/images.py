@@ -25,7 +25,7 @@ from patchclip_node.domain.errors import UnreadableInstanceError
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.routes import NO_ROUTES, Route, Routes
 from patchclip_node.domain.variants import STANDARD_VARIANTS, Drawing, PictureStyle, ResultVariant
-from patchclip_node.results import ResultContext, build_results
+from patchclip_node.results import ResultContext, each_result
 from patchclip_node.results.facts import AnalysedImage, Picture, SkippedImage
 from patchclip_node.results.phrases import Phrases
 from patchclip_node.results.source import read_facts
@@ -73,6 +73,19 @@ class _Base:
     picture: Image.Image
 
 
+class Taker:
+    """Is given at once what is made of a study, while the rest is being made; this one does nothing with it."""
+
+    def drawn(self, file: AnalysedFile) -> None:
+        """An image is analysed, and its picture drawn."""
+
+    def built(self, variant: ResultVariant, dataset: Dataset) -> None:
+        """A result is built."""
+
+
+_NO_TAKER: Final = Taker()
+
+
 class _LeftOut:
     """The images that are not analysed, each with its reason; whoever watches hears of each at once."""
 
@@ -98,13 +111,15 @@ def analyse_instances(
     settled: Callable[[StudyImage], None] = lambda _: None,
     routes: Routes = NO_ROUTES,
     packed: Callable[[Image.Image], bytes] = as_jpeg,
+    taker: Taker = _NO_TAKER,
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
     overlay: how the picture of each image is drawn, for whoever looks without a viewer; packed: as what file.
     vocabulary: in which words headers name part and view; by default the shipped one. pixel_check: what becomes of an
     image that does not look like a frontal chest radiograph. settled: called with each image as soon as it is analysed
-    or left out. routes: which of the frontal chest radiographs are analysed.
+    or left out. routes: which of the frontal chest radiographs are analysed. taker: is given what is made, in the order
+    in which it is returned.
 
     An image that cannot be read or is not a frontal chest radiograph gets its reason and does not keep the others from
     being analysed. `DecoderTimeoutError`, `OSError` and whatever the model raises pass through: the caller decides
@@ -135,20 +150,20 @@ def analyse_instances(
         with timer.step("overlay"):
             for (candidate, radiograph), findings, picture in zip(decoded, found, prepared, strict=True):
                 base = _Base(radiograph, picture.result())
-                analysed.append(_analysed(candidate, base, findings, context, styles, overlay, packed))
+                file = _analysed(candidate, base, findings, context, styles, overlay, packed)
+                analysed.append(file)
+                taker.drawn(file)
                 settled(candidate.image)
     if not analysed:
         return Rejected(_reason_for_all(skipped.files), tuple(skipped.files))
     with timer.step("results"):
-        results = build_results(
-            [file.result for file in analysed],
-            [
-                SkippedImage(file.image.sop_class_uid, file.image.sop_instance_uid, file.reason)
-                for file in skipped.files
-            ],
-            context,
-            variants,
-        )
+        left_out = [
+            SkippedImage(file.image.sop_class_uid, file.image.sop_instance_uid, file.reason) for file in skipped.files
+        ]
+        results = []
+        for variant, dataset in each_result([file.result for file in analysed], left_out, context, variants):
+            results.append((variant, dataset))
+            taker.built(variant, dataset)
     return Analysed(tuple(analysed), tuple(skipped.files), tuple(results), timer.seconds)
 
 

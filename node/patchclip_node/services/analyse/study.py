@@ -6,29 +6,23 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Final
-
-from pydicom import Dataset
 
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer
 from patchclip_node.domain.pixel_check import PixelCheck
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.recalls import EarlierResults
-from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy, NewResult
+from patchclip_node.domain.records import FinishedAnalysis, InstanceRecord, LeasedStudy
 from patchclip_node.domain.routes import Dispatch
 from patchclip_node.domain.trial_patient import CANARY_ID, CANARY_ROUTES
-from patchclip_node.domain.variants import ResultVariant
-from patchclip_node.ports.spool import Room, Spool, StoredFile
-from patchclip_node.results import encode
+from patchclip_node.ports.spool import Spool
 from patchclip_node.services.analyse.images import Decoder, analyse_instances
 from patchclip_node.services.analyse.issuer import ResultIssuer
-from patchclip_node.services.analyse.maps import encode_maps
+from patchclip_node.services.analyse.keeping import KeptFiles, delete, keeping
 from patchclip_node.services.analyse.outcome import Analysed, FinishedStudy, RejectedStudy, StepTimer, StudyImage
 from patchclip_node.services.analyse.room import LEAST_BYTES, most_bytes
 from patchclip_node.services.analyse.summary import summarise
-from patchclip_node.services.analyse.writing import delete, written
 from patchclip_node.services.study_summary import decision
 
 CAME_AGAIN: Final = "the same instance came again with other bytes; what came last is analysed instead"
@@ -69,22 +63,25 @@ class StudyAnalysis:
                 paths = [image.path for image in images]
                 needed = most_bytes(paths, self.plan.variants, len(self.analyzer.finding_keys))
                 room = held.enter_context(self.spool.reserved(needed))
-            context = self.issuer.context(leased, now)
+            kept = held.enter_context(keeping(room, self.spool, self.plan))
             outcome = analyse_instances(
                 images,
                 self.decoder,
                 self.analyzer,
-                context,
+                self.issuer.context(leased, now),
                 self.plan.variants,
                 vocabulary=self.vocabulary,
                 pixel_check=self.pixel_check,
+                taker=kept,
                 routes=CANARY_ROUTES if leased.study.patient_id == CANARY_ID else self.plan.routes,
             )
+            with timer.step("store"):
+                files = kept.files()
             reasons = {copies[file.image.sop_instance_uid].id: file.reason for file in outcome.skipped}
             analysed = {record.id for record in copies.values()}
             reasons |= {record.id: CAME_AGAIN for record in leased.instances if record.id not in analysed}
             if isinstance(outcome, Analysed):
-                return self._finished(outcome, reasons, timer, room)
+                return self._finished(outcome, files, reasons, timer)
             return RejectedStudy(outcome.reason, reasons)
 
     def ask_for_room(self) -> None:
@@ -96,32 +93,19 @@ class StudyAnalysis:
         """Delete what `run` kept: another worker has the study now."""
         delete(study.spool_keys, self.spool)
 
-    def _finished(self, outcome: Analysed, reasons: dict[int, str], timer: StepTimer, room: Room) -> FinishedStudy:
-        with timer.step("store"), written(room, self.spool) as writing:
-            # What is at hand goes first: it is on its way to the disk while the others are still being encoded.
-            overlays = {file.image.sop_instance_uid: writing.begin(file.overlay) for file in outcome.images}
-            maps = {
-                file.image.sop_instance_uid: writing.begin(partial(encode_maps, file.result.findings))
-                for file in outcome.images
-            }
-            begun = [
-                (variant, dataset, writing.begin(partial(encode, dataset), packed=self.plan.is_spare(variant)))
-                for variant, dataset in outcome.results
-            ]
-        stored = [(variant, _result(variant, dataset, file.result())) for variant, dataset, file in begun]
-        overlay_keys = {uid: file.result().key for uid, file in overlays.items()}
-        maps_keys = {uid: file.result().key for uid, file in maps.items()}
+    def _finished(
+        self, outcome: Analysed, files: KeptFiles, reasons: dict[int, str], timer: StepTimer
+    ) -> FinishedStudy:
         around = timer.seconds
         seconds = {"fetch": around.pop("fetch"), **outcome.seconds, **around}
         dispatch = Dispatch.of(file.route for file in outcome.images)
         found = {finding.key for file in outcome.images for finding in file.result.findings.found}
         held = {name: hold for name in self.plan.destinations if (hold := dispatch.held(name, found)) is not None}
-        summary = summarise(outcome, overlay_keys, maps_keys, self.issuer.definitions, seconds)
-        results = tuple(result for _, result in stored)
+        summary = summarise(outcome, files.overlays, files.maps, self.issuer.definitions, seconds)
         return FinishedStudy(
             analysis=FinishedAnalysis(
-                results,
-                self.plan.promised(stored, dispatch),
+                tuple(result for _, result in files.results),
+                self.plan.promised(files.results, dispatch),
                 reasons,
                 summary.to_json(),
                 self.weights_digest,
@@ -132,24 +116,11 @@ class StudyAnalysis:
                 seconds=summary.seconds,
                 scores=() if dispatch.routes == CANARY_ROUTES.routes else _scores(outcome),
             ),
-            spool_keys=tuple(file.result().key for file in writing.files),
+            spool_keys=files.keys,
             images=len(outcome.images),
             skipped=len(outcome.skipped),
             seconds=summary.seconds,
         )
-
-
-def _result(variant: ResultVariant, dataset: Dataset, stored: StoredFile) -> NewResult:
-    return NewResult(
-        kind=variant.kind,
-        variant=variant.key,
-        sop_class_uid=str(dataset.SOPClassUID),
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        series_instance_uid=str(dataset.SeriesInstanceUID),
-        spool_key=stored.key,
-        size_bytes=stored.size_bytes,
-        sha256=stored.sha256,
-    )
 
 
 def _scores(outcome: Analysed) -> list[tuple[str, float]]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pydicom
 import pytest
 from PIL import Image
+from pydicom import Dataset
 
 from patchclip_core.drawing import draw_overlay, shown
 from patchclip_core.values.results import Findings, Radiograph
 from patchclip_node.domain.states import StudyState
-from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind
+from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.ports.spool import StoredFile
+from patchclip_node.results import each_result
 from patchclip_node.results.phrases import SIDE_NOT_STATED
 from patchclip_node.services.analyse import images
 from patchclip_node.settings import ProfileSettings
+from tests.peers.processes import wait_until
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
 from tests.support.studies import newest_revision
 
@@ -212,6 +215,23 @@ def test_files_of_a_study_do_not_wait_for_each_others_disk(bench: Bench, monkeyp
         return write(chunks, packed=packed)
 
     monkeypatch.setattr(bench.spool, "write", waiting)
+    bench.run_one()
+
+    assert bench.study().state is StudyState.ANALYSED
+
+
+def test_what_is_made_is_on_its_way_to_the_disk_while_the_rest_is_being_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.arrive()
+    before = len(bench.spool.files)
+
+    def waiting(*given: Any) -> Iterator[tuple[ResultVariant, Dataset]]:
+        for number, result in enumerate(each_result(*given)):
+            wait_until(lambda written=before + 2 + number: len(bench.spool.files) == written, "what came before")  # type: ignore[misc]
+            yield result
+
+    monkeypatch.setattr(images, "each_result", waiting)
     bench.run_one()
 
     assert bench.study().state is StudyState.ANALYSED
