@@ -49,7 +49,7 @@ def test_every_module_can_be_imported(package: str) -> None:
 
 
 def test_a_worker_for_onnx_imports_no_torch(tmp_path: Path) -> None:
-    """Neither as it is wired nor as it looks at an image, and no package that an import of it would bring."""
+    """Neither as it is wired nor as it looks at an image, no package that its import would bring, and no network."""
     program = (
         "import sys\n"
         "import patchclip_node.cli.app, patchclip_node.bootstrap.worker, patchclip_core.notebook\n"
@@ -64,7 +64,7 @@ def test_a_worker_for_onnx_imports_no_torch(tmp_path: Path) -> None:
         "print(*[name for name in sys.argv[2:] if name in sys.modules])\n"
     )
     model = write_bright_onnx(tmp_path / "model")
-    unused = ("torch", "transformers", "safetensors", "tokenizers", "sympy", "onnx", "sklearn", "pandas")
+    unused = ("torch", "transformers", "safetensors", "tokenizers", "sympy", "onnx", "sklearn", "pandas", "pynetdicom")
 
     finished = subprocess.run(
         [sys.executable, "-c", program, str(model), *unused, "onnxruntime"],

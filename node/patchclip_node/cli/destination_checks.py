@@ -17,7 +17,7 @@ from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.variants import ResultKind
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.scp.security import AllowedNetworks
-from patchclip_node.scu import DicomResultSender
+from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.settings import DestinationSettings, NodeSettings
 
 _SYNTAXES: Final = {

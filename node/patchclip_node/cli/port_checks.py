@@ -14,7 +14,7 @@ from patchclip_node.cli.check_result import CheckResult, Status
 from patchclip_node.domain.errors import PeerError
 from patchclip_node.domain.reception import Reception
 from patchclip_node.ports.result_sender import Destination
-from patchclip_node.scu import DicomResultSender
+from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.settings import NodeSettings
 
 _LOOKS: Final = 3

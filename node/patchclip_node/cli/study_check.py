@@ -36,7 +36,7 @@ from patchclip_node.domain.trial_patient import PATIENT_NAME, TEST_ID
 from patchclip_node.ports.ledger import Studies
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.task_queue import Work
-from patchclip_node.scu import DicomResultSender
+from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.settings import AuditSettings, DestinationSettings, NodeSettings
 
 RETURN_WITHIN_S: Final = 60.0

@@ -19,7 +19,7 @@ import yaml
 
 from patchclip_node.domain.errors import ConfigurationError, NodeError, PeerError
 from patchclip_node.ports.result_sender import Destination
-from patchclip_node.scu import DicomResultSender
+from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.settings import read_settings
 
 START_TIMEOUT_S: Final = 60.0

@@ -1,5 +1,4 @@
-"""The DICOM sender: C-STORE, C-FIND and C-ECHO as SCU."""
+"""The DICOM sender: C-STORE, C-FIND and C-ECHO as SCU; and who speaks to other peers outside.
 
-from patchclip_node.scu.sender import DicomResultSender
-
-__all__ = ["DicomResultSender"]
+It imports nothing by itself: what only keeps the audit trail needs no pynetdicom, which takes 7 MB.
+"""

@@ -18,7 +18,7 @@ from patchclip_node.demo.studies import SentStudy, collect_studies
 from patchclip_node.domain.errors import ConfigurationError, PeerError
 from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.result_sender import Destination
-from patchclip_node.scu import DicomResultSender
+from patchclip_node.scu.sender import DicomResultSender
 from patchclip_node.settings import read_settings
 from tests.peers.archive import Archive as Receiver
 from tests.peers.radiographs import as_jpeg_2000, radiograph, write
