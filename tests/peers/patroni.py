@@ -6,11 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import pg8000.exceptions
-import pg8000.native
+import psycopg
 
 from tests.peers.hosts import Host, Network, Program
-from tests.peers.postgresql import installed, user
+from tests.peers.postgresql import asked, installed, user
 from tests.peers.processes import wait_until
 
 FILES = Path(__file__).parents[2] / "packaging" / "ha"
@@ -117,18 +116,13 @@ def _asked(host: Host, question: str) -> list[list[object]]:
     """Ask a database; nothing where it does not answer."""
     try:
         return _run(host, question)
-    except (pg8000.exceptions.DatabaseError, pg8000.exceptions.InterfaceError, OSError):
+    except psycopg.Error:
         return []
 
 
 def _run(host: Host, statement: str) -> list[list[object]]:
-    connection = pg8000.native.Connection(
-        "postgres", host.address, "postgres", 5432, _PASSWORDS["@SUPERUSER@"], timeout=5
-    )
-    try:
-        return list(connection.run(statement) or [])
-    finally:
-        connection.close()
+    password = _PASSWORDS["@SUPERUSER@"]
+    return asked(statement, host=host.address, user="postgres", password=password, dbname="postgres", connect_timeout=5)
 
 
 def _haproxy() -> str:

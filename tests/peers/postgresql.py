@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-import pg8000.exceptions
-import pg8000.native
+import psycopg
 
 from tests.peers.processes import free_port, program, wait_until
 
@@ -43,11 +43,7 @@ class PostgreSql:
 
     def execute(self, statement: str, database: str = "postgres") -> list[list[object]]:
         """Run one statement outside the product."""
-        connection = pg8000.native.Connection(_USER, host=self.address, port=self.port, database=database)
-        try:
-            return list(connection.run(statement) or [])
-        finally:
-            connection.close()
+        return asked(statement, host=self.address, port=self.port, user=_USER, dbname=database)
 
     def disconnect_all(self, database: str) -> None:
         """Throw out everybody who is connected to a database."""
@@ -57,7 +53,7 @@ class PostgreSql:
         """Say whether the server has finished starting, which it does after it listens."""
         try:
             return bool(self.execute("SELECT 1"))
-        except (pg8000.exceptions.DatabaseError, pg8000.exceptions.InterfaceError):
+        except psycopg.OperationalError:
             return False
 
     @contextmanager
@@ -107,6 +103,13 @@ def new_postgresql(address: str = "127.0.0.1", subnet: str | None = None) -> Ite
         yield PostgreSql(data, free_port(), address)
     finally:
         shutil.rmtree(folder)
+
+
+def asked(statement: str, **server: Any) -> list[list[object]]:
+    """Run one statement on a separate connection, outside a transaction. server: parameters of libpq."""
+    with psycopg.connect(autocommit=True, **server) as connection:
+        answer = connection.execute(statement.encode())
+        return [list(row) for row in answer.fetchall()] if answer.description else []
 
 
 def user() -> str | None:

@@ -48,7 +48,8 @@ def test_the_dump_is_of_one_moment_and_is_restored(
     about = make_backup(Sources(url, tmp_path / "spool", tmp_path / "audit"), tmp_path / "b", quietly)
     ledger.close()
     monkeypatch.undo()
-    empty = postgresql.url(postgresql.create_database())
+    parameters = f"host={postgresql.address}&port={postgresql.port}&user=patchclip"
+    empty = f"postgresql:///{postgresql.create_database()}?{parameters}"
 
     with pytest.raises(ConfigurationError, match="empty database of PostgreSQL"):
         restore(tmp_path / "b", tmp_path / "new", quietly)

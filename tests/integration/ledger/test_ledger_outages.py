@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shutil
+import signal
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -14,8 +17,14 @@ from sqlalchemy import event
 from patchclip_node.adapters.ledger import SqlLedger, migrate
 from patchclip_node.adapters.ledger.database import GONE_AFTER_S, Database
 from patchclip_node.domain.errors import LedgerCommitUnknownError, LedgerUnavailableError
-from tests.peers.postgresql import PostgreSql, new_postgresql
+from tests.peers.postgresql import PostgreSql, new_postgresql, user
+from tests.support.certificates import Authority
 from tests.support.fakes import make_instance
+
+
+def socket_of(connection: Any) -> socket.socket:
+    """Return the socket of a connection to PostgreSQL once more."""
+    return socket.socket(fileno=os.dup(connection.fileno()))
 
 
 @pytest.fixture
@@ -56,7 +65,8 @@ def test_a_connection_that_was_lost_while_idle_is_replaced_unnoticed(
         pool = ledger._database.engine.pool
         with contextlib.closing(pool.connect()) as idle:
             connection: Any = idle.driver_connection
-            connection._usock.shutdown(socket.SHUT_RDWR)
+            with socket_of(connection) as lost:
+                lost.shutdown(socket.SHUT_RDWR)
 
     ledger.arrivals.record(make_instance("1.2"))
 
@@ -71,17 +81,21 @@ def test_both_sides_look_whether_the_other_one_is_still_there(postgresql: Postgr
     with contextlib.closing(ledger._database.engine.raw_connection()) as pooled:
         connection: Any = pooled.driver_connection
         cursor = connection.cursor()
-        noticed_s = [
-            sum(connection._usock.getsockopt(socket.IPPROTO_TCP, option) * times for option, times in terms)
-            for terms in (
-                [(socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, connection._usock.getsockopt(6, socket.TCP_KEEPCNT))],
-                [(socket.TCP_USER_TIMEOUT, 0.001)],
+        with socket_of(connection) as watched:
+            idle_s, every_s, times, unanswered_ms = (
+                watched.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
             )
-        ]
         of_the_server = ["tcp_keepalives_idle", "tcp_user_timeout", "client_connection_check_interval"]
         settings = [cursor.execute(f"SHOW {name}").fetchone()[0] for name in of_the_server]
 
-    assert max(noticed_s) <= GONE_AFTER_S
+    assert idle_s + every_s * times <= GONE_AFTER_S
+    assert unanswered_ms == GONE_AFTER_S * 1000
     assert settings == ["5", "10000", "5s"]
     ledger.close()
 
@@ -102,6 +116,63 @@ def test_a_connection_that_is_lost_in_a_transaction_is_not_used_again(postgresql
 
     assert ledger.studies.find() == []
     ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_server_that_hangs_is_given_up(postgresql: PostgreSql, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patchclip_node.adapters.ledger.server_connection.ANSWER_S", 0.3)
+    database = postgresql.create_database()
+    migrate(postgresql.url(database))
+    ledger = SqlLedger(postgresql.url(database))
+
+    def ask_while_the_server_hangs() -> None:
+        with ledger._database.read() as connection:
+            hanging = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            os.kill(hanging, signal.SIGSTOP)
+            try:
+                connection.exec_driver_sql("SELECT 1")
+            finally:
+                os.kill(hanging, signal.SIGCONT)
+
+    with pytest.raises(LedgerUnavailableError, match="timeout"):
+        ask_while_the_server_hangs()
+
+    assert ledger.studies.find() == []
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+def test_a_url_of_an_earlier_version_is_read(postgresql: PostgreSql, postgresql_database: str) -> None:
+    ledger = SqlLedger(postgresql.url(postgresql_database).replace("postgresql:", "postgresql+pg8000:"))
+
+    assert ledger.studies.find() == []
+    ledger.close()
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.peer("openssl")
+def test_a_url_may_say_who_vouches_for_the_server(stopped: PostgreSql, tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path / "authority"), Authority(tmp_path / "other")
+    shown = authority.issue("localhost")
+    for file, name in ((shown.certificate, "server.crt"), (shown.key, "server.key")):
+        shutil.copyfile(file, stopped.data / name)
+        (stopped.data / name).chmod(0o600)
+        if (owner := user()) is not None:
+            shutil.chown(stopped.data / name, owner)
+    with (stopped.data / "postgresql.conf").open("a") as settings:
+        settings.write("ssl = on\n")
+
+    with stopped.running():
+        ledger, misled = (
+            SqlLedger(f"{stopped.url('postgres')}?sslmode=verify-full&sslrootcert={one.ca}")
+            for one in (authority, other)
+        )
+        with ledger._database.read() as connection:
+            question = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            assert connection.exec_driver_sql(question).scalar_one() is True
+        with pytest.raises(LedgerUnavailableError, match="certificate verify failed"):
+            misled.workload.counts()
+        ledger.close()
 
 
 @pytest.mark.peer("postgresql")

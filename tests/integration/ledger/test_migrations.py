@@ -94,6 +94,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(empty_url: str) -> None:
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
         ("postgresql+psycopg2://host/ledger", r"psycopg2 is not supported"),
+        ("postgresql://host/ledger?unix_sock=/run/s", r"unix_sock: .* no such parameter; .* \?host=FOLDER"),
     ],
 )
 def test_a_url_that_cannot_be_a_ledger_is_named(url: str, words: str) -> None:

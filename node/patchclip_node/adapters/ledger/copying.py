@@ -6,20 +6,20 @@ Its statements name the few columns that every version of the ledger has: an ear
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from patchclip_node.adapters.ledger.database import Database, ServerAddress, sqlite_file
+from patchclip_node.adapters.ledger.database import Database, sqlite_file
 from patchclip_node.adapters.ledger.migrate import revision_of
 from patchclip_node.domain.errors import ConfigurationError, LedgerUnavailableError
 
@@ -113,7 +113,7 @@ def restore_dump(dump: Path, url: str) -> None:
     finally:
         database.close()
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges"]
-    _run("pg_restore", database.server, [*options, "--dbname", database.server.database, str(dump)])
+    _run("pg_restore", database.server, [*options, "--dbname", database.server["dbname"], str(dump)])
 
 
 def _dump(url: str, target: Path) -> LedgerState:
@@ -123,26 +123,23 @@ def _dump(url: str, target: Path) -> LedgerState:
         with database.standing_still() as connection:
             snapshot = str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
             options = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"]
-            _run("pg_dump", database.server, [*options, f"--file={target}", database.server.database])
+            _run("pg_dump", database.server, [*options, f"--file={target}", database.server["dbname"]])
             return _state(connection)
     finally:
         database.close()
 
 
-def _run(program: str, server: ServerAddress, arguments: list[str]) -> None:
+def _run(program: str, server: Mapping[str, Any], arguments: list[str]) -> None:
     found = shutil.which(program)
     if found is None:
         raise ConfigurationError(
             f"{program} is needed for a ledger in PostgreSQL and is not installed: on Debian it is in the package "
             "postgresql-client, in the server's version or a later one"
         )
-    environment = os.environ | {
-        "PGHOST": server.host,
-        "PGPORT": str(server.port),
-        "PGUSER": server.user,
-        "PGPASSWORD": server.password,
-    }
-    ended = subprocess.run([found, "--no-password", *arguments], env=environment, capture_output=True, check=False)
+    from patchclip_node.adapters.ledger.server_connection import environment  # noqa: PLC0415 - of PostgreSQL alone
+
+    command = [found, "--no-password", *arguments]
+    ended = subprocess.run(command, env=environment(server), capture_output=True, check=False)
     if ended.returncode:
         said = ended.stderr.decode(errors="replace").strip()
         raise LedgerUnavailableError(f"{program} failed: {said or f'exit status {ended.returncode}'}")

@@ -7,12 +7,11 @@ behave the same. A node writes a few dozen rows a second at most, far below what
 
 from __future__ import annotations
 
-import socket
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,25 +54,15 @@ APPLICATION: Final = "patchclip-node, ledger "
 _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
     "sqlite+pysqlite": "sqlite+pysqlite",
-    "postgres": "postgresql+pg8000",
-    "postgresql": "postgresql+pg8000",
-    "postgresql+pg8000": "postgresql+pg8000",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+pg8000": "postgresql+psycopg",  # the driver of earlier versions
+    "postgresql+psycopg": "postgresql+psycopg",
 }
 """What a URL may begin with -> the driver that the product brings."""
 
 _DEFECTS = frozenset({"22", "23", "42"})
 """SQLSTATE classes that blame the statement, not the server: data exception, integrity violation, syntax or access."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerAddress:
-    """Where a database of PostgreSQL is, for its own programs. What the URL leaves out is as libpq has it."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    database: str
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -116,7 +105,7 @@ class Database:
                 raise
             try:
                 transaction.commit()
-            except (DBAPIError, OSError) as error:
+            except DBAPIError as error:
                 if self._is_sqlite:  # a failed COMMIT of SQLite has changed nothing
                     raise
                 raise LedgerCommitUnknownError(self._words(error)) from error
@@ -133,13 +122,10 @@ class Database:
             yield connection
 
     @property
-    def server(self) -> ServerAddress:
-        """Where it is, of a database in PostgreSQL."""
-        url = self._url
-        user = url.username or ""
-        return ServerAddress(
-            url.host or "localhost", url.port or 5432, user, str(url.password or ""), url.database or user
-        )
+    def server(self) -> dict[str, Any]:
+        """Where it is, of a database in PostgreSQL, and how it is reached: parameters of libpq."""
+        url = self.engine.url
+        return {"dbname": url.username or ""} | dict(self.engine.dialect.create_connect_args(url)[1])
 
     def close(self) -> None:
         """Close all connections."""
@@ -155,17 +141,16 @@ class Database:
             if _blames_the_statement(error):
                 raise DefectError(f"the ledger {self} refused a statement: {error.orig}") from error
             raise LedgerUnavailableError(self._words(error)) from error
-        except OSError as error:  # pg8000 lets some of its socket's errors through
-            raise LedgerUnavailableError(self._words(error)) from error
 
-    def _words(self, error: DBAPIError | OSError) -> str:
-        detail = error.orig if isinstance(error, DBAPIError) else error
-        if detail is not None and detail.args and isinstance(detail.args[0], dict):
-            detail = detail.args[0].get("M", detail)
+    def _words(self, error: DBAPIError) -> str:
+        of_the_server = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+        of_the_driver = re.sub(r"\[Errno [-\d]+\] ", "", str(error.orig)).partition("\n")[0]  # hints stand below
+        detail = of_the_server or of_the_driver
         return f"the ledger {self} does not answer: {detail}"
 
     def __str__(self) -> str:
-        return masked_url(self._url.render_as_string(hide_password=False))
+        shown = self._url.set(drivername=self._url.get_backend_name())
+        return masked_url(shown.render_as_string(hide_password=False))
 
 
 def _parsed(url: str) -> URL:
@@ -268,14 +253,30 @@ _SET_WHAT_IT_KNOWS = (
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    named = f"{APPLICATION}{revisions()[-1]}"
-    engine = create_engine(url, connect_args={"timeout": GONE_AFTER_S, "application_name": named})
-    # The pool would log as an error, with a traceback, that a lost connection cannot say good-bye.
-    engine.dialect.do_close = engine.dialect.do_terminate = _close  # type: ignore[method-assign]
+    # Imported here, since a ledger in a file does without.
+    from patchclip_node.adapters.ledger.server_connection import ServerConnection, check_parameters  # noqa: PLC0415
+
+    check_parameters(url.query)
+    if "host" not in url.query:
+        url = url.set(host=url.host or "localhost", port=url.port or 5432)
+    arguments = {
+        "application_name": f"{APPLICATION}{revisions()[-1]}",
+        "connect_timeout": GONE_AFTER_S,
+        # The system asks the other machine whether it is there, also while an answer is awaited.
+        "keepalives_idle": GONE_AFTER_S // 2,
+        "keepalives_interval": _PROBE_EVERY_S,
+        "keepalives_count": _PROBES,
+        "tcp_user_timeout": GONE_AFTER_S * 1000,  # ms
+        "prepare_threshold": None,  # each statement is planned with its values, and survives a later version's tables
+    }
+    engine = create_engine(url, connect_args=arguments, use_native_hstore=False)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, positional: Any, named: Any) -> Any:
+        return ServerConnection.connect(*positional, **named)
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:
-        _watch(dbapi_connection._usock)  # noqa: SLF001 - pg8000 gives no other way to its socket
         cursor = dbapi_connection.cursor()
         cursor.execute(_SET_WHAT_IT_KNOWS, (list(_FOR_THE_SERVER), [str(one) for one in _FOR_THE_SERVER.values()]))
         # A host that vanished inside a transaction must not hold the writer's lock for ever.
@@ -289,52 +290,26 @@ def _postgresql_engine(url: URL) -> Engine:
     def _ping(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
         """Replace connections that a restarted server has forgotten.
 
-        SQLAlchemy's own pre-ping does not take a raw OSError or "terminated by administrator" for a lost connection.
+        SQLAlchemy's own pre-ping raises where the server says "terminated by administrator" before it hangs up.
         """
         try:
             dbapi_connection.autocommit = True
-            dbapi_connection.cursor().execute("SELECT 1")
+            dbapi_connection.execute("").close()
             dbapi_connection.autocommit = False
-        except (engine.dialect.loaded_dbapi.Error, OSError) as error:
+        except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError(str(error)) from error
 
     @event.listens_for(engine, "handle_error")
     def _recognise_lost_connection(context: ExceptionContext) -> None:
-        error = context.original_exception
-        if isinstance(error, OSError) or _sqlstate(error)[:3] == "57P":  # operator intervention: the server went down
+        if _sqlstate(context.original_exception)[:3] == "57P":  # operator intervention: the server went down
             context.is_disconnect = True
 
     return engine
 
 
-def _close(dbapi_connection: Any) -> None:
-    """Close a connection, which may be lost already; its socket is closed in any case."""
-    import pg8000  # noqa: PLC0415 - a ledger in a file does without
-
-    with suppress(pg8000.Error, OSError):
-        dbapi_connection.close()
-
-
-def _watch(connected: socket.socket) -> None:
-    """Let the system ask the other machine whether it is there, also while an answer is awaited."""
-    connected.settimeout(_WAIT_S + 10)
-    if connected.family == getattr(socket, "AF_UNIX", None):
-        return
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", GONE_AFTER_S // 2),
-        ("TCP_KEEPINTVL", _PROBE_EVERY_S),
-        ("TCP_KEEPCNT", _PROBES),
-        ("TCP_USER_TIMEOUT", GONE_AFTER_S * 1000),  # ms
-    ):
-        if hasattr(socket, option):  # not all systems have each
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
 def _sqlstate(error: BaseException | None) -> str:
-    """Return PostgreSQL's error code, or nothing; pg8000 gives a server's message as its fields, C is SQLSTATE."""
-    detail: Any = error.args[0] if error is not None and error.args else None
-    return str(detail.get("C", "")) if isinstance(detail, dict) else ""
+    """Return PostgreSQL's error code, or nothing."""
+    return getattr(error, "sqlstate", None) or ""
 
 
 def _blames_the_statement(error: DBAPIError) -> bool:
@@ -344,4 +319,4 @@ def _blames_the_statement(error: DBAPIError) -> bool:
     return type(error.orig).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
 
 
-__all__ = ["APPLICATION", "Database", "ServerAddress", "sqlite_file"]
+__all__ = ["APPLICATION", "Database", "sqlite_file"]
