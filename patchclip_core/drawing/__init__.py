@@ -6,8 +6,8 @@ objects of any maker with the same colours (`palette`), words (`text`), contours
 
 from __future__ import annotations
 
-from patchclip_core.drawing.overlay import draw_overlay, shown
+from patchclip_core.drawing.overlay import draw_overlay, prepared_picture
 from patchclip_core.drawing.packed import as_jpeg, as_png
 from patchclip_core.drawing.page import page
 
-__all__ = ["as_jpeg", "as_png", "draw_overlay", "page", "shown"]
+__all__ = ["as_jpeg", "as_png", "draw_overlay", "page", "prepared_picture"]

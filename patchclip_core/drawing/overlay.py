@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from patchclip_core.drawing.labels import Label, draw_labels
-from patchclip_core.drawing.legend import Legend
+from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend
 from patchclip_core.drawing.palette import BACKGROUND, BANNER, RIM, Colour
 from patchclip_core.drawing.text import drawable, font
 from patchclip_core.places.regions import probability_surface, region_mask
@@ -55,8 +55,8 @@ def draw_overlay(
     image beside the remarks of its decoding and of the findings, in English. wording: the language; the findings' names
     are those of the definitions. longest_side_px: everything is drawn smaller, words included, where the whole
     would be higher or wider than this. orientation: Patient Orientation of the image, by which places are named; None:
-    not known, and the sides are those of the image. prepared: what `shown` returned for the radiograph, where that was
-    done before; it stays as it is.
+    not known, and the sides are those of the image. prepared: what `prepared_picture` returned for the radiograph, if
+    that was asked before; it stays as it is.
     """
     geometry = findings.geometry
     if (radiograph.rows, radiograph.columns) != (geometry.source_rows, geometry.source_columns):
@@ -66,7 +66,7 @@ def draw_overlay(
         )
     said = tuple(dict.fromkeys((*remarks, *radiograph.remarks, *findings.remarks)))
     legend = _legend(radiograph, findings, definitions, said, wording, longest_side_px, orientation)
-    if prepared is not None and legend.scale == 1:
+    if prepared is not None and prepared.size == _size(radiograph, _LONG_SIDE_PX * legend.scale):
         picture = prepared.copy()
     else:
         picture = shown(radiograph, _LONG_SIDE_PX * legend.scale)
@@ -91,6 +91,14 @@ def draw_overlay(
     ]
     draw_labels(picture, labels, regions, legend.scale)
     return _composed(picture, legend)
+
+
+def prepared_picture(radiograph: Radiograph, longest_side_px: int | None = None) -> Image.Image:
+    """Return what `draw_overlay` draws on, which does not depend on the findings but where their words need more room.
+
+    longest_side_px: see `draw_overlay`.
+    """
+    return shown(radiograph, _LONG_SIDE_PX * _scale_by_width(radiograph, longest_side_px))
 
 
 def shown(radiograph: Radiograph, long_side_px: float = _LONG_SIDE_PX) -> Image.Image:
@@ -167,13 +175,20 @@ def _legend(
     orientation: Orientation | None,
 ) -> Legend:
     """Return the legend at the scale at which the whole picture is as small as it is to be."""
-    scale = 1.0
+    scale = _scale_by_width(radiograph, longest_side_px)
     while True:
         legend = Legend.of(findings, definitions, remarks, wording, scale, orientation)
         longest = max(_whole(_size(radiograph, _LONG_SIDE_PX * scale), legend))
         if longest_side_px is None or longest <= longest_side_px:
             return legend
         scale *= longest_side_px / longest  # once more where the words then need another line
+
+
+def _scale_by_width(radiograph: Radiograph, longest_side_px: int | None) -> float:
+    """Return the scale at which a picture is as small as it is to be, if the legend's words need no more height."""
+    width, height = _size(radiograph, _LONG_SIDE_PX)
+    longest = max(max(width, round(_LONG_SIDE_PX / 2)) + LEGEND_WIDTH_PX, height)
+    return 1.0 if longest_side_px is None else min(1.0, longest_side_px / longest)
 
 
 def _banner_px(legend: Legend) -> int:

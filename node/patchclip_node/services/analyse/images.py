@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 from PIL import Image
 from pydicom import Dataset
 
-from patchclip_core.drawing import as_jpeg, draw_overlay, shown
+from patchclip_core.drawing import as_jpeg, draw_overlay, prepared_picture
 from patchclip_core.errors import UnreadableImageError, UnsuitableImageError
 from patchclip_core.io.likeness import REASON, REMARK, load_likeness
 from patchclip_core.io.vocabulary import Vocabulary
@@ -144,8 +144,10 @@ def analyse_instances(
             continue
         radiographs = [radiograph for _, radiograph in decoded]
         # What does not depend on the findings is done while the model is at work.
-        with timer.step("model"), ThreadPoolExecutor(1, thread_name_prefix="shown") as beside:
-            prepared = [beside.submit(shown, radiograph) for radiograph in radiographs]
+        with timer.step("model"), ThreadPoolExecutor(1, thread_name_prefix="preparing") as beside:
+            prepared = [
+                beside.submit(prepared_picture, radiograph, overlay.longest_side_px) for radiograph in radiographs
+            ]
             found = analyzer.analyze_batch(radiographs)
         with timer.step("overlay"):
             for (candidate, radiograph), findings, picture in zip(decoded, found, prepared, strict=True):

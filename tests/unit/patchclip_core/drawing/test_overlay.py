@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patchclip_core.drawing import overlay
 from patchclip_core.drawing.legend import LEGEND_WIDTH_PX, Legend
 from patchclip_core.drawing.overlay import draw_overlay
 from patchclip_core.drawing.palette import BRIGHT, DIM
@@ -40,6 +41,23 @@ def test_the_picture_has_a_sensible_size_whatever_the_radiographs(rows: int, col
     assert picture.mode == "RGB"
     assert 700 <= picture.width <= 1400 + LEGEND_WIDTH_PX
     assert 900 <= picture.height <= 1500
+
+
+@pytest.mark.parametrize("longest_side_px", [512, 1600, None])
+@pytest.mark.parametrize(("rows", "columns"), [(2500, 2048), (2048, 2500), (1400, 1400), (700, 500)])
+def test_a_prepared_picture_is_what_is_drawn_on(
+    rows: int, columns: int, longest_side_px: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, found = radiograph(rows, columns), findings(rows, columns, {"opacity": [(4, 4, 5, 5)]})
+    drawn = draw_overlay(image, found, DEFINITIONS, longest_side_px=longest_side_px)
+    prepared = overlay.prepared_picture(image, longest_side_px)
+    before = prepared.tobytes()
+
+    monkeypatch.setattr(overlay, "shown", lambda *_: pytest.fail("it was prepared"))
+    again = draw_overlay(image, found, DEFINITIONS, longest_side_px=longest_side_px, prepared=prepared)
+
+    assert again.tobytes() == drawn.tobytes()
+    assert prepared.tobytes() == before
 
 
 @pytest.mark.parametrize("columns", range(1993, 2003))

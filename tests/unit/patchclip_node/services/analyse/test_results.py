@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 
-from patchclip_core.drawing import draw_overlay, shown
+from patchclip_core.drawing import draw_overlay, prepared_picture
 from patchclip_core.values.results import Findings, Radiograph
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind, ResultVariant
@@ -241,8 +241,8 @@ def test_the_picture_is_shrunk_while_the_model_is_at_work(bench: Bench, monkeypa
     bench.arrive()
     is_shrunk, analyze = threading.Event(), bench.analyzer.analyze_batch
 
-    def shrinking(radiograph: Radiograph) -> Image.Image:
-        picture = shown(radiograph)
+    def shrinking(radiograph: Radiograph, longest_side_px: int) -> Image.Image:
+        picture = prepared_picture(radiograph, longest_side_px)
         is_shrunk.set()
         return picture
 
@@ -250,7 +250,7 @@ def test_the_picture_is_shrunk_while_the_model_is_at_work(bench: Bench, monkeypa
         assert is_shrunk.wait(timeout=10)
         return analyze(radiographs)
 
-    monkeypatch.setattr(images, "shown", shrinking)
+    monkeypatch.setattr(images, "prepared_picture", shrinking)
     monkeypatch.setattr(bench.analyzer, "analyze_batch", waiting)
     bench.run_one()
 
