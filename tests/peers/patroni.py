@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +60,22 @@ class Cluster:
         return found[0]
 
     def standbys(self) -> int:
-        """How many databases follow, one of them synchronously; 0 where it is not yet so."""
-        states = [_asked(host, "SELECT sync_state FROM pg_stat_replication") for host in self.hosts]
-        followers = [str(state) for one in states for (state,) in one]
-        return len(followers) if "sync" in followers else 0
+        """How many databases follow, one of which Patroni would promote just now; 0 where it is not yet so.
+
+        For some seconds after a primary was made, each commit is on another host, but no host's name is in etcd: none
+        is promoted when the primary dies then.
+        """
+        states = [state for host in self.hosts for (state,) in _asked(host, "SELECT state FROM pg_stat_replication")]
+        return states.count("streaming") if self._promotable() else 0
+
+    def _promotable(self) -> bool:
+        for host in self.hosts:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://{host.address}:8008/cluster", None, 2) as told,
+            ):
+                return any(member["role"] == "sync_standby" for member in json.load(told)["members"])
+        return False
 
     def lose_disk(self, host: Host) -> None:
         """Empty the disk of a database; etcd's is another one."""
