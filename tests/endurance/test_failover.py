@@ -25,8 +25,6 @@ from tests.support.fakes import make_instance
 pytestmark = [
     pytest.mark.long_only,
     pytest.mark.allow_hosts([ADDRESSES]),
-    # pg8000 leaves a socket to the garbage collector where the other side hangs up as it says hello.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     *(pytest.mark.peer(one) for one in ("hosts", "postgresql", "patroni")),
 ]
 

@@ -28,8 +28,6 @@ from tests.peers.radiographs import data_set_of
 pytestmark = [
     pytest.mark.long_only,
     pytest.mark.allow_hosts([ADDRESSES]),
-    # pg8000 leaves a socket to the garbage collector where the other side hangs up as it says hello.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     *(pytest.mark.peer(one) for one in ("hosts", "redis", "postgresql", "swift")),
 ]
 
