@@ -24,7 +24,7 @@ from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool 
 from patchclip_node.bootstrap.receiver import spare_what_is_not_used, wire_receiver  # noqa: E402
 from patchclip_node.bootstrap.telemetry import traced  # noqa: E402
 from patchclip_node.domain.errors import NodeError  # noqa: E402
-from patchclip_node.scp.helpers import Front, TellingCallers  # noqa: E402
+from patchclip_node.scp.helpers import Front  # noqa: E402
 from patchclip_node.settings import read_settings  # noqa: E402
 
 log = structlog.get_logger(__name__)
@@ -49,8 +49,7 @@ def main(end: socket.socket, file: Path) -> None:
     try:
         clock = open_clock(ledger)
         with recording(ledger.audit) as audit, traced(settings, ledger, "receive") as tracer:
-            known = TellingCallers(front)
-            receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit, tracer, known)
+            receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit, tracer, front)
             gc.collect()
             gc.freeze()
             receiver.scp.help(front)

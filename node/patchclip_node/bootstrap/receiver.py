@@ -32,6 +32,7 @@ from patchclip_node.ports.result_sender import Destination
 from patchclip_node.ports.spool import Spool
 from patchclip_node.ports.tracer import NO_TRACER, Tracer
 from patchclip_node.scp.commitment import CommitmentDesk
+from patchclip_node.scp.helpers import Front, TellingCallers
 from patchclip_node.scp.incoming import IncomingRoom
 from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
 from patchclip_node.scp.security import AllowedNetworks, CallerSecurity
@@ -86,15 +87,21 @@ def wire_receiver(
     clock: Clock,
     audit: AuditDesk | None = None,
     tracer: Tracer = NO_TRACER,
-    known: KnownCallers | None = None,
+    front: Front | None = None,
 ) -> Receiver:
     """Wire the receiver; it listens once it is started, or helps one that does.
 
-    clock: the ledger's. audit, tracer: take what it tells. known: who has sent; None: as the ledger says.
+    clock: the ledger's. audit, tracer: take what it tells. front: of the one that it helps, who knows the callers and
+    counts urgent studies for all; None: it helps no one.
     """
     arrivals = ledger.arrivals
     limits = settings.limits
-    urgency = UrgencyQuota(limits.urgent_studies_an_hour)
+    if front is None:
+        urgency = UrgencyQuota(limits.urgent_studies_an_hour)
+        known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
+    else:
+        urgency = UrgencyQuota(limits.urgent_studies_an_hour, ask=front.may_be_urgent)
+        known = TellingCallers(front)
     backlog = BacklogGate(limits.backlog, ledger.workload, arrivals)
     service = ReceiveService(
         spool,
@@ -108,8 +115,6 @@ def wire_receiver(
     )
     endpoint = Endpoint(settings.ae_title, settings.host, settings.port)
     room = IncomingRoom(spool.incoming_dir(), spool.free_bytes)
-    if known is None:
-        known = KnownCallers(_listed(settings), have_sent=_have_sent(arrivals))
     witness = None if audit is None else Witness(audit.tell, clock)
 
     def reports_by(settings: NodeSettings) -> tuple[CommitmentReports, CustodyReports]:
@@ -119,6 +124,7 @@ def wire_receiver(
     reports, custody = reports_by(settings)
     desk = CommitmentDesk(reports.take, custody)
     scp = StorageScp(service, room, endpoint, _admission(settings), known, desk, witness, tracer)
+    scp.helpers.grants = urgency.grants
     return Receiver(scp, desk, urgency, backlog, reports_by)
 
 

@@ -15,6 +15,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,9 @@ from typing import Any, Final
 import structlog
 
 from patchclip_node.scp.places import Caller, KnownCallers, Places
+
+_ANSWER_S: Final = 2.0
+"""How long an answer is awaited: it is a matter of a millisecond, and a sender waits for it."""
 
 _MOST_BYTES: Final = 160 * 1024
 """Of a message; the system carries that much at once with its default limits. A longer request is served here."""
@@ -88,8 +92,11 @@ class Helper:
 
     def follow(self, file: Path) -> None:
         """Let it take the settings of a file up."""
-        with contextlib.suppress(OSError):  # it is gone: the next one begins with them
-            self._end.send(json.dumps({"follow": str(file)}).encode() + b"\n")
+        self._send({"follow": str(file)})
+
+    def _send(self, said: Mapping[str, object]) -> None:
+        with contextlib.suppress(OSError):  # it is gone, or takes nothing more
+            self._end.send(json.dumps(said).encode() + b"\n")
 
     def leave(self) -> None:
         """Give it nothing more: it ends when what it serves has ended, or after its grace."""
@@ -113,6 +120,8 @@ class Helper:
         if "ready" in said:
             self._is_ready = True
             log.info("helper_ready")
+        elif "urgent" in said:
+            self._send({"answer": said["number"], "may": self._helpers.grants(*said["urgent"])})
         elif "sent" in said:
             self._helpers.known.has_sent(Caller(*said["sent"]))
         else:
@@ -128,6 +137,8 @@ class Helpers:
     def __init__(self, places: Places, known: KnownCallers) -> None:
         self.places = places
         self.known = known
+        self.grants: Callable[[str, str], bool] = lambda _study, _address: True
+        """Tells whether a study may be urgent that its sender calls so, by Study Instance UID and address."""
         self._helping: list[Helper] = []
         self._troubles_of_gone: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -187,6 +198,10 @@ class Front:
         """`follow` takes the settings of a file up."""
         self._end = end
         self._follow = follow
+        self._answers: dict[int, Future[bool | None]] = {}
+        self._asked = 0
+        self._is_over = False
+        self._lock = threading.Lock()
 
     def ready(self) -> None:
         """Say that associations are taken from now on."""
@@ -200,21 +215,50 @@ class Front:
         """Say that an association is over, and what went wrong in this process so far."""
         self._say({"ended": number, "troubles": dict(troubles)})
 
+    def may_be_urgent(self, study_instance_uid: str, peer_address: str) -> bool | None:
+        """Ask whether a study may be urgent that its sender calls so; None where no answer comes. For any thread."""
+        with self._lock:
+            if self._is_over:
+                return None
+            self._asked += 1
+            number, answer = self._asked, Future[bool | None]()
+            self._answers[number] = answer
+        self._say({"urgent": [study_instance_uid, peer_address], "number": number})
+        try:
+            return answer.result(_ANSWER_S)
+        except TimeoutError:
+            return None
+        finally:
+            with self._lock:
+                del self._answers[number]
+
     def take(self) -> Handed | None:
-        """Wait for the next association; None once there will be no more."""
+        """Wait for the next association; None once there will be no more. One thread does, and hears answers, too."""
         while True:
             try:
                 message, descriptors, _, _ = socket.recv_fds(self._end, _MOST_BYTES, 1)
             except OSError:
-                return None
+                message, descriptors = b"", []
             if not message:
+                self._end_waiting()
                 return None
             head, _, request = message.partition(b"\n")
             said = json.loads(head)
             if "follow" in said:
                 self._follow(Path(said["follow"]))
-                continue
-            return Handed(socket.socket(fileno=descriptors[0]), tuple(said["address"]), request, said["number"])
+            elif "answer" in said:
+                with self._lock:
+                    if (asked := self._answers.get(said["answer"])) is not None:  # else it came too late
+                        asked.set_result(said["may"])
+            else:
+                return Handed(socket.socket(fileno=descriptors[0]), tuple(said["address"]), request, said["number"])
+
+    def _end_waiting(self) -> None:
+        with self._lock:
+            self._is_over = True
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_result(None)
 
     def _say(self, said: Mapping[str, object]) -> None:
         with contextlib.suppress(OSError):  # it is gone, and with it who would want to know

@@ -26,9 +26,16 @@ class UrgencyQuota:
     By address, since the AE title is the sender's word, too. All images of a study that was urgent once stay urgent.
     """
 
-    def __init__(self, studies_an_hour: int, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        studies_an_hour: int,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        ask: Callable[[str, str], bool | None] = lambda _study, _address: None,
+    ) -> None:
+        """ask: says by study and address what another process says that counts for all; None: this one has to."""
         self._studies_an_hour = studies_an_hour
         self._monotonic_s = monotonic_s
+        self._ask = ask
         self._granted: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -38,7 +45,10 @@ class UrgencyQuota:
 
     def applied(self, header: InstanceHeader, peer_address: str) -> InstanceHeader:
         """Return the header with the priority that its sender may have."""
-        if header.priority >= Priority.ROUTINE or self._may(header.study_instance_uid, peer_address):
+        if header.priority >= Priority.ROUTINE:
+            return header
+        answer = self._ask(header.study_instance_uid, peer_address)
+        if self.grants(header.study_instance_uid, peer_address) if answer is None else answer:
             return header
         log.warning(
             "urgency_above_quota",
@@ -48,7 +58,8 @@ class UrgencyQuota:
         )
         return replace(header, priority=Priority.ROUTINE)
 
-    def _may(self, study_instance_uid: str, peer_address: str) -> bool:
+    def grants(self, study_instance_uid: str, peer_address: str) -> bool:
+        """Tell whether a study may be urgent that its sender calls so; it counts from then on."""
         now_s = self._monotonic_s()
         with self._lock:
             granted = self._granted.setdefault(peer_address, OrderedDict())

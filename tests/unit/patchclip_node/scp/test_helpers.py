@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from patchclip_node.scp.helpers import Front, TellingCallers, line
-from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy
+from patchclip_node.domain.records import InstanceHeader, Priority
+from patchclip_node.scp.helpers import Front, Helpers, TellingCallers, line
+from patchclip_node.scp.places import Caller, KnownCallers, PlacePolicy, Places
 from patchclip_node.scp.storage_scp import Endpoint, StorageScp
+from patchclip_node.services.urgency import UrgencyQuota
 from tests.peers.radiographs import radiograph
+from tests.support.fakes import make_instance
 from tests.support.scp import (
     OPEN,
     KeepingReceiver,
@@ -201,3 +205,57 @@ def test_the_helper_takes_settings_up_where_the_receiver_does(helping: Callable[
 
     wait_until(lambda: both.followed == [Path("/another/node.yaml")])
     assert associate(both.scp, ECHO).is_established
+
+
+@pytest.fixture
+def asking() -> Iterator[tuple[Helpers, Front]]:
+    """A receiver's end of a line, and that of a process that helps it and takes what comes."""
+    known = KnownCallers()
+    helpers = Helpers(Places(OPEN.places, known), known)
+    ours, theirs = line()
+    front = Front(theirs, lambda _: None)
+    attending = threading.Thread(target=helpers.serve_line, args=(ours, threading.Event()), daemon=True)
+    taking = threading.Thread(target=front.take, daemon=True)
+    attending.start()
+    taking.start()
+    wait_until(lambda: bool(helpers._all()))
+    yield helpers, front
+    helpers.leave()
+    taking.join(10)
+    theirs.close()
+    attending.join(10)
+    assert not taking.is_alive()
+    assert not attending.is_alive()
+
+
+def urgent(study: int) -> InstanceHeader:
+    return replace(make_instance(f"1.2.{study}").header, priority=Priority.STAT)
+
+
+def test_urgent_studies_are_counted_once_for_all_processes(asking: tuple[Helpers, Front]) -> None:
+    helpers, front = asking
+    receiver = UrgencyQuota(2)
+    helpers.grants = receiver.grants
+    helper = UrgencyQuota(2, ask=front.may_be_urgent)
+
+    first, second, third = (
+        quota.applied(urgent(number), "10.0.0.1").priority for number, quota in enumerate((receiver, helper, helper))
+    )
+
+    assert (first, second, third) == (Priority.STAT, Priority.STAT, Priority.ROUTINE)
+    assert receiver.applied(urgent(3), "10.0.0.1").priority is Priority.ROUTINE
+    assert receiver.applied(urgent(1), "10.0.0.1").priority is Priority.STAT, "the helper's is the receiver's"
+    assert helper.applied(urgent(4), "10.0.0.2").priority is Priority.STAT
+
+
+def test_who_gets_no_answer_counts_by_itself_and_does_not_wait(asking: tuple[Helpers, Front]) -> None:
+    helpers, front = asking
+    helper = UrgencyQuota(1, ask=front.may_be_urgent)
+    helpers.leave()
+    wait_until(lambda: front.may_be_urgent("1.2.3", "10.0.0.1") is None)
+
+    began_s = time.monotonic()
+    given = [helper.applied(urgent(number), "10.0.0.1").priority for number in range(2)]
+
+    assert given == [Priority.STAT, Priority.ROUTINE]
+    assert time.monotonic() - began_s < 1
