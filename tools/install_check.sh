@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 ADDRESS=https://download.pytorch.org/whl/cpu
 WAYS=${*:-base results onnx lock wheelhouse pipx uv deb}
-MOST_MB=(base 210) # a receiver may take this much of the disk
+MOST_MB=(base 220) # a receiver may take this much of the disk
 WORK=$(mktemp -d)
 STARTED=()
 AS=() # who runs the node
