@@ -30,6 +30,10 @@ class FindingsFileError(PatchClipError):
     """The findings file has an error; the text names the key."""
 
 
+class KeptFindingsError(PatchClipError):
+    """What was kept of an image's findings cannot be read."""
+
+
 class WordingFileError(PatchClipError):
     """A table of sentences in another language has an error; the text names the file and the sentence."""
 
