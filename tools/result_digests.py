@@ -108,6 +108,7 @@ def _of_study(
     for number, (variant, dataset) in enumerate(outcome.results):
         yield f"{name} {number} {variant.key} {_sha256(encode(dataset))}"
     for file in outcome.images:
+        assert file.overlay is not None, "a style was given"
         yield f"{name} overlay {file.image.path.name} {_sha256(file.overlay)}"
     documented = [
         DocumentedImage("f", "s", "r", image.facts.sop_instance_uid, image, None, ())

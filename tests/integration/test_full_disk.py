@@ -42,13 +42,17 @@ class Node:
         self.spool = FileSpool(disk / "spool", RESERVE_BYTES)
         self.ledger: SqlLedger = make_ledger(folder)
         self.clock, self.sender = FakeClock(), FakeSender()
-        plan = ResultPlan({"pacs": STANDARD_VARIANTS}, kept_ready=(PICTURE,))
-        analysis = StudyAnalysis(self.spool, FakeDecoder(), OpacityEverywhere(), result_issuer(), plan)
-        self.analysis = AnalysisService(
-            self.ledger.analyses, self.ledger.recalls, analysis, self.clock, POLICY, calendar=self.clock
-        )
+        self.analysis = self.analysing(STANDARD_VARIANTS)
         pacs = Destination("pacs", "PACS", "127.0.0.1", 104, fallback=PICTURE)
         self.delivery = lane(pacs, self.ledger, self.spool, self.sender, self.clock, POLICY)
+
+    def analysing(self, variants: tuple[ResultVariant, ...]) -> AnalysisService:
+        """Return what analyses, and builds these objects."""
+        plan = ResultPlan({"pacs": variants})
+        analysis = StudyAnalysis(self.spool, FakeDecoder(), OpacityEverywhere(), result_issuer(), plan)
+        return AnalysisService(
+            self.ledger.analyses, self.ledger.recalls, analysis, self.clock, POLICY, calendar=self.clock
+        )
 
     @property
     def free_bytes(self) -> int:
@@ -106,6 +110,7 @@ def test_receiving_stops_at_the_reserve_and_goes_on_when_there_is_room(node: Nod
 def test_analysis_leaves_the_ledgers_part_of_the_reserve_and_goes_on_when_there_is_room(
     node: Node, free_bytes: int
 ) -> None:
+    node.analysis = node.analysing((*STANDARD_VARIANTS, PICTURE))
     node.receive()
     taken = node.leave_free(free_bytes)
     for _ in range(2 * POLICY.analysis_attempts):
@@ -137,32 +142,34 @@ def test_reserved_room_is_taken_for_every_process(node: Node) -> None:
 
 
 def test_what_was_built_is_sent_from_a_disk_without_a_free_byte(node: Node) -> None:
-    """Pictures that are only kept ready included, although they are packed."""
     node.receive()
     assert node.analysis.run_one(OWNER)
-    (picture,) = (one for one in node.ledger.studies.results(node.study().id) if one.result.kind is ResultKind.SC)
     node.leave_free(0)
-    with node.spool.local_path(picture.result.spool_key) as path:
-        content = path.read_bytes()
-    for one in node.ledger.studies.results(node.study().id):
-        if one.result.kind is not ResultKind.SC:
-            with node.spool.local_path(one.result.spool_key) as path:
-                node.sender.errors[path.read_bytes()] = SendOutcome(Path(), "refused", class_refused=True)
+    built = [one.result.spool_key for one in node.ledger.studies.results(node.study().id)]
 
     while node.delivery.run_one(OWNER):
         pass
 
     assert node.study().state is StudyState.RETURNED
-    assert node.sender.received == [("pacs", content)]
-    assert len(content) == picture.result.size_bytes
+    assert len(node.sender.received) == len(built)
 
 
-def test_a_picture_that_is_kept_ready_costs_a_fraction_of_itself(node: Node) -> None:
+def test_pictures_that_a_destination_wants_instead_are_drawn_when_there_is_room_again(node: Node) -> None:
     node.receive()
-    before = node.free_bytes
+    assert node.analysis.run_one(OWNER)
+    for one in node.ledger.studies.results(node.study().id):
+        with node.spool.local_path(one.result.spool_key) as path:
+            node.sender.errors[path.read_bytes()] = SendOutcome(Path(), "refused", permanent=True, class_refused=True)
+    taken = node.leave_free(0)
+    node.delivery.run_one(OWNER)
+    assert node.study().state is StudyState.RETURNING
+    assert node.sender.received == []
 
-    node.analysis.run_one(OWNER)
+    taken.unlink()
+    node.clock.advance(POLICY.backoff_max_s)
+    while node.delivery.run_one(OWNER):
+        pass
 
+    assert node.study().state is StudyState.RETURNED
     (picture,) = (one for one in node.ledger.studies.results(node.study().id) if one.result.kind is ResultKind.SC)
-    assert picture.result.size_bytes > 3 * MIB
-    assert before - node.free_bytes < MIB
+    assert [len(content) for _, content in node.sender.received] == [picture.result.size_bytes]

@@ -11,6 +11,8 @@ from patchclip_node.ports.result_sender import Destination, ResultSender
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.commit import CommitmentReports, CommitmentRequests
 from patchclip_node.services.deliver import DeliveryLane
+from patchclip_node.services.pictures import Painter
+from tests.support.analysis import FakeDecoder, result_issuer
 
 
 def lane(
@@ -23,6 +25,7 @@ def lane(
     names: Collection[str] = (),
 ) -> DeliveryLane:
     """Return the lane of one destination; `names`: what the ledger knows it by, if not by its own name alone."""
+    painter = Painter(ledger.studies, spool, FakeDecoder(), result_issuer())
     reports = CommitmentReports(ledger.commitments, clock, policy)
     requests = CommitmentRequests(ledger.deliveries, reports, sender, clock, policy)
     return DeliveryLane(
@@ -36,4 +39,5 @@ def lane(
         requests,
         ledger.audit,
         ledger.outages,
+        painter,
     )

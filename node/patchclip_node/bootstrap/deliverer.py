@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from patchclip_core.io import DecodingProcess
 from patchclip_node.adapters.bell import Bell
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.configuration_store import ConfigurationStore
@@ -22,6 +23,8 @@ from patchclip_node.bootstrap.alerts import canaries, watching
 from patchclip_node.bootstrap.audit import TELL_EVERY_S, audited, carrying, tell_changed_settings
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool, tidied
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
+from patchclip_node.bootstrap.decoding import decode_limits
+from patchclip_node.bootstrap.painting import LatePainter
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import Stop
 from patchclip_node.bootstrap.telemetry import traced
@@ -70,6 +73,8 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
     commitment = CommitmentRequests(
         ledger.deliveries, CommitmentReports(ledger.commitments, clock, policy), sender, clock, policy
     )
+    decoder = DecodingProcess(decode_limits(settings.limits))  # its child starts with the first image
+    painter = LatePainter(settings, ledger, spool, decoder)
     lanes = [
         DeliveryLane(
             _destination(settings, one),
@@ -82,6 +87,7 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
             commitment,
             ledger.audit,
             ledger.outages,
+            painter,
         )
         for one in settings.destinations
     ]
@@ -107,6 +113,7 @@ def build_deliverer(settings: NodeSettings) -> Iterator[Deliverer]:
                 lambda store: tell_changed_settings(store, ledger.audit, clock),
             )
     finally:
+        decoder.close()
         ledger.close()
 
 

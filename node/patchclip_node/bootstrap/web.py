@@ -30,6 +30,7 @@ from patchclip_node.bootstrap.audit import audited
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool, tidied
 from patchclip_node.bootstrap.configuration import Started, run_again_and_again
 from patchclip_node.bootstrap.decoding import decode_limits
+from patchclip_node.bootstrap.painting import LatePainter
 from patchclip_node.bootstrap.readiness import tell_ready
 from patchclip_node.bootstrap.stopping import Stop
 from patchclip_node.bootstrap.trail import told
@@ -55,7 +56,7 @@ log = structlog.get_logger(__name__)
 
 def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Clock, tell: Tell) -> Starlette:
     """Wire the status pages; an ASGI application. `clock`: the ledger's. tell: takes who is turned away."""
-    shown = _shown(settings, ledger)
+    shown = _shown(settings, ledger, spool)
     return create_app(
         studies=ledger.studies,
         workload=ledger.workload,
@@ -76,7 +77,7 @@ def build_web(settings: NodeSettings, ledger: SqlLedger, spool: Spool, clock: Cl
     )
 
 
-def _shown(settings: NodeSettings, ledger: SqlLedger) -> Shown:
+def _shown(settings: NodeSettings, ledger: SqlLedger, spool: Spool) -> Shown:
     web = settings.web
     decoder = DecodingProcess(decode_limits(settings.limits))  # its child starts with the first image
 
@@ -87,6 +88,7 @@ def _shown(settings: NodeSettings, ledger: SqlLedger) -> Shown:
 
     return Shown(
         decoder=decoder,
+        draw=LatePainter(settings, ledger, spool, decoder).picture,
         definitions=load_findings(settings.findings_file),
         destinations=[
             Destination(one.name, one.ae_title, one.host, one.port, one.tls is not None)

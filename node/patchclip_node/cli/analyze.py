@@ -189,6 +189,7 @@ def _write_study(files: Sequence[_Input], outcome: StudyOutcome, out: Path | Non
             (of_study if uid is None else of_image[uid]).append(name)
         for picture in outcome.images:
             uid = picture.image.sop_instance_uid
+            assert picture.overlay is not None, "a style was given"
             (out / f"{names[uid]}.png").write_bytes(picture.overlay)
             of_image[uid].append(f"{names[uid]}.png")
     reasons = {file.image.sop_instance_uid: file.reason for file in outcome.skipped}

@@ -86,30 +86,24 @@ def _replay(settings: NodeSettings, ledger: SqlLedger, model: str) -> Iterator[t
     from patchclip_node.bootstrap.common import open_spool
     from patchclip_node.bootstrap.decoding import open_decoder
     from patchclip_node.bootstrap.model import load_analyzer
-    from patchclip_node.results import ResultContext
+    from patchclip_node.services.analyse import ResultIssuer
+    from patchclip_node.services.pictures import Painter
     from patchclip_node.services.replay import Replay
 
     analyzer = load_analyzer(settings.model_copy(update={"model": model}))
-    definitions, wordings = load_findings(settings.findings_file), load_wordings()
-
-    def context() -> ResultContext:
-        return ResultContext(
-            revision=1,
-            uids=DerivedUidGenerator(),
-            now=datetime.now(UTC),
-            station_name=settings.ae_title,
-            definitions=definitions,
-            wordings=wordings,
-        )
-
-    identity = analyzer.identity
+    issuer = ResultIssuer(
+        DerivedUidGenerator(), settings.ae_title, load_findings(settings.findings_file), load_wordings()
+    )
+    identity, spool = analyzer.identity, open_spool(settings)
     with open_decoder(settings.limits) as decoder:
+        painter = Painter(ledger.studies, spool, decoder, issuer)
         again = Replay(
             ledger.studies,
-            open_spool(settings),
+            spool,
             decoder,
             analyzer,
-            context,
+            lambda: issuer.context(1, datetime.now(UTC)),
+            lambda study, image: painter.picture(study, image, datetime.now(UTC)),
             load_vocabulary(settings.radiographs_file),
             settings.pixel_check,
             settings.result_plan.routes,

@@ -15,13 +15,14 @@ from patchclip_node.services.study_summary import StudySummary, read_summary
 
 @dataclass(frozen=True, slots=True)
 class StudyOutcome:
-    """One study after its way through the node.
+    """One study after its way through the node. record: its newest revision, None where it never came there.
 
     problem: why it does not count as come back; None when it does.
     total_s: from the first image received to the last result confirmed by the archive.
     """
 
     sent: SentStudy
+    record: StudyRecord | None
     problem: str | None
     summary: StudySummary | None
     returned: tuple[ReturnedObject, ...]
@@ -41,7 +42,7 @@ def outcome_of(
     own = tuple(item for item in returned if item.study_instance_uid == study.study_instance_uid)
     revisions = studies.revisions(study.study_instance_uid)
     if not revisions:
-        return StudyOutcome(study, "; ".join(refused) or "it never reached the ledger", None, own, None)
+        return StudyOutcome(study, None, "; ".join(refused) or "it never reached the ledger", None, own, None)
     newest = revisions[-1]
     held = {item.sop_instance_uid for item in own}
     promised = [delivery.result.result for delivery in studies.deliveries(newest.id)]
@@ -52,7 +53,7 @@ def outcome_of(
     summary = read_summary(newest.summary_json)
     ended = studies.events(newest.id)[-1].at if newest.state in FINAL_STATES else None
     total_s = (ended - newest.first_received_at).total_seconds() if ended else None
-    return StudyOutcome(study, problem, summary, own, total_s)
+    return StudyOutcome(study, newest, problem, summary, own, total_s)
 
 
 def _trouble(study: StudyRecord) -> str | None:

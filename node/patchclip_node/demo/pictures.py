@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,10 @@ from patchclip_core.errors import PatchClipError
 from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_node.demo.outcome import StudyOutcome
 from patchclip_node.dicom.headers import read_header
+from patchclip_node.ports.ledger import Studies
 from patchclip_node.ports.spool import Spool
+from patchclip_node.services.analyse import ResultIssuer
+from patchclip_node.services.pictures import Painter
 
 _SHOWN_PX: Final = 900
 """Height of a picture in the report; the PNG beside it is larger."""
@@ -39,21 +43,23 @@ class ReportPicture:
     overlay_file: str
 
 
-def write_pictures(outcomes: Sequence[StudyOutcome], spool: Spool, out: Path) -> dict[str, ReportPicture]:
+def write_pictures(
+    outcomes: Sequence[StudyOutcome], studies: Studies, spool: Spool, issuer: ResultIssuer, out: Path
+) -> dict[str, ReportPicture]:
     """Write a PNG for each analysed image into `out`; SOP Instance UID -> picture.
 
-    The overlays are those that the node drew when it analysed the image.
+    The overlays are drawn as the node's pages draw them. studies, issuer: the node's.
     """
     pictures = {}
     with DecodingProcess(DecodeLimits()) as decoder:
+        painter = Painter(studies, spool, decoder, issuer)
         for number, outcome in enumerate(outcomes, 1):
             sources = {read_header(path).sop_instance_uid: path for path in outcome.sent.files}
             for order, image in enumerate(outcome.summary.images if outcome.summary else ()):
-                if image.overlay_key is None or image.sop_instance_uid not in sources:
+                if outcome.record is None or image.sop_instance_uid not in sources:
                     continue
                 name = f"study-{number:02d}{f'-{order + 1}' if order else ''}.png"
-                with spool.local_path(image.overlay_key) as path, Image.open(path) as opened:
-                    overlay = opened.convert("RGB")
+                overlay = painter.drawn(outcome.record, image, datetime.now(UTC))
                 (out / name).write_bytes(as_png(overlay))
                 with suppress(PatchClipError):
                     radiograph = decoder.read(sources[image.sop_instance_uid])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,12 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.statement import NOTHING_SEEN
-from patchclip_core.values.wording import UNTRAINED_WARNING
+from patchclip_core.values.wording import UNTRAINED_WARNING, load_wordings
 from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.adapters.ledger import SqlLedger, migrate
+from patchclip_node.adapters.uid_generator import DerivedUidGenerator
 from patchclip_node.demo.archive import AE_TITLE, Archive
 from patchclip_node.demo.node import DemoNode, running_node, write_config
 from patchclip_node.demo.outcome import StudyOutcome, has_ended, outcome_of
@@ -25,6 +27,7 @@ from patchclip_node.demo.pictures import stale_pictures, write_pictures
 from patchclip_node.demo.report import Timings, write_report
 from patchclip_node.demo.studies import SentStudy, all_files, collect_studies
 from patchclip_node.ports.ledger import Studies
+from patchclip_node.services.analyse import ResultIssuer
 
 POLL_S: Final = 0.1
 
@@ -71,7 +74,10 @@ def run_demo(
         outcomes = [
             outcome_of(ledger.studies, study, refused[study.study_instance_uid], archive.returned) for study in studies
         ]
-    pictures = write_pictures(outcomes, FileSpool(config.data_dir / "spool", reserve_bytes=0), out)
+    issuer = ResultIssuer(DerivedUidGenerator(), AE_TITLE, load_findings(), load_wordings())
+    spool = FileSpool(config.data_dir / "spool", reserve_bytes=0)
+    with closing(SqlLedger(config.ledger_url)) as kept:
+        pictures = write_pictures(outcomes, kept.studies, spool, issuer, out)
     timings = Timings(started - begin, ended - started, time.monotonic() - begin)
     write_report(out / "report.html", outcomes, pictures, timings)
     _print(outcomes, timings, out, console)

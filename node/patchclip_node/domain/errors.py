@@ -7,6 +7,14 @@ class NodeError(Exception):
     """Base of every error that the node raises on purpose. Its text is read by an administrator."""
 
 
+class CannotDrawError(NodeError):
+    """A picture of what was found cannot be drawn. may_pass: whether it could be, later."""
+
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+        super().__init__(reason)
+        self.may_pass = may_pass
+
+
 class RetryableError(NodeError):
     """Trouble that may pass: a full disk, a database that restarts, a peer that is down."""
 

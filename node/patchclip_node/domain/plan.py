@@ -16,13 +16,11 @@ class ResultPlan:
     """What is built, and which destination gets what.
 
     destinations: by name, what each gets. What any of them gets is built, once; without one, the standard results.
-    kept_ready: built as well, for destinations that turn out not to take what they should get. earlier: what becomes
-    of what earlier revisions of the study returned. routes: which images are analysed, and which of the destinations
-    may get what is found in them.
+    earlier: what becomes of what earlier revisions of the study returned. routes: which images are analysed, and which
+    of the destinations may get what is found in them.
     """
 
     destinations: Mapping[str, Collection[ResultVariant]]
-    kept_ready: Collection[ResultVariant] = ()
     earlier: EarlierResults = EarlierResults.WITHDRAW
     routes: Routes = NO_ROUTES
 
@@ -30,11 +28,7 @@ class ResultPlan:
     def variants(self) -> tuple[ResultVariant, ...]:
         """All that is built, each once."""
         wanted = tuple(variant for variants in self.destinations.values() for variant in variants)
-        return tuple(dict.fromkeys((*(wanted or STANDARD_VARIANTS), *self.kept_ready)))
-
-    def is_spare(self, variant: ResultVariant) -> bool:
-        """Tell whether a variant is only kept ready: it will probably never be sent."""
-        return variant in self.kept_ready and not any(variant in wanted for wanted in self.destinations.values())
+        return tuple(dict.fromkeys(wanted or STANDARD_VARIANTS))
 
     def promised(
         self, built: Iterable[tuple[ResultVariant, NewResult]], dispatch: Dispatch = EVERYWHERE

@@ -25,6 +25,7 @@ from patchclip_node.domain.records import (
     InstanceRecord,
     LeasedStudy,
     LedgerCounts,
+    NewResult,
     ReceivedInstance,
     ResultRecord,
     StudyFilter,
@@ -180,6 +181,14 @@ class Deliveries(Protocol):
         """SENDING -> REPLACED, and the revision's results of this variant are due at the same destination.
 
         Those already planned for it are not planned again. False, and nothing is changed, where the revision has none.
+        """
+        ...
+
+    def add_pictures(self, delivery_id: int, owner: str, now: datetime, built: Sequence[NewResult]) -> bool:
+        """Keep results of the revision that were built for this delivery, so that they can `replace` it.
+
+        False, and nothing is changed, where the revision has results of such a variant already, or where what the
+        delivery carries is withdrawn.
         """
         ...
 

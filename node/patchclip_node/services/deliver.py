@@ -12,7 +12,13 @@ import structlog
 
 from patchclip_node.audit import events
 from patchclip_node.domain.confirmation import Confirmation
-from patchclip_node.domain.errors import DamagedFileError, LostLeaseError, PeerError, SpoolUnavailableError
+from patchclip_node.domain.errors import (
+    CannotDrawError,
+    DamagedFileError,
+    LostLeaseError,
+    PeerError,
+    SpoolUnavailableError,
+)
 from patchclip_node.domain.policy import WorkPolicy
 from patchclip_node.domain.records import DeliveryLease, DeliveryRecord
 from patchclip_node.domain.variants import ResultKind
@@ -20,6 +26,7 @@ from patchclip_node.ports.alerts import Outages
 from patchclip_node.ports.audit import AuditOutbox
 from patchclip_node.ports.clock import Clock
 from patchclip_node.ports.ledger import Deliveries
+from patchclip_node.ports.painter import Painter
 from patchclip_node.ports.result_sender import Destination, ResultSender, SendOutcome
 from patchclip_node.ports.spool import Spool
 from patchclip_node.services.commit import CommitmentRequests
@@ -52,7 +59,9 @@ class DeliveryLane:
         commitment: CommitmentRequests,
         audit: AuditOutbox,
         outages: Outages,
+        painter: Painter,
     ) -> None:
+        """painter: of the pictures that a destination gets which does not take what it should."""
         self.destination = destination
         self._names = tuple(names)
         self._deliveries = deliveries
@@ -63,6 +72,7 @@ class DeliveryLane:
         self._commitment = commitment
         self._audit = audit
         self._outages = outages
+        self._painter = painter
         self._is_down: bool | None = None
         self._to = events.destination(destination.name, destination.ae_title, destination.host)
         self._failures = 0
@@ -186,15 +196,21 @@ class DeliveryLane:
             self._commitment.ask(self.destination, lease.owner, still)
 
     def _replaced(self, lease: DeliveryLease, delivery: DeliveryRecord, error: str, now: datetime) -> bool:
-        """Let pictures go to the destination instead, where it wants that and there are any.
+        """Let pictures go to the destination instead, where it wants that; they are drawn where there are none yet.
 
-        A picture is not replaced by a picture, nor a note or an image by one.
+        A picture is not replaced by a picture, nor a note or an image by one. Raises `CannotDrawError`.
         """
         pictures = self.destination.fallback
         kind = delivery.result.result.kind
         if pictures is None or not isinstance(kind, ResultKind) or kind.is_picture:
             return False
-        return self._deliveries.replace(delivery.id, lease.owner, now, error, pictures.key)
+        arguments = delivery.id, lease.owner, now, error, pictures.key
+        if self._deliveries.replace(*arguments):
+            return True
+        built = self._painter.build(lease.study, pictures, now)
+        if not self._deliveries.add_pictures(delivery.id, lease.owner, now, built):
+            self._painter.discard(built)  # another lane was faster, or they are of no use any more
+        return self._deliveries.replace(*arguments)
 
     def _rest(self) -> None:
         now, self._failures = self._clock.now(), self._failures + 1
@@ -220,16 +236,23 @@ class DeliveryLane:
             kind=delivery.result.result.kind.value,
             attempt=delivery.attempts,
         )
+        is_replaced, draws_later = False, False
         try:
+            if outcome.class_refused and outcome.error is not None:
+                try:
+                    is_replaced = self._replaced(lease, delivery, outcome.error, now)
+                except CannotDrawError as trouble:
+                    draws_later = trouble.may_pass
+                    bound.warning("pictures_not_drawn", reason=str(trouble))
             if outcome.error is None:
                 self._deliveries.confirm(delivery.id, owner, now)
                 bound.info("result_delivered")
             elif outcome.conflict:
                 self._deliveries.hold(delivery.id, owner, now, outcome.error)
                 bound.error("delivery_conflict", error=outcome.error)
-            elif outcome.class_refused and self._replaced(lease, delivery, outcome.error, now):
+            elif is_replaced:
                 bound.warning("pictures_go_instead", error=outcome.error)
-            elif outcome.permanent or self._policy.gives_up(delivery.due_since, now):
+            elif (outcome.permanent and not draws_later) or self._policy.gives_up(delivery.due_since, now):
                 self._deliveries.fail(delivery.id, owner, now, outcome.error)
                 bound.error("delivery_failed", error=outcome.error)
             else:

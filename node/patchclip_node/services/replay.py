@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from patchclip_core.io.vocabulary import Vocabulary
 from patchclip_core.values.results import Analyzer, FindingState
+from patchclip_node.domain.errors import CannotDrawError
 from patchclip_node.domain.pixel_check import PixelCheck
+from patchclip_node.domain.records import StudyRecord
 from patchclip_node.domain.routes import NO_ROUTES, Routes
+from patchclip_node.domain.variants import PictureStyle
 from patchclip_node.ports.ledger import Studies
 from patchclip_node.ports.spool import Spool
 from patchclip_node.results import ResultContext
@@ -72,13 +75,17 @@ class ReplayedStudy:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Analyses studies of the ledger by another model. It owns neither decoder nor model, and writes nothing."""
+    """Analyses studies of the ledger by another model. It owns neither decoder nor model, and writes nothing.
+
+    draw: a picture of an image of a revision, as it was analysed before; see `services.pictures`.
+    """
 
     studies: Studies
     spool: Spool
     decoder: Decoder
     analyzer: Analyzer
     context: Callable[[], ResultContext]
+    draw: Callable[[StudyRecord, ImageSummary], bytes]
     vocabulary: Vocabulary | None = None
     pixel_check: PixelCheck = PixelCheck.OFF
     routes: Routes = NO_ROUTES
@@ -107,6 +114,7 @@ class Replay:
                 self.analyzer,
                 self.context(),
                 (),
+                PictureStyle(),
                 vocabulary=self.vocabulary,
                 pixel_check=self.pixel_check,
                 routes=self.routes,
@@ -114,10 +122,10 @@ class Replay:
             if isinstance(outcome, Rejected):
                 return ReplayedStudy(study_instance_uid, study.revision, before, (), outcome.reason)
             after = {file.image.sop_instance_uid: file for file in outcome.images}
-            images_said = tuple(self._image(one, after.get(one.sop_instance_uid)) for one in summary.images)
+            images_said = tuple(self._image(study, one, after.get(one.sop_instance_uid)) for one in summary.images)
             return ReplayedStudy(study_instance_uid, study.revision, before, images_said)
 
-    def _image(self, before: ImageSummary, after: AnalysedFile | None) -> ReplayedImage:
+    def _image(self, study: StudyRecord, before: ImageSummary, after: AnalysedFile | None) -> ReplayedImage:
         """Lay both answers side by side. after: None where the image is left out now."""
         said = {}
         if after is not None:
@@ -125,17 +133,17 @@ class Replay:
         return ReplayedImage(
             before.sop_instance_uid,
             compared(before.findings, said),
-            self._picture(before.overlay_key),
+            self._picture(study, before),
             None if after is None else after.overlay,
         )
 
-    def _picture(self, spool_key: str | None) -> bytes | None:
-        if spool_key is None:
-            return None
+    def _picture(self, study: StudyRecord, image: ImageSummary) -> bytes | None:
         try:
-            with self.spool.local_path(spool_key) as path:
+            if image.overlay_key is None:
+                return self.draw(study, image)
+            with self.spool.local_path(image.overlay_key) as path:
                 return path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, CannotDrawError):
             return None
 
 

@@ -63,12 +63,15 @@ class FindingSummary(_Value):
 
 
 class ImageSummary(_Value):
-    """One analysed image. `overlay_key`: its overlay in the spool; `maps_key`: its `analyse.maps`."""
+    """One analysed image. `maps_key`: its `analyse.maps` in the spool.
+
+    `overlay_key`: its picture; None since pictures are drawn when someone asks for one.
+    """
 
     sop_instance_uid: str
     rows: int
     columns: int
-    overlay_key: str | None
+    overlay_key: str | None = None
     maps_key: str | None = None
     remarks: tuple[str, ...]
     findings: tuple[FindingSummary, ...]
@@ -77,6 +80,11 @@ class ImageSummary(_Value):
     def spool_keys(self) -> list[str]:
         """What the spool keeps for the pages alone."""
         return [key for key in (self.overlay_key, self.maps_key) if key]
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether there is a picture, or what one is drawn from."""
+        return bool(self.spool_keys)
 
 
 class SkippedSummary(_Value):

@@ -308,11 +308,9 @@ class NodeSettings(BaseSettings):
 
     @property
     def result_plan(self) -> ResultPlan:
-        """What is built and who gets it; pictures are ready for the case that a destination refuses what it gets."""
-        pictures = (self.profile(destination.profile).pictures for destination in self.destinations)
+        """What is built and who gets it."""
         return ResultPlan(
             destinations={destination.name: self.variants_for(destination) for destination in self.destinations},
-            kept_ready=tuple(dict.fromkeys(variant for variant in pictures if variant is not None)),
             earlier=self.earlier_results,
             routes=Routes(tuple(one.route for one in self.routes)),
         )

@@ -97,8 +97,7 @@ SHIPPED_PROFILES = (
 )
 """Profiles that every node knows. An own one of the same name takes its place.
 
-All fall back: a destination that refuses a report would get nothing otherwise, and a picture is drawn for the status
-pages in any case.
+All fall back: a destination that refuses a report would get nothing otherwise.
 """
 
 

@@ -54,7 +54,7 @@ from patchclip_node.web.node_pages import Destination, NodePages
 from patchclip_node.web.people import Access, People
 from patchclip_node.web.pictures import Decoder, Pictures
 from patchclip_node.web.recalls import RecallPages
-from patchclip_node.web.study import StudyPages, ViewerLink
+from patchclip_node.web.study import DrawPicture, StudyPages, ViewerLink
 from patchclip_node.web.trail import ReadTrail, TrailPages
 from patchclip_node.web.verdicts import BUTTONS, WORDS, VerdictPages, boxes_json
 
@@ -82,13 +82,15 @@ _SHARED = "drawing/templates"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the pages show that is not in the ledger. decoder: of images. read_card: of the model, or `CheckpointError`.
+    """What the pages show that is not in the ledger.
 
-    definitions: key -> finding. viewer: where studies are looked at; None: nowhere. trail_uri: what the audit trail is
-    called. close: is called when the pages are served no longer.
+    decoder: of images. draw: pictures of results. definitions: key -> finding. read_card: of the model, or
+    `CheckpointError`. viewer: where studies are looked at; None: nowhere. trail_uri: what the audit trail is called.
+    close: is called when the pages are served no longer.
     """
 
     decoder: Decoder
+    draw: DrawPicture
     definitions: Mapping[str, FindingDefinition]
     destinations: Sequence[Destination]
     read_card: Callable[[], ModelCard]
@@ -140,6 +142,7 @@ def create_app(
         shown.viewer,
         endpoints.page,
         access.verdicts,
+        shown.draw,
     )
     node = NodePages(
         overview,

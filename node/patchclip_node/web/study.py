@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from patchclip_node.domain.errors import CannotDrawError
 from patchclip_node.domain.listing import StudySearch, search_words
 from patchclip_node.domain.picture_files import media_type
 from patchclip_node.domain.records import InstanceRecord, StudyRecord
@@ -47,6 +50,10 @@ _MOST_FOUND: Final = 100
 """Studies among which an accession number is looked for."""
 
 
+DrawPicture = Callable[[StudyRecord, ImageSummary, datetime], bytes]
+"""(revision, image, now) -> a picture of the image with what was found in it, a file. Raises `CannotDrawError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ViewerLink:
     """The way to a viewer. label: what it is called. template: an address with the {names} that `to` fills in."""
@@ -76,6 +83,7 @@ class StudyPages:
         viewer: ViewerLink | None,
         page: RenderPage,
         verdicts: VerdictDesk,
+        draw: DrawPicture,
     ) -> None:
         self._studies = studies
         self._spool = spool
@@ -85,6 +93,7 @@ class StudyPages:
         self._viewer = viewer
         self._page = page
         self._verdicts = verdicts
+        self._draw = draw
 
     def study(self, request: Request) -> Response:
         """Show a study."""
@@ -126,8 +135,15 @@ class StudyPages:
         )
 
     def overlay(self, request: Request) -> Response:
-        """Give the picture with what was found drawn into it."""
-        content = self._content(self._image(request).overlay_key, "no overlay was kept for this image")
+        """Give the picture with what was found drawn into it, drawn now where it is not kept."""
+        revision, image = self._revision(request), self._image(request)
+        if image.overlay_key is not None:
+            content = self._content(image.overlay_key, "")
+        else:
+            try:
+                content = self._draw(revision, image, self._clock.now())
+            except CannotDrawError as error:
+                raise HTTPException(503 if error.may_pass else 404, f"there is no picture: {error}") from error
         return Response(content, media_type=media_type(content))
 
     def maps(self, request: Request) -> Response:

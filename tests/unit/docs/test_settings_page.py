@@ -72,7 +72,7 @@ def test_the_size_of_an_images_results_is_the_sum_of_what_the_page_names() -> No
     text = page("docs/administrator.md")
     (extent,) = re.findall(r"image of (\d+) x (\d+) pixels takes ([\d.]+) MB", text)
     rows, columns, image_mb = (float(number) for number in extent)
-    parts = [float(number) for number in re.findall(r"([\d.]+) MB of (?:report|picture|packed)", text)]
+    parts = [float(number) for number in re.findall(r"([\d.]+) MB of (?:report|findings)", text)]
     (segmentation_mb,) = (float(number) for number in re.findall(r"([\d.]+) MB of segmentation", text))
     (together,) = (float(number) for number in re.findall(r": ([\d.]+) MB\nwith three", text))
     (said,) = (float(number) for number in re.findall(r"with (\d+) MB of results", text))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from patchclip_node.adapters.ledger.changes import change, change_leased
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.measuring import scored, took
 from patchclip_node.adapters.ledger.recalling import refuse_recalled_model, withdraw_earlier
-from patchclip_node.adapters.ledger.returning import end_if_settled, refuse_held
+from patchclip_node.adapters.ledger.returning import end_if_settled, insert_results, refuse_held
 from patchclip_node.adapters.ledger.schema import deliveries, instances, results, studies
 from patchclip_node.audit import events
 from patchclip_node.domain.errors import DefectError
@@ -24,7 +23,6 @@ from patchclip_node.domain.records import (
     FinishedAnalysis,
     InstanceRecord,
     LeasedStudy,
-    NewResult,
     ResultRecord,
     StudyRecord,
 )
@@ -78,7 +76,7 @@ class SqlAnalyses:
             refuse_recalled_model(connection, finished.weights_digest)
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_FINISHED, now, detail, **values)
             _keep_image_reasons(connection, study_id, finished.image_reasons)
-            ids = _insert_results(connection, study_id, now, finished.results)
+            ids = insert_results(connection, study_id, now, finished.results)
             classes = [result.sop_class_uid for result in finished.results]
             record(connection, events.analysed(study_of(connection, study_id), now, classes, finished.decision))
             took(connection, study_id, now, known_steps(finished.seconds))
@@ -143,19 +141,6 @@ def images_of(connection: Connection, study: StudyRecord) -> tuple[InstanceRecor
     """Return the images that a revision is about, oldest first: all that joined the study up to this revision."""
     up_to_revision = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision <= study.revision)
     return tuple(rows.instance(row) for row in connection.execute(rows.select_instances().where(up_to_revision)))
-
-
-def _insert_results(
-    connection: Connection, study_id: int, built_at: datetime, new_results: Sequence[NewResult]
-) -> dict[str, int]:
-    """Return the new rows' ids by SOP Instance UID."""
-    ids: dict[str, int] = {}
-    for result in new_results:
-        values: dict[str, Any] = asdict(result) | {"kind": result.kind.value}
-        inserted = connection.execute(insert(results).values(study_id=study_id, built_at=built_at, **values))
-        assert inserted.inserted_primary_key is not None
-        ids[result.sop_instance_uid] = int(inserted.inserted_primary_key[0])
-    return ids
 
 
 def _plan_deliveries(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from patchclip_node.adapters.ledger.schema import deliveries, owed_notes, result
 from patchclip_node.audit import events
 from patchclip_node.audit.values import Actor
 from patchclip_node.domain.errors import LostLeaseError
-from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState
+from patchclip_node.domain.records import DeliveryLease, DeliveryRecord, DeliveryState, NewResult
 from patchclip_node.domain.states import StudyEvent, StudyState
 from patchclip_node.domain.steps import Step
 from patchclip_node.domain.variants import NoteKind
@@ -144,6 +145,19 @@ class SqlDeliveries:
             end_sending(connection, row.id, row.study_id, now, state=DeliveryState.REPLACED.value, last_error=error)
             return True
 
+    def add_pictures(self, delivery_id: int, owner: str, now: datetime, built: Sequence[NewResult]) -> bool:
+        """See the port."""
+        with self._database.write() as connection:
+            row = _leased(connection, delivery_id, owner)
+            variants = {one.variant for one in built}
+            of_study = (results.c.study_id == row.study_id) & results.c.variant.in_(variants)
+            if connection.execute(
+                select(exists().where(of_study) | exists().where(_is_withdrawn(row.id)))
+            ).scalar_one():
+                return False
+            insert_results(connection, row.study_id, now, built)
+            return True
+
     def fail(self, delivery_id: int, owner: str, now: datetime, error: str) -> None:
         """See the port."""
         self._give_up(delivery_id, owner, now, error, DeliveryState.FAILED)
@@ -156,6 +170,19 @@ class SqlDeliveries:
         with self._database.write() as connection:
             row = _leased(connection, delivery_id, owner)
             end_sending(connection, row.id, row.study_id, now, state=state.value, last_error=error)
+
+
+def insert_results(
+    connection: Connection, study_id: int, built_at: datetime, new_results: Sequence[NewResult]
+) -> dict[str, int]:
+    """Return the new rows' ids by SOP Instance UID."""
+    ids: dict[str, int] = {}
+    for result in new_results:
+        values: dict[str, Any] = asdict(result) | {"kind": result.kind.value}
+        inserted = connection.execute(insert(results).values(study_id=study_id, built_at=built_at, **values))
+        assert inserted.inserted_primary_key is not None
+        ids[result.sop_instance_uid] = int(inserted.inserted_primary_key[0])
+    return ids
 
 
 def due_for_delivery(now: datetime) -> ColumnElement[bool]:

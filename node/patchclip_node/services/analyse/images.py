@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -43,9 +43,6 @@ from patchclip_node.services.analyse.patients import NAMES_NO_PATIENT, Patient, 
 BATCH_IMAGES = 8
 """Images that are decoded and analysed together: bounds the memory that a study of many images takes."""
 
-_PAGES: Final = PictureStyle()
-"""What the node's own pages show, in their language."""
-
 _T = TypeVar("_T")
 
 
@@ -67,10 +64,10 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Base:
-    """A radiograph, and the picture of it that is drawn on."""
+    """A radiograph, and the picture of it that is drawn on; None where that has not been made."""
 
     radiograph: Radiograph
-    picture: Image.Image
+    picture: Image.Image | None = None
 
 
 class Taker:
@@ -105,7 +102,7 @@ def analyse_instances(
     analyzer: Analyzer,
     context: ResultContext,
     variants: Sequence[ResultVariant] = STANDARD_VARIANTS,
-    overlay: PictureStyle = _PAGES,
+    overlay: PictureStyle | None = None,
     vocabulary: Vocabulary | None = None,
     pixel_check: PixelCheck = PixelCheck.OFF,
     settled: Callable[[StudyImage], None] = lambda _: None,
@@ -115,7 +112,8 @@ def analyse_instances(
 ) -> StudyOutcome:
     """Analyse the images of one study and build its result objects, those that `variants` name.
 
-    overlay: how the picture of each image is drawn, for whoever looks without a viewer; packed: as what file.
+    overlay: how a picture of each image is drawn, for whoever looks without a viewer, None where none does; packed: as
+    what file.
     vocabulary: in which words headers name part and view; by default the shipped one. pixel_check: what becomes of an
     image that does not look like a frontal chest radiograph. settled: called with each image as soon as it is analysed
     or left out. routes: which of the frontal chest radiographs are analysed. taker: is given what is made, in the order
@@ -127,6 +125,8 @@ def analyse_instances(
     """
     timer = StepTimer()
     styles = dict.fromkeys(variant.picture for variant in variants if variant.picture)
+    if overlay is not None:
+        styles.setdefault(overlay)
     skipped = _LeftOut(settled)
     with timer.step("select"):
         sources = list(_read_sources(images, skipped))
@@ -145,9 +145,7 @@ def analyse_instances(
         radiographs = [radiograph for _, radiograph in decoded]
         # What does not depend on the findings is done while the model is at work.
         with timer.step("model"), ThreadPoolExecutor(1, thread_name_prefix="preparing") as beside:
-            prepared = [
-                beside.submit(prepared_picture, radiograph, overlay.longest_side_px) for radiograph in radiographs
-            ]
+            prepared = [beside.submit(_prepared, radiograph, styles) for radiograph in radiographs]
             found = analyzer.analyze_batch(radiographs)
         with timer.step("overlay"):
             for (candidate, radiograph), findings, picture in zip(decoded, found, prepared, strict=True):
@@ -236,7 +234,7 @@ def _analysed(
     findings: Findings,
     context: ResultContext,
     styles: Collection[PictureStyle],
-    overlay: PictureStyle,
+    overlay: PictureStyle | None,
     packed: Callable[[Image.Image], bytes],
 ) -> AnalysedFile:
     radiograph = base.radiograph
@@ -248,9 +246,31 @@ def _analysed(
         radiograph.display,
         tuple(remark for remark in dict.fromkeys(beside) if remark not in findings.remarks),
     )
-    drawn = {style: _drawn(base, result, context, style) for style in dict.fromkeys((overlay, *styles))}
-    pictures = {style: Picture(drawn[style].height, drawn[style].width, drawn[style].tobytes()) for style in styles}
-    return AnalysedFile(candidate.image, replace(result, pictures=pictures), packed(drawn[overlay]), candidate.route)
+    drawn = {style: _drawn(base, result, context, style) for style in styles}
+    return AnalysedFile(
+        candidate.image,
+        with_pictures(result, drawn),
+        None if overlay is None else packed(drawn[overlay]),
+        candidate.route,
+    )
+
+
+def with_pictures(image: AnalysedImage, drawn: Mapping[PictureStyle, Image.Image]) -> AnalysedImage:
+    """Return an image with the pictures that were drawn of it."""
+    pictures = {style: Picture(one.height, one.width, one.tobytes()) for style, one in drawn.items()}
+    return replace(image, pictures=pictures)
+
+
+def draw_picture(
+    radiograph: Radiograph, image: AnalysedImage, context: ResultContext, style: PictureStyle
+) -> Image.Image:
+    """Return a picture of what was found in an image, in a style."""
+    return _drawn(_Base(radiograph), image, context, style)
+
+
+def _prepared(radiograph: Radiograph, styles: Collection[PictureStyle]) -> Image.Image | None:
+    """Return what the first style is drawn on; mostly there is one at most."""
+    return next((prepared_picture(radiograph, style.longest_side_px) for style in styles), None)
 
 
 def _drawn(base: _Base, image: AnalysedImage, context: ResultContext, style: PictureStyle) -> Image.Image:

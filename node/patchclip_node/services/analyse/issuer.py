@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.wording import Wording
-from patchclip_node.domain.records import LeasedStudy
+from patchclip_node.domain.records import ResultRecord
 from patchclip_node.ports.uid_generator import UidGenerator
 from patchclip_node.results import Predecessor, ResultContext
 
@@ -22,10 +22,10 @@ class ResultIssuer:
     definitions: Mapping[str, FindingDefinition]
     wordings: Mapping[str, Wording]
 
-    def context(self, leased: LeasedStudy, now: datetime) -> ResultContext:
-        """Return what the builders need for the results of this study, made `now`."""
+    def context(self, revision: int, now: datetime, predecessors: Iterable[ResultRecord] = ()) -> ResultContext:
+        """Return what the builders need for the results of a revision, made `now`. predecessors: what they name."""
         return ResultContext(
-            revision=leased.study.revision,
+            revision=revision,
             uids=self.uids,
             now=now.astimezone(),  # results carry the local time of the place, as their sources do
             station_name=self.station_name,
@@ -38,6 +38,6 @@ class ResultIssuer:
                     record.result.sop_instance_uid,
                     record.result.series_instance_uid,
                 )
-                for record in leased.predecessors
+                for record in predecessors
             ),
         )

@@ -16,7 +16,6 @@ import structlog
 from pydicom import Dataset
 
 from patchclip_node.domain.errors import SpoolUnavailableError
-from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.records import NewResult
 from patchclip_node.domain.variants import ResultVariant
 from patchclip_node.ports.spool import Room, Spool, StoredFile
@@ -26,17 +25,16 @@ from patchclip_node.services.analyse.maps import encode_maps
 from patchclip_node.services.analyse.outcome import AnalysedFile
 
 _AT_ONCE: Final = 4
-"""A disk's journal writes several files with one commit; a study of one image has four, by default."""
+"""A disk's journal writes several files with one commit; a study of one image has two or three, by default."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class KeptFiles:
-    """What the spool holds of a study. overlays, maps: SOP Instance UID of an image -> key; keys: of all files."""
+    """What the spool holds of a study. maps: SOP Instance UID of an image -> key; keys: of all files."""
 
     results: tuple[tuple[ResultVariant, NewResult], ...]
-    overlays: Mapping[str, str]
     maps: Mapping[str, str]
     keys: tuple[str, ...]
 
@@ -44,45 +42,42 @@ class KeptFiles:
 class Keeping(Taker):
     """Begins to write what it is given."""
 
-    def __init__(self, room: Room, plan: ResultPlan, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, room: Room, threads: ThreadPoolExecutor) -> None:
         self._room = room
-        self._plan = plan
         self._threads = threads
         self._results: list[tuple[ResultVariant, Dataset, Future[StoredFile]]] = []
-        self._overlays: dict[str, Future[StoredFile]] = {}
         self._maps: dict[str, Future[StoredFile]] = {}
 
     def drawn(self, file: AnalysedFile) -> None:
-        """Keep the picture and the maps that the node's pages show."""
-        uid = file.image.sop_instance_uid
-        self._overlays[uid] = self._begin(lambda: file.overlay)
-        self._maps[uid] = self._begin(partial(encode_maps, file.result.findings))
+        """Keep what was found, of which pages show maps, and pictures are drawn where someone asks for one."""
+        self._maps[file.image.sop_instance_uid] = self._begin(partial(encode_maps, file.result.findings))
 
     def built(self, variant: ResultVariant, dataset: Dataset) -> None:
-        """Keep a result; packed, where it will probably never be sent."""
-        file = self._begin(partial(encode, dataset), packed=self._plan.is_spare(variant))
-        self._results.append((variant, dataset, file))
+        """Keep a result."""
+        self._results.append((variant, dataset, self._begin(partial(encode, dataset))))
 
-    def _begin(self, content: Callable[[], bytes], *, packed: bool = False) -> Future[StoredFile]:
-        return self._threads.submit(lambda: self._room.write([content()], packed=packed))
+    def _begin(self, content: Callable[[], bytes]) -> Future[StoredFile]:
+        return self._threads.submit(lambda: self._room.write([content()]))
 
     @property
     def begun(self) -> list[Future[StoredFile]]:
         """All that is being written, or was."""
-        return [*self._overlays.values(), *self._maps.values(), *(file for _, _, file in self._results)]
+        return [*self._maps.values(), *(file for _, _, file in self._results)]
 
     def files(self) -> KeptFiles:
         """Wait until all is durable. Raises what the first raised that could not be written."""
         keys = tuple(file.result().key for file in self.begun)
-        results = tuple((variant, _result(variant, dataset, file.result())) for variant, dataset, file in self._results)
-        return KeptFiles(results, _keys(self._overlays), _keys(self._maps), keys)
+        results = tuple(
+            (variant, new_result(variant, dataset, file.result())) for variant, dataset, file in self._results
+        )
+        return KeptFiles(results, {uid: file.result().key for uid, file in self._maps.items()}, keys)
 
 
 @contextmanager
-def keeping(room: Room, spool: Spool, plan: ResultPlan) -> Iterator[Keeping]:
+def keeping(room: Room, spool: Spool) -> Iterator[Keeping]:
     """Keep what is given in the context; where that ends in an error, no file is left."""
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="keeping")
-    kept = Keeping(room, plan, threads)
+    kept = Keeping(room, threads)
     try:
         with threads:
             yield kept
@@ -100,7 +95,8 @@ def delete(keys: Iterable[str], spool: Spool) -> None:
             log.warning("file_not_deleted", spool_key=key, error=str(error))
 
 
-def _result(variant: ResultVariant, dataset: Dataset, stored: StoredFile) -> NewResult:
+def new_result(variant: ResultVariant, dataset: Dataset, stored: StoredFile) -> NewResult:
+    """Return what the ledger keeps of a result that was built and stored."""
     return NewResult(
         kind=variant.kind,
         variant=variant.key,
@@ -113,8 +109,4 @@ def _result(variant: ResultVariant, dataset: Dataset, stored: StoredFile) -> New
     )
 
 
-def _keys(files: Mapping[str, Future[StoredFile]]) -> dict[str, str]:
-    return {uid: file.result().key for uid, file in files.items()}
-
-
-__all__ = ["Keeping", "KeptFiles", "delete", "keeping"]
+__all__ = ["Keeping", "KeptFiles", "delete", "keeping", "new_result"]

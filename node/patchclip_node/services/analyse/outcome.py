@@ -35,13 +35,14 @@ class AnalysedFile:
     """An image that was analysed.
 
     result: the facts of its header and the findings in its pixels.
-    overlay: the image as the model saw it, with what was found drawn into it; a complete file (`drawing.packed`).
+    overlay: the image as the model saw it, with what was found drawn into it; a complete file (`drawing.packed`), None
+    where none was wanted.
     route: which took it.
     """
 
     image: StudyImage
     result: AnalysedImage
-    overlay: bytes
+    overlay: bytes | None
     route: Route = EVERYTHING_ELSE
 
 
@@ -57,7 +58,7 @@ class SkippedFile:
 class Analysed:
     """At least one image was analysed.
 
-    results: the objects in the order they were built, those that are only kept ready included.
+    results: the objects in the order they were built.
     seconds: step -> wall-clock seconds, in the order in which the steps first ended.
     """
 

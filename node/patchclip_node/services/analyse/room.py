@@ -10,7 +10,7 @@ import structlog
 
 from patchclip_node.dicom.headers import read_pixel_count
 from patchclip_node.domain.errors import UnreadableInstanceError
-from patchclip_node.domain.variants import LONGEST_SIDE_PX, ResultKind, ResultVariant
+from patchclip_node.domain.variants import ResultKind, ResultVariant
 
 LEAST_BYTES: Final = 1024**2
 """Without room for this much no study is leased."""
@@ -23,14 +23,14 @@ _BYTES_PER_PIXEL: Final = {ResultKind.SEG: 1 / 8, ResultKind.FRACTIONAL_SEG: 1.0
 
 _RGB_BYTES: Final = 3
 
-_MAPS_BYTES: Final = 2 * 64**2
-"""The map of one finding that the pages draw, of a grid of 64 x 64 patches; a larger one takes free room."""
+_MAPS_BYTES: Final = 7 * 64**2
+"""What is kept of one finding, most of it its map, of a grid of 64 x 64 patches; a larger one takes free room."""
 
 log = structlog.get_logger(__name__)
 
 
 def most_bytes(images: Iterable[Path], variants: Iterable[ResultVariant], findings: int) -> int:
-    """Return what the results of these images, and the pages' pictures of them, take at most.
+    """Return what the results of these images, and what is kept of their findings, take at most.
 
     findings: how many the model knows. An image whose size cannot be read is not analysed and takes nothing. Raises
     `OSError` where a file itself cannot be read.
@@ -40,8 +40,7 @@ def most_bytes(images: Iterable[Path], variants: Iterable[ResultVariant], findin
 
 
 def _of_image(pixels: int, variants: tuple[ResultVariant, ...], findings: int) -> int:
-    pages = _RGB_BYTES * LONGEST_SIDE_PX**2 + _MAPS_BYTES * findings
-    return pages + sum(_of_object(variant, pixels, findings) for variant in variants)
+    return _MAPS_BYTES * findings + sum(_of_object(variant, pixels, findings) for variant in variants)
 
 
 def _of_object(variant: ResultVariant, pixels: int, findings: int) -> int:

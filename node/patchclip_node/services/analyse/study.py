@@ -63,12 +63,12 @@ class StudyAnalysis:
                 paths = [image.path for image in images]
                 needed = most_bytes(paths, self.plan.variants, len(self.analyzer.finding_keys))
                 room = held.enter_context(self.spool.reserved(needed))
-            kept = held.enter_context(keeping(room, self.spool, self.plan))
+            kept = held.enter_context(keeping(room, self.spool))
             outcome = analyse_instances(
                 images,
                 self.decoder,
                 self.analyzer,
-                self.issuer.context(leased, now),
+                self.issuer.context(leased.study.revision, now, leased.predecessors),
                 self.plan.variants,
                 vocabulary=self.vocabulary,
                 pixel_check=self.pixel_check,
@@ -101,7 +101,7 @@ class StudyAnalysis:
         dispatch = Dispatch.of(file.route for file in outcome.images)
         found = {finding.key for file in outcome.images for finding in file.result.findings.found}
         held = {name: hold for name in self.plan.destinations if (hold := dispatch.held(name, found)) is not None}
-        summary = summarise(outcome, files.overlays, files.maps, self.issuer.definitions, seconds)
+        summary = summarise(outcome, files.maps, self.issuer.definitions, seconds)
         return FinishedStudy(
             analysis=FinishedAnalysis(
                 tuple(result for _, result in files.results),

@@ -21,12 +21,11 @@ from patchclip_node.services.study_summary import (
 
 def summarise(
     outcome: Analysed,
-    overlay_keys: Mapping[str, str],
     maps_keys: Mapping[str, str],
     definitions: Mapping[str, FindingDefinition],
     seconds: Mapping[str, float],
 ) -> StudySummary:
-    """Summarise an analysis; `overlay_keys` and `maps_keys` are SOP Instance UID -> spool key."""
+    """Summarise an analysis; `maps_keys` is SOP Instance UID -> spool key."""
     return StudySummary(
         model=outcome.images[0].result.findings.model,
         images=tuple(
@@ -34,7 +33,6 @@ def summarise(
                 sop_instance_uid=file.image.sop_instance_uid,
                 rows=file.result.findings.geometry.source_rows,
                 columns=file.result.findings.geometry.source_columns,
-                overlay_key=overlay_keys.get(file.image.sop_instance_uid),
                 maps_key=maps_keys.get(file.image.sop_instance_uid),
                 remarks=(*file.result.remarks, *file.result.findings.remarks),
                 findings=tuple(

@@ -65,4 +65,6 @@ def test_the_destination_gets_what_the_profile_names(folder: Path) -> None:
     (destination,) = settings.destinations
 
     assert [variant.kind.value for variant in settings.variants_for(destination)] == ["sc", "text_sr"]
-    assert [variant.kind.value for variant in settings.result_plan.kept_ready] == ["sc"]
+    pictures = settings.profile(destination.profile).pictures
+    assert pictures is not None
+    assert pictures.kind.value == "sc"

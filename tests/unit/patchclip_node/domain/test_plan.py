@@ -7,11 +7,10 @@ from tests.support.fakes import make_result
 SR, TEXT, PICTURE = (ResultVariant(kind) for kind in (ResultKind.SR, ResultKind.TEXT_SR, ResultKind.SC))
 
 
-def test_what_several_destinations_get_is_built_once_and_what_is_kept_ready_comes_last() -> None:
-    plan = ResultPlan({"pacs": [SR, PICTURE], "old": [TEXT, SR]}, kept_ready=[PICTURE])
+def test_what_several_destinations_get_is_built_once() -> None:
+    plan = ResultPlan({"pacs": [SR, PICTURE], "old": [TEXT, SR]})
 
     assert plan.variants == (SR, PICTURE, TEXT)
-    assert ResultPlan({"pacs": [SR]}, kept_ready=[PICTURE]).variants == (SR, PICTURE)
 
 
 def test_without_a_destination_the_standard_results_are_built_and_nobody_is_promised_any() -> None:

@@ -102,8 +102,8 @@ def segments(language: str) -> list[str]:
 
 def pages() -> list[str]:
     """What the status pages and the demonstration's report show of each finding."""
-    file = AnalysedFile(StudyImage(Path("a.dcm"), "1", "2"), IMAGE, b"")
-    (image,) = summarise(Analysed((file,), (), (), {}), {}, {}, DEFINITIONS, {}).images
+    file = AnalysedFile(StudyImage(Path("a.dcm"), "1", "2"), IMAGE, None)
+    (image,) = summarise(Analysed((file,), (), (), {}), {}, DEFINITIONS, {}).images
     return [f"{one.name}: {one.state} {one.where} {one.number} {one.reason or ''}" for one in image.findings]
 
 

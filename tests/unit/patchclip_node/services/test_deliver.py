@@ -3,18 +3,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from structlog.testing import capture_logs
 
 from patchclip_node.adapters.ledger import SqlLedger
-from patchclip_node.domain.errors import DamagedFileError, SpoolUnavailableError
+from patchclip_node.domain.errors import DamagedFileError, SpoolUnavailableError, StorageFullError
 from patchclip_node.domain.records import DeliveryState, FinishedAnalysis
 from patchclip_node.domain.states import StudyState
 from patchclip_node.domain.variants import ResultKind, ResultVariant
 from patchclip_node.ports.result_sender import Destination, SendOutcome
 from patchclip_node.services.deliver import MAX_REST
-from patchclip_node.settings import NodeSettings
+from patchclip_node.settings import DestinationSettings, NodeSettings
+from tests.support.bench import Bench
 from tests.support.fakes import START, FakeClock, FakeSender, MemorySpool, make_instance, make_result
 from tests.support.lanes import lane
 from tests.support.studies import LEASE_S, OWNER, POLICY, only_revision
@@ -65,6 +67,19 @@ def analysed(
         leased.study.id, OWNER, START, FinishedAnalysis(results, dict.fromkeys(destinations, uids), {}, "{}")
     )
     return leased.study.id
+
+
+def whole(ledger: SqlLedger, spool: MemorySpool, clock: FakeClock, folder: Path) -> tuple[Bench, int]:
+    """Analyse a study whose report and segmentation are for `old`."""
+    old = DestinationSettings(name="old", ae_title="OLD", host="127.0.0.1", port=104)
+    bench = Bench(folder, ledger, spool, clock=clock, destinations=(old,))
+    bench.arrive()
+    assert bench.run_one()
+    return bench, bench.study().id
+
+
+def full(*_: object, **__: object) -> NoReturn:
+    raise StorageFullError("no room")
 
 
 def states(ledger: SqlLedger, study_id: int) -> list[DeliveryState]:
@@ -260,6 +275,49 @@ def test_pictures_go_instead_of_a_class_that_a_destination_refuses(
     assert states(ledger, study_id) == [DeliveryState.REPLACED, DeliveryState.REPLACED, DeliveryState.DELIVERED]
     assert ledger.studies.deliveries(study_id)[0].last_error == "does not accept this class"
     assert only_revision(ledger).state is StudyState.RETURNED
+
+
+def test_pictures_are_drawn_where_they_are_wanted_first(
+    service: Lanes, ledger: SqlLedger, spool: MemorySpool, sender: FakeSender, clock: FakeClock, tmp_path: Path
+) -> None:
+    bench, study_id = whole(ledger, spool, clock, tmp_path)
+    before = set(spool.files)
+    for content in [spool.files[one.result.spool_key] for one in ledger.studies.results(study_id)]:
+        sender.errors[content] = REFUSED
+
+    while service.run_one(OWNER):
+        pass
+
+    assert states(ledger, study_id) == [DeliveryState.REPLACED, DeliveryState.REPLACED, DeliveryState.DELIVERED]
+    (name, content), (drawn,) = sender.received[0], set(spool.files) - before
+    assert (name, content) == ("old", spool.files[drawn])
+    assert [one.result.kind for one in ledger.studies.results(study_id)][-1] is ResultKind.SC
+    assert bench.study().state is StudyState.RETURNED
+
+
+def test_pictures_that_cannot_be_drawn_just_now_are_waited_for(
+    service: Lanes,
+    ledger: SqlLedger,
+    spool: MemorySpool,
+    sender: FakeSender,
+    clock: FakeClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, study_id = whole(ledger, spool, clock, tmp_path)
+    for content in [spool.files[one.result.spool_key] for one in ledger.studies.results(study_id)]:
+        sender.errors[content] = REFUSED
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "write", full)
+        service.run_one(OWNER)
+    assert states(ledger, study_id) == [DeliveryState.PENDING] * 2
+    assert len(ledger.studies.results(study_id)) == 2
+
+    clock.advance(600 - 1)
+    while service.run_one(OWNER):
+        pass
+
+    assert states(ledger, study_id)[-1] is DeliveryState.DELIVERED
 
 
 def test_a_destination_that_refuses_pictures_as_well_fails(

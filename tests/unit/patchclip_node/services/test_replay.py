@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from patchclip_core.values.results import Analyzer, FindingState
 from patchclip_node.results import ResultContext
+from patchclip_node.services.pictures import Painter
 from patchclip_node.services.replay import Replay, Said
-from tests.support.analysis import FakeDecoder, OpacityEverywhere
+from tests.support.analysis import FakeDecoder, OpacityEverywhere, result_issuer
+from tests.support.fakes import START
 from tests.support.marked import Says
 from tests.support.synthetic import result_context
 from tests.unit.patchclip_node.services.test_returned import UID, Site, site
@@ -19,7 +23,9 @@ def replayed(site: Site, analyzer: Analyzer) -> Replay:
     def context() -> ResultContext:
         return result_context()
 
-    return Replay(site.ledger.studies, site.spool, FakeDecoder(), analyzer, context)
+    painter = Painter(site.ledger.studies, site.spool, FakeDecoder(), result_issuer())
+    draw = partial(painter.picture, now=START)
+    return Replay(site.ledger.studies, site.spool, FakeDecoder(), analyzer, context, draw)
 
 
 def test_what_another_model_says_otherwise_is_told_and_nothing_is_written(site: Site) -> None:

@@ -63,7 +63,7 @@ def test_images_results_and_pictures_leave_the_spool_with_the_study(
     bench.run_one()
     (image,) = summary_of(bench.study()).images
     assert bench.study().state is StudyState.RETURNED
-    assert image.overlay_key in spool.files
+    assert image.maps_key in spool.files
     clock.advance(7 * DAY_S)
 
     assert service.run_once() == 1

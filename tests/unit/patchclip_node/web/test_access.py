@@ -107,7 +107,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             alerts=ledger.alerts,
             figures=ledger.figures,
             slow=slow_figures(ledger),
-            shown=shown(ledger.audit),
+            shown=shown(ledger, spool),
             hosts=AllowedHosts(["testserver"]),
         )
         return Site(

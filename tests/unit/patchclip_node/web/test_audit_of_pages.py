@@ -81,7 +81,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         alerts=ledger.alerts,
         figures=ledger.figures,
         slow=slow_figures(ledger),
-        shown=shown(ledger.audit),
+        shown=shown(ledger, spool),
         hosts=AllowedHosts(["testserver"]),
     )
     with TestClient(app) as browser:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from starlette.testclient import TestClient
@@ -19,7 +22,7 @@ from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
 from patchclip_node.domain.accounts import SessionPolicy
 from patchclip_node.domain.backlog import BacklogLimit
-from patchclip_node.domain.errors import LedgerUnavailableError
+from patchclip_node.domain.errors import LedgerUnavailableError, SpoolUnavailableError
 from patchclip_node.domain.plan import ResultPlan
 from patchclip_node.domain.recalls import EarlierResults
 from patchclip_node.domain.reception import Reception
@@ -83,7 +86,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             alerts=ledger.alerts,
             figures=ledger.figures,
             slow=slow_figures(ledger),
-            shown=replace(shown(ledger.audit), **getattr(request, "param", {})),
+            shown=replace(shown(ledger, spool), **getattr(request, "param", {})),
             hosts=AllowedHosts(["testserver"]),
             access=Access(
                 desk,
@@ -264,17 +267,43 @@ def test_an_overlay_that_is_not_there_is_not_found(site: Site, path: str) -> Non
 
 def test_an_overlay_that_an_earlier_version_kept_is_shown_as_the_png_file_that_it_is(site: Site) -> None:
     site.analyse()
-    pictures = [key for key, content in site.spool.files.items() if content.startswith(b"\xff\xd8\xff")]
-    site.spool.files.update(dict.fromkeys(pictures, b"\x89PNG\r\n"))
+    kept = site.spool.write([b"\x89PNG\r\n"]).key
+    (study,) = site.ledger.studies.find()
+    assert study.summary_json is not None
+    summary = json.loads(study.summary_json)
+    summary["images"][0]["overlay_key"] = kept
+    with closing(sqlite3.connect(site.folder / "ledger.sqlite", isolation_level=None)) as connection:
+        connection.execute("UPDATE studies SET summary_json = ?", [json.dumps(summary)])
 
     assert site.browser.get("/studies/1.2.3/1/overlays/0").headers["content-type"] == "image/png"
+    site.spool.files.clear()
+    assert site.browser.get("/studies/1.2.3/1/overlays/0").status_code == 404
 
 
-def test_an_overlay_that_left_the_spool_is_not_found(site: Site) -> None:
+def test_an_overlay_whose_image_left_the_spool_is_not_found(site: Site) -> None:
     site.analyse()
     site.spool.files.clear()
 
-    assert site.browser.get("/studies/1.2.3/1/overlays/0").status_code == 404
+    answer = site.browser.get("/studies/1.2.3/1/overlays/0")
+
+    assert answer.status_code == 404
+    assert "no longer in the spool" in answer.text
+
+
+def test_an_overlay_that_cannot_be_drawn_just_now_may_be_asked_for_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.analyse()
+
+    def away(_: str) -> NoReturn:
+        raise SpoolUnavailableError("the store is away")
+
+    monkeypatch.setattr(site.spool, "local_path", away)
+
+    answer = site.browser.get("/studies/1.2.3/1/overlays/0")
+
+    assert answer.status_code == 503
+    assert "the store is away" in answer.text
 
 
 def test_a_summary_of_another_version_does_not_break_the_page(site: Site) -> None:

@@ -15,15 +15,19 @@ from pydicom import Dataset
 from patchclip_core.drawing import draw_overlay, prepared_picture
 from patchclip_core.values.results import Findings, Radiograph
 from patchclip_node.domain.states import StudyState
-from patchclip_node.domain.variants import Drawing, PlaneGeometry, ResultKind, ResultVariant
+from patchclip_node.domain.variants import PlaneGeometry, ResultKind, ResultVariant
 from patchclip_node.ports.spool import StoredFile
 from patchclip_node.results import each_result
 from patchclip_node.results.phrases import SIDE_NOT_STATED
 from patchclip_node.services.analyse import images
+from patchclip_node.services.analyse.maps import decode_findings
 from patchclip_node.settings import ProfileSettings
 from tests.peers.processes import wait_until
 from tests.support.bench import PACS, SEG_ONLY, Bench, summary_of
 from tests.support.studies import newest_revision
+
+PICTURES = PACS.model_copy(update={"name": "ohif", "profile": "ohif"})
+"""A destination that gets a picture as well."""
 
 
 def test_with_nothing_due_nothing_is_done(bench: Bench) -> None:
@@ -78,36 +82,10 @@ def test_every_plane_that_some_destination_wants_is_built_once(bench: Bench) -> 
 
     study_id = bench.study().id
     kinds = [record.result.kind for record in bench.ledger.studies.results(study_id)]
-    assert sorted(kinds) == [ResultKind.SC, ResultKind.SEG, ResultKind.SEG, ResultKind.SR]  # the picture is kept ready
+    assert sorted(kinds) == [ResultKind.SEG, ResultKind.SEG, ResultKind.SR]
     sent = {item.destination: item.result.result.sop_instance_uid for item in bench.ledger.studies.deliveries(study_id)}
     assert len(sent) == 3
     assert sent["viewer"] != sent["flat"]
-
-
-def test_a_picture_is_kept_ready_for_a_destination_that_falls_back(bench: Bench) -> None:
-    bench.destinations = (PACS.model_copy(update={"profile": "careful"}),)
-    bench.profiles = (ProfileSettings(name="careful", objects=(ResultKind.SR,), fallback=True),)
-    bench.arrive()
-
-    bench.run_one()
-
-    study_id = bench.study().id
-    assert [record.result.kind for record in bench.ledger.studies.results(study_id)] == [ResultKind.SR, ResultKind.SC]
-    assert [item.result.result.kind for item in bench.ledger.studies.deliveries(study_id)] == [ResultKind.SR]
-
-
-def test_the_pictures_that_are_kept_ready_are_those_of_each_destinations_own_profile(bench: Bench) -> None:
-    bench.destinations = tuple(PACS.model_copy(update={"name": name, "profile": name}) for name in ("one", "two"))
-    bench.profiles = (
-        ProfileSettings(name="one", objects=(ResultKind.SR,), fallback=True),
-        ProfileSettings(name="two", objects=(ResultKind.SR,), fallback=True, drawing=Drawing.HEAT_MAP, language="de"),
-    )
-    bench.arrive()
-
-    bench.run_one()
-
-    kept = {record.result.variant for record in bench.ledger.studies.results(bench.study().id)}
-    assert kept == {"sr", "sr language=de", "sc", "sc drawing=heat_map language=de"}
 
 
 def test_a_destination_that_wants_nothing_of_a_study_does_not_keep_it_open(bench: Bench) -> None:
@@ -120,7 +98,7 @@ def test_a_destination_that_wants_nothing_of_a_study_does_not_keep_it_open(bench
     assert bench.study().state is StudyState.RETURNED
 
 
-def test_the_summary_names_the_model_the_findings_the_times_and_the_overlay(bench: Bench) -> None:
+def test_the_summary_names_the_model_the_findings_the_times_and_what_is_kept(bench: Bench) -> None:
     bench.arrive()
 
     bench.run_one()
@@ -133,9 +111,10 @@ def test_the_summary_names_the_model_the_findings_the_times_and_the_overlay(benc
     opacity = next(finding for finding in image.findings if finding.key == "opacity")
     assert (opacity.name, opacity.state, opacity.probability) == ("lung opacity", "present", 0.87)
     assert len(opacity.regions) == 1
-    assert image.overlay_key is not None
-    picture = Image.open(io.BytesIO(bench.spool.files[image.overlay_key]))
-    assert picture.format == "JPEG"
+    assert image.overlay_key is None, "it is drawn when someone asks for it"
+    assert image.maps_key is not None
+    kept = decode_findings(bench.spool.files[image.maps_key])
+    assert kept["opacity"].probability == pytest.approx(0.87)
 
 
 def test_a_picture_says_of_its_image_what_a_report_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +125,7 @@ def test_a_picture_says_of_its_image_what_a_report_says(bench: Bench, monkeypatc
         return draw_overlay(*arguments, **more)
 
     monkeypatch.setattr("patchclip_node.services.analyse.images.draw_overlay", spy)
+    bench.destinations = (PICTURES,)
     bench.arrive(PatientOrientation=["R", "F"])
     bench.arrive("second.dcm", PatientOrientation="", BodyPartExamined="", StudyDescription="")
 
@@ -190,29 +170,34 @@ def test_many_images_are_analysed_in_bounded_batches(bench: Bench) -> None:
     assert len(summary_of(bench.study()).images) == 10
 
 
-def test_only_a_picture_that_no_destination_gets_is_packed(bench: Bench) -> None:
-    bench.destinations = (PACS,)
-    bench.arrive()
-    bench.run_one()
-    kinds = {one.result.spool_key: one.result.kind for one in bench.ledger.studies.results(bench.study().id)}
-    assert [kinds[key] for key in bench.spool.packed] == [ResultKind.SC]
+def test_a_picture_that_no_destination_gets_is_neither_drawn_nor_built(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "draw_overlay", lambda *_, **__: pytest.fail("no one asked for it"))
+        patched.setattr(images, "prepared_picture", lambda *_: pytest.fail("no one asked for it"))
+        bench.destinations = (PACS,)
+        bench.arrive()
+        bench.run_one()
+    built = [one.result.kind for one in bench.ledger.studies.results(bench.study().id)]
+    assert built == [ResultKind.SR, ResultKind.SEG]
 
-    bench.spool.packed.clear()
-    bench.destinations = (PACS, PACS.model_copy(update={"name": "ohif", "profile": "ohif"}))
+    bench.destinations = (PACS, PICTURES)
     bench.arrive("two.dcm")
     bench.run_one()
 
-    assert bench.spool.packed == set()
+    newest = newest_revision(bench.ledger)
+    assert ResultKind.SC in {one.result.kind for one in bench.ledger.studies.results(newest.id)}
 
 
 def test_files_of_a_study_do_not_wait_for_each_others_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.arrive()
-    all_there, write, first = threading.Barrier(4), bench.spool.write, iter(range(4))
+    all_there, write, first = threading.Barrier(3), bench.spool.write, iter(range(3))
 
-    def waiting(chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def waiting(chunks: Iterable[bytes]) -> StoredFile:
         if next(first, None) is not None:
             all_there.wait(timeout=10)
-        return write(chunks, packed=packed)
+        return write(chunks)
 
     monkeypatch.setattr(bench.spool, "write", waiting)
     bench.run_one()
@@ -228,7 +213,7 @@ def test_what_is_made_is_on_its_way_to_the_disk_while_the_rest_is_being_made(
 
     def waiting(*given: Any) -> Iterator[tuple[ResultVariant, Dataset]]:
         for number, result in enumerate(each_result(*given)):
-            wait_until(lambda written=before + 2 + number: len(bench.spool.files) == written, "what came before")  # type: ignore[misc]
+            wait_until(lambda written=before + 1 + number: len(bench.spool.files) == written, "what came before")  # type: ignore[misc]
             yield result
 
     monkeypatch.setattr(images, "each_result", waiting)
@@ -238,6 +223,7 @@ def test_what_is_made_is_on_its_way_to_the_disk_while_the_rest_is_being_made(
 
 
 def test_the_picture_is_shrunk_while_the_model_is_at_work(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.destinations = (PICTURES,)
     bench.arrive()
     is_shrunk, analyze = threading.Event(), bench.analyzer.analyze_batch
 

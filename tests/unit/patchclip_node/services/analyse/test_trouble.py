@@ -13,7 +13,7 @@ from patchclip_node.domain.states import StudyState
 from patchclip_node.ports.spool import StoredFile
 from patchclip_node.services.analyse.room import LEAST_BYTES
 from patchclip_node.services.analyse.service import ROOM_AGAIN
-from tests.support.bench import Bench
+from tests.support.bench import PACS, Bench
 from tests.support.studies import LEASE_S, OWNER
 
 
@@ -72,11 +72,11 @@ def test_a_disk_that_fills_up_meanwhile_postpones_and_leaves_nothing_half_done(
     bench.arrive()
     before, write, left = set(bench.spool.files), bench.spool.write, [writes]
 
-    def full(chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def full(chunks: Iterable[bytes]) -> StoredFile:
         left[0] -= 1
         if left[0] < 0:
             raise StorageFullError("no room in the spool")
-        return write(chunks, packed=packed)
+        return write(chunks)
 
     with monkeypatch.context() as patched:
         patched.setattr(bench.spool, "write", full)
@@ -91,6 +91,7 @@ def test_a_disk_that_fills_up_meanwhile_postpones_and_leaves_nothing_half_done(
 
 
 def test_a_full_disk_is_no_attempt_however_long_it_lasts(bench: Bench) -> None:
+    bench.destinations = (PACS.model_copy(update={"profile": "ohif"}),)  # a picture, which needs more than the least
     bench.arrive()
     room, bench.spool.room_bytes = bench.spool.room_bytes, LEAST_BYTES
     for attempt in range(3 * bench.attempts):
