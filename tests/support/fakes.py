@@ -50,8 +50,6 @@ class MemorySpool:
     def __init__(self, folder: Path, room_bytes: int = 2**40) -> None:
         self.files: dict[str, bytes] = {}
         self.room_bytes = room_bytes
-        self.packed: set[str] = set()
-        """The keys of files that were to be packed."""
         self._incoming = folder / "incoming"
         self._lent = folder / "lent"
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -65,14 +63,12 @@ class MemorySpool:
         path.unlink()
         return stored
 
-    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
         content = b"".join(chunks)
         if len(content) > self.room_bytes:
             raise StorageFullError("no room in the memory spool")
         self.room_bytes -= len(content)
         key = uuid.uuid4().hex
-        if packed:
-            self.packed.add(key)
         self.files[key] = content
         return StoredFile(key, len(content), hashlib.sha256(content).hexdigest())
 

@@ -14,16 +14,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from isal import isal_zlib
-
 from patchclip_node.adapters.folders import make_durable_folder, sync_folder
 from patchclip_node.adapters.local_files import NO_ROOM, checked_key, discard_old, file_in_memory, no_room
 from patchclip_node.domain.errors import StorageFullError
 from patchclip_node.ports.spool import Room, StoredFile
 
 _PACKED = ".packed"
-PACKING_LEVEL = 2
-"""ISA-L's: a picture of 6.2 MB becomes 1.1 MB in a fifth of the time that zlib needs for the same at its level 2."""
+"""Ends the names of files in zlib's format: versions up to 1.0 kept pictures so. None is written any more."""
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -62,16 +59,14 @@ class FileSpool:
         if self.free_bytes() == 0:
             raise self._full()
         try:
-            return self._store(path, sha256=sha256)
+            return self._store(path, sha256)
         except OSError as error:
             raise self._translated(error) from error
 
-    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
         """Write a new file; see the port."""
         path = self._incoming / uuid.uuid4().hex
         try:
-            if packed:
-                return self._store_packed(path, chunks)
             with path.open("xb") as file:
                 for chunk in chunks:
                     file.write(chunk)
@@ -139,14 +134,14 @@ class FileSpool:
     def _path(self, key: str) -> Path:
         return self._instances / checked_key(key)[:2] / key
 
-    def _store(self, path: Path, suffix: str = "", sha256: str | None = None) -> StoredFile:
+    def _store(self, path: Path, sha256: str | None = None) -> StoredFile:
         """Give a file its name, and make both durable.
 
         The name comes first: a journaling file system then writes it with the file, and the folder's fsync finds it
         written. Until both are synced no caller knows the key.
         """
         key = uuid.uuid4().hex
-        target = self._path(key).with_suffix(suffix)
+        target = self._path(key)
         with path.open("rb") as file:
             digest = sha256 or hashlib.file_digest(file, "sha256").hexdigest()
             size_bytes = os.fstat(file.fileno()).st_size
@@ -159,17 +154,6 @@ class FileSpool:
                 target.rename(path)
                 raise
         return StoredFile(key=key, size_bytes=size_bytes, sha256=digest)
-
-    def _store_packed(self, path: Path, chunks: Iterable[bytes]) -> StoredFile:
-        digest, size_bytes, compressor = hashlib.sha256(), 0, isal_zlib.compressobj(PACKING_LEVEL)
-        with path.open("xb") as file:
-            for chunk in chunks:
-                digest.update(chunk)
-                size_bytes += len(chunk)
-                file.write(compressor.compress(chunk))
-            file.write(compressor.flush())
-        key = self._store(path, _PACKED, digest.hexdigest()).key
-        return StoredFile(key=key, size_bytes=size_bytes, sha256=digest.hexdigest())
 
     def _no_room_for(self, size_bytes: int) -> StorageFullError:
         return StorageFullError(
@@ -196,13 +180,13 @@ class _ReservedRoom:
         self._left_bytes = size_bytes
         self._giving_back = threading.Lock()
 
-    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
         """Write into the room; see the port."""
         content = list(chunks)
         with self._giving_back:
             self._left_bytes = max(0, self._left_bytes - sum(map(len, content)))
             os.ftruncate(self._descriptor, self._left_bytes)
-        return self._spool.write(content, packed=packed)
+        return self._spool.write(content)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class StoredFile:
 class Room(Protocol):
     """Room that is held for what is written, perhaps by several threads."""
 
-    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
         """Write into it and make durable, as `Spool.write` does; what is more than was reserved takes free room."""
         ...
 
@@ -48,11 +48,10 @@ class Spool(Protocol):
         """
         ...
 
-    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
         """Write and make durable. What the node makes itself may use the reserve.
 
-        packed: keep it small, where it will probably never be read; `local_path` gives it as it was written. Size and
-        SHA-256 are of what was written. Raises `StorageFullError` when there is no room; nothing is left behind then.
+        Raises `StorageFullError` when there is no room; nothing is left behind then.
         """
         ...
 

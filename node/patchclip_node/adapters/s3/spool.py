@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import IO, Final
 
 import structlog
-from isal import isal_zlib
 
 from patchclip_node.adapters.clock import host_start
-from patchclip_node.adapters.file_spool import PACKING_LEVEL, free_bytes_above
+from patchclip_node.adapters.file_spool import free_bytes_above
 from patchclip_node.adapters.folders import make_durable_folder
 from patchclip_node.adapters.local_files import NO_ROOM, checked_key, discard_old
 from patchclip_node.adapters.s3.cache import FileCache
@@ -73,17 +72,14 @@ class S3Spool:
         path.unlink()
         return StoredFile(key, size_bytes, digest)
 
-    def write(self, chunks: Iterable[bytes], *, packed: bool = False) -> StoredFile:
+    def write(self, chunks: Iterable[bytes]) -> StoredFile:
         """Send what the node made, from memory."""
         content, digest, size_bytes = io.BytesIO(), hashlib.sha256(), 0
-        compressor = isal_zlib.compressobj(PACKING_LEVEL) if packed else None
         for chunk in chunks:
             digest.update(chunk)
             size_bytes += len(chunk)
-            content.write(compressor.compress(chunk) if compressor else chunk)
-        if compressor:
-            content.write(compressor.flush())
-        key = self._put(content, Stored(digest.hexdigest(), size_bytes, packed))
+            content.write(chunk)
+        key = self._put(content, Stored(digest.hexdigest(), size_bytes))
         return StoredFile(key, size_bytes, digest.hexdigest())
 
     def _put(self, content: IO[bytes], stored: Stored) -> str:

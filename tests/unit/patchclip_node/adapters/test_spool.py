@@ -15,7 +15,7 @@ from patchclip_node.adapters.file_spool import FileSpool
 from patchclip_node.domain.errors import StorageFullError
 from patchclip_node.ports.spool import Spool
 from tests.support.fakes import MemorySpool
-from tests.support.spool_contract import SpoolContract, incoming
+from tests.support.spool_contract import SpoolContract, incoming, packed_file
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -34,6 +34,22 @@ class Usage(NamedTuple):
 
 
 class TestFileSpool:
+    def test_what_an_earlier_version_packed_is_given_as_it_was_written_until_it_is_deleted(
+        self, tmp_path: Path
+    ) -> None:
+        spool = FileSpool(tmp_path / "spool", 0)
+        key = packed_file(tmp_path / "spool", bytes(3_000_000) + b"end")
+
+        assert spool.holds(key)
+        for _ in range(2):
+            with spool.local_path(key) as kept:
+                assert kept.read_bytes() == bytes(3_000_000) + b"end"
+                assert kept.stat().st_size == 3_000_003
+        spool.delete(key)
+        assert not spool.holds(key)
+        with pytest.raises(FileNotFoundError), spool.local_path(key):
+            pass
+
     def test_a_key_is_our_own_and_the_file_lies_in_its_shard_read_only(self, tmp_path: Path) -> None:
         spool = FileSpool(tmp_path / "spool", 0)
 

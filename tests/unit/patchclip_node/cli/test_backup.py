@@ -31,6 +31,7 @@ from patchclip_node.ports.spool import StoredFile
 from patchclip_node.settings import read_settings
 from tests.support.earlier import make_earlier, revision_before
 from tests.support.fakes import START, make_instance
+from tests.support.spool_contract import packed_file
 from tests.support.studies import OWNER, bring_to
 from tests.unit.patchclip_node.cli.conftest import Command
 
@@ -70,7 +71,7 @@ def test_a_backup_is_restored_into_an_empty_folder(
     command: Command, config: Path, ledger: SqlLedger, spool: FileSpool, tmp_path: Path
 ) -> None:
     stored = [keep(ledger, spool, f"1.2.{number}", b"image %d" % number) for number in range(3)]
-    packed = spool.write([b"picture" * 100], packed=True)
+    unnamed = spool.write([b"picture" * 100])
 
     made = command("backup", "--to", tmp_path / "b", "--config", config)
     restored = command("restore", tmp_path / "b", "--into", tmp_path / "new")
@@ -83,7 +84,7 @@ def test_a_backup_is_restored_into_an_empty_folder(
             == stored_file(tmp_path / "data" / "spool", one.key).read_bytes()
         )
     with pytest.raises(FileNotFoundError):
-        stored_file(tmp_path / "new" / "spool", packed.key)  # the ledger does not name it
+        stored_file(tmp_path / "new" / "spool", unnamed.key)  # the ledger does not name it
     url = f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
     assert ledger_state(url) == ledger_state(f"sqlite:///{tmp_path / 'data' / 'ledger.sqlite'}")
     assert not (tmp_path / "new" / "restoring").exists()
@@ -403,9 +404,9 @@ def test_an_upgrade_without_room_changes_nothing(
 
 
 def test_the_spool_of_a_backup_is_unpacked_as_the_nodes(tmp_path: Path) -> None:
-    spool = FileSpool(tmp_path / "spool", 0)
-    stored = spool.write([b"picture" * 100_000], packed=True)
+    FileSpool(tmp_path / "spool", 0)
+    key = packed_file(tmp_path / "spool", b"picture" * 100_000)
 
-    content = b"".join(file_spool.content_of(stored_file(tmp_path / "spool", stored.key)))
+    content = b"".join(file_spool.content_of(stored_file(tmp_path / "spool", key)))
 
-    assert hashlib.sha256(content).hexdigest() == stored.sha256
+    assert content == b"picture" * 100_000
