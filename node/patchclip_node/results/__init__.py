@@ -4,7 +4,8 @@
 bytes, so a result can be built again after a crash.
 """
 
-from patchclip_node.results.build import build_results, each_result, encode
+from patchclip_node.dicom.writing import encode
+from patchclip_node.results.build import build_results, each_result
 from patchclip_node.results.context import Predecessor, ResultContext, numbered
 
 __all__ = ["Predecessor", "ResultContext", "build_results", "each_result", "encode", "numbered"]

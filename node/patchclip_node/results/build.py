@@ -1,10 +1,9 @@
-"""The results of a study revision: each variant that some destination wants, built once, and written."""
+"""The results of a study revision: each variant that some destination wants, built once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from types import MappingProxyType
 from typing import Final
 
@@ -113,10 +112,3 @@ def _subjects(
     if shown:
         of_all = Subject(variant, context, context.phrases(variant.language), shown, study, skipped)
         yield from (of_all,) if variant.kind.of_study else of_all.one_by_one()
-
-
-def encode(dataset: Dataset) -> bytes:
-    """Return a complete DICOM file with preamble and File Meta Information. The same dataset gives the same bytes."""
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
