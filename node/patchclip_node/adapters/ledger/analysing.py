@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, exists, func, insert, select, update
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -41,10 +41,8 @@ class SqlAnalyses:
 
     def lease(self, now: datetime, owner: str, lease_s: float) -> LeasedStudy | None:
         """See the port."""
-        most_urgent = (studies.c.priority, studies.c.first_received_at, studies.c.id)
         with self._database.write() as connection:
-            first = select(studies.c.id, studies.c.attempts, studies.c.state_since)
-            row = connection.execute(first.where(due_for_analysis(now)).order_by(*most_urgent).limit(1)).one_or_none()
+            row = connection.execute(_MOST_URGENT, {"now": now}).one_or_none()
             if row is None:
                 return None
             took(connection, row.id, now, {Step.WAIT: (now - row.state_since).total_seconds()})
@@ -105,9 +103,9 @@ class SqlAnalyses:
     ) -> None:
         """See the port."""
         values: dict[str, Any] = {"error": error, "not_before": not_before}
-        if not counts:
-            values["attempts"] = studies.c.attempts - 1
         with self._database.write() as connection:
+            if not counts:
+                values["attempts"] = study_of(connection, study_id).attempts - 1
             change_leased(connection, study_id, owner, StudyEvent.ANALYSIS_POSTPONED, now, error, **values)
 
     def fail(self, study_id: int, owner: str, now: datetime, error: str) -> None:
@@ -117,7 +115,7 @@ class SqlAnalyses:
             record(connection, events.not_analysed(study_of(connection, study_id), now, error, failed=True))
 
 
-def due_for_analysis(now: datetime) -> ColumnElement[bool]:
+def due_for_analysis(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Which studies can be leased: closed, waiting for no later moment, and with all earlier revisions analysed.
 
     A revision names its predecessors' results, so it waits until they exist.
@@ -132,15 +130,27 @@ def due_for_analysis(now: datetime) -> ColumnElement[bool]:
     return (studies.c.state == StudyState.RECEIVED.value) & is_time & ~unfinished_earlier
 
 
+_MOST_URGENT: Final = (
+    select(studies.c.id, studies.c.attempts, studies.c.state_since)
+    .where(due_for_analysis(bindparam("now")))
+    .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id)
+    .limit(1)
+)
+_STUDY: Final = rows.select_studies().where(studies.c.id == bindparam("study_id"))
+_IMAGES: Final = rows.select_instances().where(
+    (studies.c.study_instance_uid == bindparam("study")) & (studies.c.revision <= bindparam("revision"))
+)
+
+
 def study_of(connection: Connection, study_id: int) -> StudyRecord:
     """Return a revision that is there."""
-    return rows.study(connection.execute(rows.select_studies().where(studies.c.id == study_id)).one())
+    return rows.study(connection.execute(_STUDY, {"study_id": study_id}).one())
 
 
 def images_of(connection: Connection, study: StudyRecord) -> tuple[InstanceRecord, ...]:
     """Return the images that a revision is about, oldest first: all that joined the study up to this revision."""
-    up_to_revision = (studies.c.study_instance_uid == study.study_instance_uid) & (studies.c.revision <= study.revision)
-    return tuple(rows.instance(row) for row in connection.execute(rows.select_instances().where(up_to_revision)))
+    which = {"study": study.study_instance_uid, "revision": study.revision}
+    return tuple(rows.instance(row) for row in connection.execute(_IMAGES, which))
 
 
 def _plan_deliveries(

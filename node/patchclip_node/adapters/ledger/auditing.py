@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -12,6 +12,8 @@ from patchclip_node.adapters.ledger.schema import audit_events, audit_lanes
 from patchclip_node.audit.encoding import decoded, encoded
 from patchclip_node.audit.values import AuditEvent, RecordedEvent
 from patchclip_node.ports.audit import AuditBacklog, AuditLane
+
+_LAST: Final = (select(func.max(audit_events.c.sequence)), select(func.max(audit_lanes.c.position)))
 
 
 def record(connection: Connection, *events: AuditEvent) -> None:
@@ -27,8 +29,7 @@ def record(connection: Connection, *events: AuditEvent) -> None:
 
 def _last(connection: Connection) -> int:
     """Return the highest sequence number that was given; the ledger has one writer: no other process gives one now."""
-    recorded = connection.execute(select(func.max(audit_events.c.sequence))).scalar_one()
-    carried = connection.execute(select(func.max(audit_lanes.c.position))).scalar_one()
+    recorded, carried = (connection.execute(last).scalar_one() for last in _LAST)
     return max(recorded or 0, carried or 0)
 
 

@@ -11,7 +11,21 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import BigInteger as Big
-from sqlalchemy import Column, Connection, Float, Integer, String, Table, Text, delete, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    Integer,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.schema import metadata, row_id, studies
@@ -79,6 +93,11 @@ class SqlFigures:
 
 
 _CLASSES: Final = range(len(BOUNDS_S) + 1)
+_ONE_MORE: Final = (
+    update(step_times)
+    .where((step_times.c.step == bindparam("of_step")) & (step_times.c.time_class == bindparam("of_class")))
+    .values(number=step_times.c.number + 1, total_s=step_times.c.total_s + bindparam("more_s"))
+)
 
 
 def took(
@@ -90,11 +109,9 @@ def took(
     """
     trace_steps(connection, study_id, ended_at, times, destination)
     for step, seconds in times.items():
-        number = class_of(seconds)
-        this = (step_times.c.step == step.value) & (step_times.c.time_class == number)
-        more = {"number": step_times.c.number + 1, "total_s": step_times.c.total_s + max(seconds, 0.0)}
-        if not connection.execute(update(step_times).where(this).values(**more)).rowcount:
-            first = {"step": step.value, "time_class": number, "number": 1, "total_s": max(seconds, 0.0)}
+        this = {"of_step": step.value, "of_class": class_of(seconds), "more_s": max(seconds, 0.0)}
+        if not connection.execute(_ONE_MORE, this).rowcount:
+            first = {"step": step.value, "time_class": this["of_class"], "number": 1, "total_s": this["more_s"]}
             connection.execute(insert(step_times).values(**first))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, func, insert, select
@@ -58,7 +58,18 @@ _NEWEST_REVISION: Final = (
 _KNOWN_STUDY: Final = _asked(studies.c.study_instance_uid == _STUDY)
 _ISSUED: Final = _asked((results.c.sop_instance_uid == _SOP_INSTANCE) & is_built)
 _INSERT: Final = insert(instances)
+_IS_OPEN: Final = studies.c.state == StudyState.RECEIVING.value
+_BY_NOW: Final = (studies.c.last_received_at <= bindparam("quiet_since")) | (
+    studies.c.first_received_at <= bindparam("open_since")
+)
+_IS_OVER: Final = _asked(_IS_OPEN & _BY_NOW)
+_OVER: Final = select(studies.c.id).where(_IS_OPEN & _BY_NOW).order_by(studies.c.id)
+_CLOSED: Final = rows.select_studies().where(studies.c.id.in_(bindparam("ids", expanding=True))).order_by(studies.c.id)
+_OPEN_SINCE: Final = select(func.min(studies.c.last_received_at), func.min(studies.c.first_received_at)).where(_IS_OPEN)
 """What is asked and written of each image. Made once: making a statement costs three times as much as running it."""
+
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any study began."""
 
 _OF_INSTANCE: Final = tuple(field.name for field in fields(ReceivedInstance) if field.name != "header")
 _OF_HEADER: Final = tuple(field.name for field in fields(InstanceHeader) if field.name != "priority")
@@ -131,19 +142,16 @@ class SqlArrivals:
 
     def close_quiet(self, now: datetime, quiet_s: float, max_open_s: float | None = None) -> list[StudyRecord]:
         """See the port."""
-        is_over = studies.c.last_received_at <= now - timedelta(seconds=quiet_s)
-        if max_open_s is not None:
-            is_over |= studies.c.first_received_at <= now - timedelta(seconds=max_open_s)
-        over = (studies.c.state == StudyState.RECEIVING.value) & is_over
+        longest = now - timedelta(seconds=max_open_s) if max_open_s is not None else _NEVER
+        over = {"quiet_since": now - timedelta(seconds=quiet_s), "open_since": longest}
         with self._database.read() as connection:  # mostly none is over, and a look takes no writer's lock
-            if not _is(connection, _asked(over)):
+            if not _is(connection, _IS_OVER, **over):
                 return []
         with self._database.write() as connection:
-            ids = connection.execute(select(studies.c.id).where(over).order_by(studies.c.id)).scalars().all()
+            ids = connection.execute(_OVER, over).scalars().all()
             for study_id in ids:
                 change(connection, study_id, StudyState.RECEIVING, StudyEvent.WENT_QUIET, now)
-            rows_of_closed = rows.select_studies().where(studies.c.id.in_(ids)).order_by(studies.c.id)
-            closed = [rows.study(row) for row in connection.execute(rows_of_closed)]
+            closed = [rows.study(row) for row in connection.execute(_CLOSED, {"ids": ids})]
             record(connection, *(event for study in closed for event in _received(connection, study)))
             for study in closed:
                 took(connection, study.id, now, {Step.RECEIVE: (now - study.first_received_at).total_seconds()})
@@ -151,10 +159,8 @@ class SqlArrivals:
 
     def next_quiet(self, quiet_s: float, max_open_s: float | None = None) -> datetime | None:
         """See the port."""
-        last, first = func.min(studies.c.last_received_at), func.min(studies.c.first_received_at)
-        open_ones = select(last, first).where(studies.c.state == StudyState.RECEIVING.value)
         with self._database.read() as connection:
-            last_at, first_at = connection.execute(open_ones).one()
+            last_at, first_at = connection.execute(_OPEN_SINCE).one()
         if last_at is None:
             return None
         quiet_at: datetime = last_at + timedelta(seconds=quiet_s)
@@ -175,7 +181,7 @@ def newest_revision(connection: Connection, study_instance_uid: str) -> Row[Any]
     return connection.execute(_NEWEST_REVISION, {"study": study_instance_uid}).one_or_none()
 
 
-def _is(connection: Connection, question: Select[Any], **facts: str) -> bool:
+def _is(connection: Connection, question: Select[Any], **facts: str | datetime) -> bool:
     return bool(connection.execute(question, facts).scalar_one())
 
 

@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    case,
+    exists,
+    insert,
+    select,
+    update,
+)
 
 from patchclip_node.adapters.ledger import rows
 from patchclip_node.adapters.ledger.auditing import record
@@ -46,45 +60,24 @@ class SqlDeliveries:
         self, now: datetime, owner: str, lease_s: float, names: Collection[str], to: Actor | None = None
     ) -> DeliveryLease | None:
         """See the port."""
-        due = due_for_delivery(now) & deliveries.c.destination.in_(names)
+        to_these = {"now": now, "names": list(names)}
         with self._database.read() as connection:  # lanes look often; a look takes no writer's lock
-            if not connection.execute(select(exists().where(due))).scalar_one():
+            if not connection.execute(_IS_DUE, to_these).scalar_one():
                 return None
-        under_way = (deliveries.c.state == DeliveryState.SENDING.value) & deliveries.c.destination.in_(names)
         with self._database.write() as connection:
-            if connection.execute(select(exists().where(under_way))).scalar_one():
+            if connection.execute(_IS_UNDER_WAY, {"names": list(names)}).scalar_one():
                 return None
-            found = connection.execute(
-                select(deliveries.c.study_id, deliveries.c.destination)
-                .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
-                .where(due)
-                .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
-                .limit(1)
-            ).one_or_none()
+            found = connection.execute(_MOST_URGENT, to_these).one_or_none()
             if found is None:
                 return None
             state = state_of(connection, found.study_id)
             if state in {StudyState.ANALYSED, StudyState.HELD}:
                 change(connection, found.study_id, state, StudyEvent.DELIVERY_STARTED, now, owner)
-            chosen = (deliveries.c.study_id == found.study_id) & (deliveries.c.destination == found.destination)
-            ids = connection.execute(select(deliveries.c.id).where(chosen & due_for_delivery(now))).scalars().all()
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id.in_(ids))
-                .values(
-                    state=DeliveryState.SENDING.value,
-                    attempts=deliveries.c.attempts + 1,
-                    not_before=None,
-                    transaction_uid=None,
-                    was_sent=True,
-                    last_error=case(
-                        (deliveries.c.state == DeliveryState.SENT.value, NOT_COMMITTED), else_=deliveries.c.last_error
-                    ),
-                    lease_owner=owner,
-                    lease_expires_at=now + timedelta(seconds=lease_s),
-                )
-            )
-            study = connection.execute(rows.select_studies().where(studies.c.id == found.study_id)).one()
+            chosen = {"study_id": found.study_id, "destination_of": found.destination, "now": now}
+            ids = connection.execute(_DUE_OF_STUDY, chosen).scalars().all()
+            until = now + timedelta(seconds=lease_s)
+            connection.execute(_LEASE, {"ids": ids, "owner": owner, "until": until})
+            study = connection.execute(_STUDY, {"study_id": found.study_id}).one()
             lease = DeliveryLease(
                 study=rows.study(study),
                 destination=found.destination,
@@ -151,9 +144,8 @@ class SqlDeliveries:
             row = _leased(connection, delivery_id, owner)
             variants = {one.variant for one in built}
             of_study = (results.c.study_id == row.study_id) & results.c.variant.in_(variants)
-            if connection.execute(
-                select(exists().where(of_study) | exists().where(_is_withdrawn(row.id)))
-            ).scalar_one():
+            is_withdrawn = connection.execute(_IS_WITHDRAWN, {"delivery_id": row.id}).scalar_one()
+            if is_withdrawn or connection.execute(select(exists().where(of_study))).scalar_one():
                 return False
             insert_results(connection, row.study_id, now, built)
             return True
@@ -185,7 +177,7 @@ def insert_results(
     return ids
 
 
-def due_for_delivery(now: datetime) -> ColumnElement[bool]:
+def due_for_delivery(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Which deliveries can be leased: those that were not sent, and those whose commitment did not come in time."""
     is_time = deliveries.c.not_before.is_(None) | (deliveries.c.not_before <= now)
     return deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.SENT.value]) & is_time
@@ -193,11 +185,9 @@ def due_for_delivery(now: datetime) -> ColumnElement[bool]:
 
 def deliveries_of(connection: Connection, study_id: int) -> list[DeliveryRecord]:
     """Return a revision's deliveries with their results."""
-    built = {
-        row.id: rows.result(row)
-        for row in connection.execute(rows.select_results().where(results.c.study_id == study_id))
-    }
-    found = connection.execute(rows.select_deliveries().where(deliveries.c.study_id == study_id))
+    of_study = {"study_id": study_id}
+    built = {row.id: rows.result(row) for row in connection.execute(_RESULTS, of_study)}
+    found = connection.execute(_DELIVERIES, of_study)
     return [rows.delivery(row, built[row.result_id]) for row in found]
 
 
@@ -222,8 +212,7 @@ def end_if_settled(connection: Connection, study_id: int, now: datetime, detail:
     """
     state = state_of(connection, study_id)
     all_of_study = deliveries_of(connection, study_id)
-    owed = select(exists().where(owed_notes.c.carrier_id == study_id))
-    under_way = any(one.state in OPEN for one in all_of_study) or connection.execute(owed).scalar_one()
+    under_way = any(one.state in OPEN for one in all_of_study) or _is_owed(connection, study_id)
     if state not in _UNSETTLED or under_way:
         return
     if any(one.state is DeliveryState.HELD for one in all_of_study):
@@ -245,6 +234,11 @@ def end_if_settled(connection: Connection, study_id: int, now: datetime, detail:
     change(connection, study_id, state, event, now, error, error=error)
 
 
+def _is_owed(connection: Connection, study_id: int) -> bool:
+    """Tell whether a rejection note is owed that goes with this revision."""
+    return bool(connection.execute(_IS_OWED, {"study_id": study_id}).scalar_one())
+
+
 def _is_kept(state: StudyState, of_study: Collection[DeliveryRecord]) -> bool:
     """Tell whether nothing of a settled study has arrived anywhere since it was held; rejection notes do not count."""
     results_of_it = [one for one in of_study if not isinstance(one.result.result.kind, NoteKind)]
@@ -261,12 +255,7 @@ def refuse_held(connection: Connection, study_id: int, delivery_ids: Collection[
 
 
 def _leased(connection: Connection, delivery_id: int, owner: str) -> Row[Any]:
-    held = (
-        (deliveries.c.id == delivery_id)
-        & (deliveries.c.state == DeliveryState.SENDING.value)
-        & (deliveries.c.lease_owner == owner)
-    )
-    row = connection.execute(select(deliveries).where(held)).one_or_none()
+    row = connection.execute(_LEASED, {"delivery_id": delivery_id, "owner": owner}).one_or_none()
     if row is None:
         raise LostLeaseError(f"{owner} no longer holds the lease of delivery {delivery_id}")
     return row
@@ -278,16 +267,64 @@ def set_delivery(connection: Connection, delivery_id: int, **values: Any) -> Non
     Whatever became of it: one whose result was withdrawn meanwhile ends as RECALLED.
     """
     changed = _NO_LEASE | values
-    if connection.execute(select(exists().where(_is_withdrawn(delivery_id)))).scalar_one():
+    if connection.execute(_IS_WITHDRAWN, {"delivery_id": delivery_id}).scalar_one():
         changed |= _NO_LEASE | {"state": DeliveryState.RECALLED.value, "not_before": None}
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**changed))
+    new = {f"new_{name}": value for name, value in changed.items()}
+    connection.execute(_setting(tuple(sorted(changed))), {"of_delivery": delivery_id, **new})
 
 
-def _is_withdrawn(delivery_id: int) -> ColumnElement[bool]:
-    return (deliveries.c.id == delivery_id) & deliveries.c.result_id.in_(withdrawn_results())
+@cache
+def _setting(columns: tuple[str, ...]) -> Update:
+    """Return what sets these columns of a delivery; there are a dozen of such statements."""
+    to_new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    return update(deliveries).where(deliveries.c.id == bindparam("of_delivery")).values(to_new)
 
 
 def withdrawn_results() -> Select[Any]:
     """Select the ids of results that a recall has withdrawn; a note, which has a recall as well, is none."""
     is_note = results.c.kind.in_([kind.value for kind in NoteKind])
     return select(results.c.id).where(results.c.recall_id.is_not(None) & ~is_note)
+
+
+# Made once: a lane asks them of each study, and making a statement costs more than running it.
+_NAMES: Final = deliveries.c.destination.in_(bindparam("names", expanding=True))
+_OF_STUDY: Final = deliveries.c.study_id == bindparam("study_id")
+_DUE: Final = due_for_delivery(bindparam("now"))
+_IS_DUE: Final = select(exists().where(_DUE & _NAMES))
+_IS_UNDER_WAY: Final = select(exists().where((deliveries.c.state == DeliveryState.SENDING.value) & _NAMES))
+_MOST_URGENT: Final = (
+    select(deliveries.c.study_id, deliveries.c.destination)
+    .join_from(deliveries, studies, deliveries.c.study_id == studies.c.id)
+    .where(_DUE & _NAMES)
+    .order_by(studies.c.priority, studies.c.first_received_at, studies.c.id, deliveries.c.destination)
+    .limit(1)
+)
+_DUE_OF_STUDY: Final = select(deliveries.c.id).where(
+    _OF_STUDY & (deliveries.c.destination == bindparam("destination_of")) & _DUE
+)
+_LEASE: Final = (
+    update(deliveries)
+    .where(deliveries.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state=DeliveryState.SENDING.value,
+        attempts=deliveries.c.attempts + 1,
+        not_before=None,
+        transaction_uid=None,
+        was_sent=True,
+        last_error=case((deliveries.c.state == DeliveryState.SENT.value, NOT_COMMITTED), else_=deliveries.c.last_error),
+        lease_owner=bindparam("owner"),
+        lease_expires_at=bindparam("until"),
+    )
+)
+_STUDY: Final = rows.select_studies().where(studies.c.id == bindparam("study_id"))
+_RESULTS: Final = rows.select_results().where(results.c.study_id == bindparam("study_id"))
+_DELIVERIES: Final = rows.select_deliveries().where(_OF_STUDY)
+_LEASED: Final = select(deliveries).where(
+    (deliveries.c.id == bindparam("delivery_id"))
+    & (deliveries.c.state == DeliveryState.SENDING.value)
+    & (deliveries.c.lease_owner == bindparam("owner"))
+)
+_IS_OWED: Final = select(exists().where(owed_notes.c.carrier_id == bindparam("study_id")))
+_IS_WITHDRAWN: Final = select(
+    exists().where((deliveries.c.id == bindparam("delivery_id")) & deliveries.c.result_id.in_(withdrawn_results()))
+)
