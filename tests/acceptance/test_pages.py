@@ -215,6 +215,34 @@ def test_a_place_is_corrected_with_the_mouse_and_by_the_keyboard_alone(node: Nod
     assert errors == []
 
 
+def test_the_servers_picture_is_fetched_only_where_the_canvas_is_not_to_be_had(node: Node, browser: Browser) -> None:
+    """It is drawn for each who asks, which takes about as long as all of an analysis beside its model."""
+    address, asked = f"http://127.0.0.1:{node.settings.web.port}{STUDY}", list[str]()
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    log_in(page, node)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.locator(".viewer.on").wait_for()
+    assert [url for url in asked if "/overlays/" in url] == []
+
+    page.route("**/pixels", lambda route: route.fulfill(status=503, body="the store is away"))
+    with page.expect_response("**/overlays/*") as fetched:
+        page.goto(address)
+    assert fetched.value.ok
+    page.get_by_text("the store is away").wait_for()
+    page.locator(".viewer img").first.wait_for()
+    without_script = browser.new_context(java_script_enabled=False, storage_state=context.storage_state())
+    context.close()
+
+    page = without_script.new_page()
+    with page.expect_response("**/overlays/*") as fetched:
+        page.goto(address)
+    assert fetched.value.ok
+    without_script.close()
+
+
 def press_until(page: Page, selector: str) -> None:
     """Press Tab until this has the focus, and make sure that it shows."""
     wanted = page.locator(selector).first

@@ -1,7 +1,7 @@
 /* The radiograph on a canvas: window by drag, sliders and keys; maps and outlines of findings over it.
 
-   A .viewer has data-pixels (address of 16-bit grey values) and data-maps (address of patch maps, or nothing). Its
-   picture stays where anything fails: who has no script, or no canvas, sees what was drawn on the server. */
+   A .viewer has data-pixels (address of 16-bit grey values) and data-maps (address of patch maps, or nothing). Where
+   anything fails its template is shown: the picture that the server draws, as who has no script sees it. */
 "use strict";
 
 const COLOURS = [[240, 168, 48], [86, 180, 233], [230, 110, 150], [120, 200, 110], [190, 150, 255], [240, 228, 66], [255, 130, 90], [100, 220, 200]];
@@ -151,6 +151,7 @@ function startAll() {
       const note = root.querySelector(".trouble");
       note.textContent = `${note.dataset.words} ${error.message.replace(/<[^>]*>/g, " ").slice(0, 200)}`;
       note.hidden = false;
+      root.prepend(root.querySelector("template")?.content ?? "");
     });
   }
 }
