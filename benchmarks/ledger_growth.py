@@ -36,13 +36,13 @@ _ROWS_AT_ONCE = 100_000
 _ROWS = (
     "INSERT INTO studies (id, study_instance_uid, revision, state, priority, patient_id, patient_name, "
     "accession_number, study_description, first_received_at, last_received_at, state_since, instance_count, attempts) "
-    "SELECT 100 + i, '9.' || i, 1, 'RETURNED', 2, 'P' || (i % ({size} / 2)), 'Name^' || i, 'A' || i, 'Chest', "
+    "SELECT 100 + i, '9.' || i, 1, 'RETURNED', 2, 'P' || (i {mod} ({size} / 2)), 'Name^' || i, 'A' || i, 'Chest', "
     "{moment}, {moment}, {moment}, 1, 1 FROM numbers",
     "INSERT INTO instances (id, study_id, own_result, sop_class_uid, sop_instance_uid, study_instance_uid, "
     "series_instance_uid, transfer_syntax_uid, modality, patient_id, patient_name, accession_number, "
     "study_description, priority, issued_by_product, spool_key, size_bytes, sha256, received_at, calling_ae_title, "
     "called_ae_title, peer_address) SELECT 100 + i, 100 + i, {false}, '1.2', '9.' || i || '.1', '9.' || i, '9.2', "
-    "'1.2', 'DX', 'P' || (i % ({size} / 2)), 'Name^' || i, 'A' || i, 'Chest', 2, {false}, 'i' || i, 1, 'h' || i, "
+    "'1.2', 'DX', 'P' || (i {mod} ({size} / 2)), 'Name^' || i, 'A' || i, 'Chest', 2, {false}, 'i' || i, 1, 'h' || i, "
     "{moment}, 'MODALITY', 'PATCHCLIP', '127.0.0.1' FROM numbers",
     "INSERT INTO results (id, study_id, kind, variant, sop_class_uid, sop_instance_uid, series_instance_uid, "
     "spool_key, size_bytes, sha256, built_at) SELECT 100 + i, 100 + i, 'sr', 'sr', '1.2', '8.' || i, '8.1', 'r' || i, "
@@ -55,8 +55,18 @@ _EVENTS = (
     "SELECT 100 + i, '{at}', 'WENT_QUIET', 'RECEIVING', 'RECEIVED', '' FROM numbers"
 )
 _EVENTS_OF_A_STUDY = 6
-_SQLITE = {"false": "0", "true": "1", "moment": f"strftime('%Y-%m-%d %H:%M:%f000', '{_AT[:19]}', (-i) || ' seconds')"}
-_POSTGRESQL = {"false": "false", "true": "true", "moment": f"timestamptz '{_AT}' - i * interval '1 second'"}
+_SQLITE = {
+    "false": "0",
+    "true": "1",
+    "mod": "%",
+    "moment": f"strftime('%Y-%m-%d %H:%M:%f000', '{_AT[:19]}', (-i) || ' seconds')",
+}
+_POSTGRESQL = {
+    "false": "false",
+    "true": "true",
+    "mod": "%%",  # psycopg reads a single one as the begin of a parameter
+    "moment": f"timestamptz '{_AT}' - i * interval '1 second'",
+}
 
 
 def fill(url: str, size: int) -> SqlLedger:
