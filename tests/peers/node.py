@@ -127,7 +127,7 @@ class Node:
     def studies(self) -> list[StudyRecord]:
         """Return all revisions."""
         with self.ledger() as ledger:
-            return ledger.studies.find()
+            return ledger.studies.find(limit=sys.maxsize)
 
     def wait_for_end_of(
         self, study_instance_uids: Sequence[str], timeout_s: float = 60, every_s: float = 0.1
