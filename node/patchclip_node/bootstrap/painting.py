@@ -35,7 +35,7 @@ class LatePainter:
         self._lock = threading.Lock()
 
     def picture(self, study: StudyRecord, image: ImageSummary, now: datetime) -> bytes:
-        """Return the picture of an image as the pages show it, a JPEG file. Raises `CannotDrawError`."""
+        """Return the picture of an image as the pages show it, a JPEG or PNG file. Raises `CannotDrawError`."""
         return self._painter().picture(study, image, now)
 
     def build(self, study: StudyRecord, variant: ResultVariant, now: datetime) -> list[NewResult]:

@@ -50,11 +50,17 @@ class Painter:
     issuer: ResultIssuer
 
     def picture(self, study: StudyRecord, image: ImageSummary, now: datetime) -> bytes:
-        """Return the picture of an image as the pages show it, a JPEG file. Raises `CannotDrawError`."""
-        return as_jpeg(self.drawn(study, image, now))
+        """Return the picture of an image as the pages show it: a JPEG file, or what an earlier version kept.
+
+        Neither side of a drawn one is over `LONGEST_SIDE_PX`, legend included. Raises `CannotDrawError`.
+        """
+        if image.overlay_key is None:
+            return as_jpeg(self.drawn(study, image, now))
+        with _told(), self.spool.local_path(image.overlay_key) as kept:
+            return kept.read_bytes()
 
     def drawn(self, study: StudyRecord, image: ImageSummary, now: datetime) -> Image.Image:
-        """Return the picture of an image as the pages show it. Raises `CannotDrawError`."""
+        """Draw the picture of an image as the pages show it: RGB; see `picture`. Raises `CannotDrawError`."""
         radiograph, analysed = self._read(self._copies(study), image)
         return draw_picture(radiograph, analysed, self.issuer.context(study.revision, now), PictureStyle())
 

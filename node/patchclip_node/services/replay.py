@@ -46,12 +46,15 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplayedImage:
-    """One image, by both models. before_png: None where that picture is not kept."""
+    """One image, by both models. before_file, after_file: a picture by each, JPEG or PNG.
+
+    None where it can't be drawn.
+    """
 
     sop_instance_uid: str
     findings: tuple[Compared, ...]
-    before_png: bytes | None
-    after_png: bytes | None
+    before_file: bytes | None
+    after_file: bytes | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,11 +142,8 @@ class Replay:
 
     def _picture(self, study: StudyRecord, image: ImageSummary) -> bytes | None:
         try:
-            if image.overlay_key is None:
-                return self.draw(study, image)
-            with self.spool.local_path(image.overlay_key) as path:
-                return path.read_bytes()
-        except (FileNotFoundError, CannotDrawError):
+            return self.draw(study, image)
+        except CannotDrawError:
             return None
 
 

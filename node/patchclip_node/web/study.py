@@ -137,13 +137,10 @@ class StudyPages:
     def overlay(self, request: Request) -> Response:
         """Give the picture with what was found drawn into it, drawn now where it is not kept."""
         revision, image = self._revision(request), self._image(request)
-        if image.overlay_key is not None:
-            content = self._content(image.overlay_key, "")
-        else:
-            try:
-                content = self._draw(revision, image, self._clock.now())
-            except CannotDrawError as error:
-                raise HTTPException(503 if error.may_pass else 404, f"there is no picture: {error}") from error
+        try:
+            content = self._draw(revision, image, self._clock.now())
+        except CannotDrawError as error:
+            raise HTTPException(503 if error.may_pass else 404, f"there is no picture: {error}") from error
         return Response(content, media_type=media_type(content))
 
     def maps(self, request: Request) -> Response:

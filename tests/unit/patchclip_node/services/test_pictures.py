@@ -51,6 +51,19 @@ def test_a_picture_is_the_one_that_the_analysis_would_have_drawn(bench: Bench) -
         assert (opened.format, opened.size) == ("JPEG", drawn.size)
 
 
+def test_what_an_earlier_version_kept_is_shown_as_it_is(bench: Bench) -> None:
+    bench.arrive()
+    bench.run_one()
+    study, kept = bench.study(), bench.spool.write([b"\x89PNG\r\n"]).key
+    image = summary_of(study).images[0].model_copy(update={"overlay_key": kept})
+
+    assert painter_of(bench).picture(study, image, bench.clock.now()) == b"\x89PNG\r\n"
+
+    bench.spool.delete(kept)
+    with pytest.raises(CannotDrawError, match="no longer in the spool"):
+        painter_of(bench).picture(study, image, bench.clock.now())
+
+
 def test_objects_are_those_that_the_analysis_would_have_built(bench: Bench) -> None:
     bench.destinations = (PICTURES,)
     bench.arrive()

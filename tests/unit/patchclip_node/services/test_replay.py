@@ -40,9 +40,9 @@ def test_what_another_model_says_otherwise_is_told_and_nothing_is_written(site: 
     assert now is not None
     assert (was.state.is_found, now.state.is_found) == (False, True)
     (image,) = study.images
-    assert image.before_png is not None
-    assert image.after_png is not None
-    assert image.before_png != image.after_png
+    assert image.before_file is not None
+    assert image.after_file is not None
+    assert image.before_file != image.after_file
     assert (site.ledger.studies.revisions(UID), dict(site.spool.files)) == before
 
 
