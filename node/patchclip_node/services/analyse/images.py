@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -145,11 +146,12 @@ def analyse_instances(
         radiographs = [radiograph for _, radiograph in decoded]
         # What does not depend on the findings is done while the model is at work.
         with timer.step("model"), ThreadPoolExecutor(1, thread_name_prefix="preparing") as beside:
-            prepared = [beside.submit(_prepared, radiograph, styles) for radiograph in radiographs]
+            prepare = partial(_prepared, styles=styles)
+            prepared = beside.map(prepare, radiographs) if styles else [None] * len(radiographs)
             found = analyzer.analyze_batch(radiographs)
         with timer.step("overlay"):
             for (candidate, radiograph), findings, picture in zip(decoded, found, prepared, strict=True):
-                base = _Base(radiograph, picture.result())
+                base = _Base(radiograph, picture)
                 file = _analysed(candidate, base, findings, context, styles, overlay, packed)
                 analysed.append(file)
                 taker.drawn(file)

@@ -190,6 +190,25 @@ def test_a_picture_that_no_destination_gets_is_neither_drawn_nor_built(
     assert ResultKind.SC in {one.result.kind for one in bench.ledger.studies.results(newest.id)}
 
 
+def test_without_a_picture_no_thread_is_started_to_prepare_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    analyze, names = bench.analyzer.analyze_batch, list[str]()
+
+    def watched(radiographs: Sequence[Radiograph]) -> list[Findings]:
+        names.extend(thread.name for thread in threading.enumerate())
+        return analyze(radiographs)
+
+    monkeypatch.setattr(bench.analyzer, "analyze_batch", watched)
+    bench.destinations = (PACS,)
+    bench.arrive()
+    bench.run_one()
+    assert not [name for name in names if name.startswith("preparing")]
+
+    bench.destinations = (PICTURES,)
+    bench.arrive("two.dcm")
+    bench.run_one()
+    assert [name for name in names if name.startswith("preparing")]
+
+
 def test_files_of_a_study_do_not_wait_for_each_others_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.arrive()
     all_there, write, first = threading.Barrier(3), bench.spool.write, iter(range(3))
