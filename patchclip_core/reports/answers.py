@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
 from patchclip_core.errors import ReportLanguageError
@@ -13,15 +12,7 @@ from patchclip_core.reports.language import is_english
 from patchclip_core.reports.names import NO_FINDING, plain
 from patchclip_core.reports.sentences import Sentence, doubted, sections, sentences
 from patchclip_core.reports.statements import ABNORMALITY, mentions_of
-
-
-class Answer(StrEnum):
-    """What a report says of a finding."""
-
-    PRESENT = "present"
-    ABSENT = "absent"
-    UNSURE = "unsure"
-
+from patchclip_core.values.answers import Answer
 
 _ORDER: Final = (Answer.PRESENT, Answer.UNSURE, Answer.ABSENT)
 """What counts where a report says several: `No left effusion. Small right effusion.`"""

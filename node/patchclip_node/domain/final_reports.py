@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from patchclip_core.reports.answers import Answer
+from patchclip_core.values.answers import Answer
 
 
 class ReportStatus(StrEnum):

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 from patchclip_core.errors import ReportLanguageError
-from patchclip_core.reports.answers import Answer, answers_of
+from patchclip_core.reports.answers import answers_of
+from patchclip_core.values.answers import Answer
 from patchclip_core.values.definitions import FindingDefinition
 from patchclip_core.values.results import FindingState
 from patchclip_node.audit.values import Actor

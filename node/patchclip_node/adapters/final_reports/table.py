@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from patchclip_core.reports.answers import Answer
+from patchclip_core.values.answers import Answer
 from patchclip_node.domain.final_reports import FinalReport, NotRead, ReportStatus
 
 DESCRIBING: Final = ("study_instance_uid", "accession_number", "patient_id", "report_id", "status", "issued_at", "text")

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, insert, select
 
-from patchclip_core.reports.answers import Answer
+from patchclip_core.values.answers import Answer
 from patchclip_node.adapters.ledger.auditing import record
 from patchclip_node.adapters.ledger.database import Database
 from patchclip_node.adapters.ledger.rows import revision_of

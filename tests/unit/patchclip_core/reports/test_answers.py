@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from patchclip_core.errors import ReportLanguageError
-from patchclip_core.reports.answers import Answer, answers_of
+from patchclip_core.reports.answers import answers_of
 from patchclip_core.reports.language import is_english
 from patchclip_core.reports.names import load_finding_names
+from patchclip_core.values.answers import Answer
 
 NAMES = load_finding_names()
 PRESENT, ABSENT, UNSURE = Answer.PRESENT, Answer.ABSENT, Answer.UNSURE

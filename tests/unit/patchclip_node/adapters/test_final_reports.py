@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from patchclip_core.reports.answers import Answer
+from patchclip_core.values.answers import Answer
 from patchclip_node.adapters.final_reports import read_reports
 from patchclip_node.domain.final_reports import FinalReport, NotRead, ReportStatus
 

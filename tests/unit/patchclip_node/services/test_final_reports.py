@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from patchclip_core.reports.answers import Answer
 from patchclip_core.reports.names import load_finding_names
+from patchclip_core.values.answers import Answer
 from patchclip_core.values.definitions import load_findings
 from patchclip_node.audit import events
 from patchclip_node.domain.agreement import AgreementSource, FindingAgreement
