@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -18,14 +20,15 @@ from patchclip_core.models.card import WEIGHTS_FILE, ModelCard
 from patchclip_core.models.methods import settings_of
 from patchclip_core.models.network import FindingsNetwork, is_symmetric
 from patchclip_core.models.stored import STORED, StoredTextTower, fill
-from patchclip_core.models.towers import TextSettings, Tokenizer
+from patchclip_core.models.towers import TextSettings, Tokenizer, Tokens
 from patchclip_core.places.input_settings import PreprocessSettings
 
 
 def load_network(folder: Path, card: ModelCard, device: str, input_px: int | None = None) -> NetworkAnalyzer:
     """Load a network of any method, at its card's input size unless another is given. Raises `CheckpointError`.
 
-    Its text tower stays in the file: it is read where sentences were not embedded beforehand, and when more are asked.
+    Text tower and tokenizer stay in their files: they are read where sentences were not embedded beforehand, and when
+    more are asked.
     """
     settings, weights = read_settings(card, settings_of(card.architecture)), (folder / WEIGHTS_FILE).absolute()
     network = settings.build(StoredTextTower(settings.text_tower, weights))
@@ -57,6 +60,26 @@ def read_tokenizer(folder: Path, text: TextSettings) -> Tokenizer:
         raise CheckpointError(f"the tokenizer {path} cannot be read ({error}); copy the checkpoint again") from error
 
 
+class StoredTokenizer:
+    """A tokenizer that is read when the first sentence comes: most models are asked none that they do not know."""
+
+    def __init__(self, folder: Path, text: TextSettings) -> None:
+        self._folder = folder.absolute()
+        self._text = text
+
+    def __call__(self, sentences: Sequence[str]) -> Tokens:
+        """Tokenize; see `Tokenizer`. Raises `CheckpointError` where the file cannot be read."""
+        return self._read(sentences)
+
+    def spans(self, sentence: str) -> list[tuple[int, int]]:
+        """Return where each token stands; see `Tokenizer`. Raises `CheckpointError` where the file cannot be read."""
+        return self._read.spans(sentence)
+
+    @cached_property
+    def _read(self) -> Tokenizer:
+        return read_tokenizer(self._folder, self._text)
+
+
 def choose_device(name: str) -> torch.device:
     """'auto' is a GPU where there is one. Raises `CheckpointError` for 'cuda' where no GPU can be used."""
     if name == "auto":
@@ -84,8 +107,7 @@ def _analyzer(
         )
     if input_px is not None and input_px != network.input_px:
         card = _resized(network, card, input_px)
-    text = network.settings.text_tower
-    tokenizer, chosen = read_tokenizer(folder, text), choose_device(device)
+    tokenizer, chosen = StoredTokenizer(folder, network.settings.text_tower), choose_device(device)
     return NetworkAnalyzer(network, tokenizer, Analysis(card), chosen, read_texts(folder, card))
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import tokenizers
 import torch
 
 from patchclip_core.models.towers import Tokens
@@ -78,6 +77,8 @@ class ClipTokenizer:
     """A `tokenizers` file, as CLIP's come with one."""
 
     def __init__(self, path: Path, length: int) -> None:
+        import tokenizers  # noqa: PLC0415 - a model that is asked no sentence does without
+
         self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         self._tokenizer.enable_truncation(length)
         self._tokenizer.no_padding()
@@ -98,6 +99,8 @@ def stand_in_tokenizer(sentences: Iterable[str], vocabulary: int) -> str:
     It stands in for an encoder's own where only shapes matter. vocabulary: entries that the encoder knows; its last two
     are the markers, the end being the last as in CLIP's, and the one before stands for any other word.
     """
+    import tokenizers  # noqa: PLC0415 - as above
+
     words = sorted({word for sentence in sentences for word in _PIECES.findall(sentence.lower())})
     begin, end, other = vocabulary - 2, vocabulary - 1, vocabulary - 3
     ids = dict(zip(words, range(other), strict=False)) | {"<begin>": begin, "<end>": end, "<other>": other}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from patchclip_core.checkpoints.checkpoint import digest_of, find, load, read_ca
 from patchclip_core.checkpoints.texts import TEXTS_FILE, read_texts, write_texts
 from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analyzer import NetworkAnalyzer
+from patchclip_core.models.compact import VOCABULARY_FILE
 from tests.support.checkpoints import write_checkpoint
 
 
@@ -108,6 +110,20 @@ def test_sentences_asked_later_still_reach_the_text_tower(tmp_path: Path) -> Non
     assert equal(before.unabridged().texts, after.unabridged().texts)
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+def test_a_tokenizer_that_goes_bad_later_is_named_when_a_sentence_is_asked(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    folder = write_checkpoint(tmp_path / "checkpoint", "patchclip")
+    write_texts(folder)
+    analyzer = load(folder, "cpu")
+    assert isinstance(analyzer, NetworkAnalyzer)
+    damage(folder / VOCABULARY_FILE)
+
+    with pytest.raises(CheckpointError, match=rf"{VOCABULARY_FILE} cannot be read .* copy the checkpoint again"):
+        analyzer.unabridged()
+
+
 def test_the_shipped_model_brings_what_its_text_tower_says(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     shutil.copytree(find("demo"), folder)
@@ -119,10 +135,11 @@ def test_the_shipped_model_brings_what_its_text_tower_says(tmp_path: Path) -> No
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)  # other processors add up in another order
 
 
-def test_the_shipped_model_is_loaded_without_transformers() -> None:
+def test_the_shipped_model_is_loaded_without_what_it_needs_for_other_sentences_alone() -> None:
     script = (
         "import sys; from patchclip_core.checkpoints.checkpoint import load; load('demo', 'cpu'); "
-        "print(*sorted({'transformers', 'torch._dynamo', 'sympy', 'torch.distributed.tensor'} & sys.modules.keys()))"
+        "unwanted = {'transformers', 'tokenizers', 'torch._dynamo', 'sympy', 'torch.distributed.tensor'}; "
+        "print(*sorted(unwanted & sys.modules.keys()))"
     )
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
