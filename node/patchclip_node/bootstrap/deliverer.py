@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from patchclip_core.io import DecodingProcess
+from patchclip_core.memory import settle
 from patchclip_node.adapters.bell import Bell
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.configuration_store import ConfigurationStore
@@ -127,6 +128,7 @@ def _deliver(started: Started, stop: Stop) -> None:
     with build_deliverer(settings) as deliverer:
         log.info("ready", destinations=[one.name for one in settings.destinations])
         tell_ready("deliver")
+        settle()
         beside = [
             repeating("retention", deliverer.retention.run_once, stop, PURGE_EVERY_S),
             repeating("rejection_notes", deliverer.notes.run_once, stop, LOOK_S),

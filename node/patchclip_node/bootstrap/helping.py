@@ -5,7 +5,6 @@ It has the receiver's wiring and neither listens nor gives out places. It ends w
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 import sys
@@ -18,6 +17,7 @@ import_pydicom()  # before anything else does
 import structlog  # noqa: E402
 
 from patchclip_core.errors import PatchClipError  # noqa: E402
+from patchclip_core.memory import settle  # noqa: E402
 from patchclip_node.bootstrap import logging  # noqa: E402
 from patchclip_node.bootstrap.audit import recording  # noqa: E402
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool  # noqa: E402
@@ -50,8 +50,7 @@ def main(end: socket.socket, file: Path) -> None:
         clock = open_clock(ledger)
         with recording(ledger.audit) as audit, traced(settings, ledger, "receive") as tracer:
             receiver = wire_receiver(settings, ledger, open_spool(settings), clock, audit, tracer, front)
-            gc.collect()
-            gc.freeze()
+            settle()
             receiver.scp.help(front)
     finally:
         ledger.close()

@@ -13,7 +13,7 @@ from typing import Final
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.scales import LooksCloser, TileSettings
 from patchclip_core.inference.shares import shares_of
-from patchclip_core.memory import keep_freed_memory
+from patchclip_core.memory import keep_freed_memory, starting
 from patchclip_core.values.results import Analyzer, Findings, ModelIdentity, Radiograph
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import NodeSettings
@@ -31,7 +31,8 @@ def load_analyzer(settings: NodeSettings, load_model: LoadModel = checkpoint.loa
     Raises `CheckpointError`, and `ConfigurationError` where the model cannot look at tiles.
     """
     keep_freed_memory()
-    analyzer = load_model(settings.model, settings.device)
+    with starting():
+        analyzer = load_model(settings.model, settings.device)
     if settings.tiles == 1:
         return analyzer
     if not isinstance(analyzer, LooksCloser):

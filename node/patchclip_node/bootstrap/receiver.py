@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from pydicom import config as pydicom_config
 
+from patchclip_core.memory import settle
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
@@ -211,8 +211,7 @@ def run(config: Path | None) -> None:
                 sys.stdout.write(f"listening: {settings.ae_title} receives on {settings.host}:{settings.port}\n")
                 sys.stdout.flush()
                 tell_ready("receive")
-                gc.collect()
-                gc.freeze()  # what is here stays: it need not be looked through after each few associations
+                settle()
                 report(scp, ReceptionFile(settings.data_dir), clock, stop)
                 scp.stop()
     finally:

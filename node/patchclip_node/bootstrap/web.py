@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.io import DecodingProcess
+from patchclip_core.memory import settle
 from patchclip_core.values.definitions import load_findings
 from patchclip_node.adapters.clock import SystemClock
 from patchclip_node.adapters.ledger import SqlLedger
@@ -156,6 +157,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             tell_ready("web")
+            settle()
 
     async def main_loop(self) -> None:
         """Wait for the end; once a second the time in answers is brought up to date. The base class looks ten times."""

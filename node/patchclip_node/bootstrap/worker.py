@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from celery.worker import state as celery_state
 from patchclip_core.checkpoints import checkpoint
 from patchclip_core.inference.warming import warm_up
 from patchclip_core.io.vocabulary import load_vocabulary
+from patchclip_core.memory import settle
 from patchclip_core.values.definitions import load_findings
 from patchclip_core.values.wording import load_wordings
 from patchclip_node.adapters.bell import Bell
@@ -78,13 +80,15 @@ def build_worker(
 ) -> Iterator[Worker]:
     """Wire the worker: load the model, start the decoding child, open ledger, spool and queue; end them afterwards.
 
-    The model makes a first pass here, so that the first study does not wait for a cold one. `stopping` says whether the
-    process is to end. Raises `ConfigurationError`, `CheckpointError`, `FindingsFileError` and `VocabularyFileError`,
-    each of which names what to mend.
+    The model makes a first pass here, beside the rest, so that the first study does not wait for a cold one. `stopping`
+    says whether the process is to end. Raises `ConfigurationError`, `CheckpointError`, `FindingsFileError` and
+    `VocabularyFileError`, each of which names what to mend.
     """
     model = load_analyzer(settings, load_model)
     analyzer = BoundedAnalyzer(model, settings.limits.analysis_timeout_s, settings.studies_at_once)
-    warm_up_s = warm_up(analyzer)
+    beside = ThreadPoolExecutor(1, thread_name_prefix="warming")
+    warming = beside.submit(warm_up, analyzer)
+    beside.shutdown(wait=False)  # with the warming its thread ends
     definitions, wordings = load_findings(settings.findings_file), load_wordings()
     settings.refuse_unknown_findings(definitions)
     vocabulary = load_vocabulary(settings.radiographs_file)
@@ -114,7 +118,8 @@ def build_worker(
                 ledger.studies, ledger.returned, spool, clock, definitions, reader(settings.limits)
             )
             identity = analyzer.identity
-            log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=round(warm_up_s, 2))
+            warm_up_s = round(warming.result(), 2)
+            log.info("model_loaded", model=identity.name, trained=identity.trained, warm_up_s=warm_up_s)
             with audited(events.WORK, ledger.audit, clock), traced(settings, ledger, "work"):
                 work_off = WorkOff({Work.ANALYSE: analysis.run_one}, owner, stopping, settings.studies_at_once)
                 yield Worker(app, work_off, sweep, returned)
@@ -178,6 +183,7 @@ def _say_ready(worker: Worker) -> None:
     """The model is loaded, and the consumer hears calls: a study would be analysed."""
     log.info("ready", queues=sorted(worker.app.amqp.queues))
     tell_ready("work")
+    settle()
 
 
 def _end_consumer(status: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from patchclip_core.memory import starting
 from patchclip_node.cli.terminal import ConfigOption
 from patchclip_node.dicom.spared import import_pydicom
 from patchclip_node.domain.errors import ConfigurationError
@@ -37,36 +38,41 @@ def serve(config: ConfigOption = None) -> None:
 
 def receive(config: ConfigOption = None) -> None:
     """Run the DICOM receiver alone (service mode): C-ECHO and C-STORE on ae_title and port."""
-    import_pydicom()
-    from patchclip_node.bootstrap import receiver
+    with starting():
+        import_pydicom()
+        from patchclip_node.bootstrap import receiver
 
     receiver.run(config)
 
 
 def work(config: ConfigOption = None) -> None:
     """Run one worker alone (service mode): it analyses studies. One process a GPU."""
-    import_pydicom()
-    from patchclip_node.bootstrap.runtime import require_runtime
+    with starting():
+        import_pydicom()
+        from patchclip_node.bootstrap.runtime import require_runtime
 
     if (settings := read_settings(config)).forward:
         raise ConfigurationError("forward: this node hands images on and analyses none: it needs no worker")
     require_runtime(settings.model)  # the extra that brings it brings all else, too
-    from patchclip_node.bootstrap import worker
+    with starting():
+        from patchclip_node.bootstrap import worker
 
     worker.run(config)
 
 
 def deliver(config: ConfigOption = None) -> None:
     """Run the delivery alone (service mode): results go to the destinations, each of which waits for no other one."""
-    import_pydicom()
-    from patchclip_node.bootstrap import deliverer
+    with starting():
+        import_pydicom()
+        from patchclip_node.bootstrap import deliverer
 
     deliverer.run(config)
 
 
 def web(config: ConfigOption = None) -> None:
     """Run the status pages alone (service mode). Without an account (`users add`) on loopback alone."""
-    import_pydicom()
-    from patchclip_node.bootstrap import web as web_process
+    with starting():
+        import_pydicom()
+        from patchclip_node.bootstrap import web as web_process
 
     web_process.run(config)

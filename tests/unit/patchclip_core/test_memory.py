@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
@@ -54,6 +55,26 @@ def test_what_is_kept_is_given_back() -> None:
     _, given_back_mib = _measured("kept")
 
     assert given_back_mib > 60
+
+
+def test_a_start_is_not_looked_through_and_all_after_it_is() -> None:
+    with memory.starting():
+        assert not gc.isenabled()
+
+    assert gc.isenabled()
+
+
+def test_what_is_there_when_a_process_settles_is_not_looked_through_again() -> None:
+    script = (
+        "import gc; from patchclip_core import memory; cycle = []; cycle.append(cycle); del cycle; memory.settle(); "
+        "print(gc.get_freeze_count(), len(gc.get_objects()), gc.collect())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    frozen, looked_through, garbage = map(int, done.stdout.split())
+    assert frozen > 10 * looked_through
+    assert garbage == 0
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
