@@ -3,12 +3,14 @@
     python -m benchmarks.at_rest [--seconds 60] [--model demo]
 
 A whole node (`serve`) that was never sent anything. Processor time is that of each process over a time without work, as
-a share of one core; the first seconds after the start do not count.
+a share of one core; the first seconds after the start do not count. Then a worker alone: how long until a study would
+be analysed, the median of five starts.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -16,11 +18,14 @@ from pathlib import Path
 import psutil
 
 from benchmarks.tables import Row, keep, markdown
+from patchclip_node.bootstrap.readiness import ReadyBoard
 from tests.peers.node import Node, new_node
 from tests.peers.processes import wait_until
 
 _SETTLING_S = 10.0
 """How long a node that has just started goes on with what belongs to its start."""
+
+_STARTS = 5
 
 
 def named(process: psutil.Process) -> str:
@@ -69,6 +74,18 @@ def at_rest(node: Node, seconds: float) -> list[Row]:
     return [*rows, whole]
 
 
+def ready_s(node: Node, command: str) -> float:
+    """Return how long one of a node's commands takes until it says that it does its work."""
+    board = ReadyBoard((command,))
+    with board:
+        began_s = time.monotonic()
+        with node.running(command):
+            wait_until(board.hear, f"{command} is ready", 60, every_s=0.01)
+            took_s = time.monotonic() - began_s
+    node.processes.clear()
+    return took_s
+
+
 def main() -> None:
     """Run a node, wait, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,7 +95,10 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as name:
         settings = {"model": given.model, "quiet_s": 5.0, "sweep_s": 2.0, "lease_s": 60.0}  # as by default
-        rows = at_rest(new_node(Path(name).resolve() / "node", (), **settings), given.seconds)
+        node = new_node(Path(name).resolve() / "node", (), **settings)
+        rows = at_rest(node, given.seconds)
+        alone_s = statistics.median(ready_s(node, "work") for _ in range(_STARTS))
+    rows.append(dict.fromkeys(rows[0], "") | {"process": f"a worker alone, ready after {alone_s:.2f} s"})
     print(markdown(rows))
     keep(rows, given.json)
 
