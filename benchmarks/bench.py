@@ -52,6 +52,7 @@ PARTS: Final = (
     Part(
         "ingest",
         "Images received",
+        options=("--processes", "2", "--repeats", "3"),
         quick=("--quick", "--repeats", "1", "--associations", "1", "4", "--loads", "10 MB", "100 kB"),
     ),
     Part("one_study", "One study, beyond its quiet time", quick=("--studies", "2", "--px", "512", "512")),

@@ -211,16 +211,22 @@ def measured(
 
 
 def row(load: Load, associations: int, taken: dict[str, list[Took]]) -> Row:
-    """Return medians: images and megabytes a second, processor time, and the node's rate as a ratio to the others'."""
+    """Return medians: images and megabytes a second, processor time, and the nodes' rates as ratios to the others'."""
     wall_s = {name: statistics.median(one.wall_s for one in runs) for name, runs in taken.items()}
     cpu_s = {name: statistics.median(one.cpu_s for one in runs) for name, runs in taken.items()}
     megabytes = len(load.image) / 1e6
+    ours = [name for name in taken if name.startswith(NODE) and name != BEFORE]
     return {
         "load": load.name,
         "associations": associations,
         **{f"{name}, images/s": round(load.images / each, 1) for name, each in wall_s.items()},
         f"{NODE}, MB/s": round(load.images * megabytes / wall_s[NODE], 1),
-        **{f"{NODE} / {name}": round(wall_s[name] / wall_s[NODE], 2) for name in wall_s if name != NODE},
+        **{
+            f"{one} / {name}": round(wall_s[name] / wall_s[one], 2)
+            for one in ours
+            for name in taken
+            if name not in ours
+        },
         **{f"{name}, CPU ms an image": round(each * 1000 / load.images, 2) for name, each in cpu_s.items()},
     }
 
