@@ -95,7 +95,7 @@ def node(folder: Path, checkout: Path | None = None, processes: int = 1) -> Iter
     env = {**os.environ, **({} if path is None else {"PYTHONPATH": path})}
     port = free_port()
     config = folder / "node.yaml"
-    more = {"receivers": processes} if processes > 1 else {}  # which an earlier version may not know
+    more = {"receivers": processes} if checkout is None else {}  # which an earlier version may not know
     config.write_text(yaml.safe_dump(node_settings(folder, port) | more))
     command = [sys.executable, "-m", "patchclip_node", "receive", "--config", str(config)]
     with program(command, folder / "log", port=port, env=env, cwd=folder) as process:

@@ -133,7 +133,8 @@ def readings(given: argparse.Namespace) -> tuple[list[int], dict[str, list[float
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
         with storescp(folder / "archive", "--ignore") as archive:
-            node = new_node(folder / "node", [archive.destination], model=given.model, lease_s=60.0, workers=1)
+            settings = {"model": given.model, "receivers": None, "lease_s": 60.0, "workers": 1}
+            node = new_node(folder / "node", [archive.destination], **settings)
             with node.running() as parent:
                 wait_until(lambda: "ready:" in node.log, "the node is ready", 180)
                 started = [psutil.Process(parent.pid), *psutil.Process(parent.pid).children(recursive=True)]

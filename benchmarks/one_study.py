@@ -87,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
         with storescp(folder / "archive") as archive:
-            defaults = {"model": given.model, "quiet_s": QUIET_S, "sweep_s": 1.0, "lease_s": 60.0}
+            defaults = {"model": given.model, "receivers": None, "quiet_s": QUIET_S, "sweep_s": 1.0, "lease_s": 60.0}
             node = new_node(folder / "node", [archive.destination], **defaults)
             with node.running():
                 taken = one_after_another(node, folder, given.studies, *given.px)

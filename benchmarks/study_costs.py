@@ -49,7 +49,14 @@ def process_ms(folder: Path, model: str, studies: int, rows: int, columns: int) 
     """Send studies through a node; return the processor time of a study by process, and the studies a second."""
     with storescp(folder / "archive") as archive:
         node = new_node(
-            folder / "node", [archive.destination], model=model, quiet_s=1.0, sweep_s=1.0, lease_s=60.0, workers=1
+            folder / "node",
+            [archive.destination],
+            model=model,
+            receivers=None,
+            quiet_s=1.0,
+            sweep_s=1.0,
+            lease_s=60.0,
+            workers=1,
         )
         node.environment["OMP_NUM_THREADS"] = "1"
         with node.running() as parent:
@@ -59,7 +66,8 @@ def process_ms(folder: Path, model: str, studies: int, rows: int, columns: int) 
             a_second = studies_a_second(node, folder, studies, rows, columns)
             used: dict[str, float] = {}
             for one in tree:
-                used[named(one)] = used.get(named(one), 0.0) + used_s(one) - before[one]
+                part = named(one).partition("-")[0]
+                used[part] = used.get(part, 0.0) + used_s(one) - before[one]
         node.processes.clear()
     return {name: 1000 * seconds / studies for name, seconds in used.items()}, a_second
 

@@ -71,7 +71,7 @@ def main() -> None:
         image = read_radiograph(write(radiograph(rows=given.px[0], columns=given.px[1]), folder / "one.dcm"))
         images_a_second(model, image, 2)
         with storescp(folder / "archive") as archive:
-            defaults = {"model": given.model, "quiet_s": 1.0, "sweep_s": 1.0, "lease_s": 60.0}
+            defaults = {"model": given.model, "receivers": None, "quiet_s": 1.0, "sweep_s": 1.0, "lease_s": 60.0}
             node = new_node(folder / "node", [archive.destination], **defaults)
             node.environment["OMP_NUM_THREADS"] = str(torch.get_num_threads())  # as many as the bare model has
             with node.running():

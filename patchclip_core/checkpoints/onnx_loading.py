@@ -19,6 +19,7 @@ from patchclip_core.errors import CheckpointError
 from patchclip_core.inference.analysis import Analysis
 from patchclip_core.inference.exported import ExportedAnalyzer
 from patchclip_core.models.card import Digest, ModelCard
+from patchclip_core.processors import usable_processors
 from patchclip_core.values.results import FloatArray
 
 MODEL_FILE: Final = "model.onnx"
@@ -117,11 +118,8 @@ def _by(shape: list[int | str]) -> str:
 
 
 def _threads() -> int:
-    """Return how many threads compute: OMP_NUM_THREADS, which PyTorch goes by, else the processors of this process.
-
-    0 lets ONNX Runtime choose, where the system tells of no process which processors it may use.
-    """
+    """Return how many threads compute: OMP_NUM_THREADS, which PyTorch goes by, else the processors of this process."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if said.isdecimal() and int(said) > 0:
         return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return usable_processors()

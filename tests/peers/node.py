@@ -170,6 +170,7 @@ def new_node(folder: Path, destinations: Sequence[Destination] = (), **settings:
         "ae_title": "PATCHCLIP",
         "host": "127.0.0.1",
         "port": port,
+        "receivers": 1,  # of the two that there are by default: a second one costs each test a start
         "data_dir": str(folder / "var"),
         "model": str(PLUGINS / "bright_checkpoint"),
         "device": "cpu",

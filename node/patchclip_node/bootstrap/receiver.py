@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom import config as pydicom_config
 
 from patchclip_core.memory import settle
+from patchclip_core.processors import usable_processors
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.adapters.reception_file import ReceptionFile
 from patchclip_node.audit import events
@@ -52,6 +53,9 @@ PORT_PATIENCE_S = 30.0
 
 REPORT_EVERY_S = 2.0
 """How old what pages and `doctor` say of the receiver is at most, in seconds."""
+
+USUAL_RECEIVERS = 2
+"""Processes that take images in where the settings say nothing and there are cores for them."""
 
 RECENT_INSTANCES = 20_000
 """Whoever sent one of that many last images is known from the start: a day of a large hospital."""
@@ -203,8 +207,7 @@ def run(config: Path | None) -> None:
                 scp.helpers.follow(follower.file)
 
             follower = Follower("receive", started, follow)
-            others = settings.receivers - 1 if settings.tls is None else 0
-            helping = helped(scp.helpers, others, lambda: follower.file)
+            helping = helped(scp.helpers, receivers_of(settings, usable_processors()) - 1, lambda: follower.file)
             with following(follower, stop), tidied(spool), helping:
                 if not listen(scp, settings, stop):
                     return
@@ -216,6 +219,13 @@ def run(config: Path | None) -> None:
                 scp.stop()
     finally:
         ledger.close()
+
+
+def receivers_of(settings: NodeSettings, cores: int) -> int:
+    """Return how many processes take images in: one under TLS, which can't be handed over, else as set or as fits."""
+    if settings.tls is not None:
+        return 1
+    return settings.receivers or min(cores, USUAL_RECEIVERS)
 
 
 def spare_what_is_not_used() -> None:

@@ -18,6 +18,7 @@ from typing import Final
 import psutil
 import structlog
 
+from patchclip_core.processors import usable_processors
 from patchclip_node.bootstrap import logging
 from patchclip_node.bootstrap.access import refuse_open_pages, refuse_open_secret
 from patchclip_node.bootstrap.common import open_ledger
@@ -170,7 +171,7 @@ def processes_of(settings: NodeSettings) -> tuple[str, ...]:
 
 def children_of(settings: NodeSettings, file: Path | None) -> Iterator[Child]:
     """Yield the children of `serve`, in the order of their start; several workers share the cores among them."""
-    cores = _cores()
+    cores = usable_processors()
     workers = settings.workers or workers_carried(cores, psutil.virtual_memory().total)
     threads = {"OMP_NUM_THREADS": str(max(1, cores // workers))} if workers > 1 else {}
     for process in processes_of(settings):
@@ -180,11 +181,6 @@ def children_of(settings: NodeSettings, file: Path | None) -> Iterator[Child]:
         for number in range(1, workers + 1):
             name = process if number == 1 else f"{process}-{number}"
             yield Child(name, _command(name, file), environment=threads)
-
-
-def _cores() -> int:
-    """Return how many processors this process may use; the machine's where the system tells of no process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _command(name: str, file: Path | None) -> list[str]:

@@ -100,8 +100,8 @@ class NodeSettings(BaseSettings):
     """What the model runs on; auto: a GPU where there is one. One exported to ONNX runs on processors alone."""
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
-    receivers: Annotated[int, Field(ge=1, le=16)] = 1
-    """How many processes take images in behind the one port, each on a core; under TLS it is one whatever this says."""
+    receivers: Annotated[int, Field(ge=1, le=16)] | None = None
+    """How many processes take images in behind the one port; None: two, one with one core. Under TLS it is one."""
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
     """How many workers `serve` starts; None: as many as the machine carries, one for each four cores and 2 GiB."""
     studies_at_once: Annotated[int, Field(ge=1, le=16), live("work")] = 2

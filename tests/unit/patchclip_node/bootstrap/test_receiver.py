@@ -12,9 +12,9 @@ from pynetdicom import AE
 
 from patchclip_node.adapters.ledger import SqlLedger
 from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
-from patchclip_node.bootstrap.receiver import build_receiver, listen
+from patchclip_node.bootstrap.receiver import build_receiver, listen, receivers_of
 from patchclip_node.domain.errors import ConfigurationError
-from patchclip_node.settings import LimitSettings, NodeSettings, read_settings
+from patchclip_node.settings import LimitSettings, NodeSettings, TlsSettings, read_settings
 from tests.peers.processes import free_port
 from tests.peers.radiographs import data_set_bytes, radiograph, write
 
@@ -35,6 +35,18 @@ def ledger(settings: NodeSettings) -> Iterator[SqlLedger]:
     ledger = open_ledger(settings)
     yield ledger
     ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cores", "processes"), [(None, 1, 1), (None, 2, 2), (None, 64, 2), (1, 8, 1), (5, 2, 5)]
+)
+def test_two_processes_receive_where_there_are_cores_and_no_other_number_is_set(
+    settings: NodeSettings, wanted: int | None, cores: int, processes: int
+) -> None:
+    wished = settings.model_copy(update={"receivers": wanted})
+
+    assert receivers_of(wished, cores) == processes
+    assert receivers_of(wished.model_copy(update={"tls": TlsSettings.model_construct()}), cores) == 1
 
 
 @pytest.mark.parametrize("process", ["receiver", "deliverer"])
