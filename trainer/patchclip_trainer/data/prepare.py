@@ -21,7 +21,7 @@ from patchclip_core.io import DecodeLimits, DecodingProcess
 from patchclip_core.io.polarity import EXCHANGED
 from patchclip_core.places.input_settings import PreprocessSettings
 from patchclip_core.places.preprocess import fit
-from patchclip_core.values.results import PatchGrid
+from patchclip_core.values.results import PatchGrid, Radiograph
 from patchclip_trainer.data.adapters.adapter import Adapter
 from patchclip_trainer.data.boxes import check_boxes
 from patchclip_trainer.data.data_sheet import as_markdown, data_sheet
@@ -174,7 +174,7 @@ def _borrowed(decoders: SimpleQueue[DecodingProcess]) -> Iterator[DecodingProces
 
 def _decode_one(position: int, path: Path, decoder: DecodingProcess, settings: PreprocessSettings) -> Decoded | Refused:
     try:
-        radiograph = decoder.read(path)
+        radiograph = _read(path, decoder)
     except UnsuitableImageError as error:
         return Refused(position, "unsuitable image", str(error))
     except (UnreadableImageError, DecoderTimeoutError) as error:
@@ -183,6 +183,17 @@ def _decode_one(position: int, path: Path, decoder: DecodingProcess, settings: P
     size = SourceSize(radiograph.rows, radiograph.columns, radiograph.pixel_aspect_ratio)
     exchanged = any(remark.startswith(EXCHANGED) for remark in radiograph.remarks)
     return Decoded(position, size, np.rint(grey * 255).astype(np.uint8), exchanged)
+
+
+def _read(path: Path, decoder: DecodingProcess) -> Radiograph:
+    """Decode an image, once more where that took too long: the program may have been stopped meanwhile (Ctrl-Z).
+
+    What is learned from must not depend on that.
+    """
+    try:
+        return decoder.read(path)
+    except DecoderTimeoutError:
+        return decoder.read(path)
 
 
 def _refusal(refused: Refused, rows: Sequence[ImageRow]) -> Problem:

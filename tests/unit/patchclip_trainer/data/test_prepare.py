@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from patchclip_core.io import read_radiograph
+from patchclip_core.errors import DecoderTimeoutError
+from patchclip_core.io import DecodingProcess, read_radiograph
 from patchclip_core.places.preprocess import fit
-from patchclip_core.values.results import Box, PatchGrid
+from patchclip_core.values.results import Box, PatchGrid, Radiograph
 from patchclip_trainer.data import prepare as module
 from patchclip_trainer.data.adapters.generic import GENERIC
 from patchclip_trainer.data.prepare import Prepared, prepare, prepare_settings
@@ -36,6 +38,29 @@ def test_pixels_are_those_of_the_nodes_own_preprocessing(generic_source: Path, t
     assert data.geometries[2] == geometry
     assert data.settings == SETTINGS
     data.verify()
+
+
+@pytest.mark.parametrize(("timeouts", "images"), [(1, 4), (2, 3)])
+def test_an_image_is_left_out_only_where_it_takes_too_long_twice(
+    generic_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeouts: int, images: int
+) -> None:
+    tried: Counter[str] = Counter()
+    read = DecodingProcess.read
+
+    def stopped_meanwhile(decoder: DecodingProcess, path: Path) -> Radiograph:
+        tried[path.name] += 1
+        if path.name == "2.png" and tried[path.name] <= timeouts:
+            raise DecoderTimeoutError("decoding took longer than 60 s and was stopped")
+        return read(decoder, path)
+
+    monkeypatch.setattr(DecodingProcess, "read", stopped_meanwhile)
+
+    prepared = run(generic_source, tmp_path / "out")
+
+    assert prepared.images == images
+    assert tried == {"0.png": 1, "1.png": 1, "2.png": 2, "3.png": 1}
+    left_out = [one.what for one in prepared.problems if one.kind == "unreadable image"]
+    assert left_out == ["images/2.png: decoding took longer than 60 s and was stopped"][: 4 - images]
 
 
 def test_boxes_and_splits_can_be_asked(generic_source: Path, tmp_path: Path) -> None:
