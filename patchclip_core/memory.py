@@ -1,4 +1,4 @@
-"""What a process that runs the model does with the memory that it frees.
+"""What a process does with the memory that it frees, and what of it is looked through for garbage.
 
 A network's features come and go, some of them tens of megabytes. By default the C library gets each of these from the
 system and gives it back, and the system fills every page with zeros: on a processor that took a third of the

@@ -51,10 +51,9 @@ def work(config: ConfigOption = None) -> None:
         import_pydicom()
         from patchclip_node.bootstrap.runtime import require_runtime
 
-    if (settings := read_settings(config)).forward:
-        raise ConfigurationError("forward: this node hands images on and analyses none: it needs no worker")
-    require_runtime(settings.model)  # the extra that brings it brings all else, too
-    with starting():
+        if (settings := read_settings(config)).forward:
+            raise ConfigurationError("forward: this node hands images on and analyses none: it needs no worker")
+        require_runtime(settings.model)  # the extra that brings it brings all else, too
         from patchclip_node.bootstrap import worker
 
     worker.run(config)

@@ -52,7 +52,7 @@ class Painter:
     def picture(self, study: StudyRecord, image: ImageSummary, now: datetime) -> bytes:
         """Return the picture of an image as the pages show it: a JPEG file, or what an earlier version kept.
 
-        Neither side of a drawn one is over `LONGEST_SIDE_PX`, legend included. Raises `CannotDrawError`.
+        A drawn one has at most `domain.variants.LONGEST_SIDE_PX` a side, legend included. Raises `CannotDrawError`.
         """
         if image.overlay_key is None:
             return as_jpeg(self.drawn(study, image, now))

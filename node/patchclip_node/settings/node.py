@@ -101,7 +101,7 @@ class NodeSettings(BaseSettings):
     tiles: Annotated[int, Field(ge=1, le=8)] = 1
     """The model also looks at the radiograph in tiles x tiles parts, for small findings; 1: at the whole alone."""
     receivers: Annotated[int, Field(ge=1, le=16)] | None = None
-    """How many processes take images in behind the one port; None: two, one with one core. Under TLS it is one."""
+    """How many processes take images in behind the one port; None: two, or one on one core. Under TLS it is one."""
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
     """How many workers `serve` starts; None: as many as the machine carries, one for each four cores and 2 GiB."""
     studies_at_once: Annotated[int, Field(ge=1, le=16), live("work")] = 2
