@@ -10,22 +10,24 @@ import socket
 import sys
 from pathlib import Path
 
-from patchclip_node.dicom.spared import import_pydicom
+from patchclip_core.memory import settle, starting
 
-import_pydicom()  # before anything else does
+with starting():
+    from patchclip_node.dicom.spared import import_pydicom
 
-import structlog  # noqa: E402
+    import_pydicom()  # before anything else does
 
-from patchclip_core.errors import PatchClipError  # noqa: E402
-from patchclip_core.memory import settle  # noqa: E402
-from patchclip_node.bootstrap import logging  # noqa: E402
-from patchclip_node.bootstrap.audit import recording  # noqa: E402
-from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool  # noqa: E402
-from patchclip_node.bootstrap.receiver import spare_what_is_not_used, wire_receiver  # noqa: E402
-from patchclip_node.bootstrap.telemetry import traced  # noqa: E402
-from patchclip_node.domain.errors import NodeError  # noqa: E402
-from patchclip_node.scp.helpers import Front  # noqa: E402
-from patchclip_node.settings import read_settings  # noqa: E402
+    import structlog
+
+    from patchclip_core.errors import PatchClipError
+    from patchclip_node.bootstrap import logging
+    from patchclip_node.bootstrap.audit import recording
+    from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+    from patchclip_node.bootstrap.receiver import spare_what_is_not_used, wire_receiver
+    from patchclip_node.bootstrap.telemetry import traced
+    from patchclip_node.domain.errors import NodeError
+    from patchclip_node.scp.helpers import Front
+    from patchclip_node.settings import read_settings
 
 log = structlog.get_logger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -36,6 +37,20 @@ def test_what_cannot_be_started_is_tried_again_and_leaves_no_descriptor(
         assert tried_often.wait(timeout=10)
 
     assert _open_descriptors() == before
+
+
+def test_one_that_starts_is_not_looked_through_for_garbage() -> None:
+    script = (
+        "import gc, sys; looked = []; "
+        "gc.callbacks.append(lambda phase, _: phase == 'start' and 'pydicom' in sys.modules and looked.append(1)); "
+        "import patchclip_node.bootstrap.helping; print(len(looked), gc.isenabled())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    looked, is_looked_through_now = done.stdout.split()
+    assert int(looked) <= 1  # when all is imported
+    assert is_looked_through_now == "True"
 
 
 def _open_descriptors() -> int:
