@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -24,11 +24,12 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def helped(helpers: Helpers, count: int, file: Callable[[], Path]) -> Iterator[None]:
-    """Keep `count` processes up for the time of the context. file: the configuration that one begins with."""
+def helped(helpers: Helpers, count: int, file: Path) -> Iterator[None]:
+    """Keep `count` processes up for the time of the context. file: the configuration that they begin with."""
+    helpers.follow(file)
     stop = threading.Event()
     threads = [
-        threading.Thread(target=_keep_up, args=(helpers, file, stop), name=f"helper-{number}", daemon=True)
+        threading.Thread(target=_keep_up, args=(helpers, stop), name=f"helper-{number}", daemon=True)
         for number in range(1, count + 1)
     ]
     with running(threads, stop):
@@ -39,12 +40,12 @@ def helped(helpers: Helpers, count: int, file: Callable[[], Path]) -> Iterator[N
             helpers.leave()
 
 
-def _keep_up(helpers: Helpers, file: Callable[[], Path], stop: threading.Event) -> None:
+def _keep_up(helpers: Helpers, stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
         started_s = time.monotonic()
         try:
-            ended = f"status {_run(helpers, file(), stop)}"
+            ended = f"status {_run(helpers, stop)}"
         except OSError as error:  # the system has no process, memory or descriptor left just now
             ended = f"it could not be started: {error}"
         if stop.is_set():
@@ -56,16 +57,17 @@ def _keep_up(helpers: Helpers, file: Callable[[], Path], stop: threading.Event) 
         stop.wait(pause_s)
 
 
-def _run(helpers: Helpers, file: Path, stop: threading.Event) -> int:
+def _run(helpers: Helpers, stop: threading.Event) -> int:
     """Have one process help until it ends; return its status. Raises `OSError` where it can't be started."""
     ours, theirs = line()
+    file = helpers.file
     command = [sys.executable, "-m", "patchclip_node.bootstrap.helping", str(theirs.fileno()), str(file)]
     with theirs, ExitStack() as unused:
         unused.enter_context(ours)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         unused.pop_all()  # the line is the helper's from here on
     log.info("helper_started", pid=process.pid)
-    helpers.serve_line(ours, stop)
+    helpers.serve_line(ours, stop, file)
     with suppress(subprocess.TimeoutExpired):
         return process.wait(ENDING_S)
     process.kill()

@@ -207,8 +207,8 @@ def run(config: Path | None) -> None:
                 scp.helpers.follow(follower.file)
 
             follower = Follower("receive", started, follow)
-            helping = helped(scp.helpers, receivers_of(settings, usable_processors()) - 1, lambda: follower.file)
-            with following(follower, stop), tidied(spool), helping:
+            helping = helped(scp.helpers, receivers_of(settings, usable_processors()) - 1, follower.file)
+            with helping, following(follower, stop), tidied(spool):
                 if not listen(scp, settings, stop):
                     return
                 sys.stdout.write(f"listening: {settings.ae_title} receives on {settings.host}:{settings.port}\n")

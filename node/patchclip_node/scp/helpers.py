@@ -139,15 +139,23 @@ class Helpers:
         self.known = known
         self.grants: Callable[[str, str], bool] = lambda _study, _address: True
         """Tells whether a study may be urgent that its sender calls so, by Study Instance UID and address."""
+        self.file: Path | None = None
+        """The configuration that all are to have."""
         self._helping: list[Helper] = []
         self._troubles_of_gone: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def serve_line(self, end: socket.socket, stop: threading.Event) -> None:
-        """Have a process help that holds the other end, until that ends; it is let end at once where `stop` is set."""
+    def serve_line(self, end: socket.socket, stop: threading.Event, begun_with: Path | None = None) -> None:
+        """Have a process help that holds the other end, until that ends; it is let end at once where `stop` is set.
+
+        begun_with: the configuration that it was started with.
+        """
         helper = Helper(end, self)
         with self._lock:
             self._helping.append(helper)
+            file = self.file
+        if file is not None and file != begun_with:  # others were told while it was being started
+            helper.follow(file)
         if stop.is_set():  # who let all end before did not see this one
             helper.leave()
         try:
@@ -170,8 +178,11 @@ class Helpers:
         return min(ready, key=lambda one: one.busy).hand(connection, address, request, caller)
 
     def follow(self, file: Path) -> None:
-        """Let all take the settings of a file up."""
-        for one in self._all():
+        """Let all take the settings of a file up, those included that begin later."""
+        with self._lock:
+            self.file = file
+            helping = list(self._helping)
+        for one in helping:
             one.follow(file)
 
     def leave(self) -> None:

@@ -33,7 +33,7 @@ def test_what_cannot_be_started_is_tried_again_and_leaves_no_descriptor(
     known = KnownCallers()
     before = _open_descriptors()
 
-    with helpers.helped(Helpers(Places(PlacePolicy(1, 1, 0), known), known), 1, lambda: tmp_path / "node.yaml"):
+    with helpers.helped(Helpers(Places(PlacePolicy(1, 1, 0), known), known), 1, tmp_path / "node.yaml"):
         assert tried_often.wait(timeout=10)
 
     assert _open_descriptors() == before

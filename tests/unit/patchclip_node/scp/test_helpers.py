@@ -207,6 +207,25 @@ def test_the_helper_takes_settings_up_where_the_receiver_does(helping: Callable[
     assert associate(both.scp, ECHO).is_established
 
 
+def test_a_helper_that_began_with_other_settings_than_hold_by_now_takes_those_up() -> None:
+    known = KnownCallers()
+    helpers = Helpers(Places(OPEN.places, known), known)
+    begun_with = Path("/first/node.yaml")
+    helpers.follow(begun_with)
+    helpers.follow(Path("/second/node.yaml"))  # while the system was starting its process
+    ours, theirs = line()
+    attending = threading.Thread(target=helpers.serve_line, args=(ours, threading.Event(), begun_with), daemon=True)
+    attending.start()
+
+    theirs.settimeout(10)
+    told = theirs.recv(1000)
+
+    theirs.close()
+    attending.join(10)
+    assert b"/second/node.yaml" in told
+    assert not attending.is_alive()
+
+
 @pytest.fixture
 def asking() -> Iterator[tuple[Helpers, Front]]:
     """A receiver's end of a line, and that of a process that helps it and takes what comes."""
