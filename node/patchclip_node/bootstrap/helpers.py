@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -28,8 +28,9 @@ def helped(helpers: Helpers, count: int, file: Path) -> Iterator[None]:
     """Keep `count` processes up for the time of the context. file: the configuration that they begin with."""
     helpers.follow(file)
     stop = threading.Event()
+    alive: set[subprocess.Popen[bytes]] = set()
     threads = [
-        threading.Thread(target=_keep_up, args=(helpers, stop), name=f"helper-{number}", daemon=True)
+        threading.Thread(target=_keep_up, args=(helpers, alive, stop), name=f"helper-{number}", daemon=True)
         for number in range(1, count + 1)
     ]
     with running(threads, stop):
@@ -38,14 +39,25 @@ def helped(helpers: Helpers, count: int, file: Path) -> Iterator[None]:
         finally:
             stop.set()
             helpers.leave()
+            _end(threads, alive)
 
 
-def _keep_up(helpers: Helpers, stop: threading.Event) -> None:
+def _end(threads: Sequence[threading.Thread], alive: Collection[subprocess.Popen[bytes]]) -> None:
+    """Wait for processes that were let end, and kill those that do not."""
+    end_s = time.monotonic() + ENDING_S
+    for thread in threads:
+        thread.join(max(0.0, end_s - time.monotonic()))
+    for process in list(alive):
+        log.warning("helper_killed", pid=process.pid)
+        process.kill()
+
+
+def _keep_up(helpers: Helpers, alive: set[subprocess.Popen[bytes]], stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
         started_s = time.monotonic()
         try:
-            ended = f"status {_run(helpers, stop)}"
+            ended = f"status {_run(helpers, alive, stop)}"
         except OSError as error:  # the system has no process, memory or descriptor left just now
             ended = f"it could not be started: {error}"
         if stop.is_set():
@@ -57,8 +69,11 @@ def _keep_up(helpers: Helpers, stop: threading.Event) -> None:
         stop.wait(pause_s)
 
 
-def _run(helpers: Helpers, stop: threading.Event) -> int:
-    """Have one process help until it ends; return its status. Raises `OSError` where it can't be started."""
+def _run(helpers: Helpers, alive: set[subprocess.Popen[bytes]], stop: threading.Event) -> int:
+    """Have one process help until it ends; return its status. It is in `alive` until then.
+
+    Raises `OSError` where it can't be started.
+    """
     ours, theirs = line()
     file = helpers.file
     command = [sys.executable, "-m", "patchclip_node.bootstrap.helping", str(theirs.fileno()), str(file)]
@@ -66,9 +81,13 @@ def _run(helpers: Helpers, stop: threading.Event) -> int:
         unused.enter_context(ours)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         unused.pop_all()  # the line is the helper's from here on
+    alive.add(process)
     log.info("helper_started", pid=process.pid)
-    helpers.serve_line(ours, stop, file)
-    with suppress(subprocess.TimeoutExpired):
-        return process.wait(ENDING_S)
-    process.kill()
-    return process.wait()
+    try:
+        helpers.serve_line(ours, stop, file)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(ENDING_S)
+        process.kill()
+        return process.wait()
+    finally:
+        alive.discard(process)

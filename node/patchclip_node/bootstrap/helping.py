@@ -5,6 +5,7 @@ It has the receiver's wiring and neither listens nor gives out places. It ends w
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ with starting():
     from patchclip_node.bootstrap import logging
     from patchclip_node.bootstrap.audit import recording
     from patchclip_node.bootstrap.common import open_clock, open_ledger, open_spool
+    from patchclip_node.bootstrap.parent import end_with
     from patchclip_node.bootstrap.receiver import spare_what_is_not_used, wire_receiver
     from patchclip_node.bootstrap.telemetry import traced
     from patchclip_node.domain.errors import NodeError
@@ -36,6 +38,8 @@ def main(end: socket.socket, file: Path) -> None:
     """Serve what comes over the line, by the settings of a file and of those that follow it."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # the receiver hears of these, and ends this process when it has ended
+    if (die_with_the_receiver := end_with(os.getppid())) is not None:
+        die_with_the_receiver()
     settings = read_settings(file)
     logging.configure(settings.log, "receive")
     spare_what_is_not_used()

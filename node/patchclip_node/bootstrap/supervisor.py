@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -30,6 +28,7 @@ from patchclip_node.bootstrap.configuration import (
     read_configuration,
     start,
 )
+from patchclip_node.bootstrap.parent import end_with
 from patchclip_node.bootstrap.readiness import ReadyBoard
 from patchclip_node.bootstrap.stopping import on_hangup, stop_on_signals
 from patchclip_node.settings import NodeSettings
@@ -50,7 +49,6 @@ BACKOFF_MAX_S: Final = 30.0
 HEALTHY_AFTER_S: Final = 60.0
 """A child that ran for this long starts again without delay."""
 _POLL_S: Final = 0.2
-_PR_SET_PDEATHSIG: Final = 1
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +118,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             env={**self.environment, **os.environ},
             process_group=0,  # Ctrl-C reaches the parent alone, which then stops its children in order
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - no other thread but the one that tells of a stop
+            preexec_fn=end_with(os.getpid()),  # noqa: PLW1509 - no other thread but the one that tells of a stop
         )
         self._started_at = self._now()
         log.info("child_started", child=self.name, pid=self._process.pid)
@@ -244,17 +242,3 @@ def supervise(
         end = time.monotonic() + STOP_GRACE_S
         for child in children:
             child.wait(end - time.monotonic())
-
-
-def _end_with(parent_pid: int) -> Callable[[], None] | None:
-    """Return what makes a child be killed by the kernel when its parent dies, even by SIGKILL (prctl(2), Linux)."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent_pid:  # it died in between
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return in_child

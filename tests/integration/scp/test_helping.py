@@ -87,7 +87,9 @@ def helper_is_left(node: Node) -> bool:
     return any(config in " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"]))
 
 
-def test_it_admits_by_settings_that_were_applied_and_ends_with_the_receiver(tmp_path: Path) -> None:
+def test_it_admits_by_settings_that_were_applied_and_ends_with_the_receiver_even_while_it_hangs(
+    tmp_path: Path,
+) -> None:
     with receiving(tmp_path) as (node, receiver):
         image = write(radiograph(), tmp_path / "image.dcm")
         assert "gdcm" not in "".join(one.path for one in helper_of(receiver).memory_maps())  # no pixel is decoded here
@@ -99,6 +101,7 @@ def test_it_admits_by_settings_that_were_applied_and_ends_with_the_receiver(tmp_
         wait_until(lambda: storescu(node.port, image).returncode != 0, "the helper rejects who is not named", 30)
 
         helper = helper_of(receiver)
+        helper.suspend()
         receiver.kill()
         receiver.wait()
         helper.wait(timeout=20)
