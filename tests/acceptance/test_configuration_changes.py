@@ -78,8 +78,10 @@ def sent(node: Node, title: str, dataset: Dataset) -> int | None:
 
 
 def test_open_associations_go_on_while_peers_routes_and_destinations_change(tmp_path: Path, archive: Archive) -> None:
-    slow, held, after = radiograph(bright=True), radiograph(bright=True), radiograph(bright=True)
-    node = new_node(tmp_path / "node", [archive.destination], calling_ae_titles=["MODALITY", "OLD"], lease_s=60.0)
+    """One of them is served by the helper, the other one by the receiver, and each of the two turns one away."""
+    slow, idle, held, after = (radiograph(bright=True) for _ in range(4))
+    titles = ["MODALITY", "OLD"]
+    node = new_node(tmp_path / "node", [archive.destination], calling_ae_titles=titles, lease_s=60.0, receivers=2)
     before = named(archive, archive.destination.name)
     with Archive() as second, node.running() as process:
         wait_until(lambda: "ready: " in node.log, "the node is ready")
@@ -90,6 +92,8 @@ def test_open_associations_go_on_while_peers_routes_and_destinations_change(tmp_
             assert received_pdu(peer)[0] == 0x02
             command = request(0x0001, slow.SOPClassUID, sop_instance_uid=slow.SOPInstanceUID)
             peer.sendall(p_data(1, 0x03, command) + p_data(1, 0x00, content[:HALF_OF_A_PDU]))
+            beside = associate(node, "OLD", idle)
+            assert [node.associations_of(one) for one in (node.receiver, *node.helpers)] == [1, 1]
 
             with held_in_analysis(node, held):
                 applied(
@@ -98,15 +102,20 @@ def test_open_associations_go_on_while_peers_routes_and_destinations_change(tmp_
                     destinations=[before, named(second, "second")],
                     routes=[{"name": "second-alone", "destinations": ["second"]}],
                 )
-                refused, admitted = sent(node, "OLD", radiograph()), sent(node, "NEW", after)
+                refused_by_helper = sent(node, "OLD", radiograph())
+                goes_on = beside.send_c_store(idle).Status
+                beside.release()
+                wait_until(lambda: node.associations_of(node.receiver) == 0, "the receiver serves none")
+                refused_by_receiver, admitted = sent(node, "OLD", radiograph()), sent(node, "NEW", after)
 
             for at in range(HALF_OF_A_PDU, len(content), HALF_OF_A_PDU):
                 is_last = at + HALF_OF_A_PDU >= len(content)
                 peer.sendall(p_data(1, 0x02 if is_last else 0x00, content[at : at + HALF_OF_A_PDU]))
             answer = received_pdu(peer)
-        ended = node.wait_for_end_of([held.StudyInstanceUID, after.StudyInstanceUID, slow.StudyInstanceUID])
+        later = [after.StudyInstanceUID, slow.StudyInstanceUID, idle.StudyInstanceUID]
+        ended = node.wait_for_end_of([held.StudyInstanceUID, *later])
         results = node.results_of(held.StudyInstanceUID)
-        later_results = node.results_of(after.StudyInstanceUID) | node.results_of(slow.StudyInstanceUID)
+        later_results = set().union(*(node.results_of(uid) for uid in later))
 
         process.send_signal(signal.SIGHUP)
         wait_until(lambda: "applied_on_signal" in node.log, "SIGHUP has the file applied")
@@ -116,7 +125,8 @@ def test_open_associations_go_on_while_peers_routes_and_destinations_change(tmp_
         invalid = config(node, "apply")
         still = sent(node, "NEW", radiograph())
 
-    assert (refused, admitted, still) == (None, 0x0000, 0x0000)
+    assert (refused_by_helper, refused_by_receiver) == (None, None)
+    assert (goes_on, admitted, still) == (0x0000, 0x0000, 0x0000)
     assert answer[0] == 0x04
     assert b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00" in answer  # (0000,0900) Status: Success
     assert {study.state for study in ended.values()} == {StudyState.RETURNED}
@@ -128,7 +138,7 @@ def test_open_associations_go_on_while_peers_routes_and_destinations_change(tmp_
 
 
 def test_processes_that_were_started_one_by_one_take_it_as_well(tmp_path: Path) -> None:
-    node = new_node(tmp_path / "node")
+    node = new_node(tmp_path / "node", receivers=None)
     store = ConfigurationStore(node.settings.data_dir)
 
     def versions() -> dict[str, tuple[int, int]]:

@@ -24,12 +24,17 @@ pytestmark = pytest.mark.peer("dcmtk")
 def two_nodes(folder: Path, archive: Archive, line: Line) -> tuple[Node, Node]:
     """Return an edge that hands images on over the line and waits for commitment, and the node that analyses them."""
     place = Destination("central", "CENTRAL", "127.0.0.1", line.port)
-    edge = new_node(folder / "edge", [place], ae_title="EDGE", forward=True, model="there-is-none")
+    edge = new_node(folder / "edge", [place], ae_title="EDGE", forward=True, model="there-is-none", receivers=None)
     text = edge.config.read_text()
     edge.config.write_text(text.replace("name: central", "name: central\n  confirm: commitment"))
     caller = {"ae_title": "EDGE", "address": "127.0.0.1", "port": edge.port}
     central = new_node(
-        folder / "central", [archive.destination], ae_title="CENTRAL", port=line.to_port, known_callers=[caller]
+        folder / "central",
+        [archive.destination],
+        ae_title="CENTRAL",
+        port=line.to_port,
+        known_callers=[caller],
+        receivers=None,
     )
     central.port = line.to_port
     return edge, central

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
@@ -27,6 +28,11 @@ class Sender(threading.Thread):
         self._port = port
         self._datasets = datasets
         self.acknowledged: list[Dataset] = []
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its association ended before all was acknowledged."""
+        return len(self.acknowledged) < len(self._datasets)
 
     def run(self) -> None:
         ae = AE("MODALITY")
@@ -84,7 +90,7 @@ def archive() -> Iterator[Archive]:
 
 @pytest.fixture
 def node(tmp_path: Path, archive: Archive) -> Node:
-    return new_node(tmp_path / "node", [archive.destination])
+    return new_node(tmp_path / "node", [archive.destination], receivers=None)
 
 
 @pytest.mark.parametrize("associations", [1, 4])
@@ -112,6 +118,44 @@ def test_the_node_is_killed_while_it_receives(node: Node, archive: Archive, asso
     assert acknowledged <= set().union(*(node.received(uid) for uid in touched))
     assert {study.state for study in ended.values()} == {StudyState.RETURNED}
     assert_holds_each_result_once(archive, node, known)
+
+
+def test_the_helper_and_then_the_receiver_are_killed_while_both_receive(tmp_path: Path, archive: Archive) -> None:
+    """Of the two that receive by default either may die: with the helper go its associations, with the receiver all."""
+    node = new_node(tmp_path / "node", [archive.destination], receivers=2)  # on a single core, too
+    studies = [str(generate_uid(None)) for _ in range(2)]
+    with node.running():
+        beside_helper = killed_while_both_receive(node, lambda: node.helpers[0], studies[0])
+        beside_receiver = killed_while_both_receive(node, lambda: node.receiver, studies[1])
+        ended = node.wait_for_end_of(studies)
+
+    assert [sum(sender.is_cut for sender in senders) for senders in (beside_helper, beside_receiver)] == [2, 4]
+    acknowledged = {one.SOPInstanceUID for sender in beside_helper + beside_receiver for one in sender.acknowledged}
+    assert acknowledged <= set().union(*(node.received(uid) for uid in studies))
+    assert {study.state for study in ended.values()} == {StudyState.RETURNED}
+    assert_holds_each_result_once(archive, node, studies)
+
+
+def killed_while_both_receive(node: Node, victim: Callable[[], psutil.Process], study: str) -> list[Sender]:
+    """Kill one of two receiving processes, each with two of four senders; return these when two receive again."""
+    begun = node.helpers_begun
+    senders = [Sender(node.port, a_frontal_and_laterals(study, 60)) for _ in range(4)]
+    for sender in senders:
+        sender.start()
+    wait_until(lambda: all(one.acknowledged for one in senders), "all have sent", every_s=0.005)
+    assert [node.associations_of(one) for one in (node.receiver, *node.helpers)] == [2, 2]
+    victim().kill()
+    for sender in senders:
+        sender.join(120)
+    wait_until(lambda: node.helpers_begun > begun, "two processes receive again")
+    return senders
+
+
+def a_frontal_and_laterals(study: str, images: int) -> list[Dataset]:
+    datasets = [radiograph(study_instance_uid=study) for _ in range(images)]
+    for lateral in datasets[1:]:
+        lateral.ViewPosition = "LL"  # it is kept and not analysed
+    return datasets
 
 
 def test_the_node_is_killed_while_it_analyses(node: Node, archive: Archive) -> None:
@@ -150,7 +194,7 @@ def test_the_node_is_killed_while_it_returns(tmp_path: Path) -> None:
 
     dataset = radiograph(bright=True)
     with Archive(answer=slowly) as archive:
-        node = new_node(tmp_path / "node", [archive.destination])
+        node = new_node(tmp_path / "node", [archive.destination], receivers=None)
         with node.running():
             send(node, dataset)
             assert stored.wait(30)
@@ -170,7 +214,7 @@ def test_a_destination_that_was_down_gets_everything_when_it_is_back(tmp_path: P
     dataset = radiograph(bright=True)
     with Archive() as archive:
         destination = archive.destination
-    node = new_node(tmp_path / "node", [destination])
+    node = new_node(tmp_path / "node", [destination], receivers=None)
     with node.running():
         send(node, dataset)
         wait_until(lambda: "delivery_postponed" in node.log, "a delivery is postponed")
@@ -184,8 +228,10 @@ def test_a_destination_that_was_down_gets_everything_when_it_is_back(tmp_path: P
 def test_sigterm_ends_the_whole_tree_promptly_and_with_success(node: Node) -> None:
     with node.running() as process:
         send(node, radiograph())
+        children = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         status = process.wait(15)
 
     assert status == 0
+    assert not [one for one in children if one.is_running()]
     assert "child_killed" not in node.log

@@ -43,7 +43,7 @@ def archive(folder: Path) -> Iterator[Orthanc]:
 
 @pytest.fixture(scope="module")
 def node(folder: Path, storescp: Storescp, archive: Orthanc) -> Iterator[Node]:
-    node = new_node(folder / "node", [storescp.destination, archive.destination])
+    node = new_node(folder / "node", [storescp.destination, archive.destination], receivers=None)
     with node.running():
         yield node
 
@@ -52,7 +52,8 @@ def node(folder: Path, storescp: Storescp, archive: Orthanc) -> Iterator[Node]:
 def onnx_node(folder: Path, storescp: Storescp, archive: Orthanc) -> Iterator[Node]:
     """A node whose model was exported: it marks the same pixels, by a graph that ONNX Runtime computes."""
     model = write_bright_onnx(folder / "bright_onnx")
-    node = new_node(folder / "onnx_node", [storescp.destination, archive.destination], model=str(model))
+    destinations = [storescp.destination, archive.destination]
+    node = new_node(folder / "onnx_node", destinations, model=str(model), receivers=None)
     with node.running():
         yield node
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,9 @@ from typing import Any
 import psutil
 import yaml
 
+from patchclip_core.processors import usable_processors
 from patchclip_node.adapters.ledger import SqlLedger
+from patchclip_node.bootstrap.receiver import receivers_of
 from patchclip_node.domain.records import DeliveryState, StudyRecord
 from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.ports.result_sender import Destination
@@ -23,6 +24,8 @@ from patchclip_node.settings import NodeSettings, read_settings
 from tests.peers.processes import end, free_port, program, wait_until
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
+HELPER = "patchclip_node.bootstrap.helping"
+"""In the command of a process that helps the receiver."""
 
 
 @dataclass
@@ -52,7 +55,8 @@ class Node:
     @property
     def log(self) -> str:
         """What all its processes have logged."""
-        return (self.folder / "node.log").read_text(errors="replace")
+        log = self.folder / "node.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     @property
     def settings(self) -> NodeSettings:
@@ -61,14 +65,53 @@ class Node:
 
     @contextlib.contextmanager
     def running(self, command: str = "serve") -> Iterator[subprocess.Popen[bytes]]:
-        """Run one of its commands for the time of the context; those that receive listen when this returns."""
+        """Run one of its commands for the time of the context; those that receive do when this returns, all of them."""
         port = self.port if command in {"serve", "receive"} else None
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PATCHCLIP_")}
         environment |= self.variables
-        log, arguments = self.folder / "node.log", self.arguments(command)
+        log, arguments, begun = self.folder / "node.log", self.arguments(command), self.helpers_begun
         with program(arguments, log, port=port, env=environment, cwd=self.folder) as process:
             self.processes.append(process)
+            if port is not None:
+                helpers = receivers_of(self.settings, usable_processors()) - 1
+                wait_until(
+                    lambda: self.helpers_begun >= begun + helpers or process.poll() is not None,
+                    f"{helpers} processes help the receiver",
+                )
             yield process
+
+    @property
+    def helpers_begun(self) -> int:
+        """How often a process has begun to take associations that the receiver hands over."""
+        return self.log.count('"helper_ready"')
+
+    @property
+    def receiver(self) -> psutil.Process:
+        """The process that listens, lets in and may serve associations itself."""
+        (receiver,) = self._processes("receive")
+        return receiver
+
+    @property
+    def helpers(self) -> list[psutil.Process]:
+        """The processes that serve associations which the receiver has handed over."""
+        return self._processes(HELPER)
+
+    def associations_of(self, process: psutil.Process) -> int:
+        """Return how many associations a process serves, or connections it has accepted."""
+        return sum(
+            one.status == psutil.CONN_ESTABLISHED and one.laddr[1] == self.port for one in process.net_connections()
+        )
+
+    def _processes(self, word: str) -> list[psutil.Process]:
+        """Return those that run with this word in their command, without what they are just starting."""
+        found = {}
+        for parent in [one for one in self.processes if one.poll() is None]:
+            of_parent = psutil.Process(parent.pid)
+            for one in (of_parent, *of_parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if word in one.cmdline():
+                        found[one.pid] = one, one.ppid()
+        return [one for one, parent_pid in found.values() if parent_pid not in found]
 
     def arguments(self, command: str) -> list[str]:
         """Return how one of its commands is called."""
@@ -99,12 +142,10 @@ class Node:
 
     def kill_worker(self) -> None:
         """kill -9 of the worker alone."""
-        for child in psutil.Process(self.processes[-1].pid).children():
-            if "work" in child.cmdline():
-                child.send_signal(signal.SIGKILL)
-                self.hold.with_suffix(".reached").unlink(missing_ok=True)
-                return
-        raise AssertionError("no worker runs")
+        workers = self._processes("work")
+        assert workers, "no worker runs"
+        workers[0].kill()
+        self.hold.with_suffix(".reached").unlink(missing_ok=True)
 
     def mapped_files(self) -> str:
         """Return the files that its processes have in memory, such as libraries, a path a line."""
@@ -163,7 +204,10 @@ class Node:
 
 
 def new_node(folder: Path, destinations: Sequence[Destination] = (), **settings: Any) -> Node:
-    """Write a configuration with short times; nothing is running yet."""
+    """Write a configuration with short times; nothing is running yet.
+
+    A test of what happens to receiving processes takes `receivers=None`, which is what a hospital gets.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     values = {

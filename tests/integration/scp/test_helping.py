@@ -25,18 +25,12 @@ SENDERS, IMAGES = 6, 8
 def receiving(folder: Path, **settings: object) -> Iterator[tuple[Node, psutil.Process]]:
     node = new_node(folder / "node", [], receivers=2, **settings)
     with node.running("receive") as process:
-        receiver = psutil.Process(process.pid)
-        wait_for_helper(node, 1)
-        yield node, receiver
+        yield node, psutil.Process(process.pid)
     close_associations()
 
 
-def wait_for_helper(node: Node, number: int) -> None:
-    wait_until(lambda: node.log.count('"helper_ready"') >= number, "a helper takes associations", 60)
-
-
-def helper_of(receiver: psutil.Process) -> psutil.Process:
-    (helper,) = (one for one in receiver.children() if "patchclip_node.bootstrap.helping" in one.cmdline())
+def helper_of(node: Node) -> psutil.Process:
+    (helper,) = node.helpers
     return helper
 
 
@@ -63,12 +57,12 @@ def test_a_helper_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path: P
         "max_associations_per_address": places,
         "associations_kept_for_known": 0,
     }
-    with receiving(tmp_path, limits=limits) as (node, receiver), ThreadPoolExecutor(SENDERS) as senders:
+    with receiving(tmp_path, limits=limits) as (node, _), ThreadPoolExecutor(SENDERS) as senders:
         sending = [senders.submit(send, node, IMAGES) for _ in range(SENDERS)]
         wait_until(lambda: len(node.studies()) >= SENDERS, "some have arrived", 60)
-        helper_of(receiver).kill()
+        helper_of(node).kill()
         acknowledged = set.union(*(one.result()[0] for one in sending))
-        wait_for_helper(node, 2)
+        wait_until(lambda: node.helpers_begun == 2, "another helper takes associations", 60)
 
         with node.ledger() as ledger:
             known = {one.study_instance_uid for one in ledger.studies.find(limit=1000)}
@@ -92,7 +86,7 @@ def test_it_admits_by_settings_that_were_applied_and_ends_with_the_receiver_even
 ) -> None:
     with receiving(tmp_path) as (node, receiver):
         image = write(radiograph(), tmp_path / "image.dcm")
-        assert "gdcm" not in "".join(one.path for one in helper_of(receiver).memory_maps())  # no pixel is decoded here
+        assert "gdcm" not in "".join(one.path for one in helper_of(node).memory_maps())  # no pixel is decoded here
         assert storescu(node.port, image).returncode == 0  # an idle helper serves before the receiver does
         values = yaml.safe_load(node.config.read_text())
         node.config.write_text(yaml.safe_dump(values | {"calling_ae_titles": ["ANOTHER"]}))
@@ -100,7 +94,7 @@ def test_it_admits_by_settings_that_were_applied_and_ends_with_the_receiver_even
 
         wait_until(lambda: storescu(node.port, image).returncode != 0, "the helper rejects who is not named", 30)
 
-        helper = helper_of(receiver)
+        helper = helper_of(node)
         helper.suspend()
         receiver.kill()
         receiver.wait()
