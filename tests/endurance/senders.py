@@ -60,8 +60,9 @@ class RefusedError(Exception):
 
 
 class Modality(threading.Thread):
-    """Sends over one association as long as it lasts. `may_send` is taken once for each image.
+    """Sends over one association as long as it lasts, or over another one after `images_an_association`.
 
+    `may_send` is taken once for each image.
     Where one of the node's `hosts` refuses or is silent, the next one is tried.
     """
 
@@ -72,8 +73,11 @@ class Modality(threading.Thread):
         may_send: threading.Semaphore,
         hosts: Sequence[str] = ("127.0.0.1",),
         timeout_s: float = 30.0,
+        images_an_association: int | None = None,
     ) -> None:
         super().__init__(daemon=True)
+        self._images_an_association = images_an_association
+        self._images_of_association = 0
         self._port = port
         self._hosts = deque(hosts)
         self._timeout_s = timeout_s
@@ -101,11 +105,15 @@ class Modality(threading.Thread):
         try:
             if self._association is None:
                 self._association = Sending(self._port, "MODALITY", self._timeout_s, self._hosts[0])
+                self._images_of_association = 0
             self._association.store(dataset)
         except (OSError, struct.error, RefusedError):  # the node was killed, or says that it cannot now
             self._end()
             self._hosts.rotate(-1)
             return False
+        self._images_of_association += 1
+        if self._images_of_association == self._images_an_association:
+            self._end()
         return True
 
     def _end(self) -> None:
@@ -128,7 +136,10 @@ class Modalities:
         modalities: int,
         hosts: Sequence[str] = ("127.0.0.1",),
         timeout_s: float = 30.0,
+        *,
+        of_single_images: int = 0,
     ) -> None:
+        """`of_single_images`: how many of the modalities open an association for each image."""
         self._may_send = threading.Semaphore(0)
         self.studies = [str(generate_uid(None)) for _ in range(studies)]
         self.images = studies * images_a_study
@@ -139,7 +150,12 @@ class Modalities:
         shares = [[image for study in datasets[one::modalities] for image in study] for one in range(modalities)]
         self._senders = [
             Modality(
-                port, share, self._may_send, [*hosts[number % len(hosts) :], *hosts[: number % len(hosts)]], timeout_s
+                port,
+                share,
+                self._may_send,
+                [*hosts[number % len(hosts) :], *hosts[: number % len(hosts)]],
+                timeout_s,
+                images_an_association=1 if number < of_single_images else None,
             )
             for number, share in enumerate(shares)
             if share

@@ -218,7 +218,7 @@ def site(folder: Path, databases: Callable[[Network, Path], AbstractContextManag
 
         def node(name: str, ledger_url: str) -> Node:
             spool = store.settings(folder / name, "node")
-            return new_node(folder / name, [destination], spool=spool, ledger_url=ledger_url, **common)
+            return new_node(folder / name, [destination], spool=spool, ledger_url=ledger_url, receivers=None, **common)
 
         members = []
         for role, count in ROLES.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,13 @@ from tests.peers.archive import Archive
 from tests.peers.node import Node, new_node
 from tests.peers.postgresql import new_postgresql
 from tests.peers.processes import wait_until
-from tests.plugins.node_steps import RECALLING, STEPS, Step
+from tests.plugins.node_steps import HELPER, RECALLING, STEPS, Step
 
-COMMANDS = sorted({step.command for step in STEPS})
+COMMANDS = sorted({step.command for step in STEPS} - {HELPER})
 """A node as separate processes, without its status pages."""
 IMAGES, IMAGES_A_STUDY, MODALITIES = 1_000, 5, 4
+IMAGES_WITH_KILLS = 800
+"""Up to here all modalities have some left: both receiving processes come to their steps where several send."""
 ROUNDS = 2
 STEP_WITHIN_S = 120.0
 END_WITHIN_S = 600.0
@@ -82,28 +85,32 @@ def test_each_step_is_in_the_code(step: Step) -> None:
 def test_a_kill_at_each_step_loses_nothing(ledger_kind: str, tmp_path: Path, scale: Scale) -> None:
     kills = list(STEPS) * ROUNDS
     scale.chance().shuffle(kills)
-    until_s, killed = scale.deadline_s(), 0
+    until_s, killed = scale.deadline_s(), Counter[str]()
     with ledger_url(ledger_kind) as url, Archive() as archive:
-        node = new_node(tmp_path / "node", [archive.destination], ledger_url=url, retry=RETRY)
-        sent = Modalities(node.port, IMAGES // IMAGES_A_STUDY, IMAGES_A_STUDY, MODALITIES)
+        node = new_node(tmp_path / "node", [archive.destination], ledger_url=url, retry=RETRY, receivers=2)
+        sent = Modalities(node.port, IMAGES // IMAGES_A_STUDY, IMAGES_A_STUDY, MODALITIES, of_single_images=2)
         kept = KeptNode(node, COMMANDS)
         with kept.running(), sent.at_work():
             for number, step in enumerate(kills, 1):
                 if time.monotonic() > until_s:
-                    sent.send(IMAGES)
                     break
-                pid = kept.pid(step.command)
+                pid, begun = kept.pid(step.command), node.helpers_begun
                 kept.orders.kill_at(step.name)
-                sent.send(IMAGES * number // len(kills) - IMAGES * (number - 1) // len(kills))
+                sent.send(IMAGES_WITH_KILLS * number // len(kills) - IMAGES_WITH_KILLS * (number - 1) // len(kills))
                 wait_until(lambda name=step.name: kept.orders.is_killed(name), f"{step.name} is reached", STEP_WITHIN_S)  # type: ignore[misc]
                 (kept.orders.folder / f"{step.name}.killed").unlink()
-                kept.wait_for(step.command, not_pid=pid)
-                killed += 1
+                if step.command == HELPER:
+                    wait_until(lambda before=begun: node.helpers_begun > before, "a helper is back", STEP_WITHIN_S)  # type: ignore[misc]
+                else:
+                    kept.wait_for(step.command, not_pid=pid)
+                killed[step.command] += 1
+            sent.send(IMAGES)
             wait_until(lambda: len(sent.acknowledged) == IMAGES, "all is acknowledged", END_WITHIN_S)
             wait_until(lambda: all_ended(node, sent), "all studies end", END_WITHIN_S, every_s=0.5)
         assert_kept(node, sent, archive)
     scale.say(
-        f"{ledger_kind}: {killed} of {len(kills)} kills, {len(STEPS)} steps, {kept.restarts} restarts; {IMAGES} images "
+        f"{ledger_kind}: {killed.total()} of {len(kills)} kills ({dict(killed)}), {len(STEPS)} steps, "
+        f"{kept.restarts} restarts of other processes than the helper; {IMAGES} images "
         f"in {sent.attempts} C-STORE requests; the archive got {len(archive.encoded)} objects, "
         f"{len(set(archive.sop_instance_uids))} different ones"
     )

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL stopped, flushed, frozen, restarted at ten moments of a study's way: every study ends, once."""
+"""Redis and PostgreSQL stopped, flushed, frozen, restarted at 13 moments of a study's way: every study ends, once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,20 +19,24 @@ from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.web.app import HEALTH_WITHIN_S
 from tests.endurance.kept import KeptNode
 from tests.endurance.scale import Scale
-from tests.endurance.senders import Modalities
+from tests.endurance.senders import Modalities, Sending
 from tests.endurance.test_kills import COMMANDS, RETRY, assert_kept
 from tests.peers.archive import Archive
 from tests.peers.node import Node, new_node
 from tests.peers.postgresql import PostgreSql, new_postgresql
 from tests.peers.processes import frozen, wait_until
 from tests.peers.redis import Redis, new_redis
+from tests.plugins.node_steps import RECEIVING
 
 pytestmark = [pytest.mark.long_only, pytest.mark.peer("redis"), pytest.mark.peer("postgresql")]
 
 MOMENTS = (
     "fragment-written",
+    "helper-fragment-written",
     "row-not-committed",
+    "helper-row-not-committed",
     "not-acknowledged",
+    "helper-not-acknowledged",
     "study-closed",
     "not-woken",
     "analysis-leased",
@@ -41,6 +45,8 @@ MOMENTS = (
     "one-object-sent",
     "not-confirmed",
 )
+BY_RECEIVER = {step.name for step in RECEIVING}
+"""Moments to which the receiver itself comes, not its helper."""
 SEEN_WITHIN_S = 60.0
 """Within which /healthz says that broker or ledger is down or silent, with a busy machine's delays."""
 END_WITHIN_S = 180.0
@@ -130,6 +136,16 @@ def ended(node: Node, studies: Sequence[str]) -> bool:
     )
 
 
+@contextmanager
+def helper_busy(node: Node) -> Iterator[None]:
+    """Let the receiver itself serve the next association: an idle helper goes before it, and this one has some."""
+    association = Sending(node.port, "MODALITY")
+    try:
+        yield
+    finally:
+        association.release()
+
+
 @dataclass
 class Case:
     """One trouble at one moment, of one study that is on its way and one that comes meanwhile."""
@@ -146,10 +162,11 @@ class Case:
         on_its_way = Modalities(self.node.port, studies=2, images_a_study=1, modalities=2)
         self.kept.orders.hold_at(self.moment)
         with on_its_way.at_work():
-            on_its_way.send(1)
-            with self.kept.orders.held_at(self.moment, "a study", END_WITHIN_S):
-                entered = ExitStack()
-                entered.enter_context(self.trouble)
+            with helper_busy(self.node) if self.moment in BY_RECEIVER else nullcontext():
+                on_its_way.send(1)
+                with self.kept.orders.held_at(self.moment, "a study", END_WITHIN_S):
+                    entered = ExitStack()
+                    entered.enter_context(self.trouble)
             with entered:
                 on_its_way.send(1)
                 if self.lasts:
@@ -173,7 +190,12 @@ def test_every_study_ends_whatever_the_servers_do(server: str, tmp_path: Path, s
     with servers(tmp_path) as both, Archive() as archive:
         url = both.postgresql.url(both.postgresql.create_database())
         node = new_node(
-            tmp_path / "node", [archive.destination], broker_url=both.redis.url, ledger_url=url, retry=RETRY
+            tmp_path / "node",
+            [archive.destination],
+            broker_url=both.redis.url,
+            ledger_url=url,
+            retry=RETRY,
+            receivers=2,
         )
         kept = KeptNode(node, ["web", *COMMANDS])
         with kept.running():

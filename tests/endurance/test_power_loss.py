@@ -43,7 +43,8 @@ class Recording:
         self.acknowledged: list[tuple[int, Dataset]] = []
         self.delivered: list[int] = []
         with Archive(answer=self._deliver) as archive:
-            node = new_node(folder / "node", [archive.destination], data_dir=str(self.root / "var"))
+            data = str(self.root / "var")
+            node = new_node(folder / "node", [archive.destination], data_dir=data, receivers=None)
             node.environment = {
                 "LD_PRELOAD": str(build_recorder(folder)),
                 "RECORD_ROOT": str(self.root),
@@ -102,7 +103,7 @@ def assert_ends_well(recording: Recording, position: int, disk: Path, folder: Pa
     acknowledged = recording.acknowledged_before(position)
     studies = sorted({str(dataset.StudyInstanceUID) for dataset in acknowledged.values()})
     with Archive() as archive:
-        node = new_node(folder, [archive.destination], data_dir=str(disk / "var"))
+        node = new_node(folder, [archive.destination], data_dir=str(disk / "var"), receivers=None)
         with node.running():
             ended = node.wait_for_end_of(studies, 120)
         assert {study.state for study in ended.values()} <= {StudyState.RETURNED}

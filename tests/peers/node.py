@@ -22,10 +22,9 @@ from patchclip_node.domain.states import FINAL_STATES
 from patchclip_node.ports.result_sender import Destination
 from patchclip_node.settings import NodeSettings, read_settings
 from tests.peers.processes import end, free_port, program, wait_until
+from tests.plugins.node_steps import HELPER
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
-HELPER = "patchclip_node.bootstrap.helping"
-"""In the command of a process that helps the receiver."""
 
 
 @dataclass

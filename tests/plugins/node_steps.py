@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -51,6 +51,10 @@ RECEIVING = (
     _after("row-committed", "receive", "adapters.ledger.receiving", "SqlArrivals.record"),
     _after("not-acknowledged", "receive", "scp.storage_scp", "StorageScp._store"),
 )
+HELPER = "patchclip_node.bootstrap.helping"
+"""The command of a process that helps the receiver."""
+HELPING = tuple(replace(step, name=f"helper-{step.name}", command=HELPER) for step in RECEIVING)
+"""The same steps in a process that serves what the receiver has handed over: an order says which of them it means."""
 ANALYSING = (
     _before("study-quiet", "work", "adapters.ledger.receiving", "SqlArrivals.close_quiet"),
     _after("study-closed", "work", "services.complete", "CompleteService.run_once"),
@@ -86,7 +90,7 @@ KEEPING = (
     _before("ledger-not-restored", "restore", "adapters.backups.restore", "_refuse_loss"),
 )
 """In the commands that copy a node's data, or change its tables."""
-STEPS = (*RECEIVING, *ANALYSING, *RETURNING)
+STEPS = (*RECEIVING, *HELPING, *ANALYSING, *RETURNING)
 
 _LOOK_EVERY_S = 0.02
 
