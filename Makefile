@@ -10,7 +10,7 @@ WORKERS ?= 2
 ENDURANCE ?= tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help venv viewers demo demo-model paper-shape bench test mutations endurance endurance-peers lint spelling types contracts check format pictures clean wheelhouse install-check
+.PHONY: help venv viewers demo demo-model paper-shape bench test mutations endurance endurance-peers lint spelling types contracts check format pictures viewer-pictures clean wheelhouse install-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -90,6 +90,9 @@ format: venv ## rewrite to the house style
 
 pictures: venv ## make the pictures of docs/radiologist.md again; MODEL=... takes another checkpoint
 	@$(BIN)/python tools/make_pictures.py $(MODEL)
+
+viewer-pictures: viewers ## make its pictures of OHIF, dwv and DICOMscope again: needs Orthanc, Chromium, DICOMscope, Xvfb
+	@$(BIN)/python -m tools.make_viewer_pictures $(MODEL)
 
 clean: ## remove what was built, not .venv
 	@rm -rf out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -49,6 +49,14 @@ class Ohif:
         self._tiles.nth(tile).click(position={"x": 5, "y": 5})
         self._thumbnails.filter(has_text=description).dblclick()
 
+    def hide_segmentations(self, tile: int) -> None:
+        """Take off a tile the segmentations that OHIF lays over each tile of their image."""
+        self.page.evaluate(
+            """tile => window.services.segmentationService.clearSegmentationRepresentations(
+                [...window.services.viewportGridService.getState().viewports.keys()][tile])""",
+            tile,
+        )
+
     def seen(self) -> Picture:
         """Return all tiles as they are seen, once nothing changes any more."""
         return settled_picture_of(self.page.locator('[data-cy="viewport-grid"]'))
