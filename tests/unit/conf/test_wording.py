@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import patchclip_core
@@ -20,6 +21,11 @@ from patchclip_core.values.results import FindingState, Region
 from patchclip_core.values.wording import ENGLISH, Wording, languages, load_wordings
 from patchclip_node.results.phrases import Phrases
 from patchclip_node.results.source import read_facts
+from patchclip_trainer.evaluation.measure_table import Bootstrap
+from patchclip_trainer.export.operating_points import Rule
+from patchclip_trainer.export.site_calibration import calibrate_site
+from patchclip_trainer.export.site_cases import Known
+from patchclip_trainer.export.site_point import SiteRules
 from tests.support.synthetic import of_state, source_image
 
 WORDINGS = load_wordings()
@@ -184,11 +190,30 @@ def test_a_model_says_in_every_language_why_it_does_not_evaluate_a_finding(langu
     reasons += [
         "in cross-validation the model could not tell it: AUC 0.57 [0.49, 0.64] by radiologists, 116 images with it",
         "too few images to judge it by: 12 with it and 3 without, by radiologists; 10 of each are needed",
+        "at Ulm the model could not tell it: AUC 0.57 [0.49, 0.64] by radiologists, 116 images with it",
     ]
 
     said = [WORDINGS[language].repeat(reason) for reason in reasons]
 
     assert not [words for words in said if "cross-validation" in words or "radiologists" in words]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_shipped_model_with_thresholds_of_a_site_says_so_in_every_language(language: str, tmp_path: Path) -> None:
+    truth = np.arange(200) % 2 == 0
+    cases = Known(np.where(truth, 0.8, 0.2), truth, tuple(f"p{index}" for index in range(200)))
+    rules, out = SiteRules(Rule.parse("youden")), tmp_path / "out"
+    calibrate_site("demo", {"opacity": cases}, "Ulm", 20, Bootstrap(20, 0), out, rules)
+    card, own = read_card(out), read_card(find("demo")).statement
+    (judges,) = {one.evidence.judged_by for one in card.findings if one.key == "opacity" and one.evidence}
+    repeat = WORDINGS[language].repeat
+
+    assert card.statement.startswith(own)
+    assert repeat(card.statement).startswith(repeat(own) + " ")
+    assert repeat(judges) != judges
+    for said in (repeat(card.statement), repeat(judges)):
+        assert "Ulm" in said
+        assert not re.search(r"thresholds|radiologists|of its", said)
 
 
 @pytest.mark.parametrize("language", OTHERS)

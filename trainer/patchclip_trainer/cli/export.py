@@ -9,7 +9,16 @@ import typer
 
 from patchclip_core.terminal import console
 from patchclip_core.values.results import NEVER_FIRM
-from patchclip_trainer.cli.options import Draws, LabelDomainsFile, PredictedFolders, Seed, out_folder, predictions_path
+from patchclip_trainer.cli.options import (
+    Draws,
+    FirmPoint,
+    LabelDomainsFile,
+    LeastFirm,
+    PredictedFolders,
+    Seed,
+    out_folder,
+    predictions_path,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -35,14 +44,7 @@ def export(
             "--operating-point", metavar="RULE", help="youden, sensitivity=0.9 or specificity=0.9, for every finding."
         ),
     ] = "youden",
-    firm_point: Annotated[
-        str,
-        typer.Option(
-            "--firm-point",
-            metavar="RULE",
-            help="The same, from which on a finding is present and not only possible.",
-        ),
-    ] = "specificity=0.95",
+    firm_point: FirmPoint = "specificity=0.95",
     region_false_positives: Annotated[
         float,
         typer.Option("--region-false-positives", min=0.0, metavar="RATE", help="False regions an image, at most."),
@@ -53,12 +55,7 @@ def export(
             "--least", min=5, metavar="N", help="Images with and without a finding that it takes to say anything of it."
         ),
     ] = 10,
-    least_firm: Annotated[
-        int,
-        typer.Option(
-            "--least-firm", min=1, metavar="N", help="Images with a finding that it takes to ever call it present."
-        ),
-    ] = 50,
+    least_firm: LeastFirm = 50,
     useful_sensitivity: Annotated[
         float,
         typer.Option(

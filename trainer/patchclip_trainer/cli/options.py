@@ -30,8 +30,20 @@ FeaturesFolder = Annotated[
     Path | None,
     typer.Option("--features", metavar="DIR", file_okay=False, help="Where features are kept; beside the data."),
 ]
+FirmPoint = Annotated[
+    str,
+    typer.Option(
+        "--firm-point", metavar="RULE", help="The same, from which on a finding is present and not only possible."
+    ),
+]
 HeldOutFold = Annotated[
     int | None, typer.Option("--fold", min=0, metavar="K", help="Hold this fold out, instead of the recipe's.")
+]
+LeastFirm = Annotated[
+    int,
+    typer.Option(
+        "--least-firm", min=1, metavar="N", help="Images with a finding that it takes to ever call it present."
+    ),
 ]
 LabelDomainsFile = Annotated[
     Path | None,

@@ -63,6 +63,11 @@ class JudgedOutOfFold(Judged):
     fold_of: NDArray[np.intp]
 
 
+def beats_chance(found: Interval | None) -> bool:
+    """Tell whether an AUC, or a mean of sensitivity and specificity, is above one half beyond doubt."""
+    return found is not None and found.low is not None and found.low > 0.5
+
+
 def undecided(finding: FindingCard, reason: str, evidence: Evidence | None = None) -> FindingCard:
     """Return a finding that is never said to be there or not, for this reason."""
     return finding.model_copy(update={"not_evaluated": reason, "evidence": evidence})

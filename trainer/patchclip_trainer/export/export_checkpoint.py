@@ -26,8 +26,16 @@ from patchclip_trainer.evaluation.measure_table import Bootstrap, Measured, Prog
 from patchclip_trainer.evaluation.out_of_fold import OUT_OF_FOLD_FILE, OutOfFold, held_out, read_out_of_fold
 from patchclip_trainer.evaluation.predictions import candidates_of, predictions_file
 from patchclip_trainer.evaluation.training_patients import write_training_patients
-from patchclip_trainer.export.evidence import READERS, TEXT_MINED, JudgedOutOfFold, measured, said, undecided
-from patchclip_trainer.export.firm_point import with_firm_point
+from patchclip_trainer.export.evidence import (
+    READERS,
+    TEXT_MINED,
+    JudgedOutOfFold,
+    beats_chance,
+    measured,
+    said,
+    undecided,
+)
+from patchclip_trainer.export.firm_point import FIRM, LEAST_FIRM, with_firm_point
 from patchclip_trainer.export.held_out import Trial, images_apart, tried
 from patchclip_trainer.export.model_card import MODEL_CARD_FILE, describe
 from patchclip_trainer.export.operating_points import Rule, choose, choose_regions
@@ -40,10 +48,6 @@ STATEMENT = (
     "few images of few sources, and were tried on no patient of another hospital."
 )
 SCORINGS = "scorings.jsonl"
-
-
-FIRM = Rule("specificity", 0.95)
-"""By default a finding is present, and not only possible, where at most 5 % of the images without it reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class ExportSettings:
     firm: Rule = FIRM
     region_false_positives: float = 0.5
     least: int = 10
-    least_firm: int = 50
+    least_firm: int = LEAST_FIRM
     useful_sensitivity: float = USEFUL_SENSITIVITY
     statement: str = STATEMENT
     version: str | None = None
@@ -186,7 +190,7 @@ def _decided(
         )
     area = judged.area(who)
     evidence = Evidence(judged_by=who, positives=with_it, negatives=without, auc=area)
-    if area is None or area.low is None or area.low <= 0.5:
+    if not beats_chance(area):
         return undecided(
             finding,
             f"in cross-validation the model could not tell it: AUC {said(area)} by {who}, {with_it} images with it",
@@ -212,8 +216,7 @@ def _decided_by(
     pair = predicted.calibrated["readers" if who == READERS else "text_mined"][judged.key]
     errors = _calibration_errors(pair, known, positive, judged.resamples)
     evidence = evidence.model_copy(update=judged.decided(who, point.called) | errors)
-    called = judged.beyond_chance(who, point.called)
-    if called is None or called.low is None or called.low <= 0.5:
+    if not beats_chance(judged.beyond_chance(who, point.called)):
         return undecided(
             finding,
             "in cross-validation its threshold decided no better than chance: sensitivity "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,8 @@ from patchclip_trainer.metrics.froc import froc_cases
 
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Fit = Callable[[Numbers, Mask], Calibration]
+"""Logits and what is true of them, (N,) each -> what makes probabilities of logits."""
 
 _REGION_THRESHOLDS = np.arange(1, 20) / 20
 """Among which that of the best overlap is looked for."""
@@ -76,16 +78,28 @@ class OperatingPoint:
     called: Mask
 
 
-def choose(probabilities: Numbers, truth: Mask, known: Mask, fold_of: NDArray[np.intp], rule: Rule) -> OperatingPoint:
+def free_fit(logits: Numbers, truth: Mask) -> Calibration:
+    """Return the temperature and bias that images ask for, whatever was known before."""
+    return fit_calibration(logits, truth, with_bias=True)
+
+
+def choose(
+    probabilities: Numbers,
+    truth: Mask,
+    known: Mask,
+    fold_of: NDArray[np.intp],
+    rule: Rule,
+    fit: Fit = free_fit,
+) -> OperatingPoint:
     """Calibrate and choose a threshold on all images with a known answer.
 
-    probabilities: (N,) out of fold, not calibrated. known: (N,) images that count. Raises `ValueError` where there are
-    too few to calibrate with, in all folds but one as well.
+    probabilities: (N,) out of fold, not calibrated. known: (N,) images that count. fit: how they are calibrated. Raises
+    `ValueError` where there are too few to calibrate with, in all folds but one as well.
     """
     logits = logits_of(probabilities)
 
     def fitted(images: Mask) -> tuple[Calibration, float]:
-        calibration = fit_calibration(logits[images], truth[images], with_bias=True)
+        calibration = fit(logits[images], truth[images])
         return calibration, threshold(calibration.probability(logits[images]), truth[images], rule)
 
     called = np.zeros(len(logits), dtype=bool)

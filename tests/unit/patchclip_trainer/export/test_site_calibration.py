@@ -17,7 +17,8 @@ from patchclip_core.values.results import FindingState, Radiograph
 from patchclip_trainer.cli import app
 from patchclip_trainer.errors import DataError
 from patchclip_trainer.evaluation.measure_table import Bootstrap
-from patchclip_trainer.export.site_calibration import CALIBRATION_FILE, Known, calibrate_site, read_verdicts
+from patchclip_trainer.export.site_calibration import CALIBRATION_FILE, calibrate_site
+from patchclip_trainer.export.site_cases import Known, read_verdicts
 
 SAID = np.random.default_rng(1).uniform(-3, 3, 400)
 """Logits of a checkpoint that is too sure, at a place where the finding is rarer: the truth is logit / 2 - 1."""
