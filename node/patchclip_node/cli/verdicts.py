@@ -1,4 +1,4 @@
-"""`verdicts`: what persons said of findings, read from reports, counted, and given on as a training set."""
+"""`verdicts`: what persons said of findings, read from reports, counted, given on to train and to calibrate with."""
 
 from __future__ import annotations
 
@@ -20,9 +20,22 @@ from patchclip_node.domain.agreement import FindingAgreement
 from patchclip_node.domain.errors import ConfigurationError
 from patchclip_node.settings import read_settings
 
-app = typer.Typer(help="What persons say of findings: counted, and as a training set.", no_args_is_help=True)
+app = typer.Typer(
+    help="What persons say of findings: counted, and given on to train and to calibrate with.", no_args_is_help=True
+)
 
 _KEY_BYTES = 32
+
+KeyFile = Annotated[
+    Path,
+    typer.Option(
+        "--key-file",
+        metavar="FILE",
+        dir_okay=False,
+        help="Secret that patients, UIDs and shifts of dates derive from; made if missing. One for all exports.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -121,15 +134,7 @@ def _line(one: FindingAgreement) -> str:
 @app.command(name="training-set")
 def training_set(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", file_okay=False, help="A new folder.")],
-    key_file: Annotated[
-        Path,
-        typer.Option(
-            "--key-file",
-            metavar="FILE",
-            dir_okay=False,
-            help="Secret that patients, UIDs and shifts of dates derive from; made if missing. One for all exports.",
-        ),
-    ],
+    key_file: KeyFile,
     config: ConfigOption = None,
 ) -> None:
     """Write a de-identified training set of all images with verdicts, as `patchclip-trainer prepare` takes it.
@@ -161,6 +166,54 @@ def training_set(
         complain(f"{uid}: left out: {why}")
     typer.echo(f"{folder}: {written.images} images with {written.verdicts} verdicts and {written.boxes} boxes")
     typer.echo(f"next: patchclip-trainer prepare {folder} --out PREPARED")
+
+
+@app.command()
+def calibration(
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", dir_okay=False, help="A new CSV file.", show_default=False),
+    ],
+    key_file: KeyFile,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="CHECKPOINT",
+            help="Whose probabilities; a folder or a shipped name. Default: as configured.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write verdicts beside the probabilities of one checkpoint, as `patchclip-trainer calibrate` takes them.
+
+    Each line has a patient's pseudonym, a finding, the probability that the node returned, whether the finding is there
+    by the last verdict, and the checkpoint. Findings without such a probability are left out and counted.
+    """
+    from patchclip_core.checkpoints.checkpoint import find, read_card
+    from patchclip_node.bootstrap.common import open_clock
+    from patchclip_node.dicom.confidentiality import Deidentifier
+    from patchclip_node.services.calibration_cases import CalibrationCases
+
+    settings = read_settings(config)
+    named = model or settings.model
+    identity = read_card(find(named)).identity
+    with existing_ledger(settings) as ledger:
+        cases = CalibrationCases(
+            ledger.studies, ledger.verdicts, ledger.audit, open_clock(ledger), Deidentifier(_key(key_file))
+        )
+        written = cases.write(out, identity, shell_user())
+    for why, number in sorted(written.left_out.items()):
+        complain(f"left out: {number} {why}")
+    said = f"{identity.name} {identity.version}, {identity.weights_digest}"
+    if not written.cases:
+        complain(f"nothing was written: no verdict is about what {said} said")
+        raise typer.Exit(EXIT_FAILURE)
+    for finding, (there, not_there) in written.by_finding.items():
+        typer.echo(f"{finding}: {there} present, {not_there} absent")
+    typer.echo(f"{out}: {len(written.cases)} verdicts on findings of {written.patients} patients, by {said}")
+    typer.echo(f"next: patchclip-trainer calibrate --checkpoint {named} --verdicts {out} --site NAME --out DIR")
 
 
 def _key(path: Path) -> bytes:
