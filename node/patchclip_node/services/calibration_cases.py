@@ -84,6 +84,7 @@ class CalibrationCases:
                 told.append(revisions[-1])
         if cases:
             self._outbox.record(events.exported(self._clock.now(), by, out.absolute().as_uri(), told))
+            out.parent.mkdir(parents=True, exist_ok=True)
             with out.open("x", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow((*COLUMNS, CHECKPOINT_COLUMN))

@@ -118,7 +118,7 @@ def test_a_verdict_counts_for_each_checkpoint_that_has_analysed_its_image(site: 
 
 def test_an_export_is_told_to_the_audit_trail_and_goes_into_a_new_file(site: Site, tmp_path: Path) -> None:
     say(site, "opacity", VerdictKind.REJECTED)
-    out = tmp_path / "verdicts.csv"
+    out = tmp_path / "new" / "verdicts.csv"
 
     write(site, out)
 
