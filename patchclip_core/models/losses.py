@@ -73,16 +73,16 @@ def balanced_patch_loss(
     only takes that side whole; one without any known patch does not count. Arguments (B, F, P).
 
     weights: (B, F, P), above 0 where a patch is known, how much it counts; None: all alike. A side's mean is weighted,
-    and counts as much as its patches do on average, each by its weight: what counts little counts little also in a
-    batch that has nothing else.
+    and counts as much as its patches do on average, each by its weight, at most whole: what counts little counts little
+    also in a batch that has nothing else, and what counts more than others does so within its side alone.
     """
     logits, targets, counted = logits.float(), targets.float(), _counted(known, weights)
     sides = []
     for share, losses in ((targets, functional.softplus(-logits)), (1.0 - targets, functional.softplus(logits))):
         weight = share * counted
         patches = total(weight.sum(dim=(0, 2)))  # (F,)
-        counts_as = 1.0 if weights is None else total((weight * counted).sum(dim=(0, 2))) / patches.clamp(min=1e-6)
-        sides.append((counts_as * (weight * losses).sum(dim=(0, 2)) / patches.clamp(min=1e-6), patches > 0))
+        mean = total((weight * counted).sum(dim=(0, 2))) / patches.clamp(min=1e-6)
+        sides.append((mean.clamp(max=1.0) * (weight * losses).sum(dim=(0, 2)) / patches.clamp(min=1e-6), patches > 0))
     (positive, has_positive), (negative, has_negative) = sides
     of_finding = (positive * has_positive + negative * has_negative) / (has_positive.float() + has_negative).clamp(
         min=1

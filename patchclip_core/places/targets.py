@@ -25,13 +25,15 @@ class FindingLabel:
     boxes: where it is, in source pixels. Empty for a present finding means "somewhere": its patches are unknown, not
     negative. rest: how much the patches outside of the boxes count as negatives beside the others, from 0, where it is
     unknown whether the finding is there, to 1, where it is known to be absent. weight: how much the known patches count
-    beside those of other images, above 0.
+    beside those of other images, above 0. rim: how much the rim of a box counts, above 0 and at most 1; its middle counts
+    2 - rim, and what boxes cover counts together as it does at 1.
     """
 
     present: bool | None
     boxes: tuple[Box, ...] = ()
     rest: float = 1.0
     weight: float = 1.0
+    rim: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +138,8 @@ def make_targets(
         patches.append(np.stack([part.ravel() for part in shown]))
         # What is positive is known, also beside a box that lies in a patch whose own centre is in the padding.
         counted = [
-            _weights(label, np.maximum(*parts)) * inside for label, *parts in zip(row, covered, shown, strict=True)
+            _weights(label, np.maximum(*parts), geometry) * inside
+            for label, *parts in zip(row, covered, shown, strict=True)
         ]
         weights.append(np.stack([part.ravel() for part in counted]))
         patches_known.append(weights[-1] > 0)
@@ -188,11 +191,30 @@ def _nearest(box: Box, geometry: Geometry, inside: NDArray[np.bool_]) -> int:
     return int(np.where(inside, away, np.inf).argmin())
 
 
-def _weights(label: FindingLabel, covered: FloatArray) -> FloatArray:
+def _weights(label: FindingLabel, covered: FloatArray, geometry: Geometry) -> FloatArray:
     """Return how much each patch counts, wherever it lies, 0 where nothing is known: (grid rows, grid columns)."""
     if label.present is True and label.boxes:
-        return np.where(covered > 0, label.weight, label.weight * label.rest).astype(np.float32)
+        inner = label.weight if label.rim == 1.0 else label.weight * _nearer_to_middles(label, covered, geometry)
+        return np.where(covered > 0, inner, label.weight * label.rest).astype(np.float32)
     return np.full(covered.shape, label.weight if label.present is False else 0.0, dtype=np.float32)
+
+
+def _nearer_to_middles(label: FindingLabel, covered: FloatArray, geometry: Geometry) -> NDArray[np.float64]:
+    """Return how much more patches count that lie nearer to the middle of a box: (grid rows, grid columns).
+
+    The weight falls evenly with the larger of the two distances, across and down, in halves of the box; a patch that
+    several boxes cover takes the highest. Multiplied by what is covered, weights have a mean of 1.
+    """
+    grid = geometry.grid
+    x = np.array([geometry.patch_centre(0, column)[0] for column in range(grid.columns)])
+    y = np.array([geometry.patch_centre(row, 0)[1] for row in range(grid.rows)])
+    nearest = np.ones(covered.shape)  # distance, 0 in a middle, 1 on a rim and beyond
+    for box in label.boxes:
+        across = np.abs(x - (box.x + box.w / 2)) / (box.w / 2)
+        down = np.abs(y - (box.y + box.h / 2)) / (box.h / 2)
+        nearest = np.minimum(nearest, np.maximum(across[None, :], down[:, None]))
+    weights = label.rim + 2 * (1 - label.rim) * (1 - nearest)
+    return weights * (covered.sum() / max(float((weights * covered).sum()), 1e-9))
 
 
 def _patch_edges(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

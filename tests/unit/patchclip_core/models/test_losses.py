@@ -119,6 +119,16 @@ def test_balanced_negatives_weigh_as_much_as_positives_however_many_there_are() 
         )
 
 
+def test_what_counts_more_than_other_patches_does_so_within_its_side_alone() -> None:
+    logits, known = torch.tensor([[[2.0, -1.0, 0.5, 0.0]]]), torch.ones(1, 1, 4, dtype=torch.bool)
+    targets, weights = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]]), torch.tensor([[[1.6, 0.4, 1.0, 1.0]]])
+
+    loss = balanced_patch_loss(logits, targets, known, weights=weights)
+
+    positive = (1.6 * cross_entropy(2, 1) + 0.4 * cross_entropy(-1, 1)) / 2
+    assert float(loss) == pytest.approx((positive + (cross_entropy(0.5, 0) + cross_entropy(0, 0)) / 2) / 2)
+
+
 @pytest.mark.parametrize("loss", [balanced_patch_loss, summed_patch_loss, masked_cross_entropy])
 def test_nothing_known_is_a_loss_of_zero_with_a_gradient_of_zero(loss: LossFunction) -> None:
     logits = torch.randn(2, 3, 4, requires_grad=True)

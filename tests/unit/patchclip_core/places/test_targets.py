@@ -156,6 +156,33 @@ def test_what_surrounds_marked_boxes_counts_by_its_weight_and_boxes_whole() -> N
     assert weights[2:].unique().tolist() == pytest.approx([0.15])  # type: ignore[no-untyped-call]  # torch's
 
 
+def test_the_middle_of_a_box_counts_more_than_its_rim_and_the_box_as_much_as_before() -> None:
+    boxes = (Box(0, 0, 320, 320),)  # five patches across and down
+
+    targets = make_targets([[FindingLabel(True, boxes, rest=0.3, rim=0.25), FindingLabel(True, boxes)]], [SQUARE])
+
+    weights, plain = targets.weights[0].reshape(2, 14, 14)
+    across = weights[2, :5] / weights[2, 2]
+    assert across.tolist() == pytest.approx([0.55 / 1.75, 1.15 / 1.75, 1.0, 1.15 / 1.75, 0.55 / 1.75])
+    assert weights[0, :5].unique().tolist() == pytest.approx([float(weights[0, 0])]), "down counts as across does"  # type: ignore[no-untyped-call]  # torch's
+    assert float(weights[:5, :5].sum()) == pytest.approx(float(plain[:5, :5].sum()))
+    assert weights[5:].unique().tolist() == pytest.approx([0.3]), "the rest stays as it was"  # type: ignore[no-untyped-call]  # torch's
+
+
+BOXES = st.builds(Box, *(st.floats(0, 890),) * 2, *(st.floats(1, 900),) * 2)
+
+
+@given(st.lists(BOXES, min_size=1, max_size=3), st.floats(0.01, 1))
+def test_whatever_the_boxes_what_they_cover_counts_together_as_it_did(boxes: list[Box], rim: float) -> None:
+    label = FindingLabel(True, tuple(boxes), rim=rim)
+
+    targets = make_targets([[label, FindingLabel(True, tuple(boxes))]], [SQUARE])
+
+    (covered, _), (weights, plain) = targets.patches[0], targets.weights[0]
+    assert float((weights * covered).sum()) == pytest.approx(float((plain * covered).sum()), rel=1e-4)
+    assert torch.equal(weights > 0, plain > 0)
+
+
 PAPER = PreprocessSettings(input_px=900, grid=PatchGrid(16, 16, 56.0, 29.5))
 
 

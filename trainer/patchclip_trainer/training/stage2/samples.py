@@ -187,7 +187,7 @@ def _label(
     if state is LabelState.POSITIVE:
         drawn = tuple(box for lesion in lesions_of(boxes, key, domains) for box in lesion.boxes)
         rest = 1.0 if rest_known(row, boxes, key, domains) else recipe.rest_of_lists
-        return FindingLabel(True, drawn, rest), False
+        return FindingLabel(True, drawn, rest, rim=recipe.box_rim), False
     if state is LabelState.READER_NEGATIVE:
         return FindingLabel(False), False
     if recipe.text_mined and recipe.normal_patches and normal_by_words(row, key, domains):

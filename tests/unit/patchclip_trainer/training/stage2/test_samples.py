@@ -195,6 +195,22 @@ def test_a_recipe_may_let_what_surrounds_a_list_s_boxes_count_a_little(
     assert bool((whole.weights == 1).all())
 
 
+def test_a_recipe_may_let_the_middle_of_boxes_count_more(
+    squares: PreparedData, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    plain = Stage2(make_recipe(), squares, tmp_path / "t1")
+    peaked = Stage2(make_recipe(box_rim=0.25), squares, tmp_path / "t2")
+    boxed = np.array([index for index in plain.samples.train if index % 2 == 0])
+
+    alike, more = plain.batch(boxed, 0).targets, peaked.batch(boxed, 0).targets
+
+    covered = alike.patches > 0
+    assert bool((more.weights[covered] != 1).any())
+    assert torch.equal(more.weights[~covered], alike.weights[~covered])
+    assert torch.allclose((more.weights * alike.patches).sum(-1), alike.patches.sum(-1))
+    assert plain.samples.digest() != peaked.samples.digest()
+
+
 def test_a_part_of_the_images_is_whole_patients_some_of_a_larger_part_and_the_same_in_each_fold(
     squares: PreparedData, make_recipe: MakeRecipe
 ) -> None:
