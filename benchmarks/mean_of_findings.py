@@ -1,4 +1,4 @@
-"""Systems compared on the findings that have boxes and on their mean, paired, as tables of docs/results.md do it.
+"""Systems compared on the findings that have boxes and on their mean, paired, as tables of docs/trials.md do it.
 
     python -m benchmarks.mean_of_findings --predictions heads/new --against heads/old [--against ...]
 

@@ -65,7 +65,7 @@ class ModelRecipe(BaseModel):
     downscaler: AnyDownscalerSettings | None = None
     sparse: SparseSettings | None = None
     """Size of the sparse head. Null: the published one in the mode `paper`, and no such head in the default mode, where
-    it gains nothing (docs/results.md)."""
+    it gains nothing (docs/trials.md)."""
     linear_reader: bool = False
     """Whether a logistic regression on the fixed trunk's pooled features speaks for the image as well; stage 2 fits it
     to what its training images are known to show."""

@@ -1,7 +1,7 @@
 """A plain head over the cells of a trunk: each cell against the findings' sentences, without its surroundings.
 
 It errs otherwise than what reads the same cells with context, so that the mean of both places lesions better than
-either (docs/results.md).
+either (docs/earlier-models.md).
 """
 
 from __future__ import annotations
