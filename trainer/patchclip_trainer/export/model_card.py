@@ -32,12 +32,14 @@ def describe(card: ModelCard) -> str:
         *_counts(card),
         "## How well it does",
         card.calibration or "Nothing is known of it: it was neither calibrated nor measured.",
-        "What depends on a choice is measured on other patients than those that it was chosen by.",
+        "What depends on a choice is measured on other patients than those that it was chosen by. A probability holds where "
+        "as many images have the finding as here (*With it*); where fewer have it, it says too much.",
         _table(
             (
                 "Finding",
                 "Judged by",
                 "+ / -",
+                "With it",
                 "AUC",
                 "Threshold",
                 "Sensitivity",
@@ -125,11 +127,13 @@ def _counts(card: ModelCard) -> list[str]:
 def _image_row(finding: FindingCard) -> tuple[str, ...]:
     evidence = finding.evidence
     if evidence is None:
-        return (_name(finding), "", "", "", f"{finding.threshold:.3f}", "", "", "", "")
+        return (_name(finding), "", "", "", "", f"{finding.threshold:.3f}", "", "", "", "")
+    judged = evidence.positives + evidence.negatives
     return (
         _name(finding),
         evidence.judged_by,
         f"{evidence.positives} / {evidence.negatives}",
+        f"{100 * evidence.positives / judged:.0f} %" if judged else "",
         _shown(evidence.auc),
         f"{finding.threshold:.3f}",
         _shown(evidence.sensitivity),
