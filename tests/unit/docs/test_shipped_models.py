@@ -6,7 +6,10 @@ import re
 
 import pytest
 
+from patchclip_core.checkpoints.checkpoint import read_card
+from patchclip_core.models.card import Interval
 from patchclip_node.settings import NodeSettings
+from patchclip_trainer.export.model_card import describe
 from tests.support.docs import PAGES, ROOT, in_code
 
 SHIPPED = sorted(path.parent.name for path in (ROOT / "patchclip_core" / "weights").glob("*/card.json"))
@@ -45,3 +48,46 @@ def test_no_page_speaks_of_one_shipped_model() -> None:
     pattern = r"(?:model|checkpoint) that is shipped|the (?:one )?shipped (?:model|checkpoint),? `(?!demo`)"
 
     assert {name for name, text in TEXTS.items() if re.search(pattern, text)} == set()
+
+
+def test_a_trained_card_s_words_are_those_of_its_figures() -> None:
+    folder = ROOT / "patchclip_core" / "weights" / "demo"
+
+    assert (folder / "README.md").read_text(encoding="utf-8") == describe(read_card(folder))
+
+
+def shown(measured: Interval | None) -> str:
+    """As docs/results.md writes a measure: `.604 [.549, .659]`, with no interval where it has no width."""
+    assert measured is not None
+    value, *ends = (
+        f"{number:.3f}".removeprefix("0")
+        for number in (measured.value, measured.low, measured.high)
+        if number is not None
+    )
+    return value if set(ends) == {value} else f"{value} [{', '.join(ends)}]"
+
+
+def test_the_results_page_has_the_regions_and_the_validation_of_the_card() -> None:
+    page, card = TEXTS["docs/results.md"], read_card(ROOT / "patchclip_core" / "weights" / "demo")
+    placed = [each for each in card.findings if each.extent == "localised" and each.reported]
+    told = [each for each in card.findings if each.reported and each.held_out and each.held_out.positives]
+
+    assert len(placed) >= 5
+    for finding in placed:
+        out_of_fold, own = finding.evidence, finding.held_out
+        assert out_of_fold is not None
+        assert own is not None
+        measures = (
+            out_of_fold.region_sensitivity,
+            out_of_fold.region_false_positives,
+            out_of_fold.region_overlap,
+            own.region_sensitivity,
+            own.region_false_positives,
+        )
+        assert f"| {' | '.join(map(shown, measures))} |" in page, finding.key
+    for finding in told:
+        own = finding.held_out
+        assert own is not None
+        assert f"({own.positives}, {own.negatives}) | {shown(own.auc)} | {shown(own.sensitivity)} |" in page, (
+            finding.key
+        )
