@@ -68,32 +68,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--trunks", type=Path, help="fold-K/checkpoint of each fold; left out: the published trunk")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="these alone; left out: all of the recipe's")
     parser.add_argument("--features", type=Path, help="default: beside the data")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(arguments)
     recipe, data = read_stage2_recipe(asked.recipe, asked.changes).whole, open_prepared(asked.data)
     setting = _setting(recipe, data, asked.features or data.folder / FEATURES)
-    parts = []
-    for fold in range(recipe.folds):
+    parts, folds = [], asked.folds or range(recipe.folds)
+    for fold in folds:
         if asked.trunks is not None:
             put_trunk(setting.start, fold_folder(asked.trunks, fold) / "checkpoint")
         with progress(f"fold {fold + 1} of {recipe.folds}", "views") as advance:
             parts.append(predicted(setting, fold, recipe.seed, advance))
     asked.out.mkdir(parents=True, exist_ok=True)
     write_predictions(asked.out / PREDICTIONS_FILE, joined(parts))
-    images = [data.rows[int(index)].image for index in setting.indices]
+    fold_of = {
+        data.rows[int(index)].image: int(fold)
+        for index, fold in zip(setting.indices, setting.fold_of, strict=True)
+        if fold in folds
+    }
     write_out_of_fold(
         asked.out,
         OutOfFold(
             name="patch head on a warmed trunk" if asked.trunks else "patch head",
             folds=recipe.folds,
-            fold_of={image: int(fold) for image, fold in zip(images, setting.fold_of, strict=True)},
+            fold_of=fold_of,
             data=str(data.folder.resolve()),
             data_digest=f"sha256:{hashlib.sha256((data.folder / DESCRIPTION).read_bytes()).hexdigest()}",
             recipe={"model": recipe.model, "seed": recipe.seed, "trunks": str(asked.trunks)},
         ),
     )
-    sys.stdout.write(f"{asked.out}: {len(images)} images\n")
+    sys.stdout.write(f"{asked.out}: {len(fold_of)} images\n")
 
 
 def put_trunk(start: Start, checkpoint: Path) -> None:
