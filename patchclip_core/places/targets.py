@@ -25,8 +25,8 @@ class FindingLabel:
     boxes: where it is, in source pixels. Empty for a present finding means "somewhere": its patches are unknown, not
     negative. rest: how much the patches outside of the boxes count as negatives beside the others, from 0, where it is
     unknown whether the finding is there, to 1, where it is known to be absent. weight: how much the known patches count
-    beside those of other images, above 0. rim: how much the rim of a box counts, above 0 and at most 1; its middle counts
-    2 - rim, and what boxes cover counts together as it does at 1.
+    beside those of other images, above 0. rim: how much the rim of a box counts, above 0 and at most 1; its middle
+    counts 2 - rim, and what boxes cover counts together as it does at 1.
     """
 
     present: bool | None
@@ -213,8 +213,8 @@ def _nearer_to_middles(label: FindingLabel, covered: FloatArray, geometry: Geome
         across = np.abs(x - (box.x + box.w / 2)) / (box.w / 2)
         down = np.abs(y - (box.y + box.h / 2)) / (box.h / 2)
         nearest = np.minimum(nearest, np.maximum(across[None, :], down[:, None]))
-    weights = label.rim + 2 * (1 - label.rim) * (1 - nearest)
-    return weights * (covered.sum() / max(float((weights * covered).sum()), 1e-9))
+    weights: NDArray[np.float64] = label.rim + 2 * (1 - label.rim) * (1 - nearest)
+    return weights * float(covered.sum() / max(float((weights * covered).sum()), 1e-9))
 
 
 def _patch_edges(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -32,8 +32,8 @@ def describe(card: ModelCard) -> str:
         *_counts(card),
         "## How well it does",
         card.calibration or "Nothing is known of it: it was neither calibrated nor measured.",
-        "What depends on a choice is measured on other patients than those that it was chosen by. A probability holds where "
-        "as many images have the finding as here (*With it*); where fewer have it, it says too much.",
+        "What depends on a choice is measured on other patients than those that it was chosen by. A probability holds "
+        "where as many images have the finding as here (*With it*); where fewer have it, it says too much.",
         _table(
             (
                 "Finding",

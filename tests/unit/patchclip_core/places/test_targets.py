@@ -164,9 +164,9 @@ def test_the_middle_of_a_box_counts_more_than_its_rim_and_the_box_as_much_as_bef
     weights, plain = targets.weights[0].reshape(2, 14, 14)
     across = weights[2, :5] / weights[2, 2]
     assert across.tolist() == pytest.approx([0.55 / 1.75, 1.15 / 1.75, 1.0, 1.15 / 1.75, 0.55 / 1.75])
-    assert weights[0, :5].unique().tolist() == pytest.approx([float(weights[0, 0])]), "down counts as across does"  # type: ignore[no-untyped-call]  # torch's
+    assert weights[0, :5].unique().tolist() == pytest.approx([float(weights[0, 0])]), "down counts as across does"
     assert float(weights[:5, :5].sum()) == pytest.approx(float(plain[:5, :5].sum()))
-    assert weights[5:].unique().tolist() == pytest.approx([0.3]), "the rest stays as it was"  # type: ignore[no-untyped-call]  # torch's
+    assert weights[5:].unique().tolist() == pytest.approx([0.3]), "the rest stays as it was"
 
 
 BOXES = st.builds(Box, *(st.floats(0, 890),) * 2, *(st.floats(1, 900),) * 2)

@@ -47,7 +47,7 @@ class Stage2Recipe(RunRecipe):
     """How much the patches around the boxes count as negatives where a list marks some lesions alone (NIH's); 0: they
     are unknown."""
     box_rim: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """How much a box's rim counts; its middle counts 2 less this, and a finding's boxes of an image together as at 1."""
+    """How much a box's rim counts; its middle counts 2 less this, a finding's boxes of an image together as at 1."""
     train_images: Annotated[int, Field(ge=1)] | None = None
     """This many images of the train split alone, by whole patients; a smaller number takes some of a larger one's, and
     folds stay as they are. For learning curves; null: all."""
