@@ -65,7 +65,8 @@ def due(node: Node, uid: str) -> set[str]:
 def test_exactly_the_due_objects_reach_an_orthanc(archive: Archive, tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as pacs:
         other = archive.destination
-        node = new_node(tmp_path / "node", [pacs.destination, other], routes=ROUTES, profiles=[PLAIN])
+        destinations = [pacs.destination, other]
+        node = new_node(tmp_path / "node", destinations, routes=ROUTES, profiles=[PLAIN], receivers=None)
         with node.running():
             shadow, held, one, found, plain, refused = (
                 send(node, tmp_path, station) for station in ("SHADOW 1", "HELD", "ONE", "FOUND", "OPEN", "HELD")

@@ -60,7 +60,7 @@ def test_studies_in_flight_outlive_backup_upgrade_and_the_way_back(tmp_path: Pat
     returned, held, late = (radiograph() for _ in range(3))
     uids = [str(one.StudyInstanceUID) for one in (returned, held, late)]
     with Archive() as archive:
-        node = new_node(tmp_path / "node", [archive.destination])
+        node = new_node(tmp_path / "node", [archive.destination], receivers=None)
         with node.running():
             send(node, returned)
             node.wait_for_end_of(uids[:1])
