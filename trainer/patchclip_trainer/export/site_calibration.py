@@ -191,10 +191,14 @@ def _with(
 ) -> ModelCard:
     """Return the card with the fits that are taken; its version names the calibration, so that results differ in it.
 
-    thresholds: what is to be said of them. A reader of results is told that some of them are the site's.
+    thresholds: what is to be said of them. A reader of results is told how many
+    thresholds and probabilities are the site's.
     """
-    own = sum(record.get("operating_point", {}).get("chosen", False) for record in records.values())
-    again = f" Chosen again at {site}, on its own cases: the thresholds of {own} of its findings." if own else ""
+    again, where = "", f"again at {site}, on its own cases"
+    if own := sum(record.get("operating_point", {}).get("chosen", False) for record in records.values()):
+        again += f" Chosen {where}: the thresholds of {own} of its findings."
+    if bent := sum(record["taken"] for record in records.values()):
+        again += f" Calibrated {where}: the probabilities of {bent} of its findings."
     taken = ", ".join(f"{key} {record['prevalence']:.0%}" for key, record in records.items() if record["taken"])
     calibration = (
         f"Probabilities calibrated at {site}, {CALIBRATION_FILE} ({digest}), for this prevalence: "

@@ -118,8 +118,11 @@ def test_what_too_few_cases_say_something_of_stays_and_the_card_says_so(tmp_path
     kept = after.calibration.partition("for lack of cases there: ")[2].partition(".")[0].split(", ")
     assert kept == [one.key for one in before.findings if one.key != "opacity"]
     assert "Thresholds chosen at St Elsewhere on its own cases (specificity of at least 0.8" in after.calibration
+    bent = sum(each["taken"] for each in record["findings"].values())
+    assert bent
     assert after.statement.endswith(
-        "Chosen again at St Elsewhere, on its own cases: the thresholds of 1 of its findings."
+        "Chosen again at St Elsewhere, on its own cases: the thresholds of 1 of its findings. "
+        f"Calibrated again at St Elsewhere, on its own cases: the probabilities of {bent} of its findings."
     )
     page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert after.calibration in page
