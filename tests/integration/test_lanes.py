@@ -38,8 +38,9 @@ from tests.support.fakes import MemorySpool, make_instance, make_ledger, make_re
 from tests.support.lanes import lane
 from tests.support.studies import LEASE_S, OWNER
 
-OWN_TIME_S = 5.0
-"""Within this a good destination has its results, whatever the other one does."""
+OWN_TIME_S = 10.0
+"""Within this a good destination has its results, whatever the other one does: four times what that takes alone, as
+other tests run beside it, and less than silent and slow ones hold up what is theirs."""
 POLICY = WorkPolicy(
     LEASE_S, analysis_attempts=3, commit_within_s=60, deliver_for_s=3600, backoff_s=0.5, backoff_max_s=1
 )
@@ -54,8 +55,8 @@ def stalls(_: Dataset) -> int:
 
 
 def slow(_: Dataset) -> int:
-    """Answer, one object a second."""
-    time.sleep(1)
+    """Answer, one object every two seconds."""
+    time.sleep(2)
     return 0
 
 
@@ -110,14 +111,14 @@ def refuses_the_class() -> Iterator[Destination]:
 
 
 @contextmanager
-def reads_a_kilobyte_a_second() -> Iterator[Destination]:
-    """Run an archive behind a line of 1 kB/s."""
+def reads_half_a_kilobyte_a_second() -> Iterator[Destination]:
+    """Run an archive behind a line of 0.5 kB/s."""
     with Archive() as archive, SlowLine(archive.port) as line:
         yield replace(archive.destination, port=line.port)
 
 
 class SlowLine:
-    """Passes on what comes to a port of loopback: 1 kB/s of what is sent, at once what is answered."""
+    """Passes on what comes to a port of loopback: 0.5 kB/s of what is sent, at once what is answered."""
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -142,7 +143,7 @@ class SlowLine:
                 near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 far = socket.create_connection(self._target)
                 self._open += [near, far]
-                threading.Thread(target=self._pump, args=(near, far, 0.25), daemon=True).start()
+                threading.Thread(target=self._pump, args=(near, far, 0.5), daemon=True).start()
                 threading.Thread(target=self._pump, args=(far, near, 0.0), daemon=True).start()
 
     @staticmethod
@@ -163,7 +164,7 @@ BEHAVIOURS = {
     "answers a patient conflict": lambda: archive_that(lambda _: 0xA779),
     "refuses for good": lambda: archive_that(lambda _: 0xC000),
     "refuses the class": refuses_the_class,
-    "reads a kilobyte a second": reads_a_kilobyte_a_second,
+    "reads half a kilobyte a second": reads_half_a_kilobyte_a_second,
     "slow": lambda: archive_that(slow),
     "down": is_down,
 }
