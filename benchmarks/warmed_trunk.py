@@ -102,14 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def put_trunk(start: Start, checkpoint: Path) -> None:
-    """Give a network the trunk of a checkpoint, which may have learned there."""
-    model = load(checkpoint, "cpu")
-    trunk = start.network.trunk
-    if not isinstance(model, NetworkAnalyzer) or not isinstance(trunk, EfficientNetImageTower):
+    """Give a network the trunk of a checkpoint, which may have learned there. Ends the program where it has none."""
+    model, trunk = load(checkpoint, "cpu"), start.network.trunk
+    learned = model.network.trunk if isinstance(model, NetworkAnalyzer) else None
+    if not isinstance(trunk, EfficientNetImageTower) or not isinstance(learned, EfficientNetImageTower):
         sys.exit(f"{checkpoint} or the recipe has no EfficientNet trunk")
-    learned = model.network.trunk
-    if not isinstance(learned, EfficientNetImageTower):
-        sys.exit(f"{checkpoint} has no EfficientNet trunk")
     trunk.model.load_state_dict(learned.model.state_dict())
 
 
@@ -135,7 +132,10 @@ def _setting(recipe: Stage2Recipe, data: PreparedData, features: Path) -> Settin
 
 
 def predicted(setting: Setting, fold: int, seed: int, advance: Progress) -> Predictions:
-    """Return what a head says of a fold's images that was trained on those of the others, on the trunk at hand."""
+    """Return what a head says of a fold's images that was trained on those of the others, on the trunk at hand.
+
+    Of each finding that has boxes: patch probabilities, and the highest of them for the image; neither is calibrated.
+    """
     trunk, grid = setting.start.network.trunk, setting.start.preprocess.grid
     assert trunk is not None
     cache = FeatureCache(setting.features, trunk, setting.start.preprocess, Views(setting.data, AugmentRecipe()))
